@@ -1,0 +1,1 @@
+"""Orbax stores of training states, and the frozen backbone with its digest."""

@@ -1,0 +1,1 @@
+"""Decoding algorithms: pure functions of (logits function, arrays, key)."""

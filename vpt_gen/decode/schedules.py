@@ -1,0 +1,45 @@
+"""Mask schedules: the share of tokens still masked as decoding (or a training draw) proceeds.
+
+Source: MaskGIT (arXiv 2202.04200, sec. 3.3), google-research/maskgit
+`maskgit/libml/mask_schedule.py`.
+"""
+
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+
+_POWER = re.compile(r"pow(\d+(\.\d*)?|\.\d+)")
+
+
+def check_schedule(name: str) -> None:
+    """Raises ValueError where `name` is no mask schedule."""
+    if name not in ("uniform", "cosine", "log", "exp") and not _POWER.fullmatch(name):
+        raise ValueError(
+            f"Mask schedule {name!r} is not known; use 'cosine', 'uniform', 'log', 'exp' or "
+            "'pow<exponent>' such as 'pow2'."
+        )
+
+
+def mask_rate(ratio: jax.Array, num_unknown: jax.Array | int, schedule: str = "cosine") -> jax.Array:
+    """The share of positions masked at progress `ratio` in [0, 1]: falls from 1 to 1e-6.
+
+    Args:
+      ratio: progress, any shape.
+      num_unknown: masked positions at the start; only 'log' and 'exp' depend on it.
+      schedule: 'uniform', 'cosine', 'log', 'exp' or 'pow<exponent>'.
+    """
+    check_schedule(schedule)
+    ratio = jnp.asarray(ratio)
+    if schedule == "uniform":
+        rate = 1.0 - ratio
+    elif schedule == "cosine":
+        rate = jnp.cos(math.pi / 2.0 * ratio)
+    elif schedule == "log":
+        rate = -jnp.log2(ratio) / jnp.log2(num_unknown)
+    elif schedule == "exp":
+        rate = 1.0 - jnp.exp2(-jnp.log2(num_unknown) * (1.0 - ratio))
+    else:
+        rate = 1.0 - ratio ** float(schedule.removeprefix("pow"))
+    return jnp.clip(rate, 1e-6, 1.0)

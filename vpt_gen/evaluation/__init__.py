@@ -1,0 +1,1 @@
+"""What generated images are worth: classifier agreement, distances, grids, the printed table."""

@@ -1,0 +1,72 @@
+"""The StyleGAN-type discriminator that MaskGIT trains its VQGAN against.
+
+Source: google-research/maskgit `maskgit/nets/discriminator.py`. No minibatch statistics, no
+spectral norm.
+"""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import FrozenDict
+
+RELEASED_WIDTHS = FrozenDict({4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64})
+_BLUR = (1.0, 3.0, 3.0, 1.0)
+
+
+def _leaky_relu(x: jax.Array) -> jax.Array:
+    return nn.leaky_relu(x, 0.2)
+
+
+def blur_downsample(x: jax.Array) -> jax.Array:
+    """Halves both sides of (B, H, W, C) with the separable filter [1, 3, 3, 1] / 8."""
+    channels = x.shape[-1]
+    kernel = jnp.outer(jnp.array(_BLUR), jnp.array(_BLUR)) / 64.0
+    kernel = jnp.tile(kernel[:, :, None, None], (1, 1, 1, channels))
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(2, 2),
+        padding="SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=channels,
+    )
+
+
+class ResBlock(nn.Module):
+    """Halves the resolution: (B, H, W, C) -> (B, H/2, W/2, filters).
+
+    The branch is blurred after its first activation, the shortcut before its 1x1 convolution; the
+    shortcut is created second and so is `Conv_1` in the released parameter tree.
+    """
+
+    filters: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        branch = blur_downsample(_leaky_relu(nn.Conv(x.shape[-1], (3, 3))(x)))
+        shortcut = nn.Conv(self.filters, (1, 1), use_bias=False)(blur_downsample(x))
+        branch = _leaky_relu(nn.Conv(self.filters, (3, 3))(branch))
+        return (shortcut + branch) / jnp.sqrt(2.0)
+
+
+class Discriminator(nn.Module):
+    """Square images (B, R, R, 3) in [0, 1] -> one logit each (B, 1); high means real.
+
+    `widths` gives the channel count at each resolution from R down to 4; R is a power of two.
+    """
+
+    widths: Mapping[int, int] = RELEASED_WIDTHS
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        resolution = images.shape[1]
+        x = _leaky_relu(nn.Conv(self.widths[resolution], (3, 3))(images))
+        while resolution > 4:
+            resolution //= 2
+            x = ResBlock(self.widths[resolution])(x)
+        x = _leaky_relu(nn.Conv(self.widths[4], (3, 3))(x))
+        x = x.reshape(x.shape[0], -1)
+        x = _leaky_relu(nn.Dense(self.widths[4])(x))
+        return nn.Dense(1)(x)

@@ -1,0 +1,191 @@
+"""The MaskGIT transformer: a bidirectional, post-LN transformer over visual tokens.
+
+Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/nets/maskgit_transformer.py`;
+prompts as in google-research/generative_transfer (`CondBert`). Parameter names and shapes are the
+released ones.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+MASK_TOKEN_ID = -1
+LAYER_NORM_EPSILON = 1e-12
+
+_kernel_init = nn.initializers.truncated_normal(0.02)
+
+
+def layer_norm(name: str) -> nn.LayerNorm:
+    """LayerNorm with the epsilon that every norm of the release has."""
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, name=name)
+
+
+class Embed(nn.Module):
+    """Word plus position embeddings, summed, normalised, dropped out: ids (B, L) -> (B, L, D)."""
+
+    vocab_size: int
+    num_positions: int
+    hidden_size: int
+    dropout_rate: float
+
+    def setup(self):
+        self.word_embeddings = nn.Embed(
+            self.vocab_size, self.hidden_size, embedding_init=_kernel_init
+        )
+        self.position_embeddings = nn.Embed(
+            self.num_positions, self.hidden_size, embedding_init=_kernel_init
+        )
+        self.embeddings_ln = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON)
+        self.dropout = nn.Dropout(self.dropout_rate)
+
+    def __call__(self, ids: jax.Array, deterministic: bool) -> jax.Array:
+        # The mask token is written as -1 and embedded with the last row of the table.
+        words = self.word_embeddings(jnp.where(ids == MASK_TOKEN_ID, self.vocab_size - 1, ids))
+        positions = self.position_embeddings(jnp.arange(ids.shape[1])[None])
+        return self.dropout(self.embeddings_ln(words + positions), deterministic)
+
+
+class Attention(nn.Module):
+    """x -> LN(x + attention(x)): every position sees every other."""
+
+    num_heads: int
+    dropout_rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        attended = nn.MultiHeadDotProductAttention(
+            self.num_heads,
+            dropout_rate=self.dropout_rate,
+            kernel_init=_kernel_init,
+            name="self_attention",
+        )(x, deterministic=deterministic)
+        attended = nn.Dropout(self.dropout_rate)(attended, deterministic)
+        return layer_norm("attention_output_ln")(attended + x)
+
+
+class Mlp(nn.Module):
+    """x -> LN(x + MLP(x)), with the tanh approximation of GELU."""
+
+    intermediate_size: int
+    dropout_rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        hidden = nn.Dense(
+            self.intermediate_size, kernel_init=_kernel_init, name="intermediate_output"
+        )(x)
+        hidden = nn.gelu(hidden, approximate=True)
+        output = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="layer_output")(hidden)
+        output = nn.Dropout(self.dropout_rate)(output, deterministic)
+        return layer_norm("layer_output_ln")(output + x)
+
+
+class TransformerLayer(nn.Module):
+    """One post-LN layer on (B, L, D)."""
+
+    num_heads: int
+    intermediate_size: int
+    dropout_rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        x = Attention(self.num_heads, self.dropout_rate, name="Attention_0")(x, deterministic)
+        return Mlp(self.intermediate_size, self.dropout_rate, name="Mlp_0")(x, deterministic)
+
+
+class Bias(nn.Module):
+    """A learned bias over the vocabulary, in a sub-module of its own as in the released tree."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        return self.param("bias", nn.initializers.zeros, (self.size,))
+
+
+class MlmLayer(nn.Module):
+    """Hidden states (..., D) and embedding table (V, D) -> logits (..., num_entries)."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embedding: jax.Array, num_entries: int) -> jax.Array:
+        x = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="mlm_dense")(x)
+        x = layer_norm("mlm_ln")(nn.gelu(x, approximate=True))
+        bias = Bias(embedding.shape[0], name="mlm_bias")()
+        return x @ embedding[:num_entries].T + bias[:num_entries]
+
+
+class MaskGIT(nn.Module):
+    """Masked visual token model; the defaults are the released ImageNet model at 256 px.
+
+    The vocabulary is [0, K) visual tokens, [K, K + C) class tokens, and one mask row at the end.
+    A sequence holds N + 1 ids: the class token (or anything, where prompts replace it), then N
+    visual tokens in row-major order; a masked position holds `MASK_TOKEN_ID`.
+    """
+
+    codebook_size: int = 1024
+    num_classes: int = 1000
+    num_tokens: int = 256
+    num_layers: int = 24
+    hidden_size: int = 768
+    num_heads: int = 16
+    intermediate_size: int = 3072
+    dropout_rate: float = 0.1
+
+    @property
+    def vocab_size(self) -> int:
+        return self.codebook_size + self.num_classes + 1
+
+    def setup(self):
+        self.embed = Embed(
+            self.vocab_size,
+            self.num_tokens + 1,
+            self.hidden_size,
+            self.dropout_rate,
+            name="Embed_0",
+        )
+        self.layers = [
+            TransformerLayer(
+                self.num_heads,
+                self.intermediate_size,
+                self.dropout_rate,
+                name=f"TransformerLayer_{i}",
+            )
+            for i in range(self.num_layers)
+        ]
+        self.mlm = MlmLayer(name="MlmLayer_0")
+
+    def hidden_states(
+        self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
+    ) -> jax.Array:
+        """Runs the layers on ids (B, N + 1) and prompts (B, S, D) or None.
+
+        Prompts take the class token's place after the embedding norm: they get no position
+        embedding, the visual tokens keep positions 1..N, and `ids[:, 0]` has no influence.
+
+        Returns:
+          (B, N + 1, D) without prompts, (B, S + N, D) with.
+        """
+        x = self.embed(ids, deterministic)
+        if prompts is not None:
+            x = jnp.concatenate([prompts, x[:, 1:]], axis=1)
+        for layer in self.layers:
+            x = layer(x, deterministic)
+        return x
+
+    def visual_logits(
+        self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
+    ) -> jax.Array:
+        """Logits (B, N + 1, K) over the codebook at the last N + 1 positions.
+
+        With prompts, row 0 belongs to the last prompt token; the released sampler treats it as
+        one more masked position (see `decode/parallel.py`), training gives it no weight.
+        """
+        x = self.hidden_states(ids, prompts, deterministic)[:, -ids.shape[1] :]
+        return self.mlm(x, self.embed.word_embeddings.embedding, self.codebook_size)
+
+    def __call__(
+        self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
+    ) -> jax.Array:
+        """Logits over the whole vocabulary (B, S + N, V) at every position (S = 1 without prompts)."""
+        x = self.hidden_states(ids, prompts, deterministic)
+        return self.mlm(x, self.embed.word_embeddings.embedding, self.vocab_size)

@@ -1,0 +1,166 @@
+"""The MaskGIT VQGAN: image -> grid of discrete visual tokens -> image.
+
+Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/nets/vqgan_tokenizer.py` and
+`layers.py`. Parameter names and shapes are the released ones.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+NUM_NORM_GROUPS = 32
+
+
+def _conv(filters: int, width: int = 3, use_bias: bool = True) -> nn.Conv:
+    return nn.Conv(filters, (width, width), use_bias=use_bias)
+
+
+def _norm_swish(x: jax.Array) -> jax.Array:
+    """GroupNorm (32 groups) and swish; call it inside a compact method only."""
+    return nn.swish(nn.GroupNorm(NUM_NORM_GROUPS)(x))
+
+
+class ResBlock(nn.Module):
+    """Two norm-swish-conv stages on (B, H, W, C_in), giving (B, H, W, filters).
+
+    Where the channel count changes, the released code applies its 1x1 "shortcut" to the *output*
+    of the second convolution and drops the block's input; the released weights need exactly that.
+    """
+
+    filters: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        residual = x
+        x = _conv(self.filters, use_bias=False)(_norm_swish(x))
+        x = _conv(self.filters, use_bias=False)(_norm_swish(x))
+        if residual.shape[-1] != self.filters:
+            residual = _conv(self.filters, width=1, use_bias=False)(x)
+        return x + residual
+
+
+class Encoder(nn.Module):
+    """Images (B, H, W, 3) in [0, 1] -> latents (B, H/f, W/f, embedding_dim).
+
+    f = 2 ** (len(channel_multipliers) - 1). Sides that f does not divide are rounded up: the
+    average pooling is SAME, and an edge window divides by its number of real pixels.
+    """
+
+    filters: int
+    channel_multipliers: Sequence[int]
+    num_res_blocks: int
+    embedding_dim: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = _conv(self.filters, use_bias=False)(x)
+        for level, multiplier in enumerate(self.channel_multipliers):
+            for _ in range(self.num_res_blocks):
+                x = ResBlock(self.filters * multiplier)(x)
+            if level < len(self.channel_multipliers) - 1:
+                x = nn.avg_pool(x, (2, 2), (2, 2), padding="SAME", count_include_pad=False)
+        for _ in range(self.num_res_blocks):
+            x = ResBlock(x.shape[-1])(x)
+        return _conv(self.embedding_dim, width=1)(_norm_swish(x))
+
+
+class Decoder(nn.Module):
+    """Quantised latents (B, h, w, embedding_dim) -> images (B, f*h, f*w, 3).
+
+    The result nominally lies in [0, 1] and is not clipped.
+    """
+
+    filters: int
+    channel_multipliers: Sequence[int]
+    num_res_blocks: int
+    out_channels: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = _conv(self.filters * self.channel_multipliers[-1])(x)
+        for _ in range(self.num_res_blocks):
+            x = ResBlock(x.shape[-1])(x)
+        for level, multiplier in reversed(list(enumerate(self.channel_multipliers))):
+            for _ in range(self.num_res_blocks):
+                x = ResBlock(self.filters * multiplier)(x)
+            if level > 0:
+                x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+                x = _conv(self.filters * multiplier)(x)
+        return _conv(self.out_channels)(_norm_swish(x))
+
+
+def squared_distances(latents: jax.Array, codebook: jax.Array) -> jax.Array:
+    """Squared Euclidean distances of latents (..., d) to codebook (K, d) -> (..., K)."""
+    latent_norm = jnp.sum(latents**2, axis=-1, keepdims=True)
+    code_norm = jnp.sum(codebook**2, axis=-1)
+    return latent_norm - 2 * latents @ codebook.T + code_norm
+
+
+class Quantizer(nn.Module):
+    """Nearest codebook entry, by squared Euclidean distance; the codes are not normalised."""
+
+    codebook_size: int
+    embedding_dim: int
+
+    def setup(self):
+        init = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+        self.codebook = self.param("codebook", init, (self.codebook_size, self.embedding_dim))
+
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        """Latents (..., d) -> token ids (...) in [0, K)."""
+        return jnp.argmin(squared_distances(latents, self.codebook), axis=-1)
+
+    def lookup(self, tokens: jax.Array) -> jax.Array:
+        """Token ids (...) in [0, K) -> codebook rows (..., d)."""
+        return jnp.take(self.codebook, tokens, axis=0)
+
+
+class VQGAN(nn.Module):
+    """The tokenizer; the defaults are MaskGIT's at 256 px (factor 16, 1024 codes)."""
+
+    filters: int = 128
+    channel_multipliers: Sequence[int] = (1, 1, 2, 2, 4)
+    num_res_blocks: int = 2
+    embedding_dim: int = 256
+    codebook_size: int = 1024
+
+    def setup(self):
+        shape = (self.filters, self.channel_multipliers, self.num_res_blocks)
+        self.encoder = Encoder(*shape, self.embedding_dim)
+        self.decoder = Decoder(*shape)
+        self.quantizer = Quantizer(self.codebook_size, self.embedding_dim)
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels a token stands for along each side."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+    def encode(self, images: jax.Array) -> jax.Array:
+        """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
+        return self.encoder(images)
+
+    def tokenize(self, images: jax.Array) -> jax.Array:
+        """Images (B, H, W, 3) in [0, 1] -> token ids (B, h, w) in [0, K)."""
+        return self.quantizer(self.encoder(images))
+
+    def decode(self, quantized: jax.Array) -> jax.Array:
+        """Codebook vectors (B, h, w, d) -> images (B, H, W, 3), not clipped."""
+        return self.decoder(quantized)
+
+    def decode_tokens(self, tokens: jax.Array) -> jax.Array:
+        """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
+        return self.decoder(self.quantizer.lookup(tokens))
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Reconstructs images with a straight-through gradient past the quantiser.
+
+        Returns:
+          Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).
+        """
+        latents = self.encoder(images)
+        tokens = self.quantizer(latents)
+        quantized = self.quantizer.lookup(tokens)
+        straight_through = latents + jax.lax.stop_gradient(quantized - latents)
+        return self.decoder(straight_through), latents, tokens

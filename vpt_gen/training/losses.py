@@ -1,0 +1,139 @@
+"""Losses: masked cross-entropy, and the terms that train a VQGAN.
+
+Sources: google-research/maskgit `maskgit/libml/losses.py`, `maskgit/nets/vqgan_tokenizer.py` and
+google-research/generative_transfer (the clip of an all-zero weight sum).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.nets.maskgit import MASK_TOKEN_ID
+from vpt_gen.nets.vqgan import squared_distances
+
+
+def mask_tokens(tokens: jax.Array, scores: jax.Array, rate: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Masks the ceil(N * rate) positions of lowest score in each example, at least one.
+
+    Args:
+      tokens: (B, N) visual tokens.
+      scores: (B, N) in [0, 1), drawn uniformly.
+      rate: mask rate in [0, 1], scalar or (B,).
+
+    Returns:
+      tokens (B, N) with `MASK_TOKEN_ID` where masked, and weights (B, N) that are 1.0 there.
+    """
+    n = tokens.shape[-1]
+    rate = jnp.broadcast_to(jnp.clip(rate, 1e-6, 1.0), tokens.shape[:1])
+    last_masked = jnp.ceil(n * rate).astype(jnp.int32)[:, None] - 1
+    threshold = jnp.take_along_axis(jnp.sort(scores, axis=-1), last_masked, axis=-1)
+    masked = scores <= threshold
+    return jnp.where(masked, MASK_TOKEN_ID, tokens), masked.astype(jnp.float32)
+
+
+def masked_cross_entropy(
+    logits: jax.Array, targets: jax.Array, weights: jax.Array, label_smoothing: float = 0.0
+) -> jax.Array:
+    """Cross-entropy averaged over an example's weighted positions, then over the batch.
+
+    Args:
+      logits: (B, L, K).
+      targets: (B, L) in [0, K); anything where the weight is 0.
+      weights: (B, L); an example without weight contributes 0.
+      label_smoothing: eps; the target distribution is onehot * (1 - eps) + eps / K.
+    """
+    log_probabilities = jax.nn.log_softmax(logits)
+    targets = jnp.clip(targets, 0, logits.shape[-1] - 1)[..., None]
+    on_target = jnp.take_along_axis(log_probabilities, targets, axis=-1)[..., 0]
+    smoothed = (1.0 - label_smoothing) * on_target + label_smoothing * log_probabilities.mean(-1)
+    total = jnp.maximum(weights.sum(axis=-1), 1e-8)
+    return jnp.mean(-(smoothed * weights).sum(axis=-1) / total)
+
+
+def entropy_loss(distances: jax.Array, loss_type: str = "softmax", temperature: float = 0.01):
+    """Sample entropy minus entropy of the mean assignment: pushes towards an evenly used codebook.
+
+    Args:
+      distances: (..., K) of latents to codes; nearer is likelier.
+      loss_type: 'softmax' or 'argmax', what stands for the assignment of one latent.
+      temperature: of the softmax over negative distances.
+    """
+    affinity = -distances.reshape(-1, distances.shape[-1]) / temperature
+    probabilities = jax.nn.softmax(affinity)
+    log_probabilities = jax.nn.log_softmax(affinity + 1e-5)
+    if loss_type == "softmax":
+        target = probabilities
+    elif loss_type == "argmax":
+        one_hot = jax.nn.one_hot(jnp.argmax(affinity, axis=-1), affinity.shape[-1])
+        # Straight through: the value of the one-hot, the gradient of the softmax.
+        target = probabilities - jax.lax.stop_gradient(probabilities - one_hot)
+    else:
+        raise ValueError(f"Entropy loss type {loss_type!r} is not known; use 'softmax' or 'argmax'.")
+    mean = target.mean(axis=0)
+    mean_entropy = -jnp.sum(mean * jnp.log(mean + 1e-5))
+    sample_entropy = -jnp.mean(jnp.sum(target * log_probabilities, axis=-1))
+    return sample_entropy - mean_entropy
+
+
+def quantizer_losses(
+    latents: jax.Array,
+    codebook: jax.Array,
+    tokens: jax.Array,
+    *,
+    commitment_cost: float = 0.25,
+    entropy_ratio: float = 0.1,
+    entropy_type: str = "softmax",
+    entropy_temperature: float = 0.01,
+) -> dict[str, jax.Array]:
+    """The quantiser's loss terms, each already multiplied by its cost; their sum is the loss.
+
+    Args:
+      latents: (..., d) before quantisation.
+      codebook: (K, d).
+      tokens: (...) nearest codes of the latents.
+    """
+    quantized = jnp.take(codebook, tokens, axis=0)
+    stop = jax.lax.stop_gradient
+    terms = {
+        "commitment": commitment_cost * jnp.mean((stop(quantized) - latents) ** 2),
+        "codebook": jnp.mean((quantized - stop(latents)) ** 2),
+    }
+    if entropy_ratio:
+        distances = squared_distances(latents, codebook)
+        terms["entropy"] = entropy_ratio * entropy_loss(
+            distances, entropy_type, entropy_temperature
+        )
+    return terms
+
+
+def generator_loss(fake_logit: jax.Array, loss_type: str = "non-saturating") -> jax.Array:
+    """Adversarial loss of the decoder, without its weight, from logits (B, 1)."""
+    if loss_type == "hinge":
+        return -jnp.mean(fake_logit)
+    return jnp.mean(jax.nn.softplus(-fake_logit))
+
+
+def discriminator_loss(
+    real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
+) -> jax.Array:
+    """Mean of the real plus the fake term (not halved), from logits (B, 1)."""
+    if loss_type == "hinge":
+        return jnp.mean(jax.nn.relu(1.0 - real_logit) + jax.nn.relu(1.0 + fake_logit))
+    return jnp.mean(jax.nn.softplus(-real_logit) + jax.nn.softplus(fake_logit))
+
+
+def r1_penalty(discriminator, images: jax.Array, cost: float = 10.0) -> jax.Array:
+    """R1: mean squared norm of the logits' gradient at real images, times `cost` (no 1/2).
+
+    Args:
+      discriminator: images (B, H, W, 3) -> logits (B, 1).
+      images: real images.
+    """
+    gradient = jax.grad(lambda x: jnp.sum(discriminator(x)))(images)
+    return cost * jnp.mean(jnp.sum(gradient**2, axis=(1, 2, 3)))
+
+
+def perplexity(tokens: jax.Array, codebook_size: int) -> jax.Array:
+    """exp of the entropy of the codes' use in tokens (...): 1 = one code, K = all evenly used."""
+    counts = jnp.zeros(codebook_size).at[tokens.reshape(-1)].add(1.0)
+    share = counts / tokens.size
+    return jnp.exp(-jnp.sum(share * jnp.log(share + 1e-10)))

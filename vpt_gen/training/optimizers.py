@@ -1,0 +1,45 @@
+"""Learning-rate schedule and Optax optimiser from the config."""
+
+import optax
+
+
+def make_schedule(config, num_steps: int) -> optax.Schedule:
+    """The learning rate by step.
+
+    Args:
+      config: the `optimizer` part: `learning_rate`, `warmup_steps`, `schedule` ('cosine', which
+        falls to 0 at `num_steps`, or 'constant').
+      num_steps: updates in all.
+    """
+    if config.schedule == "cosine":
+        # As released: the first step of a schedule without warmup already uses the peak rate.
+        return optax.warmup_cosine_decay_schedule(
+            init_value=0.0 if config.warmup_steps else config.learning_rate,
+            peak_value=config.learning_rate,
+            warmup_steps=config.warmup_steps,
+            decay_steps=max(num_steps, config.warmup_steps + 1),
+        )
+    if config.schedule == "constant":
+        return optax.join_schedules(
+            [
+                optax.linear_schedule(0.0, config.learning_rate, max(config.warmup_steps, 1)),
+                optax.constant_schedule(config.learning_rate),
+            ],
+            [config.warmup_steps],
+        )
+    raise ValueError(
+        f"optimizer.schedule is {config.schedule!r}; it must be 'cosine' or 'constant'."
+    )
+
+
+def make_optimizer(config, num_steps: int) -> optax.GradientTransformation:
+    """AdamW (Adam where `weight_decay` is 0), clipped by global norm where `clip_norm` > 0."""
+    adamw = optax.adamw(
+        make_schedule(config, num_steps),
+        b1=config.b1,
+        b2=config.b2,
+        weight_decay=config.weight_decay,
+    )
+    if config.clip_norm > 0:
+        return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+    return adamw

@@ -1,0 +1,59 @@
+"""The training state, and what a task hands to the loop."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax
+import jax
+import optax
+
+Params = Any
+Metrics = Mapping[str, jax.Array]
+Batch = Mapping[str, jax.Array]
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that training changes, and all that a checkpoint must hold to go on.
+
+    Attributes:
+      step: int32, updates done.
+      params: trained parameters only; a frozen backbone is never among them.
+      opt_state: the optimiser's state for `params`.
+    """
+
+    step: jax.Array
+    params: Params
+    opt_state: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One way of training, as pure functions; `frozen` is an ordinary argument of each.
+
+    Attributes:
+      init: key -> TrainState.
+      train_step: (state, frozen, batch, key) -> (next state, scalar metrics).
+      eval_step: (params, frozen, batch, key) -> scalar metrics.
+      pictures: (params, frozen, batch, key) -> {name: images (n, H, W, 3) in [0, 1]}.
+      frozen: parameters that are used and never trained; an empty dict where there are none.
+    """
+
+    init: Callable[[jax.Array], TrainState]
+    train_step: Callable[..., tuple[TrainState, Metrics]]
+    eval_step: Callable[..., Metrics]
+    pictures: Callable[..., Mapping[str, jax.Array]]
+    frozen: Params
+
+
+def apply_gradients(
+    state: TrainState, gradients: Params, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """One optimiser update of all of `state.params`."""
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    return state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+    )

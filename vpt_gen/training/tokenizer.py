@@ -1,0 +1,126 @@
+"""Task: train the VQGAN tokenizer, optionally against a discriminator.
+
+Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptual (where a
+perceptual network is at hand), adversarial with R1, and the quantiser's three.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vpt_gen.nets.discriminator import Discriminator
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training import losses
+from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
+
+NUM_PICTURES = 16
+
+
+def make_task(
+    net: VQGAN,
+    optimizer: optax.GradientTransformation,
+    *,
+    image_size: int,
+    adversarial_weight: float,
+    adversarial_start: int,
+    r1_cost: float,
+    discriminator: Discriminator,
+    perceptual_weight: float,
+    perceptual: Callable[[Params, jax.Array, jax.Array], jax.Array] | None = None,
+    perceptual_params: Params = None,
+) -> Task:
+    """Builds the tokenizer task.
+
+    Args:
+      net: the VQGAN.
+      optimizer: used alike for the VQGAN and the discriminator.
+      image_size: side of the square training images.
+      adversarial_weight: 0 trains without a discriminator, which is then not even created.
+      adversarial_start: step at which the adversarial terms set in.
+      r1_cost: cost of the R1 penalty on real images.
+      discriminator: its net.
+      perceptual_weight: weight of the perceptual distance.
+      perceptual: (params, images, images) -> distances (B,), or None.
+      perceptual_params: frozen parameters of `perceptual`.
+    """
+    adversarial = adversarial_weight > 0
+
+    def init(key: jax.Array) -> TrainState:
+        vqgan_key, discriminator_key = jax.random.split(key)
+        image = jnp.zeros((1, image_size, image_size, 3))
+        params = {"vqgan": net.init(vqgan_key, image)["params"]}
+        if adversarial:
+            params["discriminator"] = discriminator.init(discriminator_key, image)["params"]
+        opt_state = {name: optimizer.init(part) for name, part in params.items()}
+        return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
+
+    def discriminate(params: Params, images: jax.Array) -> jax.Array:
+        return discriminator.apply({"params": params["discriminator"]}, images)
+
+    def generator_objective(vqgan_params, params, frozen, images, adversarial_on):
+        reconstruction, latents, tokens = net.apply({"params": vqgan_params}, images)
+        terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
+        terms["reconstruction"] = jnp.mean((images - reconstruction) ** 2)
+        if perceptual is not None:
+            distance = perceptual(frozen, images, reconstruction)
+            terms["perceptual"] = perceptual_weight * jnp.mean(distance)
+        if adversarial:
+            loss = losses.generator_loss(discriminate(params, reconstruction))
+            terms["adversarial"] = adversarial_on * adversarial_weight * loss
+        return sum(terms.values()), (terms, reconstruction, tokens)
+
+    def discriminator_objective(discriminator_params, images, reconstruction):
+        def logits(x):
+            return discriminator.apply({"params": discriminator_params}, x)
+
+        loss = losses.discriminator_loss(logits(images), logits(reconstruction))
+        return loss + losses.r1_penalty(logits, images, r1_cost)
+
+    def update(state: TrainState, name: str, gradients: Params) -> TrainState:
+        updates, opt_state = optimizer.update(
+            gradients, state.opt_state[name], state.params[name]
+        )
+        return state.replace(
+            params={**state.params, name: optax.apply_updates(state.params[name], updates)},
+            opt_state={**state.opt_state, name: opt_state},
+        )
+
+    def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
+        del key  # Nothing here is random.
+        images = batch["image"]
+        adversarial_on = jnp.float32(state.step >= adversarial_start)
+        objective = jax.value_and_grad(generator_objective, has_aux=True)
+        (loss, (terms, reconstruction, tokens)), gradients = objective(
+            state.params["vqgan"], state.params, frozen, images, adversarial_on
+        )
+        metrics = {"loss": loss, "perplexity": losses.perplexity(tokens, net.codebook_size)}
+        metrics |= terms
+        new_state = update(state, "vqgan", gradients)
+        if adversarial:
+            d_loss, d_gradients = jax.value_and_grad(discriminator_objective)(
+                state.params["discriminator"], images, jax.lax.stop_gradient(reconstruction)
+            )
+            d_gradients = jax.tree.map(lambda g: adversarial_on * g, d_gradients)
+            new_state = update(new_state, "discriminator", d_gradients)
+            metrics["discriminator_loss"] = d_loss
+        return new_state.replace(step=state.step + 1), metrics
+
+    def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
+        del frozen, key
+        reconstruction, _, tokens = net.apply({"params": params["vqgan"]}, batch["image"])
+        return {
+            "reconstruction": jnp.mean((batch["image"] - reconstruction) ** 2),
+            "perplexity": losses.perplexity(tokens, net.codebook_size),
+        }
+
+    def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
+        del frozen, key
+        images = batch["image"][:NUM_PICTURES]
+        reconstruction = net.apply({"params": params["vqgan"]}, images)[0]
+        pairs = jnp.stack([images, jnp.clip(reconstruction, 0.0, 1.0)], axis=1)
+        return {"original_and_reconstruction": pairs.reshape(-1, *images.shape[1:])}
+
+    frozen = perceptual_params if perceptual is not None else {}
+    return Task(init, train_step, eval_step, pictures, frozen)
