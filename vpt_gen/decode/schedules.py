@@ -22,7 +22,9 @@ def check_schedule(name: str) -> None:
         )
 
 
-def mask_rate(ratio: jax.Array, num_unknown: jax.Array | int, schedule: str = "cosine") -> jax.Array:
+def mask_rate(
+    ratio: jax.Array, num_unknown: jax.Array | int, schedule: str = "cosine"
+) -> jax.Array:
     """The share of positions masked at progress `ratio` in [0, 1]: falls from 1 to 1e-6.
 
     Args:

@@ -1,1 +1,1 @@
-"""Flax modules: pure functions of (parameters, arrays). They know no files, no TensorFlow, no mesh."""
+"""Flax modules: pure functions of (parameters, arrays). No files, no TensorFlow, no mesh."""

@@ -7,11 +7,14 @@ google-research/generative_transfer (the clip of an all-zero weight sum).
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.decode.schedules import mask_rate
 from vpt_gen.nets.maskgit import MASK_TOKEN_ID
 from vpt_gen.nets.vqgan import squared_distances
 
 
-def mask_tokens(tokens: jax.Array, scores: jax.Array, rate: jax.Array) -> tuple[jax.Array, jax.Array]:
+def mask_tokens(
+    tokens: jax.Array, scores: jax.Array, rate: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Masks the ceil(N * rate) positions of lowest score in each example, at least one.
 
     Args:
@@ -30,10 +33,24 @@ def mask_tokens(tokens: jax.Array, scores: jax.Array, rate: jax.Array) -> tuple[
     return jnp.where(masked, MASK_TOKEN_ID, tokens), masked.astype(jnp.float32)
 
 
+def draw_masks(key: jax.Array, tokens: jax.Array, schedule: str) -> tuple[jax.Array, jax.Array]:
+    """Masks every example at a rate and places of its own: rate = schedule(u), u ~ U(0, 1).
+
+    Returns:
+      Masked tokens (B, N) and weights (B, N), see `mask_tokens`.
+    """
+    rate_key, score_key = jax.random.split(key)
+    progress = jax.random.uniform(rate_key, tokens.shape[:1])
+    rate = mask_rate(progress, tokens.shape[-1], schedule)
+    return mask_tokens(tokens, jax.random.uniform(score_key, tokens.shape), rate)
+
+
 def masked_cross_entropy(
     logits: jax.Array, targets: jax.Array, weights: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """Cross-entropy averaged over an example's weighted positions, then over the batch.
+    """Cross-entropy (B,) of each example, averaged over its weighted positions.
+
+    The mean over the batch is the reference's loss.
 
     Args:
       logits: (B, L, K).
@@ -46,7 +63,7 @@ def masked_cross_entropy(
     on_target = jnp.take_along_axis(log_probabilities, targets, axis=-1)[..., 0]
     smoothed = (1.0 - label_smoothing) * on_target + label_smoothing * log_probabilities.mean(-1)
     total = jnp.maximum(weights.sum(axis=-1), 1e-8)
-    return jnp.mean(-(smoothed * weights).sum(axis=-1) / total)
+    return -(smoothed * weights).sum(axis=-1) / total
 
 
 def entropy_loss(distances: jax.Array, loss_type: str = "softmax", temperature: float = 0.01):
@@ -67,7 +84,9 @@ def entropy_loss(distances: jax.Array, loss_type: str = "softmax", temperature: 
         # Straight through: the value of the one-hot, the gradient of the softmax.
         target = probabilities - jax.lax.stop_gradient(probabilities - one_hot)
     else:
-        raise ValueError(f"Entropy loss type {loss_type!r} is not known; use 'softmax' or 'argmax'.")
+        raise ValueError(
+            f"Entropy loss type {loss_type!r} is not known; use 'softmax' or 'argmax'."
+        )
     mean = target.mean(axis=0)
     mean_entropy = -jnp.sum(mean * jnp.log(mean + 1e-5))
     sample_entropy = -jnp.mean(jnp.sum(target * log_probabilities, axis=-1))
@@ -90,6 +109,10 @@ def quantizer_losses(
       latents: (..., d) before quantisation.
       codebook: (K, d).
       tokens: (...) nearest codes of the latents.
+      commitment_cost: of the term that pulls the latents to their codes.
+      entropy_ratio: cost of the entropy term; 0 leaves it out.
+      entropy_type: see `entropy_loss`.
+      entropy_temperature: see `entropy_loss`.
     """
     quantized = jnp.take(codebook, tokens, axis=0)
     stop = jax.lax.stop_gradient
@@ -127,13 +150,14 @@ def r1_penalty(discriminator, images: jax.Array, cost: float = 10.0) -> jax.Arra
     Args:
       discriminator: images (B, H, W, 3) -> logits (B, 1).
       images: real images.
+      cost: factor of the penalty.
     """
     gradient = jax.grad(lambda x: jnp.sum(discriminator(x)))(images)
     return cost * jnp.mean(jnp.sum(gradient**2, axis=(1, 2, 3)))
 
 
 def perplexity(tokens: jax.Array, codebook_size: int) -> jax.Array:
-    """exp of the entropy of the codes' use in tokens (...): 1 = one code, K = all evenly used."""
+    """Exponential of the entropy of the codes' use in tokens (...): 1 = one code, K = all evenly used."""
     counts = jnp.zeros(codebook_size).at[tokens.reshape(-1)].add(1.0)
     share = counts / tokens.size
-    return jnp.exp(-jnp.sum(share * jnp.log(share + 1e-10)))
+    return jnp.exp(-jnp.sum(share * jnp.log(share + 1e-5)))

@@ -35,7 +35,7 @@ class Task:
     Attributes:
       init: key -> TrainState.
       train_step: (state, frozen, batch, key) -> (next state, scalar metrics).
-      eval_step: (params, frozen, batch, key) -> scalar metrics.
+      eval_step: (params, frozen, batch, key) -> metrics (B,), one value an example.
       pictures: (params, frozen, batch, key) -> {name: images (n, H, W, 3) in [0, 1]}.
       frozen: parameters that are used and never trained; an empty dict where there are none.
     """

@@ -79,9 +79,7 @@ def make_task(
         return loss + losses.r1_penalty(logits, images, r1_cost)
 
     def update(state: TrainState, name: str, gradients: Params) -> TrainState:
-        updates, opt_state = optimizer.update(
-            gradients, state.opt_state[name], state.params[name]
-        )
+        updates, opt_state = optimizer.update(gradients, state.opt_state[name], state.params[name])
         return state.replace(
             params={**state.params, name: optax.apply_updates(state.params[name], updates)},
             opt_state={**state.opt_state, name: opt_state},
@@ -109,11 +107,8 @@ def make_task(
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del frozen, key
-        reconstruction, _, tokens = net.apply({"params": params["vqgan"]}, batch["image"])
-        return {
-            "reconstruction": jnp.mean((batch["image"] - reconstruction) ** 2),
-            "perplexity": losses.perplexity(tokens, net.codebook_size),
-        }
+        reconstruction, _, _ = net.apply({"params": params["vqgan"]}, batch["image"])
+        return {"reconstruction": jnp.mean((batch["image"] - reconstruction) ** 2, (1, 2, 3))}
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del frozen, key

@@ -1,0 +1,41 @@
+"""The demo's source tokenizer: a small VQGAN on grey drawings at 32x32.
+
+bash launch/fetch_source.sh downloads
+python -m vpt_gen.main --config=configs/source_tokenizer.py
+"""
+
+from vpt_gen.config import default_config
+
+
+def get_config():
+    config = default_config("tokenizer")
+    config.num_steps = 5000
+    config.batch_size = 32
+    config.eval_every = 500
+    config.checkpoint_every = 250
+
+    config.data.kind = "npz"
+    config.data.path = "downloads/source_grey.npz"
+    config.data.holdout = 0.03
+    config.data.image_size = 32
+    # Drawings stay drawings when mirrored, turned, zoomed and moved.
+    config.data.flip = True
+    config.data.rotation = 20.0
+    config.data.min_scale = 0.6
+    config.data.max_scale = 1.4
+    config.data.shift = 0.1
+
+    config.model.filters = 32
+    config.model.channel_multipliers = (1, 1, 2)
+    config.model.num_res_blocks = 1
+    config.model.embedding_dim = 32
+    config.model.codebook_size = 256
+
+    # At 4x4 pixels a token, the squared error alone gives sharp strokes.
+    config.losses.adversarial_weight = 0.0
+
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 100
+    config.optimizer.b2 = 0.99
+    config.optimizer.clip_norm = 1.0
+    return config

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes the virtual environment .venv (or $VPT_GEN_VENV) and installs this package into it:
+#   launch/setup.sh demo       with the extras named; call it from the other scripts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv="${VPT_GEN_VENV:-.venv}"
+python="${PYTHON:-python3}"
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "error: Python 3.11 or newer is needed; set PYTHON to one ($("$python" --version) found)." >&2
+  exit 2
+}
+stamp="$venv/.installed-$1"
+if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+  echo "Installing into $venv (a minute or two) ..."
+  [ -e "$venv/bin/python" ] || "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$1]"
+  touch "$stamp"
+fi

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Sets everything up and runs the checks: lint, format, tests.
+#   bash launch/test.sh [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash launch/setup.sh test
+bin="${VPT_GEN_VENV:-.venv}/bin"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+exec "$bin/python" -m pytest "$@"

@@ -1,0 +1,118 @@
+"""Whole decoding runs of both released samplers, token by token.
+
+Runs `gt` condition by prompts, and every position is unknown at first; runs `maskgit` condition by a
+given class token; runs `maskgit_edit` start late with some visual tokens given.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import golden
+from vpt_gen.decode import parallel
+
+FILE = "decode.npz"
+RUNS = golden.cases(FILE, r"(\w+/T\d+/p\d)/final_seqs")
+GENERATOR = "h0"  # whose prompts the runs used, as the manifest says
+
+
+def load(run: str, name: str) -> np.ndarray:
+    return golden.load(FILE, f"{run}/{name}")
+
+
+def options(run: str) -> dict:
+    """What `decode_iteration` needs to know of a run."""
+    part = "generative_transfer_config" if run.startswith("gt/") else "maskgit_config"
+    return {
+        "num_iterations": int(load(run, "num_iter")),
+        "choice_temperature": float(load(run, "choice_temperature")),
+        "schedule": golden.config(part)["mask_scheduling_method"],
+    }
+
+
+def iterations(run: str) -> range:
+    return range(int(load(run, "start_iter")), int(load(run, "num_iter")))
+
+
+def prompts_of(run: str) -> jax.Array | None:
+    if not run.startswith("gt/"):
+        return None
+    net, variables = golden.prompt_generator(GENERATOR)
+    return net.apply(variables, golden.load(FILE, "gt/class_ids")[:, 0])
+
+
+@jax.jit
+def visual_logits(ids, prompts):
+    net, variables = golden.maskgit()
+    return net.apply(variables, ids, prompts, method="visual_logits")
+
+
+@functools.partial(
+    jax.jit, static_argnames=("num_iterations", "start_iteration", "choice_temperature", "schedule")
+)
+def decode(key, ids, prompts, **kwargs):
+    return parallel.decode(key, ids, visual_logits, prompts, **kwargs)
+
+
+step = jax.jit(parallel.decode_iteration, static_argnames="schedule")
+
+
+def start(run: str) -> parallel.DecodeState:
+    key = jax.random.PRNGKey(load(run, "seed"))
+    return parallel.init_state(key, jnp.asarray(load(run, "inputs")))
+
+
+def revealed_at(run: str) -> np.ndarray:
+    """The last iteration that began with a position unknown; -1 where it was never so."""
+    before = np.concatenate([load(run, "inputs")[None], load(run, "cur_seqs")[:-1]])
+    numbers = np.array(iterations(run))[:, None, None]
+    return np.where(before == parallel.MASK_TOKEN_ID, numbers, -1).max(axis=0)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_iteration_by_iteration(run):
+    prompts = prompts_of(run)
+    with golden.threefry(run[-2:]):
+        state = start(run)
+        for row, iteration in enumerate(iterations(run)):
+            logits = visual_logits(state.ids, prompts)
+            if row == 0:
+                like = ("prompt.npz", "cond_logits_sliced_h0")
+                golden.check(FILE, f"{run}/logits_first_iter", logits, like=like)
+            state, sampled = step(state, logits, iteration, **options(run))
+            where = f"{run} iteration {iteration}"
+            np.testing.assert_array_equal(sampled, load(run, "final_seqs")[:, iteration], where)
+            np.testing.assert_array_equal(state.ids, load(run, "cur_seqs")[row], where)
+            masked = jnp.sum(state.ids == parallel.MASK_TOKEN_ID, axis=-1)
+            np.testing.assert_array_equal(masked, load(run, "mask_len")[row], where)
+    np.testing.assert_array_equal(state.revealed_at, revealed_at(run))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_whole_run(run):
+    prompts = prompts_of(run)
+    if prompts is not None:
+        prompts = jnp.stack([prompts] * int(load(run, "num_iter")))
+    with golden.threefry(run[-2:]):
+        state = start(run)
+        tokens, revealed = decode(
+            state.key, state.ids, prompts, start_iteration=iterations(run)[0], **options(run)
+        )
+    np.testing.assert_array_equal(tokens, load(run, "final_seqs")[:, -1])
+    np.testing.assert_array_equal(revealed, revealed_at(run))
+    given = load(run, "inputs") != parallel.MASK_TOKEN_ID
+    np.testing.assert_array_equal(tokens[given], load(run, "inputs")[given])
+
+
+@pytest.mark.parametrize("run", golden.cases(FILE, r"(\w+/T\d+/p\d)/images"))
+def test_images_of_the_tokens(run):
+    tokens = load(run, "final_seqs")[:, -1, 1:]
+    side = math.isqrt(tokens.shape[1])
+    net, variables = golden.vqgan()
+    images = net.apply(variables, tokens.reshape(-1, side, side), method="decode_tokens")
+    like = ("tokenizer.npz", "decode_from_indices")
+    golden.check(FILE, f"{run}/images", images, like=like)

@@ -1,0 +1,170 @@
+"""Reference numbers of the released code: where they lie, and how near is near enough.
+
+Every size, seed and tolerance comes from the folder's manifest, so that a folder made with another
+model serves the same tests. Tests that need the folder are skipped where it is absent.
+"""
+
+import functools
+import json
+import os
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import serialization, traverse_util
+
+from vpt_gen.nets.discriminator import Discriminator
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.vqgan import VQGAN
+
+FOLDER = Path(
+    os.environ.get("VPT_GEN_GOLDEN_NAR")
+    or Path(__file__).parents[2] / "shared" / "golden" / "nar"
+)
+ABSENT = "no golden folder: set VPT_GEN_GOLDEN_NAR to one"
+
+
+@functools.cache
+def manifest() -> dict:
+    path = FOLDER / "manifest.json"
+    if not path.exists():
+        pytest.skip(ABSENT)
+    return json.loads(path.read_text())
+
+
+def config(part: str) -> dict:
+    """The reference's configuration: 'maskgit_config' or 'generative_transfer_config'."""
+    return manifest()["config"][part]
+
+
+@functools.cache
+def _arrays(file: str) -> dict[str, np.ndarray]:
+    manifest()
+    with np.load(FOLDER / file) as arrays:
+        return dict(arrays)
+
+
+def load(file: str, name: str) -> np.ndarray:
+    return _arrays(file)[name]
+
+
+def find(file: str, pattern: str) -> list[str]:
+    """What the group of `pattern` catches in the names of a file's arrays, each once, in order."""
+    if not (FOLDER / "manifest.json").exists():
+        return []
+    matches = (re.fullmatch(pattern, name) for name in manifest()["arrays"][file])
+    return list(dict.fromkeys(match[1] for match in matches if match))
+
+
+def cases(file: str, pattern: str) -> list:
+    """`find` for `pytest.mark.parametrize`: one skipped case where there is no folder."""
+    return find(file, pattern) or [pytest.param("", marks=pytest.mark.skip(reason=ABSENT))]
+
+
+def tolerance(file: str, name: str) -> float:
+    return manifest()["arrays"][file][name].get("atol_suggested", 0.0)
+
+
+def assert_near(value, expected: np.ndarray, atol: float, name: str) -> None:
+    value = np.asarray(value)
+    assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
+    if np.issubdtype(expected.dtype, np.floating):
+        error = np.abs(value.astype(np.float64) - expected)
+        worst = error.max(initial=0.0)
+        # Written so that a NaN fails.
+        assert worst <= atol, f"{name}: off by {worst:.3g}, allowed {atol:.3g}"
+    else:
+        wrong = np.count_nonzero(value != expected)
+        assert wrong == 0, f"{name}: {wrong} of {expected.size} values differ"
+
+
+def check(file: str, name: str, value, like: tuple[str, str] | None = None) -> None:
+    """Asserts that `value` is the golden array, integers exactly, floats to its own tolerance.
+
+    `like` names an array of the same function whose tolerance may serve as well, for arrays whose
+    manifest records no error of their own.
+    """
+    atol = tolerance(file, name)
+    if like:
+        atol = max(atol, tolerance(*like))
+    assert_near(value, load(file, name), atol, f"{file}:{name}")
+
+
+def flat(tree) -> dict:
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+def layout(tree) -> dict[str, tuple]:
+    """{path: (shape, dtype)} of a tree of arrays."""
+    return {path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in flat(tree).items()}
+
+
+@functools.cache
+def checkpoint(file: str) -> dict:
+    manifest()
+    return serialization.msgpack_restore((FOLDER / file).read_bytes())
+
+
+def checkpoint_config(file: str) -> dict:
+    return manifest()["checkpoints"][file]["config"]
+
+
+@functools.cache
+def vqgan() -> tuple[VQGAN, dict]:
+    c = checkpoint_config("tokenizer.msgpack")
+    net = VQGAN(
+        filters=c["filters"],
+        channel_multipliers=tuple(c["channel_multipliers"]),
+        num_res_blocks=c["num_res_blocks"],
+        embedding_dim=c["embedding_dim"],
+        codebook_size=c["codebook_size"],
+    )
+    return net, checkpoint("tokenizer.msgpack")
+
+
+@functools.cache
+def maskgit() -> tuple[MaskGIT, dict]:
+    c = checkpoint_config("transformer.msgpack")
+    net = MaskGIT(
+        codebook_size=c["codebook_size"],
+        num_classes=c["num_class"],
+        num_tokens=c["max_position_embeddings"] - 1,
+        num_layers=c["num_layers"],
+        hidden_size=c["num_embeds"],
+        num_heads=c["num_heads"],
+        intermediate_size=c["intermediate_size"],
+        dropout_rate=c["dropout_rate"],
+    )
+    return net, checkpoint("transformer.msgpack")
+
+
+def prompt_kinds() -> list:
+    """The prompt generators of the folder, for `pytest.mark.parametrize`."""
+    return cases("prompt.npz", r"prompts_(\w+)")
+
+
+@functools.cache
+def prompt_generator(kind: str) -> tuple[PromptGenerator, dict]:
+    c = checkpoint_config("prompt.msgpack")[kind]
+    net = PromptGenerator(
+        num_classes=c["vocab_size"],
+        num_prompt_tokens=c["seq_length"],
+        feature_size=c["embedding_size"],
+        hidden_size=c["hidden_size"] or None,
+    )
+    return net, checkpoint("prompt.msgpack")[kind]
+
+
+@functools.cache
+def discriminator() -> tuple[Discriminator, dict]:
+    c = checkpoint_config("discriminator.msgpack")
+    widths = {int(side): width for side, width in c["widths_per_resolution"].items()}
+    return Discriminator(widths), checkpoint("discriminator.msgpack")
+
+
+def threefry(variant: str):
+    """Context with the random numbers of 'p1' (JAX's own today) or 'p0' (as in 2022)."""
+    return jax.threefry_partitionable({"p0": False, "p1": True}[variant])

@@ -1,0 +1,121 @@
+"""Pretrained nets on disk: their parameters (Orbax), what they are, and a digest of both.
+
+One directory a net: `net.json` and `params/`. A prompt checkpoint names the digests of the nets
+it was tuned on and refuses others.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from vpt_gen.errors import UserError
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+
+NETS = {"vqgan": VQGAN, "maskgit": MaskGIT}
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedNet:
+    """A net with its parameters.
+
+    Attributes:
+      net: the Flax module.
+      params: its parameters, float32.
+      digest: SHA-256 of the net's fields and its parameters as they lie on disk.
+      about: where it came from: source data, class names, figures.
+    """
+
+    net: nn.Module
+    params: Any
+    digest: str
+    about: Mapping[str, Any]
+
+
+def save_net(
+    path: str, net: nn.Module, params: Any, about: Mapping[str, Any], dtype: Any = jnp.float32
+) -> str:
+    """Writes a net and returns its digest; an older one at `path` is replaced.
+
+    Args:
+      path: directory of the net.
+      net: one of `NETS`.
+      params: its parameters.
+      about: a JSON-serialisable record.
+      dtype: floating type on disk; float16 halves the size of what is shipped.
+    """
+    directory = pathlib.Path(path).absolute()
+    kind = next(name for name, cls in NETS.items() if type(net) is cls)
+    params = jax.tree.map(lambda x: np.asarray(x, dtype), params)
+    fields = _fields(net)
+    digest = digest_of_params(fields, params)
+    partial = directory.with_name(directory.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(partial / "params", params)
+    record = {"kind": kind, "fields": fields, "digest": digest, "about": dict(about)}
+    (partial / "net.json").write_text(json.dumps(record, indent=1))
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.rename(directory)
+    return digest
+
+
+def load_net(path: str, kind: str) -> PretrainedNet:
+    """Reads a net and checks it against its digest.
+
+    Args:
+      path: directory that `save_net` wrote.
+      kind: the expected key of `NETS`.
+
+    Raises:
+      UserError: no net there, one of another kind, or one that does not match its own digest.
+    """
+    directory = pathlib.Path(path).absolute()
+    record_file = directory / "net.json"
+    if not record_file.is_file():
+        raise UserError(f"{path} holds no pretrained {kind} (no net.json); check the path.")
+    record = json.loads(record_file.read_text())
+    if record["kind"] != kind:
+        raise UserError(f"{path} holds a {record['kind']}, but a {kind} is needed here.")
+    net = NETS[kind](**record["fields"])
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = checkpointer.restore(directory / "params", _abstract_params(directory))
+    if digest_of_params(record["fields"], stored) != record["digest"]:
+        raise UserError(f"{path} does not match its digest: the files are damaged; fetch it anew.")
+    params = jax.tree.map(lambda x: np.asarray(x, np.float32), stored)
+    return PretrainedNet(net, params, record["digest"], record["about"])
+
+
+def digest_of_params(fields: Mapping[str, Any], params: Any) -> str:
+    """SHA-256 over a net's fields and every parameter's path, shape, type and bytes."""
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    for path, value in sorted((jax.tree_util.keystr(p), v) for p, v in leaves):
+        value = np.asarray(value)
+        digest.update(f"{path}{value.shape}{value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def _fields(net: nn.Module) -> dict[str, Any]:
+    """A module's own fields, as JSON reads them back."""
+    names = [f.name for f in dataclasses.fields(net) if f.name not in ("parent", "name")]
+    return json.loads(json.dumps({name: getattr(net, name) for name in names}))
+
+
+def _abstract_params(directory: pathlib.Path) -> Any:
+    """The stored tree as numpy templates: nothing of the saving machine's devices counts."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(directory / "params").item_metadata.tree
+    return jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)

@@ -1,0 +1,114 @@
+"""Orbax store of a run's training states: asynchronous, atomic, keeps the newest and the best.
+
+Layout: `<workdir>/config.json` (the config the run was started with, and facts about the run such
+as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from vpt_gen.errors import UserError
+
+CONFIG_FILE = "config.json"
+
+
+class Store:
+    """Saves and restores training states in a working directory."""
+
+    def __init__(self, workdir: str, *, keep: int = 1, best_metric: str | None = None):
+        """Opens the store.
+
+        Args:
+          workdir: the run's directory.
+          keep: number of newest checkpoints to keep.
+          best_metric: an evaluation metric, lower is better, whose best checkpoint is kept too.
+        """
+        self._workdir = workdir
+        policies = [ocp.checkpoint_managers.LatestN(keep)]
+        if best_metric is not None:
+            policies.append(
+                ocp.checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: metrics[best_metric], n=1, reverse=True
+                )
+            )
+        self._manager = ocp.CheckpointManager(
+            pathlib.Path(workdir).absolute() / "checkpoints",
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
+        """Starts to save in the background; a step that is already there is left alone."""
+        if step != self._manager.latest_step():
+            self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+
+    def restore(self, like: Any, step: int | None = None) -> Any:
+        """The state of `step` (None: the newest), with the shapes and shardings of `like`."""
+        step = self.latest_step() if step is None else step
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    def restore_params(self, step: int | None = None) -> Any:
+        """Only the trained parameters of `step` (None: the newest), as numpy arrays."""
+        if self.latest_step() is None:
+            raise UserError(f"{self._workdir} holds no finished checkpoint yet; train it first.")
+        step = self.latest_step() if step is None else step
+        if step not in self._manager.all_steps():
+            kept = ", ".join(map(str, sorted(self._manager.all_steps())))
+            raise UserError(f"{self._workdir} holds no checkpoint of update {step}; it has {kept}.")
+        tree = self._manager.item_metadata(step).tree
+        like = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)
+        return self._manager.restore(step, args=ocp.args.StandardRestore(like))["params"]
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Writes the run's config and facts, or checks that they are the ones already there.
+
+    Raises:
+      UserError: the directory belongs to a run with another config or other facts.
+    """
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    record = json.loads(json.dumps({"config": config, "facts": facts}))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(record, indent=1))
+        partial.replace(path)
+        return
+    changed = _differences(json.loads(path.read_text()), record)
+    if changed:
+        raise UserError(
+            f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
+            "choose another --workdir or go back to its config."
+        )
+
+
+def read_record(workdir: str) -> dict[str, Any]:
+    """The `config` and `facts` of the run in `workdir`."""
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    if not path.is_file():
+        raise UserError(f"{workdir} is no working directory of a run: it has no {CONFIG_FILE}.")
+    return json.loads(path.read_text())
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        prefix = f"{name}." if name else ""
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), prefix + k)]
+    return [] if old == new else [f"{name} was {old!r}, is {new!r}"]

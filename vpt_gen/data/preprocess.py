@@ -1,0 +1,95 @@
+"""Per-example image operations in TensorFlow: pure, and random only through a given seed."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training image; the defaults change nothing.
+
+    Attributes:
+      flip: mirror left-right half of the time. Leave it off where that changes the meaning
+        (digits, text, left against right).
+      rotation: largest angle to either side, degrees.
+      min_scale, max_scale: bounds of the magnification; above 1 zooms in.
+      shift: largest move along each axis, share of the side.
+    """
+
+    flip: bool = False
+    rotation: float = 0.0
+    min_scale: float = 1.0
+    max_scale: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def is_affine(self) -> bool:
+        return (self.rotation, self.min_scale, self.max_scale, self.shift) != (0.0, 1.0, 1.0, 0.0)
+
+
+def fit(image: tf.Tensor, size: int, mode: str) -> tf.Tensor:
+    """Brings an image (H, W, 3) to (size, size, 3) by antialiased resizing.
+
+    `mode` is 'crop' (the shorter side fits, the rest is cut off evenly), 'pad' (the longer side
+    fits, the rest repeats the edge) or 'stretch'.
+    """
+    if mode == "stretch":
+        return tf.image.resize(image, (size, size), antialias=True)
+    sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    pick = tf.reduce_min if mode == "crop" else tf.reduce_max
+    target = tf.cast(tf.round(sides * (size / pick(sides))), tf.int32)
+    image = tf.image.resize(image, tf.maximum(target, 1), antialias=True)
+    if mode == "crop":
+        return tf.image.resize_with_crop_or_pad(image, size, size)
+    before = (size - tf.shape(image)[:2]) // 2
+    rows = tf.clip_by_value(tf.range(size) - before[0], 0, tf.shape(image)[0] - 1)
+    columns = tf.clip_by_value(tf.range(size) - before[1], 0, tf.shape(image)[1] - 1)
+    return tf.gather(tf.gather(image, rows, axis=0), columns, axis=1)
+
+
+def augment(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Randomly changes a square image (R, R, 3); `seed` is int64 (2,). Edges repeat outwards."""
+    if options.is_affine:
+        image = _random_affine(image, options, seed)
+    if options.flip:
+        draw = tf.random.stateless_uniform([], seed + [1, 0])
+        image = tf.cond(draw < 0.5, lambda: tf.reverse(image, axis=[1]), lambda: image)
+    return image
+
+
+def _random_affine(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    side = tf.cast(tf.shape(image)[0], tf.float32)
+    draw = tf.random.stateless_uniform([4], seed, -1.0, 1.0)
+    angle = draw[0] * options.rotation * math.pi / 180.0
+    low, high = math.log(options.min_scale), math.log(options.max_scale)
+    scale = tf.exp(low + (draw[1] + 1.0) / 2.0 * (high - low))
+    shift = draw[2:] * options.shift * side
+    # The operation maps output to input coordinates: the inverse of the change, about the centre.
+    cosine, sine, centre = tf.cos(angle) / scale, tf.sin(angle) / scale, (side - 1.0) / 2.0
+    offset_x = centre - cosine * (centre + shift[0]) + sine * (centre + shift[1])
+    offset_y = centre - sine * (centre + shift[0]) - cosine * (centre + shift[1])
+    transform = tf.stack([cosine, -sine, offset_x, sine, cosine, offset_y, 0.0, 0.0])
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None],
+        transforms=transform[None],
+        output_shape=tf.shape(image)[:2],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )[0]
+
+
+def preprocess(
+    image: tf.Tensor, size: int, mode: str, options: Augmentation, seed: tf.Tensor
+) -> tf.Tensor:
+    """A uint8 image (H, W, 3) -> float32 (size, size, 3) in [0, 1], augmented."""
+    image = tf.cast(image, tf.float32) / 255.0
+    if options.is_affine:
+        # Drawn at twice the size, so that turning and zooming cost no sharpness.
+        image = augment(fit(image, 2 * size, mode), options, seed)
+        image = tf.image.resize(image, (size, size), antialias=True)
+    else:
+        image = augment(fit(image, size, mode), options, seed)
+    return tf.clip_by_value(tf.ensure_shape(image, (size, size, 3)), 0.0, 1.0)

@@ -1,0 +1,78 @@
+"""A source of labelled images with random access, and its split into training and held-out."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Labelled images, addressed by index.
+
+    Attributes:
+      name: for messages.
+      class_names: one for each label.
+      labels: (n,) int32 in [0, C).
+      load: index -> uint8 (H, W, 3); sizes may differ between images.
+      digest: hexadecimal digest of the content and order of the examples.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    load: Callable[[int], np.ndarray]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def subset(self, indices: np.ndarray) -> "Source":
+        """The examples at `indices`, in that order, renumbered from 0."""
+        indices = np.asarray(indices, np.int64)
+        return dataclasses.replace(
+            self,
+            labels=self.labels[indices],
+            load=lambda i: self.load(int(indices[i])),
+            digest=digest_of(self.digest, indices),
+        )
+
+
+def digest_of(*parts: str | np.ndarray) -> str:
+    """SHA-256 over strings and arrays (shape, type and content), hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.shape}{part.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def split(source: Source, holdout: float, seed: int) -> tuple[Source, Source | None]:
+    """Holds out floor(holdout * n_c) examples of each class, drawn by `seed`.
+
+    Args:
+      source: all examples.
+      holdout: share in [0, 1).
+      seed: of the draw.
+
+    Returns:
+      The training part and the held-out part, None where nothing is held out; both in the order
+      of `source`.
+    """
+    generator = np.random.default_rng([seed, 0x5911])
+    held_out = np.zeros(len(source), bool)
+    for label in range(source.num_classes):
+        members = generator.permutation(np.flatnonzero(source.labels == label))
+        held_out[members[: int(holdout * len(members))]] = True
+    if not held_out.any():
+        return source, None
+    return source.subset(np.flatnonzero(~held_out)), source.subset(np.flatnonzero(held_out))

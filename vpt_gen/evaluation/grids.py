@@ -1,0 +1,95 @@
+"""Pictures that people look at: image grids, with labels where they help."""
+
+import math
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vpt_gen.data.images import to_uint8
+
+_PADDING = 2
+_FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Images (n, H, W, 3) in [0, 1] -> one uint8 picture, row by row, on a grey ground.
+
+    Args:
+      images: of one size.
+      columns: images a row; None makes the grid about square.
+    """
+    tiles = to_uint8(images)
+    n, height, width, _ = tiles.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    cell_height, cell_width = height + _PADDING, width + _PADDING
+    grid = np.full(
+        (rows * cell_height + _PADDING, columns * cell_width + _PADDING, 3), 96, np.uint8
+    )
+    for i, tile in enumerate(tiles):
+        top = (i // columns) * cell_height + _PADDING
+        left = (i % columns) * cell_width + _PADDING
+        grid[top : top + height, left : left + width] = tile
+    return grid
+
+
+def labelled_rows(rows: dict[str, np.ndarray], zoom: int = 1) -> np.ndarray:
+    """{label: images (n, H, W, 3)} -> one uint8 picture with the label at the left of its row.
+
+    `zoom` magnifies small images by a whole factor, without smoothing.
+    """
+    columns = max(len(images) for images in rows.values())
+    strips = {}
+    for label, images in rows.items():
+        images = np.repeat(np.repeat(images, zoom, axis=1), zoom, axis=2)
+        strip = image_grid(images, columns)
+        strips[label] = strip
+    font = ImageFont.load_default(size=max(12, min(18, 6 * zoom)))
+    margin = max(int(font.getlength(label)) for label in rows) + 12
+    height = sum(strip.shape[0] for strip in strips.values())
+    width = max(strip.shape[1] for strip in strips.values())
+    canvas = Image.new("RGB", (margin + width, height), "white")
+    draw = ImageDraw.Draw(canvas)
+    top = 0
+    for label, strip in strips.items():
+        middle = top + strip.shape[0] // 2
+        draw.text((margin - 6, middle), label, fill="black", font=font, anchor="rm")
+        canvas.paste(Image.fromarray(strip), (margin, top))
+        top += strip.shape[0]
+    return np.asarray(canvas)
+
+
+def class_grid(
+    images: np.ndarray, class_ids: np.ndarray, class_names: list[str], columns: int = 10
+) -> np.ndarray:
+    """The first images (n, H, W, 3) of each class, unselected, one labelled row a class."""
+    zoom = max(1, round(64 / images.shape[1]))
+    classes = sorted(set(class_ids.tolist()))
+    rows = {class_names[c]: images[class_ids == c][:columns] for c in classes}
+    return labelled_rows(rows, zoom)
+
+
+def trace_grid(images: np.ndarray, revealed_at: np.ndarray, num_iterations: int) -> np.ndarray:
+    """Each image beside the order of its tokens: dark blue was revealed first, yellow last.
+
+    Args:
+      images: (n, H, W, 3) in [0, 1].
+      revealed_at: (n, N) iteration of each token in [0, T); -1, given, is black.
+      num_iterations: T.
+    """
+    n, height, width, _ = images.shape
+    side = int(revealed_at.shape[1] ** 0.5)
+    when = revealed_at.reshape(n, side, side, 1) / max(num_iterations - 1, 1)
+    colours = (1.0 - when) * _FIRST + when * _LAST
+    colours[revealed_at.reshape(n, side, side) < 0] = 0.0
+    colours = np.repeat(np.repeat(colours, height // side, axis=1), width // side, axis=2)
+    pairs = np.stack([images, colours], axis=1).reshape(2 * n, height, width, 3)
+    zoom = max(1, round(64 / height))
+    return image_grid(np.repeat(np.repeat(pairs, zoom, axis=1), zoom, axis=2), columns=8)
+
+
+def save_png(path: pathlib.Path, picture: np.ndarray) -> None:
+    """Writes a uint8 picture; makes the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)

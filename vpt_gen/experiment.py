@@ -1,0 +1,288 @@
+"""From a config to what the loop needs: nets, task and batches."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vpt_gen import sharding
+from vpt_gen.checkpoints.backbone import PretrainedNet, load_net
+from vpt_gen.data import arrays, folder, pipeline, tfds, tokens
+from vpt_gen.data.pipeline import ImageSpec
+from vpt_gen.data.preprocess import Augmentation
+from vpt_gen.data.source import Source, split
+from vpt_gen.errors import UserError
+from vpt_gen.nets.discriminator import Discriminator
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training import prompts, tokenizer, transformer
+from vpt_gen.training.optimizers import make_optimizer
+from vpt_gen.training.state import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A run, ready for `training.loop.train`.
+
+    Attributes:
+      task: what to train.
+      net: the net that trains.
+      train_source, eval_source: the examples; `eval_source` is None where none are held out.
+      train_batches: start step -> batches.
+      eval_batches: -> one pass over the evaluation examples, or None.
+      facts: what a checkpoint must say besides its config: class names, digests.
+    """
+
+    task: Task
+    net: Any
+    train_source: Source
+    eval_source: Source | None
+    train_batches: Callable[[int], Iterator[pipeline.Batch]]
+    eval_batches: Callable[[], Iterator[pipeline.Batch]] | None
+    facts: dict[str, Any]
+
+
+def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
+    """The training and the held-out examples that `config.data` names."""
+    data = config.data
+    if data.kind == "tfds" and data.eval_split:
+        return (
+            tfds.open_tfds(data.name, data.train_split, data.data_dir),
+            tfds.open_tfds(data.name, data.eval_split, data.data_dir),
+        )
+    if data.kind == "tfds":
+        source = tfds.open_tfds(data.name, data.train_split, data.data_dir)
+    elif data.kind == "folder":
+        source = folder.open_folder(data.path)
+    elif data.kind == "npz":
+        source = arrays.open_npz(data.path)
+    else:
+        source = arrays.open_digits()
+    return split(source, data.holdout, config.seed)
+
+
+def image_spec(data: ConfigDict) -> ImageSpec:
+    """Preprocessing from `config.data`."""
+    augmentation = Augmentation(
+        data.flip, data.rotation, data.min_scale, data.max_scale, data.shift
+    )
+    return ImageSpec(data.image_size, data.fit, augmentation)
+
+
+def check_image_size(net: VQGAN, image_size: int) -> None:
+    """Raises UserError where the tokenizer does not divide the image side."""
+    if image_size % net.downsampling:
+        raise UserError(
+            f"config.data.image_size {image_size} does not suit the tokenizer: it must be a "
+            f"multiple of {net.downsampling}."
+        )
+
+
+def tokens_per_image(net: VQGAN, image_size: int) -> int:
+    """N, the number of visual tokens of a square image."""
+    return (image_size // net.downsampling) ** 2
+
+
+def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    """Builds the run that a checked config describes; may fill the token cache, which takes time.
+
+    Raises:
+      UserError: data, backbone, image size or batch size that do not work.
+    """
+    sharding.check_batch_size(config.batch_size, mesh)
+    build = {"tokenizer": _tokenizer, "transformer": _transformer, "prompts": _prompts}
+    return build[config.task](config, workdir, mesh)
+
+
+def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    del workdir, mesh
+    net = VQGAN(**{**config.model, "channel_multipliers": tuple(config.model.channel_multipliers)})
+    check_image_size(net, config.data.image_size)
+    train_source, eval_source = open_sources(config)
+    options = config.losses
+    task = tokenizer.make_task(
+        net,
+        make_optimizer(config.optimizer, config.num_steps),
+        image_size=config.data.image_size,
+        adversarial_weight=options.adversarial_weight,
+        adversarial_start=options.adversarial_start,
+        r1_cost=options.r1_cost,
+        discriminator=Discriminator(),
+        perceptual_weight=options.perceptual_weight,
+    )
+    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    return Experiment(
+        task,
+        net,
+        train_source,
+        eval_source,
+        *_image_batches(config, train_source, eval_source),
+        facts,
+    )
+
+
+def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    vqgan = load_net(config.backbone.tokenizer, "vqgan")
+    check_image_size(vqgan.net, config.data.image_size)
+    train_source, eval_source = open_sources(config)
+    fields = dict(config.model)
+    class_dropout = fields.pop("class_dropout")
+    net = MaskGIT(
+        codebook_size=vqgan.net.codebook_size,
+        num_classes=train_source.num_classes,
+        num_tokens=tokens_per_image(vqgan.net, config.data.image_size),
+        **fields,
+    )
+    task = transformer.make_task(
+        net,
+        vqgan.net,
+        vqgan.params,
+        make_optimizer(config.optimizer, config.num_steps),
+        class_dropout=class_dropout,
+        label_smoothing=config.label_smoothing,
+        mask_schedule=config.mask_schedule,
+        decode_options=decode_options(config),
+    )
+    facts = {
+        "class_names": list(train_source.class_names),
+        "data": train_source.digest,
+        "tokenizer": vqgan.digest,
+    }
+    batches = _token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
+    return Experiment(task, net, train_source, eval_source, *batches, facts)
+
+
+def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    vqgan, backbone = load_backbone(config)
+    train_source, eval_source = open_sources(config)
+    generator = make_generator(config, backbone.net, train_source.num_classes)
+    task = prompts.make_task(
+        generator,
+        backbone.net,
+        vqgan.net,
+        {"transformer": backbone.params, "tokenizer": vqgan.params},
+        make_optimizer(config.optimizer, config.num_steps),
+        label_smoothing=config.label_smoothing,
+        mask_schedule=config.mask_schedule,
+        decode_options=decode_options(config),
+    )
+    facts = {
+        "class_names": list(train_source.class_names),
+        "data": train_source.digest,
+        "tokenizer": vqgan.digest,
+        "transformer": backbone.digest,
+    }
+    batches = _token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
+    return Experiment(task, generator, train_source, eval_source, *batches, facts)
+
+
+def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
+    """The frozen tokenizer and transformer of a prompt-tuning config, checked to fit together."""
+    vqgan = load_net(config.backbone.tokenizer, "vqgan")
+    backbone = load_net(config.backbone.transformer, "maskgit")
+    check_image_size(vqgan.net, config.data.image_size)
+    num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
+    if num_tokens != backbone.net.num_tokens:
+        side = int(backbone.net.num_tokens**0.5) * vqgan.net.downsampling
+        raise UserError(
+            f"config.data.image_size {config.data.image_size} gives {num_tokens} visual tokens, "
+            f"but the transformer takes {backbone.net.num_tokens}: set it to {side}."
+        )
+    if vqgan.net.codebook_size != backbone.net.codebook_size:
+        raise UserError(
+            f"The tokenizer has {vqgan.net.codebook_size} codes, the transformer knows "
+            f"{backbone.net.codebook_size}: config.backbone names nets that do not belong together."
+        )
+    return vqgan, backbone
+
+
+def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: PretrainedNet) -> None:
+    """Raises UserError where a prompt checkpoint was tuned on other nets than these."""
+    for name, net in (("tokenizer", vqgan), ("transformer", backbone)):
+        if facts[name] != net.digest:
+            raise UserError(
+                f"The prompts were tuned on a {name} with digest {facts[name][:12]}, this one has "
+                f"{net.digest[:12]}: point --{name} to the right one."
+            )
+
+
+def make_generator(config: ConfigDict, net: MaskGIT, num_classes: int) -> PromptGenerator:
+    """The prompt generator of a config, for a transformer."""
+    projected = config.prompt.feature_size > 0
+    return PromptGenerator(
+        num_classes=num_classes,
+        num_prompt_tokens=config.prompt.num_prompt_tokens,
+        feature_size=config.prompt.feature_size if projected else net.hidden_size,
+        hidden_size=net.hidden_size if projected else None,
+        dropout_rate=config.prompt.dropout_rate,
+    )
+
+
+def decode_options(config: ConfigDict) -> dict[str, Any]:
+    """The arguments of `decode.parallel.decode` from `config.decode`."""
+    return {
+        "num_iterations": config.decode.num_iterations,
+        "choice_temperature": config.decode.choice_temperature,
+        "schedule": config.decode.schedule,
+    }
+
+
+def _image_batches(config, train_source, eval_source):
+    spec = image_spec(config.data)
+
+    def train_batches(start_step: int):
+        return pipeline.train_batches(
+            train_source,
+            spec,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_step=start_step,
+        )
+
+    def eval_batches():
+        return pipeline.eval_batches(eval_source, spec, batch_size=config.batch_size)
+
+    return train_batches, eval_batches if eval_source else None
+
+
+def _token_batches(config, workdir, mesh, train_source, eval_source, vqgan: PretrainedNet):
+    if not config.data.cache:
+        return _image_batches(config, train_source, eval_source)
+    spec = image_spec(config.data)
+    params = jax.device_put(vqgan.params, sharding.replicated(mesh))
+    encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))
+
+    def tokenize(images: np.ndarray) -> jax.Array:
+        return encode(params, jax.device_put(images, sharding.split_batch(mesh)))
+
+    def cache(source: Source, spec: ImageSpec) -> tokens.TokenCache:
+        return tokens.build_cache(
+            source,
+            spec,
+            tokenize,
+            tokenizer_digest=vqgan.digest,
+            views=config.data.cache_views,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            folder=config.data.cache_dir or str(pathlib.Path(workdir) / "tokens"),
+        )
+
+    train_cache = cache(train_source, spec)
+
+    def train_batches(start_step: int):
+        return tokens.token_batches(
+            train_cache, batch_size=config.batch_size, seed=config.seed, start_step=start_step
+        )
+
+    if eval_source is None:
+        return train_batches, None
+    eval_cache = cache(eval_source, dataclasses.replace(spec, augmentation=Augmentation()))
+    return train_batches, lambda: tokens.eval_token_batches(
+        eval_cache, batch_size=config.batch_size
+    )

@@ -1,0 +1,78 @@
+"""`python -m vpt_gen.main --config=configs/demo.py`: trains what the config names.
+
+A run that was interrupted goes on when the same command is given again.
+"""
+
+import pathlib
+import sys
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from vpt_gen import sharding
+from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.store import claim_workdir
+from vpt_gen.config import check_config
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.experiment import Experiment, make_experiment
+from vpt_gen.progress import say
+from vpt_gen.training import loop
+from vpt_gen.tuning_report import report_tuning
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment: a file of configs/.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where the run lives; by default runs/<name of the config>."
+)
+
+
+def run(config, workdir: str) -> None:
+    """Trains, exports a pretrained net, and reports, as the config asks."""
+    check_config(config)
+    mesh = sharding.make_mesh()
+    experiment = make_experiment(config, workdir, mesh)
+    claim_workdir(workdir, config.to_dict(), experiment.facts)
+    state = loop.train(
+        experiment.task,
+        loop.LoopOptions(
+            num_steps=config.num_steps,
+            seed=config.seed,
+            log_every=config.log_every,
+            eval_every=config.eval_every,
+            checkpoint_every=config.checkpoint_every,
+            keep_checkpoints=config.keep_checkpoints,
+            best_metric=config.best_metric,
+        ),
+        workdir,
+        experiment.train_batches,
+        experiment.eval_batches,
+        mesh,
+    )
+    if config.task != "prompts":
+        _export(config, experiment, state.params, workdir)
+    elif config.evaluation.num_samples:
+        report_tuning(config, experiment, state.params, workdir, mesh)
+
+
+def _export(config, experiment: Experiment, params, workdir: str) -> None:
+    """Saves the trained net as a backbone for the tasks that build on it."""
+    path = pathlib.Path(workdir) / "net"
+    params = params["vqgan"] if config.task == "tokenizer" else params
+    about = {"config": config.to_dict(), **experiment.facts}
+    digest = save_net(str(path), experiment.net, jax.device_get(params), about)
+    say(f"Wrote the trained {config.task} to {path} (digest {digest[:12]}).")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    if len(argv) > 1:
+        raise UserError(f"Unexpected argument {argv[1]!r}; fields are set as --config.name=value.")
+    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    workdir = _WORKDIR.value or str(pathlib.Path("runs") / name)
+    run(_CONFIG.value, workdir)
+
+
+if __name__ == "__main__":
+    sys.exit(report_user_errors(lambda: app.run(main)))

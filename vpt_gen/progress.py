@@ -1,0 +1,26 @@
+"""Progress with an ETA for whatever takes more than a few seconds."""
+
+import sys
+from collections.abc import Iterable
+
+from tqdm import tqdm
+
+
+def track(iterable: Iterable | None = None, *, total: int, label: str, initial: int = 0) -> tqdm:
+    """A tqdm bar on stderr; where that is a log file instead of a terminal, a line every 10 s."""
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(
+        iterable,
+        total=total,
+        initial=initial,
+        desc=label,
+        mininterval=interval,
+        maxinterval=interval,
+        dynamic_ncols=True,
+    )
+
+
+def say(message: str) -> None:
+    """Prints a line for the user on stdout without breaking a progress bar."""
+    tqdm.write(message)
+    sys.stdout.flush()

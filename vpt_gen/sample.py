@@ -1,0 +1,142 @@
+"""`python -m vpt_gen.sample --checkpoint=runs/demo`: a prompt-tuning run -> images.
+
+Writes one PNG an image, a labelled grid, and on request a picture of the order in which each
+image was revealed. Same seed, same images.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from vpt_gen import sharding
+from vpt_gen.checkpoints.store import Store, read_record
+from vpt_gen.config import check_config
+from vpt_gen.data.images import to_uint8
+from vpt_gen.decode import marquee
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.evaluation import grids
+from vpt_gen.experiment import check_backbone, decode_options, load_backbone, make_generator
+from vpt_gen.progress import say
+from vpt_gen.sampler import Sampler, Samples
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("checkpoint", None, "Working directory of a prompt-tuning run.", required=True)
+flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
+flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
+flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
+flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
+flags.DEFINE_string(
+    "marquee",
+    "constant",
+    "How the prompt changes while decoding: constant (the class prompt throughout), scroll (from "
+    "the first of --headers over the others to the class), instance_to_class (leaves the one "
+    "header for the class until --cutoff), or a .npy file with a matrix (iterations, headers + 1) "
+    "whose rows sum to 1.",
+)
+flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
+flags.DEFINE_float("cutoff", 6.0, "instance_to_class: iterations until the class prompt rules.")
+flags.DEFINE_string("transformer", None, "The frozen transformer, where it has moved.")
+flags.DEFINE_string("tokenizer", None, "The frozen tokenizer, where it has moved.")
+flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
+
+
+def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
+    """Class names, or their numbers -> numbers; all classes where nothing is wanted."""
+    numbers = []
+    for name in wanted:
+        if name in class_names:
+            numbers.append(class_names.index(name))
+        elif name.isdecimal() and int(name) < len(class_names):
+            numbers.append(int(name))
+        else:
+            known = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
+            raise UserError(f"Class {name!r} is unknown to the checkpoint; it has: {known}.")
+    return numbers or list(range(len(class_names)))
+
+
+def marquee_weights(name: str, num_iterations: int, num_headers: int, cutoff: float) -> np.ndarray:
+    """The matrix W (T, M) that --marquee names, for M = `num_headers` with the class's own."""
+    needs = {"constant": num_headers == 1, "instance_to_class": num_headers == 2}
+    if not needs.get(name, True):
+        wanted = {"constant": "no --headers", "instance_to_class": "exactly one of --headers"}
+        raise UserError(f"--marquee={name} takes {wanted[name]}.")
+    try:
+        if name == "constant":
+            return marquee.constant(num_iterations)
+        if name == "scroll":
+            return marquee.scroll(num_iterations, num_headers)
+        if name == "instance_to_class":
+            return marquee.instance_to_class(num_iterations, cutoff)
+        if not name.endswith(".npy"):
+            raise UserError(
+                f"--marquee={name} is not known; use constant, scroll, instance_to_class or a "
+                ".npy file."
+            )
+        return marquee.check_weights(np.load(name), num_iterations, num_headers)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--marquee={name}: {error}") from error
+
+
+def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, list[str]]:
+    """Opens a run: its sampler, the tuned parameters and the class names."""
+    record = read_record(workdir)
+    config = ConfigDict(record["config"])
+    if config.get("task") != "prompts":
+        raise UserError(f"{workdir} is not a prompt-tuning run; sampling needs one.")
+    check_config(config)
+    config.backbone.update(
+        {k: FLAGS[k].value for k in ("tokenizer", "transformer") if FLAGS[k].value}
+    )
+    vqgan, backbone = load_backbone(config)
+    check_backbone(record["facts"], vqgan, backbone)
+    class_names = record["facts"]["class_names"]
+    generator = make_generator(config, backbone.net, len(class_names))
+    sampler = Sampler(
+        generator,
+        backbone.net,
+        vqgan.net,
+        {"transformer": backbone.params, "tokenizer": vqgan.params},
+        decode_options(config),
+        config.decode.batch_size,
+        sharding.make_mesh(),
+    )
+    return sampler, Store(workdir).restore_params(step), class_names
+
+
+def save_images(samples: Samples, class_names: list[str], folder: pathlib.Path) -> None:
+    """Writes `<class>_<number>.png` for every image."""
+    numbers: dict[int, int] = {}
+    for image, c in zip(to_uint8(samples.images), samples.class_ids.tolist(), strict=True):
+        numbers[c] = numbers.get(c, -1) + 1
+        safe = "".join(x if x.isalnum() or x in "-_" else "_" for x in class_names[c])
+        grids.save_png(folder / f"{safe}_{numbers[c]:04d}.png", image)
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    if len(argv) > 1:
+        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+    sampler, params, class_names = make_sampler(FLAGS.checkpoint, FLAGS.step)
+    classes = class_numbers(FLAGS.classes, class_names)
+    headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
+    iterations = sampler.options["num_iterations"]
+    weights = marquee_weights(FLAGS.marquee, iterations, len(headers) + 1, FLAGS.cutoff)
+    samples = sampler.sample(params, np.repeat(classes, FLAGS.num), FLAGS.seed, weights, headers)
+    folder = pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.checkpoint) / "samples")
+    save_images(samples, class_names, folder)
+    grids.save_png(
+        folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)
+    )
+    if FLAGS.trace:
+        grids.save_png(
+            folder / "trace.png", grids.trace_grid(samples.images, samples.revealed_at, iterations)
+        )
+    say(f"Wrote {len(samples.images)} images and grid.png to {folder}.")
+
+
+if __name__ == "__main__":
+    sys.exit(report_user_errors(lambda: app.run(main)))

@@ -1,0 +1,241 @@
+"""The one training loop. It knows no task: a task hands in pure functions (`state.Task`)."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import numpy as np
+from clu import metric_writers
+from clu import metrics as clu_metrics
+from jax.sharding import Mesh
+
+from vpt_gen import sharding
+from vpt_gen.checkpoints.store import Store
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation import grids
+from vpt_gen.progress import say, track
+from vpt_gen.training.state import Task, TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+    """How long to train and how often to do what, in updates; 0 means never.
+
+    Attributes:
+      num_steps: updates in all.
+      seed: of parameters, training and evaluation.
+      log_every: write metrics and look for a non-finite loss.
+      eval_every: evaluate and draw pictures (also after the last update).
+      checkpoint_every: save (also after the last update and on an interrupt).
+      keep_checkpoints: newest checkpoints to keep.
+      best_metric: evaluation metric whose minimum is kept too; '' for none.
+    """
+
+    num_steps: int
+    seed: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+    best_metric: str
+
+
+class Interrupted(SystemExit):
+    """The run was asked to stop, and its state is saved; the exit code is 128 + the signal."""
+
+
+def train(
+    task: Task,
+    options: LoopOptions,
+    workdir: str,
+    train_batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]],
+    eval_batches: Callable[[], Iterator[Mapping[str, np.ndarray]]] | None,
+    mesh: Mesh,
+) -> TrainState:
+    """Trains to `options.num_steps`, going on from the newest checkpoint in `workdir`.
+
+    Args:
+      task: what to train.
+      options: see `LoopOptions`.
+      workdir: checkpoints, TensorBoard events and pictures go here.
+      train_batches: start step -> this process's batches from that update on.
+      eval_batches: -> one pass over the evaluation data; None where there is none.
+      mesh: devices.
+
+    Raises:
+      UserError: a loss that is not finite; names the step.
+      Interrupted: after SIGINT or SIGTERM, once the state is saved.
+    """
+    _, train_key, eval_key = _keys(options.seed)
+    state = initial_state(task, options.seed, mesh)
+    frozen = jax.device_put(task.frozen, sharding.replicated(mesh))
+    store = Store(workdir, keep=options.keep_checkpoints, best_metric=options.best_metric or None)
+    if store.latest_step() is not None:
+        state = store.restore(state)
+        say(f"Going on from update {int(state.step)} of {workdir}.")
+    train_step = jax.jit(task.train_step, donate_argnums=0)
+    evaluate = _Evaluation(task, frozen, eval_batches, mesh, eval_key, workdir)
+    writer = metric_writers.AsyncWriter(metric_writers.SummaryWriter(workdir))
+    start = int(state.step)
+    clock = _Clock(workdir)
+    log = _MetricLog(writer)
+    eval_metrics: dict[str, float] = {}
+
+    with _StopSignal() as stop:
+        batches = train_batches(start)
+        bar = track(total=options.num_steps, initial=start, label="training")
+        for step in range(start + 1, options.num_steps + 1):
+            batch = sharding.to_global(next(batches), mesh)
+            state, metrics = train_step(state, frozen, batch, jax.random.fold_in(train_key, step))
+            log.add(step, metrics)
+            bar.update()
+            last = step == options.num_steps
+            if _due(step, options.log_every) or last or stop.signal:
+                bar.set_postfix_str(log.flush())
+            if eval_batches and (_due(step, options.eval_every) or last):
+                eval_metrics = evaluate(step, state, writer)
+            if _due(step, options.checkpoint_every) or last or stop.signal:
+                log.flush()  # A state behind a non-finite loss must not be saved.
+                store.save(step, state, eval_metrics or None)
+                clock.save()
+            if stop.signal and not last:
+                break
+        bar.close()
+    store.close()
+    writer.close()
+    if int(state.step) < options.num_steps:
+        say(f"Stopped at update {int(state.step)}; the same command goes on from there.")
+        raise Interrupted(128 + stop.signal)
+    return state
+
+
+def _keys(seed: int) -> jax.Array:
+    """The keys of initialisation, training and evaluation."""
+    return jax.random.split(jax.random.key(seed), 3)
+
+
+def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
+    """The state before the first update."""
+    init = jax.jit(task.init, out_shardings=sharding.replicated(mesh))
+    return init(_keys(seed)[0])
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+class _Clock:
+    """Seconds spent in the loop, over all of a run's interruptions, kept in `seconds.json`."""
+
+    def __init__(self, workdir: str):
+        self._path = pathlib.Path(workdir) / "seconds.json"
+        self._before = json.loads(self._path.read_text()) if self._path.exists() else 0.0
+        self._start = time.monotonic()
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._start
+
+    def save(self) -> None:
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.seconds()))
+        partial.replace(self._path)
+
+
+def training_seconds(workdir: str) -> float:
+    """Seconds that the run in `workdir` has spent training, compilation included."""
+    return json.loads((pathlib.Path(workdir) / "seconds.json").read_text())
+
+
+class _StopSignal:
+    """Notes SIGINT and SIGTERM, so that the loop can stop between two updates."""
+
+    def __init__(self):
+        self.signal = 0
+
+    def __enter__(self):
+        self._previous = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *unused):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, unused_frame):
+        if self.signal:  # Asked twice: stop at once.
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+class _MetricLog:
+    """Collects the metrics of updates on the device and writes their means now and then."""
+
+    def __init__(self, writer: metric_writers.MetricWriter):
+        self._writer = writer
+        self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
+
+    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+        self._pending.append((step, metrics))
+
+    def flush(self) -> str:
+        """Writes the means since the last flush; returns the loss for the progress bar."""
+        if not self._pending:
+            return ""
+        steps = [step for step, _ in self._pending]
+        values = jax.device_get([metrics for _, metrics in self._pending])
+        self._pending = []
+        for step, metrics in zip(steps, values, strict=True):
+            if not math.isfinite(metrics["loss"]):
+                raise UserError(
+                    f"The loss is {metrics['loss']} at update {step}; the run stops, and its last "
+                    "checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."
+                )
+        means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
+        self._writer.write_scalars(
+            steps[-1], {f"train/{name}": value for name, value in means.items()}
+        )
+        return f"loss {means['loss']:.4f}"
+
+
+class _Evaluation:
+    """One pass over the evaluation data, and the task's pictures."""
+
+    def __init__(self, task, frozen, eval_batches, mesh, key, workdir):
+        self._eval_step = jax.jit(task.eval_step)
+        self._pictures = jax.jit(task.pictures)
+        self._frozen, self._batches, self._mesh, self._key = frozen, eval_batches, mesh, key
+        self._folder = pathlib.Path(workdir) / "pictures"
+
+    def __call__(self, step: int, state: TrainState, writer) -> dict[str, float]:
+        """Returns the mean of every metric over the examples; writes them and the pictures."""
+        averages: dict[str, clu_metrics.Average] = {}
+        first = None
+        for number, rows in enumerate(self._batches()):
+            batch, valid = _fill(rows, self._mesh.size)
+            batch = sharding.to_global(batch, self._mesh)
+            first = first or batch
+            key = jax.random.fold_in(self._key, number)
+            for name, values in self._eval_step(state.params, self._frozen, batch, key).items():
+                mean = clu_metrics.Average.from_model_output(values=values, mask=valid)
+                averages[name] = averages[name].merge(mean) if name in averages else mean
+        metrics = {name: float(average.compute()) for name, average in averages.items()}
+        writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
+        for name, images in self._pictures(state.params, self._frozen, first, self._key).items():
+            grid = grids.image_grid(np.asarray(images))
+            grids.save_png(self._folder / f"{name}_{step:07d}.png", grid)
+            writer.write_images(step, {name: grid[None]})
+        return metrics
+
+
+def _fill(rows: Mapping[str, np.ndarray], multiple: int):
+    """Repeats the last row until the devices divide the batch; also which rows are real."""
+    n = len(next(iter(rows.values())))
+    extra = -n % multiple
+    filled = {k: np.concatenate([v, np.repeat(v[-1:], extra, axis=0)]) for k, v in rows.items()}
+    return filled, np.arange(n + extra) < n
