@@ -9,7 +9,7 @@ from vpt_gen.config import default_config
 
 def get_config():
     config = default_config("tokenizer")
-    config.num_steps = 5000
+    config.num_steps = 2500
     config.batch_size = 32
     config.eval_every = 500
     config.checkpoint_every = 250

@@ -21,8 +21,7 @@ from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 
 FOLDER = Path(
-    os.environ.get("VPT_GEN_GOLDEN_NAR")
-    or Path(__file__).parents[2] / "shared" / "golden" / "nar"
+    os.environ.get("VPT_GEN_GOLDEN_NAR") or Path(__file__).parents[2] / "shared" / "golden" / "nar"
 )
 ABSENT = "no golden folder: set VPT_GEN_GOLDEN_NAR to one"
 

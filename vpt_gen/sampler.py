@@ -103,7 +103,7 @@ class Sampler:
         return Samples(images, tokens, revealed_at, class_ids)
 
     def _generate(self, params, frozen, weights, keys, bank):
-        """bank (B, M) of class ids -> images, tokens, revealed_at."""
+        """Bank (B, M) of class ids -> images, tokens, revealed_at."""
         b, m = bank.shape
         prompts = self.generator.apply({"params": params}, bank.reshape(-1))
         prompts = prompts.reshape(b, m, *prompts.shape[1:])

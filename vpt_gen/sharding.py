@@ -3,7 +3,7 @@
 Today parameters are replicated and the batch is split over the `data` axis.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -14,9 +14,12 @@ from vpt_gen.errors import UserError
 DATA_AXIS = "data"
 
 
-def make_mesh() -> Mesh:
-    """One mesh over all devices of all processes."""
-    return jax.make_mesh((jax.device_count(),), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """One mesh over the given devices, by default all devices of all processes."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh(
+        (len(devices),), (DATA_AXIS,), axis_types=(AxisType.Auto,), devices=devices
+    )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -1,7 +1,7 @@
 """Whole decoding runs of both released samplers, token by token.
 
-Runs `gt` condition by prompts, and every position is unknown at first; runs `maskgit` condition by a
-given class token; runs `maskgit_edit` start late with some visual tokens given.
+Runs `gt` condition by prompts, and every position is unknown at first; runs `maskgit` condition by
+a given class token; runs `maskgit_edit` start late with some visual tokens given.
 """
 
 import functools

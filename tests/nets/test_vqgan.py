@@ -24,14 +24,16 @@ def apply(method: str, *args):
     return jitted(method)(golden.vqgan()[1], *args)
 
 
+STAGES = {"encoder": ("encode", "image"), "decoder": ("decode_tokens", "ids_random")}
+
+
 @functools.cache
 def stages(part: str) -> dict:
     """What each module directly inside the encoder or decoder gave for the first example."""
     net, variables = golden.vqgan()
-    method, name = {"encoder": ("encode", "image"), "decoder": ("decode_tokens", "ids_random")}[part]
-    _, state = net.apply(
-        variables, golden.load(FILE, name)[:1], method=method, capture_intermediates=True
-    )
+    method, name = STAGES[part]
+    first = golden.load(FILE, name)[:1]
+    _, state = net.apply(variables, first, method=method, capture_intermediates=True)
     return state["intermediates"][part]
 
 
@@ -81,7 +83,7 @@ def test_stage_inside(name):
 
 
 def quantise(latents, codebook):
-    """The straight-through vectors and the tokens alone: encoder and decoder pass their input on."""
+    """Straight-through vectors and tokens: encoder and decoder pass their input on."""
     net = VQGAN(embedding_dim=codebook.shape[1], codebook_size=codebook.shape[0])
 
     def skip_the_rest(call, args, kwargs, context):

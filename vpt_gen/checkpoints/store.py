@@ -21,7 +21,7 @@ CONFIG_FILE = "config.json"
 class Store:
     """Saves and restores training states in a working directory."""
 
-    def __init__(self, workdir: str, *, keep: int = 1, best_metric: str | None = None):
+    def __init__(self, workdir: str, keep: int = 1, best_metric: str | None = None):
         """Opens the store.
 
         Args:
@@ -31,15 +31,22 @@ class Store:
         """
         self._workdir = workdir
         policies = [ocp.checkpoint_managers.LatestN(keep)]
+
+        def best_fn(metrics: Mapping[str, float]) -> float:
+            return metrics[best_metric]
+
         if best_metric is not None:
-            policies.append(
-                ocp.checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics[best_metric], n=1, reverse=True
-                )
+            best = ocp.checkpoint_managers.BestN(
+                get_metric_fn=best_fn, n=1, reverse=True, keep_checkpoints_without_metrics=False
             )
+            policies.append(best)
         self._manager = ocp.CheckpointManager(
             pathlib.Path(workdir).absolute() / "checkpoints",
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
+                # Without a best_fn Orbax would not write the metrics down.
+                best_fn=best_fn if best_metric is not None else None,
+                cleanup_tmp_directories=True,
                 preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
             ),
         )

@@ -186,6 +186,6 @@ class MaskGIT(nn.Module):
     def __call__(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
     ) -> jax.Array:
-        """Logits (B, S + N, V) over the whole vocabulary at all positions (S = 1 without prompts)."""
+        """Logits (B, S + N, V) over the whole vocabulary; S = 1 without prompts."""
         x = self.hidden_states(ids, prompts, deterministic)
         return self.mlm(x, self.embed.word_embeddings.embedding, self.vocab_size)

@@ -1,5 +1,6 @@
 """The one training loop. It knows no task: a task hands in pure functions (`state.Task`)."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -74,43 +75,44 @@ def train(
     _, train_key, eval_key = _keys(options.seed)
     state = initial_state(task, options.seed, mesh)
     frozen = jax.device_put(task.frozen, sharding.replicated(mesh))
-    store = Store(workdir, keep=options.keep_checkpoints, best_metric=options.best_metric or None)
-    if store.latest_step() is not None:
-        state = store.restore(state)
-        say(f"Going on from update {int(state.step)} of {workdir}.")
-    train_step = jax.jit(task.train_step, donate_argnums=0)
-    evaluate = _Evaluation(task, frozen, eval_batches, mesh, eval_key, workdir)
-    writer = metric_writers.AsyncWriter(metric_writers.SummaryWriter(workdir))
-    start = int(state.step)
-    clock = _Clock(workdir)
-    log = _MetricLog(writer)
-    eval_metrics: dict[str, float] = {}
-
-    with _StopSignal() as stop:
+    with contextlib.ExitStack() as stack:
+        store = Store(workdir, options.keep_checkpoints, options.best_metric or None)
+        stack.callback(store.close)
+        if store.latest_step() is not None:
+            state = store.restore(state)
+            say(f"Going on from update {int(state.step)} of {workdir}.")
+        start = int(state.step)
+        writer = metric_writers.AsyncWriter(metric_writers.SummaryWriter(workdir))
+        stack.callback(writer.close)
+        train_step = jax.jit(task.train_step, donate_argnums=0)
+        evaluate = _Evaluation(task, frozen, eval_batches, mesh, eval_key, workdir)
+        clock = _Clock(workdir)
+        log = _MetricLog(writer)
+        stop = stack.enter_context(_StopSignal())
         batches = train_batches(start)
         bar = track(total=options.num_steps, initial=start, label="training")
+        stack.callback(bar.close)
         for step in range(start + 1, options.num_steps + 1):
             batch = sharding.to_global(next(batches), mesh)
             state, metrics = train_step(state, frozen, batch, jax.random.fold_in(train_key, step))
             log.add(step, metrics)
             bar.update()
+            stopping = stop.signal
             last = step == options.num_steps
-            if _due(step, options.log_every) or last or stop.signal:
+            if _due(step, options.log_every) or last or stopping:
                 bar.set_postfix_str(log.flush())
-            if eval_batches and (_due(step, options.eval_every) or last):
-                eval_metrics = evaluate(step, state, writer)
-            if _due(step, options.checkpoint_every) or last or stop.signal:
+            eval_metrics = None
+            if options.eval_every and (_due(step, options.eval_every) or last):
+                log.flush()
+                eval_metrics = evaluate(step, state, batch, writer)
+            best_candidate = options.best_metric and eval_metrics
+            if _due(step, options.checkpoint_every) or last or stopping or best_candidate:
                 log.flush()  # A state behind a non-finite loss must not be saved.
-                store.save(step, state, eval_metrics or None)
+                store.save(step, state, eval_metrics)
                 clock.save()
-            if stop.signal and not last:
-                break
-        bar.close()
-    store.close()
-    writer.close()
-    if int(state.step) < options.num_steps:
-        say(f"Stopped at update {int(state.step)}; the same command goes on from there.")
-        raise Interrupted(128 + stop.signal)
+            if stopping and not last:
+                say(f"Stopping at update {step}; the same command goes on from there.")
+                raise Interrupted(128 + stopping)
     return state
 
 
@@ -212,8 +214,30 @@ class _Evaluation:
         self._frozen, self._batches, self._mesh, self._key = frozen, eval_batches, mesh, key
         self._folder = pathlib.Path(workdir) / "pictures"
 
-    def __call__(self, step: int, state: TrainState, writer) -> dict[str, float]:
-        """Returns the mean of every metric over the examples; writes them and the pictures."""
+    def __call__(self, step: int, state: TrainState, batch, writer) -> dict[str, float] | None:
+        """Writes the metrics and pictures of `state`.
+
+        Args:
+          step: updates done.
+          state: to evaluate.
+          batch: of training, for pictures where there is no evaluation data.
+          writer: of metrics.
+
+        Returns:
+          The mean of every metric over the examples; None where there are none.
+        """
+        metrics = None
+        if self._batches is not None:
+            metrics, batch = self._average(state.params)
+            writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
+        for name, images in self._pictures(state.params, self._frozen, batch, self._key).items():
+            grid = grids.image_grid(np.asarray(images))
+            grids.save_png(self._folder / f"{name}_{step:07d}.png", grid)
+            writer.write_images(step, {name: grid[None]})
+        return metrics
+
+    def _average(self, params) -> tuple[dict[str, float], Mapping[str, jax.Array]]:
+        """The metrics of one pass, and its first batch."""
         averages: dict[str, clu_metrics.Average] = {}
         first = None
         for number, rows in enumerate(self._batches()):
@@ -221,16 +245,10 @@ class _Evaluation:
             batch = sharding.to_global(batch, self._mesh)
             first = first or batch
             key = jax.random.fold_in(self._key, number)
-            for name, values in self._eval_step(state.params, self._frozen, batch, key).items():
+            for name, values in self._eval_step(params, self._frozen, batch, key).items():
                 mean = clu_metrics.Average.from_model_output(values=values, mask=valid)
                 averages[name] = averages[name].merge(mean) if name in averages else mean
-        metrics = {name: float(average.compute()) for name, average in averages.items()}
-        writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
-        for name, images in self._pictures(state.params, self._frozen, first, self._key).items():
-            grid = grids.image_grid(np.asarray(images))
-            grids.save_png(self._folder / f"{name}_{step:07d}.png", grid)
-            writer.write_images(step, {name: grid[None]})
-        return metrics
+        return {name: float(average.compute()) for name, average in averages.items()}, first
 
 
 def _fill(rows: Mapping[str, np.ndarray], multiple: int):

@@ -157,7 +157,7 @@ def r1_penalty(discriminator, images: jax.Array, cost: float = 10.0) -> jax.Arra
 
 
 def perplexity(tokens: jax.Array, codebook_size: int) -> jax.Array:
-    """Exponential of the entropy of the codes' use in tokens (...): 1 = one code, K = all evenly used."""
+    """Exponential of the entropy of code use in tokens (...): from 1 (one code) to K (even)."""
     counts = jnp.zeros(codebook_size).at[tokens.reshape(-1)].add(1.0)
     share = counts / tokens.size
     return jnp.exp(-jnp.sum(share * jnp.log(share + 1e-5)))

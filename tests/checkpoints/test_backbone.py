@@ -1,0 +1,70 @@
+"""Pretrained nets on disk: round trip, digest, refusals."""
+
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from vpt_gen.checkpoints.backbone import load_net, save_net
+from vpt_gen.errors import UserError
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+
+NET = MaskGIT(8, 3, 4, num_layers=1, hidden_size=8, num_heads=2, intermediate_size=16)
+
+
+@pytest.fixture
+def params():
+    return NET.init(jax.random.key(0), jnp.zeros((1, 5), jnp.int32))["params"]
+
+
+def test_round_trip(tmp_path, params):
+    digest = save_net(tmp_path / "net", NET, params, {"class_names": ["a", "b", "c"]})
+    loaded = load_net(tmp_path / "net", "maskgit")
+    assert loaded.net == NET
+    assert loaded.digest == digest
+    assert loaded.about == {"class_names": ["a", "b", "c"]}
+    chex.assert_trees_all_equal(loaded.params, params)
+
+
+def test_half_precision_on_disk_comes_back_as_float32(tmp_path, params):
+    save_net(tmp_path / "net", NET, params, {}, jnp.float16)
+    loaded = load_net(tmp_path / "net", "maskgit")
+    chex.assert_trees_all_close(loaded.params, params, atol=1e-3)
+    assert {x.dtype.name for x in jax.tree.leaves(loaded.params)} == {"float32"}
+
+
+def test_the_digest_sees_parameters_and_fields(tmp_path, params):
+    first = save_net(tmp_path / "net", NET, params, {})
+    changed = jax.tree.map(lambda x: x + 1e-3, params)
+    assert save_net(tmp_path / "net", NET, changed, {}) != first
+    assert save_net(tmp_path / "net", NET.clone(num_heads=4), params, {}) != first
+    assert save_net(tmp_path / "net", NET, params, {"about": "does not count"}) == first
+
+
+def test_a_sequence_field_survives(tmp_path):
+    net = VQGAN(32, (1, 1), 1, 8, 4)
+    params = net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))["params"]
+    save_net(tmp_path / "net", net, params, {})
+    loaded = load_net(tmp_path / "net", "vqgan")
+    out, _, _ = loaded.net.apply({"params": loaded.params}, jnp.zeros((1, 4, 4, 3)))
+    chex.assert_shape(out, (1, 4, 4, 3))
+
+
+def test_damage_is_found(tmp_path, params):
+    save_net(tmp_path / "net", NET, params, {})
+    record = json.loads((tmp_path / "net" / "net.json").read_text())
+    record["digest"] = "0" * 64
+    (tmp_path / "net" / "net.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="does not match its digest"):
+        load_net(tmp_path / "net", "maskgit")
+
+
+def test_wrong_places_are_named(tmp_path, params):
+    save_net(tmp_path / "net", NET, params, {})
+    with pytest.raises(UserError, match="holds a maskgit, but a vqgan"):
+        load_net(tmp_path / "net", "vqgan")
+    with pytest.raises(UserError, match="holds no pretrained vqgan"):
+        load_net(tmp_path / "nowhere", "vqgan")

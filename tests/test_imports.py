@@ -1,0 +1,38 @@
+"""The lower rooms know JAX and Flax alone."""
+
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vpt_gen.decode
+import vpt_gen.nets
+
+ROOT = Path(__file__).parents[1]
+STRANGERS = ["tensorflow", "tensorflow_datasets", "clu", "ml_collections"]
+TRAINING = [f"vpt_gen.training.{name}" for name in ("losses", "state", "optimizers")]
+
+
+def modules_of(package) -> list[str]:
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    return [module.name for module in found]
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [modules_of(vpt_gen.nets), modules_of(vpt_gen.decode), TRAINING],
+    ids=["nets", "decode", "training"],
+)
+def test_imports_no_stranger(modules):
+    code = (
+        "import importlib, json, sys\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        f"print(json.dumps([name for name in {STRANGERS} if name in sys.modules]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(run.stdout.splitlines()[-1]) == []
