@@ -9,8 +9,8 @@ from vpt_gen.config import default_config
 def get_config():
     config = default_config("transformer")
     config.num_steps = 4000
-    config.batch_size = 128
-    config.eval_every = 500
+    config.batch_size = 64
+    config.eval_every = 1000
     config.checkpoint_every = 100
 
     config.data.kind = "npz"
@@ -26,9 +26,9 @@ def get_config():
 
     config.backbone.tokenizer = "runs/source_tokenizer/net"
     config.model.num_layers = 6
-    config.model.hidden_size = 192
-    config.model.num_heads = 6
-    config.model.intermediate_size = 768
+    config.model.hidden_size = 128
+    config.model.num_heads = 4
+    config.model.intermediate_size = 512
     config.model.dropout_rate = 0.0
 
     config.optimizer.learning_rate = 1e-3

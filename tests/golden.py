@@ -125,6 +125,16 @@ def vqgan() -> tuple[VQGAN, dict]:
 
 
 @functools.cache
+def _vqgan_method(method: str):
+    return jax.jit(functools.partial(vqgan()[0].apply, method=method))
+
+
+def run_vqgan(method: str, *args):
+    """A method of the VQGAN with its golden parameters, compiled once for all tests."""
+    return _vqgan_method(method)(vqgan()[1], *args)
+
+
+@functools.cache
 def maskgit() -> tuple[MaskGIT, dict]:
     c = checkpoint_config("transformer.msgpack")
     net = MaskGIT(

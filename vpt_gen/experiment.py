@@ -12,11 +12,13 @@ from ml_collections import ConfigDict
 
 from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet, load_net
+from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data import arrays, folder, pipeline, tfds, tokens
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
 from vpt_gen.errors import UserError
+from vpt_gen.nets import lpips
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
@@ -115,6 +117,8 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         r1_cost=options.r1_cost,
         discriminator=Discriminator(),
         perceptual_weight=options.perceptual_weight,
+        perceptual=lpips.distance if options.perceptual_weights else None,
+        perceptual_params=load_perceptual(options.perceptual_weights, config.data.image_size),
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     return Experiment(

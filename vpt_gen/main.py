@@ -52,8 +52,10 @@ def run(config, workdir: str) -> None:
     )
     if config.task != "prompts":
         _export(config, experiment, state.params, workdir)
-    elif config.evaluation.num_samples:
+        return
+    if config.evaluation.num_samples:
         report_tuning(config, experiment, state.params, workdir, mesh)
+    say(f"Generate more: python -m vpt_gen.sample --checkpoint={workdir} --num=20")
 
 
 def _export(config, experiment: Experiment, params, workdir: str) -> None:
@@ -66,7 +68,7 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
 
 
 def main(argv):
-    """Entry point; flags are checked by absl."""
+    """Entry point; flags are checked by `parse_flags`."""
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; fields are set as --config.name=value.")
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
@@ -74,5 +76,23 @@ def main(argv):
     run(_CONFIG.value, workdir)
 
 
+def parse_flags(argv):
+    """absl's parsing, with one sentence for a config that is missing or has no such field."""
+    try:
+        rest = app.parse_flags_with_usage(argv)
+        if _CONFIG.value is None:
+            raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
+    except (AttributeError, KeyError) as error:
+        fields = [a.removeprefix("--") for a in argv if a.startswith("--config.")]
+        names = ", ".join(field.split("=")[0] for field in fields)
+        raise UserError(
+            f"Unknown config field {error.args[0]} among {names}; the config file and "
+            "vpt_gen/config.py show the fields there are."
+        ) from error
+    except OSError as error:
+        raise UserError(f"The config cannot be read: {str(error).splitlines()[-1]}") from error
+    return rest
+
+
 if __name__ == "__main__":
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=parse_flags)))

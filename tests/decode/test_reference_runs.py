@@ -112,7 +112,6 @@ def test_whole_run(run):
 def test_images_of_the_tokens(run):
     tokens = load(run, "final_seqs")[:, -1, 1:]
     side = math.isqrt(tokens.shape[1])
-    net, variables = golden.vqgan()
-    images = net.apply(variables, tokens.reshape(-1, side, side), method="decode_tokens")
+    images = golden.run_vqgan("decode_tokens", tokens.reshape(-1, side, side))
     like = ("tokenizer.npz", "decode_from_indices")
     golden.check(FILE, f"{run}/images", images, like=like)

@@ -15,15 +15,6 @@ from vpt_gen.nets.vqgan import VQGAN, Decoder, Encoder, Quantizer
 FILE = "tokenizer.npz"
 
 
-@functools.cache
-def jitted(method: str):
-    return jax.jit(functools.partial(golden.vqgan()[0].apply, method=method))
-
-
-def apply(method: str, *args):
-    return jitted(method)(golden.vqgan()[1], *args)
-
-
 STAGES = {"encoder": ("encode", "image"), "decoder": ("decode_tokens", "ids_random")}
 
 
@@ -46,9 +37,9 @@ def test_parameter_tree_is_the_released_one():
 @pytest.mark.parametrize("suffix", golden.cases(FILE, r"latents(\w*)"))
 def test_latents_and_tokens(suffix):
     image = golden.load(FILE, f"image{suffix}")
-    latents = apply("encode", image)
+    latents = golden.run_vqgan("encode", image)
     golden.check(FILE, f"latents{suffix}", latents)
-    golden.check(FILE, f"encoding_indices{suffix}", apply("tokenize", image))
+    golden.check(FILE, f"encoding_indices{suffix}", golden.run_vqgan("tokenize", image))
     factor = golden.vqgan()[0].downsampling
     assert latents.shape[1:3] == tuple(-(-side // factor) for side in image.shape[1:3])
 
@@ -61,13 +52,13 @@ def test_quantized_vectors_are_codebook_rows():
 
 
 def test_images_from_latents_and_from_tokens():
-    golden.check(FILE, "reconstruction", apply("decode", golden.load(FILE, "quantized")))
+    golden.check(FILE, "reconstruction", golden.run_vqgan("decode", golden.load(FILE, "quantized")))
     tokens = golden.load(FILE, "ids_random")
-    golden.check(FILE, "decode_from_indices", apply("decode_tokens", tokens))
+    golden.check(FILE, "decode_from_indices", golden.run_vqgan("decode_tokens", tokens))
 
 
 def test_call_gives_reconstruction_latents_and_tokens():
-    reconstruction, latents, tokens = apply("__call__", golden.load(FILE, "image"))
+    reconstruction, latents, tokens = golden.run_vqgan("__call__", golden.load(FILE, "image"))
     golden.check(FILE, "reconstruction", reconstruction)
     golden.check(FILE, "latents", latents)
     golden.check(FILE, "encoding_indices", tokens)
@@ -111,7 +102,7 @@ def test_gradient_passes_straight_through_the_quantiser():
 
 def test_straight_through_value_of_an_image():
     _, variables = golden.vqgan()
-    latents = apply("encode", golden.load(FILE, "image"))
+    latents = golden.run_vqgan("encode", golden.load(FILE, "image"))
     quantized, _ = quantise(latents, variables["params"]["quantizer"]["codebook"])
     golden.check("tokenizer_train_losses.npz", "vq/quantized_straight_through", quantized)
 

@@ -118,23 +118,18 @@ def test_targets_without_weight_do_not_matter():
 @pytest.mark.parametrize("kind", KINDS)
 def test_prompt_tuning_loss_and_gradients(kind):
     @jax.jit
-    @jax.value_and_grad
     def tune(variables):
-        return loss_of(logits_at(prompts_of(variables, kind)), smoothing())
+        prompts, to_parameters = jax.vjp(lambda v: prompts_of(v, kind), variables)
+        loss, at_prompts = jax.value_and_grad(lambda p: loss_of(logits_at(p), smoothing()))(prompts)
+        return loss, at_prompts, to_parameters(at_prompts)[0]
 
-    loss, gradient = tune(golden.prompt_generator(kind)[1])
+    loss, at_prompts, gradient = tune(golden.prompt_generator(kind)[1])
     golden.check(PROMPT, f"{kind}/loss", loss)
+    golden.check(PROMPT, f"{kind}/grad_wrt_prompts", at_prompts)
     gradient = golden.flat(gradient)
     assert sorted(gradient) == sorted(golden.find(PROMPT, rf"{kind}/grad/(.+)"))
     for path, leaf in gradient.items():
         golden.check(PROMPT, f"{kind}/grad/{path}", leaf)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradient_at_the_prompts(kind):
-    gradient = jax.jit(jax.grad(lambda prompts: loss_of(logits_at(prompts), smoothing())))
-    prompts = prompts_of(golden.prompt_generator(kind)[1], kind)
-    golden.check(PROMPT, f"{kind}/grad_wrt_prompts", gradient(prompts))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -196,10 +191,8 @@ def test_unknown_entropy_type_is_an_error():
 
 
 def test_quantizer_losses_of_an_image():
-    net, variables = golden.vqgan()
-    image = golden.load("tokenizer.npz", "image")
-    _, latents, tokens = jax.jit(net.apply)(variables, image)
-    codebook = variables["params"]["quantizer"]["codebook"]
+    _, latents, tokens = golden.run_vqgan("__call__", golden.load("tokenizer.npz", "image"))
+    codebook = golden.vqgan()[1]["params"]["quantizer"]["codebook"]
     check_terms("vq", losses.quantizer_losses(latents, codebook, tokens, **quantizer_options()))
 
 
@@ -252,19 +245,29 @@ def test_generator_loss_and_its_gradient_at_the_image(loss_type):
     golden.check(VQGAN, name, gradient[: len(golden.load(VQGAN, name))])
 
 
+@jax.jit
+@jax.value_and_grad
+def penalty(variables, images, cost):
+    return losses.r1_penalty(functools.partial(discriminate, variables), images, cost)
+
+
 @pytest.mark.parametrize("cost", golden.cases(VQGAN, r"disc/r1_penalty_cost(\d+)"))
 def test_r1_penalty_and_its_gradients(cost):
-    @jax.jit
-    @jax.value_and_grad
-    def penalty(variables, real):
-        return losses.r1_penalty(functools.partial(discriminate, variables), real, float(cost))
-
-    value, gradient = penalty(golden.discriminator()[1], golden.load(VQGAN, "disc/real"))
+    variables, images = golden.discriminator()[1], golden.load(VQGAN, "disc/real")
+    value, gradient = penalty(variables, images, float(cost))
     golden.check(VQGAN, f"disc/r1_penalty_cost{cost}", value)
     if golden.find(VQGAN, f"(disc/r1_cost{cost}_grad_norm)/.+"):
         check_norms(f"disc/r1_cost{cost}_grad_norm", gradient)
     for path in golden.find(VQGAN, f"disc/r1_cost{cost}_grad/(.+)"):
         golden.check(VQGAN, f"disc/r1_cost{cost}_grad/{path}", golden.flat(gradient)[path])
+
+
+def test_gradient_of_the_logits_at_an_image():
+    name = "disc/input_gradient_real0"
+    images = golden.load(VQGAN, "disc/real")[: len(golden.load(VQGAN, name))]
+    judge = golden.discriminator()[1]
+    gradient = jax.jit(jax.grad(lambda x: discriminate(judge, x).sum()))(images)
+    golden.check(VQGAN, name, gradient)
 
 
 def test_composed_generator_loss_and_gradients():

@@ -2,21 +2,35 @@
 
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 
+# What numpy raises on files that are cut off, damaged or of another kind.
+_BROKEN = (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
+
 
 def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) -> Source:
-    """A source of uint8 images (n, H, W) or (n, H, W, 3) with labels (n,) in [0, C)."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise UserError(f"{name}: images must be uint8 (n, H, W) or (n, H, W, 3).")
-    if len(labels) != len(images) or labels.min() < 0 or labels.max() >= len(class_names):
+    """A source of uint8 images (n, H, W) or (n, H, W, 3) with integer labels (n,) in [0, C)."""
+    shape = images.shape
+    if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
         raise UserError(
-            f"{name}: labels must be one for each image, in [0, {len(class_names)}), the number "
-            "of class names."
+            f"{name}: images must be uint8 (n, H, W) or (n, H, W, 3), not {images.dtype} {shape}."
+        )
+    if images.size == 0:
+        raise UserError(f"{name} holds no images.")
+    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
+        raise UserError(
+            f"{name}: labels must be one integer for each of the {len(images)} images, not "
+            f"{labels.dtype} {labels.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise UserError(
+            f"{name}: labels go from {labels.min()} to {labels.max()}; they must be in "
+            f"[0, {len(class_names)}), the number of class names."
         )
     labels = labels.astype(np.int32)
 
@@ -36,7 +50,7 @@ def open_npz(path: str) -> Source:
     try:
         with np.load(file) as arrays:
             return from_arrays(str(file), arrays["images"], arrays["labels"], arrays["class_names"])
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise UserError(
             f"{file} is no readable .npz with the arrays images, labels and class_names: {error}"
         ) from error

@@ -1,5 +1,6 @@
 """A folder of images: one sub-folder a class, or flat (one class)."""
 
+import hashlib
 import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,26 +24,35 @@ def open_folder(path: str) -> Source:
         class folders.
     """
     root = pathlib.Path(path).expanduser()
-    if not root.is_dir():
-        raise UserError(f"Image folder {root} does not exist; set config.data.path to your folder.")
+    if not path or not root.is_dir():
+        raise UserError(
+            f"Image folder {path!r} does not exist; set config.data.path to your folder."
+        )
     classes = _list_classes(root)
-    readable = _drop_broken([file for files in classes.values() for file in files])
+    digests = _digest_readable([file for files in classes.values() for file in files])
     files, labels = [], []
     for label, (name, members) in enumerate(classes.items()):
-        members = [file for file in members if file in readable]
+        members = [file for file in members if file in digests]
         if not members:
             raise UserError(
                 f"Class {name!r} of {root} holds no readable image; add some or remove the folder."
             )
         files += members
         labels += [label] * len(members)
-    stamps = [f"{f.relative_to(root)}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files]
+
+    def load(index: int) -> np.ndarray:
+        try:
+            return images.decode(files[index])
+        except Exception as error:  # Pillow raises many kinds on broken input.
+            raise OSError(f"{files[index]} has become unreadable: {error}") from error
+
+    contents = [f"{file.relative_to(root).as_posix()}:{digests[file]}" for file in files]
     return Source(
         name=str(root),
         class_names=tuple(classes),
         labels=np.array(labels, np.int32),
-        load=lambda i: images.decode(files[i]),
-        digest=digest_of(*stamps, np.array(labels, np.int32)),
+        load=load,
+        digest=digest_of(*contents, np.array(labels, np.int32)),
     )
 
 
@@ -59,7 +69,16 @@ def _list_classes(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
         raise UserError(f"{root} holds no images ({', '.join(sorted(images.EXTENSIONS))}).")
     if loose:
         return {root.resolve().name: loose}
-    return {folder.name: _image_files(folder.rglob("*")) for folder in folders}
+    return {folder.name: _image_files(_walk(folder)) for folder in folders}
+
+
+def _walk(folder: pathlib.Path):
+    """What lies in a folder and in its sub-folders, but for hidden ones."""
+    for path in folder.iterdir():
+        if not path.is_dir():
+            yield path
+        elif not path.name.startswith("."):
+            yield from _walk(path)
 
 
 def _image_files(paths) -> list[pathlib.Path]:
@@ -70,22 +89,23 @@ def _image_files(paths) -> list[pathlib.Path]:
     return [file for file in files if file.suffix.lower() in images.EXTENSIONS]
 
 
-def _drop_broken(files: list[pathlib.Path]) -> set[pathlib.Path]:
-    """The files that decode to their last byte; each of the others is named in a warning."""
+def _digest_readable(files: list[pathlib.Path]) -> dict[pathlib.Path, str]:
+    """The content's digest of each file that decodes; each of the others is named in a warning."""
 
-    def error_in(file: pathlib.Path) -> Exception | None:
+    def digest(file: pathlib.Path) -> str | Exception:
         try:
             images.decode(file)
+            with open(file, "rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
         except Exception as error:  # Pillow raises many kinds on broken input.
             return error
-        return None
 
-    readable = set()
+    digests = {}
     with ThreadPoolExecutor() as pool:
-        checks = track(pool.map(error_in, files), total=len(files), label="checking images")
-        for file, error in zip(files, checks, strict=True):
-            if error is None:
-                readable.add(file)
+        results = track(pool.map(digest, files), total=len(files), label="checking images")
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, Exception):
+                say(f"Left out, cannot be read: {file} ({result})")
             else:
-                say(f"Left out, cannot be read: {file} ({error})")
-    return readable
+                digests[file] = result
+    return digests

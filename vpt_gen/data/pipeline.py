@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from vpt_gen.data.preprocess import Augmentation, preprocess
 from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
 
 Batch = dict[str, np.ndarray]
 
@@ -22,11 +23,22 @@ class ImageSpec:
     augmentation: Augmentation = Augmentation()
 
 
-def _dataset(source: Source, spec: ImageSpec, positions: tf.data.Dataset, order, seed: int):
-    """Maps positions in an endless stream to examples; `order` gives each position's index."""
+def _batches(
+    source: Source, spec: ImageSpec, positions: tf.data.Dataset, order, *, seed: int, size: int
+) -> Iterator[Batch]:
+    """Batches of examples from positions in a stream; `order` gives each position's index.
+
+    Raises:
+      UserError: an image that cannot be read, in the batch that it belongs to or a little before.
+    """
+    failures = []
 
     def load(index):
-        return source.load(int(index))
+        try:
+            return source.load(int(index))
+        except Exception as error:  # TensorFlow would bury it in three of its own tracebacks.
+            failures.append(f"{source.name}: example {index} cannot be read: {error}")
+            return np.zeros((1, 1, 3), np.uint8)
 
     def example(position):
         index = order(position)
@@ -38,7 +50,11 @@ def _dataset(source: Source, spec: ImageSpec, positions: tf.data.Dataset, order,
             "index": tf.cast(index, tf.int32),
         }
 
-    return positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    for batch in dataset.batch(size).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        if failures:
+            raise UserError(failures[0])
+        yield batch
 
 
 def train_batches(
@@ -65,8 +81,7 @@ def train_batches(
     positions = steps.flat_map(
         lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + rows)
     )
-    dataset = _dataset(source, spec, positions, order, seed).batch(local, drop_remainder=True)
-    return dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+    return _batches(source, spec, positions, order, seed=seed, size=local)
 
 
 def view_batches(
@@ -75,8 +90,9 @@ def view_batches(
     """`views` passes in order, each augmented afresh; the last batch may be smaller."""
     n = len(source)
     positions = tf.data.Dataset.range(views * n)
-    dataset = _dataset(source, spec, positions, lambda position: position % n, seed)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+    return _batches(
+        source, spec, positions, lambda position: position % n, seed=seed, size=batch_size
+    )
 
 
 def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterator[Batch]:

@@ -35,14 +35,15 @@ def fit(image: tf.Tensor, size: int, mode: str) -> tf.Tensor:
     `mode` is 'crop' (the shorter side fits, the rest is cut off evenly), 'pad' (the longer side
     fits, the rest repeats the edge) or 'stretch'.
     """
-    if mode == "stretch":
+    if mode == "crop":
+        # Before resizing: a strip of 1 x 10000 pixels must not grow to 256 x 2560000.
+        side = tf.reduce_min(tf.shape(image)[:2])
+        image = tf.image.resize_with_crop_or_pad(image, side, side)
+    if mode != "pad":
         return tf.image.resize(image, (size, size), antialias=True)
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
-    pick = tf.reduce_min if mode == "crop" else tf.reduce_max
-    target = tf.cast(tf.round(sides * (size / pick(sides))), tf.int32)
+    target = tf.cast(tf.round(sides * (size / tf.reduce_max(sides))), tf.int32)
     image = tf.image.resize(image, tf.maximum(target, 1), antialias=True)
-    if mode == "crop":
-        return tf.image.resize_with_crop_or_pad(image, size, size)
     before = (size - tf.shape(image)[:2]) // 2
     rows = tf.clip_by_value(tf.range(size) - before[0], 0, tf.shape(image)[0] - 1)
     columns = tf.clip_by_value(tf.range(size) - before[1], 0, tf.shape(image)[1] - 1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -72,7 +73,8 @@ def split(source: Source, holdout: float, seed: int) -> tuple[Source, Source | N
     held_out = np.zeros(len(source), bool)
     for label in range(source.num_classes):
         members = generator.permutation(np.flatnonzero(source.labels == label))
-        held_out[members[: int(holdout * len(members))]] = True
+        # 0.29 * 100 is a little less than 29.
+        held_out[members[: math.floor(holdout * len(members) + 1e-9)]] = True
     if not held_out.any():
         return source, None
     return source.subset(np.flatnonzero(~held_out)), source.subset(np.flatnonzero(held_out))

@@ -33,29 +33,32 @@ def open_tfds(name: str, split: str, data_dir: str | None = None) -> Source:
             decoders={"image": tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
+        examples = list(tfds.as_numpy(dataset))
     except Exception as error:  # TFDS and its downloads raise many kinds.
         raise UserError(
-            f"TFDS data set {name!r}, split {split!r}, cannot be opened: {_first_line(error)} "
-            "Check the name, prepare it where there is a network, or use a folder of images."
+            f"TFDS data set {name!r}, split {split!r}, cannot be opened ({_first_line(error)}); "
+            "check the name, prepare it where there is a network, or use a folder of images."
         ) from error
-    examples = list(tfds.as_numpy(dataset))
-    if not examples or "label" not in examples[0]:
-        raise UserError(f"TFDS data set {name!r}, split {split!r}, has no labelled examples.")
+    feature = dict(builder.info.features.items()).get("label")
+    if not isinstance(feature, tfds.features.ClassLabel) or not examples:
+        raise UserError(
+            f"TFDS data set {name!r}, split {split!r}, has no examples with a class 'label'."
+        )
     encoded = [example["image"] for example in examples]
     labels = np.array([example["label"] for example in examples], np.int32)
-    feature = builder.info.features["label"]
+    if labels.min() < 0:
+        raise UserError(f"TFDS data set {name!r}, split {split!r}, has examples without a label.")
+    class_names = tuple(feature.int2str(i) for i in range(feature.num_classes))
+    contents = (np.frombuffer(data, np.uint8) for data in encoded)
     return Source(
         name=f"{builder.info.full_name}[{split}]",
-        class_names=tuple(feature.int2str(i) for i in range(feature.num_classes)),
+        class_names=class_names,
         labels=labels,
         load=lambda i: images.decode(encoded[i]),
-        digest=digest_of(builder.info.full_name, split, labels, *map(_byte_count, encoded)),
+        digest=digest_of(*class_names, labels, *contents),
     )
 
 
-def _byte_count(encoded: bytes) -> str:
-    return str(len(encoded))
-
-
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__

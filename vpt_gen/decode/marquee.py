@@ -1,7 +1,7 @@
 """Marquee header prompts: the prompt of iteration t interpolates a few learned header prompts.
 
 prompts_t = W[t] @ bank, with a bank (M, S, D) of header prompts and a row-stochastic W (T, M).
-The paper (arXiv 2210.00990, sec. 3.3) gives the idea; the weights below are our reading of it.
+The paper (arXiv 2210.00990) gives the idea; the weights below are our reading of it.
 """
 
 import jax

@@ -1,6 +1,6 @@
 """The prompt token generator: the only part that prompt tuning trains.
 
-Source: Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990, sec. 3.2),
+Source: Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990),
 google-research/generative_transfer. The released design is the class-conditional, additive one
 with a single factor; parameter names and shapes are the released ones.
 """

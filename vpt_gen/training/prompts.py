@@ -1,6 +1,6 @@
 """Task: prompt tuning. Only the prompt generator learns; tokenizer and transformer are frozen.
 
-Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990, sec. 3),
+Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990),
 google-research/generative_transfer. Unlike the release, the mask is drawn per example and from an
 explicit key.
 """

@@ -1,0 +1,155 @@
+"""Batches of images: what batch t holds depends on (seed, t), and nothing is lost or repeated."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from vpt_gen.data import pipeline
+from vpt_gen.data.pipeline import ImageSpec, eval_batches, train_batches, view_batches
+from vpt_gen.data.preprocess import Augmentation
+from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
+
+PLAIN = ImageSpec(4, "crop")
+AUGMENTED = ImageSpec(4, "crop", Augmentation(flip=True, rotation=30.0, shift=0.2))
+
+
+def toy(n=7, load=None):
+    """n images of odd sizes; each is a ramp of its own height, and so tells its index."""
+
+    def ramp(index):
+        columns = np.arange(6 + index, dtype=np.uint8) + 10 * index
+        return np.broadcast_to(columns[None, :, None], (5 + index, 6 + index, 3))
+
+    labels = (np.arange(n) % 3).astype(np.int32)
+    return Source("toy", ("a", "b", "c"), labels, load or ramp, "digest")
+
+
+def train(count, *, n=7, spec=PLAIN, batch_size=3, seed=0, start_step=0):
+    """The first `count` batches from `start_step` on."""
+    batches = train_batches(toy(n), spec, batch_size=batch_size, seed=seed, start_step=start_step)
+    return list(itertools.islice(batches, count))
+
+
+def column(batches, name="index"):
+    return np.concatenate([batch[name] for batch in batches])
+
+
+def assert_same(first, second):
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_shapes_and_types():
+    (batch,) = train(1)
+    assert {name: (x.shape, x.dtype.name) for name, x in batch.items()} == {
+        "image": ((3, 4, 4, 3), "float32"),
+        "label": ((3,), "int32"),
+        "index": ((3,), "int32"),
+    }
+    assert batch["image"].min() >= 0.0
+    assert batch["image"].max() <= 1.0
+
+
+def test_image_label_and_index_belong_together():
+    evaluated = {
+        int(i): x
+        for b in eval_batches(toy(), PLAIN, batch_size=4)
+        for i, x in zip(b["index"], b["image"], strict=True)
+    }
+    for batch in train(5):
+        np.testing.assert_array_equal(batch["label"], batch["index"] % 3)
+        for index, image in zip(batch["index"], batch["image"], strict=True):
+            np.testing.assert_array_equal(image, evaluated[int(index)])
+
+
+@pytest.mark.parametrize("start_step", [1, 4, 9])
+def test_restart_equals_an_uninterrupted_run(start_step):
+    whole = train(12, spec=AUGMENTED)
+    assert_same(train(12 - start_step, spec=AUGMENTED, start_step=start_step), whole[start_step:])
+
+
+def test_every_epoch_is_a_permutation_and_each_another():
+    epochs = column(train(14)).reshape(6, 7)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(7), (6, 1)))
+    assert len({tuple(epoch) for epoch in epochs}) > 3
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_batch_larger_than_a_tiny_set(n):
+    epochs = column(train(3, n=n, batch_size=8)).reshape(-1, n)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(n), (24 // n, 1)))
+    assert n == 1 or len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_seeds_differ():
+    first, again, other = (column(train(7, seed=seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_an_example_is_augmented_afresh_in_every_epoch():
+    batches = train(10, n=1, spec=AUGMENTED, batch_size=1)
+    assert len({batch["image"].tobytes() for batch in batches}) == 10
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_the_global_batch(monkeypatch, processes):
+    whole = train(4, spec=AUGMENTED, batch_size=6)
+    monkeypatch.setattr(pipeline.jax, "process_count", lambda: processes)
+    parts = []
+    for process in range(processes):
+        monkeypatch.setattr(pipeline.jax, "process_index", lambda p=process: p)
+        parts.append(train(4, spec=AUGMENTED, batch_size=6))
+    joined = [
+        {name: np.concatenate([part[t][name] for part in parts]) for name in whole[t]}
+        for t in range(4)
+    ]
+    assert_same(joined, whole)
+
+
+@pytest.mark.parametrize("batch_size", [3, 7, 20])
+def test_evaluation_sees_each_example_once_in_order(batch_size):
+    batches = list(eval_batches(toy(), PLAIN, batch_size=batch_size))
+    sizes = [len(batch["index"]) for batch in batches]
+    assert sizes == [batch_size] * (7 // batch_size) + [7 % batch_size] * (7 % batch_size > 0)
+    np.testing.assert_array_equal(column(batches), np.arange(7))
+    np.testing.assert_array_equal(column(batches, "label"), np.arange(7) % 3)
+
+
+def test_evaluation_is_never_augmented():
+    plain = eval_batches(toy(), PLAIN, batch_size=7)
+    assert_same(list(eval_batches(toy(), AUGMENTED, batch_size=7)), list(plain))
+
+
+def test_views_are_whole_passes_and_differ():
+    batches = list(view_batches(toy(), AUGMENTED, batch_size=4, views=3, seed=0))
+    np.testing.assert_array_equal(column(batches), np.tile(np.arange(7), 3))
+    first, second, third = column(batches, "image").reshape(3, 7, -1)
+    for a, b in itertools.combinations((first, second, third), 2):
+        assert np.all(np.abs(a - b).max(axis=-1) > 0.0)
+
+
+def test_views_do_not_hang_on_the_batch_size():
+    by_4, by_5 = (
+        column(view_batches(toy(), AUGMENTED, batch_size=b, views=2, seed=0), "image")
+        for b in (4, 5)
+    )
+    np.testing.assert_array_equal(by_4, by_5)
+
+
+def test_image_that_cannot_be_read_is_one_sentence():
+    whole = toy().load
+
+    def load(index):
+        if index == 5:
+            raise OSError("photo.jpg is truncated")
+        return whole(index)
+
+    batches = eval_batches(toy(load=load), PLAIN, batch_size=3)
+    with pytest.raises(UserError, match=r"^toy: example 5 cannot be read: photo.jpg is truncated$"):
+        list(batches)

@@ -1,0 +1,190 @@
+"""Preprocessing: how images become squares, and what augmentation does to which pixel."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vpt_gen.data import preprocess
+from vpt_gen.data.preprocess import Augmentation, augment, fit
+
+SIDE = 16
+CENTRE = (SIDE - 1) / 2
+NOTHING = Augmentation()
+STRONG = Augmentation(flip=True, rotation=45.0, min_scale=0.4, max_scale=1.6, shift=0.3)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def coordinates():
+    """An image (SIDE, SIDE, 3) that shows in each pixel its own x and y."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    return np.stack([x, y, np.zeros_like(x)], axis=-1)
+
+
+def run(image, mode="crop", options=NOTHING, seed=(0, 0), size=SIDE):
+    seed = tf.constant(seed, tf.int64)
+    return preprocess.preprocess(tf.constant(image), size, mode, options, seed).numpy()
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    """Sets the draws in [-1, 1] of angle, log scale, x and y shift."""
+
+    def set_draws(*values):
+        draws = tf.constant(values, tf.float32)
+        monkeypatch.setattr(tf.random, "stateless_uniform", lambda *args: draws)
+
+    return set_draws
+
+
+def change(image, options):
+    return augment(tf.constant(image), options, tf.constant([0, 0], tf.int64)).numpy()
+
+
+# How images become squares.
+
+
+def test_crop_cuts_the_longer_side_evenly():
+    wide = noise(4, 9, 3).astype(np.float32)
+    np.testing.assert_allclose(fit(wide, 4, "crop"), wide[:, 2:6])
+    np.testing.assert_allclose(fit(wide.transpose(1, 0, 2), 4, "crop"), wide[:, 2:6].swapaxes(0, 1))
+
+
+def test_pad_repeats_the_edge_on_both_sides():
+    wide = noise(2, 5, 3).astype(np.float32)
+    np.testing.assert_allclose(fit(wide, 5, "pad"), wide[[0, 0, 1, 1, 1]])
+    tall = wide.transpose(1, 0, 2)
+    np.testing.assert_allclose(fit(tall, 5, "pad"), tall[:, [0, 0, 1, 1, 1]])
+
+
+def test_stretch_scales_each_side_on_its_own():
+    ramp = np.broadcast_to(np.arange(8.0, dtype=np.float32)[None, :, None], (2, 8, 3))
+    np.testing.assert_allclose(fit(ramp, 8, "stretch"), np.broadcast_to(ramp[:1], (8, 8, 3)))
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+def test_square_of_the_right_size_stays_as_it_is(mode):
+    image = noise(SIDE, SIDE, 3)
+    np.testing.assert_allclose(run(image, mode), image / np.float32(255), atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+def test_shrinking_averages(mode):
+    stripes = np.tile(np.array([0, 255], np.uint8), 64)
+    image = np.broadcast_to(stripes[None, :, None], (128, 128, 3))
+    assert np.abs(run(image, mode, size=8) - 0.5).max() < 0.02
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("options", [NOTHING, STRONG], ids=["plain", "augmented"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (13, 5), (3, 301), (301, 2), (31, 32)])
+def test_any_shape_becomes_a_square_in_range(mode, options, shape):
+    image = noise(*shape, 3)
+    square = run(image, mode, options)
+    assert square.shape == (SIDE, SIDE, 3)
+    assert square.dtype == np.float32
+    assert square.min() >= image.min() / 255 - 1e-6
+    assert square.max() <= image.max() / 255 + 1e-6
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_thin_strip_does_not_grow(transpose):
+    strip = np.zeros((1, 200_001, 3), np.uint8)
+    strip[0, 100_000] = 255
+    image = strip.transpose(1, 0, 2) if transpose else strip
+    # At 64 pixels a side, resizing before cropping would take 10 GB.
+    np.testing.assert_allclose(run(image, "crop", size=64), 1.0, atol=1e-6)
+    assert run(image, "pad", size=64).max() < 0.01
+
+
+# Augmentation.
+
+
+def test_without_options_nothing_changes():
+    image = noise(SIDE, SIDE, 3).astype(np.float32)
+    np.testing.assert_array_equal(change(image, NOTHING), image)
+
+
+def test_flip_mirrors_left_and_right_half_of_the_time():
+    image = noise(SIDE, SIDE, 3)
+    plain = run(image)
+    views = [run(image, options=Augmentation(flip=True), seed=(0, i)) for i in range(40)]
+    mirrored = [np.array_equal(view, plain[:, ::-1]) for view in views]
+    kept = [np.array_equal(view, plain) for view in views]
+    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
+    assert 10 < sum(mirrored) < 30
+
+
+@pytest.mark.parametrize(("angle", "turns"), [(90.0, 1), (-90.0, -1), (180.0, 2)])
+def test_rotation_is_anticlockwise_about_the_centre(draw, angle, turns):
+    draw(np.sign(angle), 0, 0, 0)
+    image = noise(SIDE, SIDE, 3).astype(np.float32)
+    turned = change(image, Augmentation(rotation=abs(angle)))
+    np.testing.assert_allclose(turned, np.rot90(image, turns), atol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [2.0, 0.5])
+def test_scale_above_one_zooms_in(draw, scale):
+    draw(0, 0, 0, 0)
+    zoomed = change(coordinates(), Augmentation(min_scale=scale, max_scale=scale))
+    expected = np.clip(CENTRE + (coordinates() - CENTRE) / scale, 0, SIDE - 1)
+    np.testing.assert_allclose(zoomed[..., :2], expected[..., :2], atol=1e-4)
+
+
+@pytest.mark.parametrize(("share_drawn", "scale"), [(-1.0, 0.5), (0.0, 1.0), (1.0, 2.0)])
+def test_scale_is_drawn_evenly_in_its_logarithm(draw, share_drawn, scale):
+    draw(0, share_drawn, 0, 0)
+    drawn = change(coordinates(), Augmentation(min_scale=0.5, max_scale=2.0))
+    draw(0, 0, 0, 0)
+    fixed = change(coordinates(), Augmentation(min_scale=scale, max_scale=scale))
+    np.testing.assert_allclose(drawn, fixed, atol=1e-4)
+
+
+def test_shift_moves_right_and_down_and_repeats_the_edge(draw):
+    draw(0, 0, 1.0, 0.5)
+    moved = change(coordinates(), Augmentation(shift=0.25))
+    expected = np.clip(coordinates() - [4.0, 2.0, 0.0], 0, SIDE - 1)
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
+
+
+def test_all_at_once_is_turn_and_zoom_then_shift(draw):
+    draw(0.5, 1.0, -0.5, 0.25)
+    options = Augmentation(rotation=40.0, min_scale=1.0, max_scale=1.5, shift=0.2)
+    origin = change(coordinates(), options)[..., :2] - CENTRE
+    angle, shift = np.deg2rad(20.0), np.array([-0.1, 0.05]) * SIDE
+    # With y pointing down, this turns anticlockwise on the screen.
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    arrived = CENTRE + 1.5 * origin @ turn.T + shift
+    inside = np.abs(origin).max(axis=-1) < CENTRE - 0.01
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(arrived[inside], coordinates()[inside][:, :2], atol=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+def test_no_foreign_color_comes_in_at_the_edges(mode):
+    color = np.array([250, 20, 130], np.uint8)
+    image = np.broadcast_to(color, (11, 19, 3))
+    for i in range(5):
+        view = run(image, mode, STRONG, seed=(0, i))
+        np.testing.assert_allclose(view, np.broadcast_to(color / 255, view.shape), atol=1e-5)
+
+
+def test_draws_stay_within_their_bounds():
+    options = Augmentation(min_scale=0.5, max_scale=2.0, shift=0.1)
+    for i in range(20):
+        view = augment(coordinates(), options, tf.constant([3, i], tf.int64)).numpy()
+        scale = 1.0 / np.diff(view[..., 0], axis=1).max()
+        assert 0.499 < scale < 2.001
+        at_centre = view[SIDE // 2 - 1 : SIDE // 2 + 1, SIDE // 2 - 1 : SIDE // 2 + 1, :2]
+        assert np.abs(at_centre.mean(axis=(0, 1)) - CENTRE).max() <= 0.1 * SIDE / scale + 0.01
+
+
+def test_same_seed_same_image_and_another_seed_another():
+    image = noise(20, 24, 3)
+    seeds = [(0, 0), (0, 0), (0, 1), (1, 0)]
+    first, again, *others = [run(image, "crop", STRONG, seed) for seed in seeds]
+    np.testing.assert_array_equal(first, again)
+    assert all(np.abs(first - other).max() > 0.05 for other in others)
+    assert np.abs(others[0] - others[1]).max() > 0.05

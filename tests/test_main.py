@@ -1,0 +1,139 @@
+"""The whole way on made data: tokenizer, transformer, prompts, report, samples."""
+
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import made
+from vpt_gen import main, sharding
+from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.checkpoints.store import Store
+from vpt_gen.data import tokens
+from vpt_gen.errors import UserError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_devices():
+    """Runs share two devices: enough to split a batch, and quick on few cores."""
+    mesh = sharding.make_mesh(jax.devices()[:2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, "make_mesh", lambda: mesh)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return made.write_folder(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(data, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("tokenizer")
+    main.run(made.tokenizer_config(data), str(workdir))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def transformer(data, tokenizer, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("transformer")
+    main.run(made.transformer_config(data, tokenizer / "net"), str(workdir))
+    return workdir
+
+
+@pytest.fixture
+def config(data, tokenizer, transformer):
+    return made.prompts_config(data, tokenizer / "net", transformer / "net")
+
+
+def test_pretraining_exports_its_net_and_draws(tokenizer, transformer):
+    assert load_net(tokenizer / "net", "vqgan").net.codebook_size == 16
+    net = load_net(transformer / "net", "maskgit")
+    assert (net.net.num_classes, net.net.num_tokens) == (2, 16)
+    assert net.about["class_names"] == ["bars", "discs"]
+    assert (tokenizer / "pictures" / "original_and_reconstruction_0000002.png").is_file()
+    assert (transformer / "pictures" / "samples_0000002.png").is_file()
+
+
+def test_prompt_tuning_reports_before_and_after(config, tmp_path, capsys):
+    config.evaluation.num_samples = 12
+    main.run(config, str(tmp_path))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["num_samples"] == 12
+    assert metrics["trainable_parameters"] == (2 + 3) * 16 + 2 * 16
+    assert metrics["tuning_seconds"] > 0
+    for name in ("untuned", "real", "reconstructed"):
+        assert 0 <= metrics[f"class_agreement_{name}"] <= 1
+    assert metrics["frechet_pixels"] >= 0
+    assert "class agreement" in capsys.readouterr().out
+    assert np.asarray(Image.open(tmp_path / "samples.png")).ndim == 3
+
+
+def test_an_interrupted_run_ends_with_the_same_prompts(config, tmp_path, monkeypatch):
+    main.run(config, str(tmp_path / "whole"))
+    original = tokens.token_batches
+
+    def interrupted(cache, **options):
+        yield next(original(cache, **options))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "token_batches", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main.run(config, str(tmp_path / "parts"))
+    main.run(config, str(tmp_path / "parts"))
+    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+    chex.assert_trees_all_equal(whole, parts)
+
+
+def test_training_on_images_stores_only_the_generator(config, tmp_path):
+    config.data.cache = False
+    main.run(config, str(tmp_path))
+    assert set(Store(tmp_path).restore_params()) == {
+        "prompt_embeddings",
+        "prompt_position_embeddings",
+        "prompt_embeddings_ln",
+    }
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_a_workdir_of_another_config_is_refused(config, tmp_path):
+    main.run(config, str(tmp_path))
+    config.optimizer.learning_rate = 0.5
+    with pytest.raises(UserError, match="optimizer.learning_rate was 0.001, is 0.5"):
+        main.run(config, str(tmp_path))
+
+
+def test_another_backbone_is_refused(config, data, tokenizer, tmp_path):
+    main.run(config, str(tmp_path / "run"))
+    other = made.transformer_config(data, tokenizer / "net")
+    other.seed = 1
+    main.run(other, str(tmp_path / "other"))
+    config.backbone.transformer = str(tmp_path / "other" / "net")
+    with pytest.raises(UserError, match="facts.transformer"):
+        main.run(config, str(tmp_path / "run"))
+
+
+def test_impossible_sizes_are_named(config, tmp_path):
+    config.batch_size = 9
+    with pytest.raises(UserError, match="batch_size 9 cannot be shared by 2 devices"):
+        main.run(config, str(tmp_path / "run"))
+    config.batch_size = 8
+    config.data.image_size = 18
+    with pytest.raises(UserError, match="image_size 18 does not suit the tokenizer"):
+        main.run(config, str(tmp_path / "run"))
+    config.data.image_size = 32
+    with pytest.raises(UserError, match="set it to 16"):
+        main.run(config, str(tmp_path / "run"))
+    config.backbone.tokenizer = str(tmp_path)
+    with pytest.raises(UserError, match="holds no pretrained vqgan"):
+        main.run(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_adversarial_training_runs(data, tmp_path):
+    main.run(made.tokenizer_config(data, adversarial_weight=0.1), str(tmp_path))
+    assert (tmp_path / "net" / "net.json").is_file()

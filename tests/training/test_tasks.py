@@ -1,0 +1,165 @@
+"""The three tasks on tiny nets: what moves, what does not, and that they learn."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vpt_gen.nets.discriminator import Discriminator
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training import prompts, tokenizer, transformer
+
+VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)
+NET = MaskGIT(
+    16, 2, 16, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, dropout_rate=0.1
+)
+DECODE = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
+
+
+@pytest.fixture(scope="module")
+def batch():
+    images = jax.random.uniform(jax.random.key(0), (8, 8, 8, 3))
+    return {"image": images, "label": jnp.arange(8) % 2}
+
+
+@pytest.fixture(scope="module")
+def vqgan_params(batch):
+    return VQGAN_NET.init(jax.random.key(1), batch["image"])["params"]
+
+
+@pytest.fixture(scope="module")
+def prompt_task(vqgan_params):
+    params = NET.init(jax.random.key(2), jnp.zeros((1, 17), jnp.int32))["params"]
+    return prompts.make_task(
+        PromptGenerator(2, 3, 16, dropout_rate=0.0),
+        NET,
+        VQGAN_NET,
+        {"transformer": params, "tokenizer": vqgan_params},
+        optax.adam(1e-2),
+        label_smoothing=0.1,
+        mask_schedule="cosine",
+        decode_options=DECODE,
+    )
+
+
+@pytest.fixture(scope="module")
+def transformer_task(vqgan_params):
+    return transformer.make_task(
+        NET,
+        VQGAN_NET,
+        vqgan_params,
+        optax.adam(1e-2),
+        class_dropout=0.5,
+        label_smoothing=0.1,
+        mask_schedule="cosine",
+        decode_options=DECODE,
+    )
+
+
+def tokenizer_task(adversarial_weight, adversarial_start=0):
+    return tokenizer.make_task(
+        VQGAN_NET,
+        optax.adam(1e-3),
+        image_size=8,
+        adversarial_weight=adversarial_weight,
+        adversarial_start=adversarial_start,
+        r1_cost=10.0,
+        discriminator=Discriminator({4: 8, 8: 8}),
+        perceptual_weight=0.0,
+    )
+
+
+def train(task, batch, steps):
+    step = jax.jit(task.train_step)
+    state, losses = task.init(jax.random.key(3)), []
+    for i in range(steps):
+        state, metrics = step(state, task.frozen, batch, jax.random.key(i))
+        losses.append(float(metrics["loss"]))
+    return state, losses
+
+
+def moved(before, after):
+    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, after)
+    return {jax.tree_util.keystr(p) for p, x in jax.tree_util.tree_leaves_with_path(changed) if x}
+
+
+def test_prompt_tuning_moves_every_generator_parameter_and_holds_nothing_else(prompt_task, batch):
+    state, _ = train(prompt_task, batch, 1)
+    names = {jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(state.params)}
+    assert moved(prompt_task.init(jax.random.key(3)).params, state.params) == names
+    assert len(names) == 4
+    sizes = [x.size for x in jax.tree.leaves(state.opt_state)]
+    assert sum(sizes) <= 2 * sum(x.size for x in jax.tree.leaves(state.params)) + 2
+
+
+def test_prompt_tuning_forms_no_gradient_of_a_frozen_weight(prompt_task, batch):
+    """A gradient of the position table (N + 1, D) would need an output or sum of that shape."""
+    state = prompt_task.init(jax.random.key(3))
+    jaxpr = jax.make_jaxpr(prompt_task.train_step)(
+        state, prompt_task.frozen, batch, jax.random.key(0)
+    )
+    kernel = (16, 32)  # The MLP's first kernel: (D, intermediate).
+    made = [v.aval.shape for eqn in jaxpr.eqns for v in eqn.outvars if hasattr(v.aval, "shape")]
+    assert kernel not in made
+
+
+@pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])
+def test_tokens_in_the_batch_stand_for_its_images(name, batch, vqgan_params, request):
+    task = request.getfixturevalue(name)
+    tokens = VQGAN_NET.apply({"params": vqgan_params}, batch["image"], method="tokenize")
+    from_tokens = {"tokens": np.asarray(tokens, np.uint16).reshape(8, -1), "label": batch["label"]}
+    params, key = task.init(jax.random.key(3)).params, jax.random.key(4)
+    a = task.eval_step(params, task.frozen, batch, key)["loss"]
+    b = task.eval_step(params, task.frozen, from_tokens, key)["loss"]
+    chex.assert_shape(a, (8,))
+    chex.assert_trees_all_close(a, b)
+
+
+@pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])
+def test_the_loss_falls_and_the_step_counts(name, batch, request):
+    task = request.getfixturevalue(name)
+    state, losses = train(task, batch, 30)
+    assert int(state.step) == 30
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])
+def test_pictures_are_images_and_repeatable(name, batch, request):
+    task = request.getfixturevalue(name)
+    params = task.init(jax.random.key(3)).params
+    first, second = (
+        task.pictures(params, task.frozen, batch, jax.random.key(5))["samples"] for _ in range(2)
+    )
+    chex.assert_shape(first, (64, 8, 8, 3))
+    assert first.min() >= 0
+    assert first.max() <= 1
+    chex.assert_trees_all_equal(first, second)
+
+
+def test_masks_differ_between_examples(batch):
+    from vpt_gen.training.losses import draw_masks
+
+    _, weights = draw_masks(jax.random.key(0), jnp.zeros((64, 16), jnp.int32), "cosine")
+    counts = np.asarray(weights).sum(axis=1)
+    assert counts.min() >= 1
+    assert len(set(counts.tolist())) > 8
+    assert len({tuple(w) for w in np.asarray(weights).tolist()}) > 50
+
+
+def test_the_tokenizer_learns_without_a_discriminator(batch):
+    state, losses = train(tokenizer_task(0.0), batch, 20)
+    assert set(state.params) == {"vqgan"}
+    assert losses[-1] < losses[0]
+
+
+def test_the_discriminator_waits_for_its_start(batch):
+    task = tokenizer_task(0.1, adversarial_start=2)
+    before = task.init(jax.random.key(3)).params["discriminator"]
+    early, _ = train(task, batch, 2)
+    chex.assert_trees_all_equal(before, early.params["discriminator"])
+    late, _ = train(task, batch, 3)
+    assert len(moved(before, late.params["discriminator"])) == len(jax.tree.leaves(before))
