@@ -77,7 +77,7 @@ def main(argv):
 
 
 def parse_flags(argv):
-    """absl's parsing, with one sentence for a config that is missing or has no such field."""
+    """Parses as absl does, with one sentence for a config that is missing or has no such field."""
     try:
         rest = app.parse_flags_with_usage(argv)
         if _CONFIG.value is None:

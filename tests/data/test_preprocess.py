@@ -72,9 +72,9 @@ def test_square_of_the_right_size_stays_as_it_is(mode):
 
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 def test_shrinking_averages(mode):
-    stripes = np.tile(np.array([0, 255], np.uint8), 64)
+    stripes = np.tile(np.array([255, 0, 0, 0], np.uint8), 32)
     image = np.broadcast_to(stripes[None, :, None], (128, 128, 3))
-    assert np.abs(run(image, mode, size=8) - 0.5).max() < 0.02
+    np.testing.assert_allclose(run(image, mode, size=8), 0.25, atol=0.02)
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
@@ -160,6 +160,13 @@ def test_all_at_once_is_turn_and_zoom_then_shift(draw):
     inside = np.abs(origin).max(axis=-1) < CENTRE - 0.01
     assert inside.mean() > 0.5
     np.testing.assert_allclose(arrived[inside], coordinates()[inside][:, :2], atol=1e-3)
+
+
+def test_augmentation_keeps_the_frame(draw):
+    draw(0, 0, 0, 0)
+    smooth = (coordinates() * 16).astype(np.uint8)
+    turned_by_nothing = run(smooth, options=Augmentation(rotation=10.0))
+    np.testing.assert_allclose(turned_by_nothing, run(smooth), atol=0.02)
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])

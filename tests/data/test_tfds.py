@@ -93,9 +93,12 @@ def test_digest_is_of_the_content(prepared, tmp_path):
     changed[3, 0, [0, 1]] = changed[3, 0, [1, 0]]
     same = open_tfds(prepare(tmp_path / "same", features(), examples()), "train")
     other = open_tfds(prepare(tmp_path / "other", features(), examples(changed)), "train")
+    relabelled = [example | {"label": 0} for example in examples()]
+    labels = open_tfds(prepare(tmp_path / "labels", features(), relabelled), "train")
     digest = open_tfds(directory, "train").digest
     assert same.digest == digest
     assert other.digest != digest
+    assert labels.digest != digest
     assert open_tfds(directory, "test").digest != digest
 
 

@@ -114,6 +114,7 @@ def test_gradient_is_finite_where_no_feature_is_active(params):
     dead = traverse_util.path_aware_map(
         lambda path, x: jnp.full_like(x, -9.0) if path[-1] == "bias" else x, params
     )
+    np.testing.assert_array_equal(jax.jit(distance)(dead, noise(1), noise(2)), [0.0, 0.0])
     gradient = jax.jit(jax.grad(lambda params, x: distance(params, noise(1), x).sum(), argnums=1))
     assert np.all(np.isfinite(gradient(params, noise(2))))
     np.testing.assert_array_equal(gradient(dead, noise(2)), np.zeros_like(noise(2)))

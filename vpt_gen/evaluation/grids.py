@@ -34,18 +34,17 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid
 
 
-def labelled_rows(rows: dict[str, np.ndarray], zoom: int = 1) -> np.ndarray:
-    """{label: images (n, H, W, 3)} -> one uint8 picture with the label at the left of its row.
+def magnify(images: np.ndarray) -> np.ndarray:
+    """Small images (n, H, W, 3) -> about 64 pixels a side, by a whole factor, not smoothed."""
+    factor = max(1, round(64 / images.shape[1]))
+    return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
 
-    `zoom` magnifies small images by a whole factor, without smoothing.
-    """
+
+def labelled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """{label: images (n, H, W, 3)} -> one uint8 picture with the label at the left of its row."""
     columns = max(len(images) for images in rows.values())
-    strips = {}
-    for label, images in rows.items():
-        images = np.repeat(np.repeat(images, zoom, axis=1), zoom, axis=2)
-        strip = image_grid(images, columns)
-        strips[label] = strip
-    font = ImageFont.load_default(size=max(12, min(18, 6 * zoom)))
+    strips = {label: image_grid(magnify(images), columns) for label, images in rows.items()}
+    font = ImageFont.load_default(size=14)
     margin = max(int(font.getlength(label)) for label in rows) + 12
     height = sum(strip.shape[0] for strip in strips.values())
     width = max(strip.shape[1] for strip in strips.values())
@@ -64,10 +63,9 @@ def class_grid(
     images: np.ndarray, class_ids: np.ndarray, class_names: list[str], columns: int = 10
 ) -> np.ndarray:
     """The first images (n, H, W, 3) of each class, unselected, one labelled row a class."""
-    zoom = max(1, round(64 / images.shape[1]))
     classes = sorted(set(class_ids.tolist()))
     rows = {class_names[c]: images[class_ids == c][:columns] for c in classes}
-    return labelled_rows(rows, zoom)
+    return labelled_rows(rows)
 
 
 def trace_grid(images: np.ndarray, revealed_at: np.ndarray, num_iterations: int) -> np.ndarray:
@@ -85,8 +83,7 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray, num_iterations: int)
     colours[revealed_at.reshape(n, side, side) < 0] = 0.0
     colours = np.repeat(np.repeat(colours, height // side, axis=1), width // side, axis=2)
     pairs = np.stack([images, colours], axis=1).reshape(2 * n, height, width, 3)
-    zoom = max(1, round(64 / height))
-    return image_grid(np.repeat(np.repeat(pairs, zoom, axis=1), zoom, axis=2), columns=8)
+    return image_grid(magnify(pairs), columns=8)
 
 
 def save_png(path: pathlib.Path, picture: np.ndarray) -> None:

@@ -68,7 +68,5 @@ def _standardize(images: jax.Array) -> jax.Array:
 
 
 def _unit_length(features: jax.Array) -> jax.Array:
-    squared = jnp.sum(features**2, axis=-1, keepdims=True)
-    # Where no feature is active, the root has no derivative: a NaN in training but for this.
-    length = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
-    return features / (length + 1e-10)
+    # Where no feature is active the root has no derivative, but ReLU's gradient there is 0.
+    return features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + 1e-10)

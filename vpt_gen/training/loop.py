@@ -231,7 +231,7 @@ class _Evaluation:
             metrics, batch = self._average(state.params)
             writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
         for name, images in self._pictures(state.params, self._frozen, batch, self._key).items():
-            grid = grids.image_grid(np.asarray(images))
+            grid = grids.image_grid(grids.magnify(np.asarray(images)))
             grids.save_png(self._folder / f"{name}_{step:07d}.png", grid)
             writer.write_images(step, {name: grid[None]})
         return metrics

@@ -1,0 +1,103 @@
+"""`python -m vpt_gen.ship`: pretraining runs -> the small files a package ships.
+
+Stores the nets that `main` exported at half precision, and draws their training curves from the
+runs' TensorBoard events, so that what is shipped shows how it was made.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.backbone import PretrainedNet, load_net, save_net
+from vpt_gen.data import pipeline
+from vpt_gen.errors import report_user_errors
+from vpt_gen.evaluation import grids
+from vpt_gen.experiment import image_spec, open_sources
+from vpt_gen.progress import say
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("tokenizer", "runs/source_tokenizer", "Working directory of the tokenizer.")
+flags.DEFINE_string("transformer", "runs/source_transformer", "And of the transformer.")
+flags.DEFINE_string("data", "downloads/source_grey.npz", "The packed data, for its record.")
+flags.DEFINE_string("output", "vpt_gen/assets/demo", "Folder to write to.")
+
+Curves = dict[str, tuple[list[int], list[float]]]
+
+
+def read_curves(workdir: str) -> Curves:
+    """Scalar name -> steps and values, from a run's TensorBoard events."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    accumulator = EventAccumulator(workdir, size_guidance={"tensors": 0})
+    accumulator.Reload()
+    curves = {}
+    for name in accumulator.Tags()["tensors"]:
+        events = accumulator.Tensors(name)
+        values = [make_ndarray(event.tensor_proto) for event in events]
+        if values[0].ndim == 0:
+            curves[name] = ([event.step for event in events], [float(v) for v in values])
+    return curves
+
+
+def draw_curves(curves: Curves, path: pathlib.Path) -> None:
+    """One panel a curve, into one PNG."""
+    from matplotlib.figure import Figure
+
+    columns = 3
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
+    for panel, (name, (steps, values)) in enumerate(sorted(curves.items()), 1):
+        axes = figure.add_subplot(rows, columns, panel)
+        axes.plot(steps, values, linewidth=0.8)
+        axes.set_title(f"{name}: {values[-1]:.4g}", fontsize=9)
+        axes.tick_params(labelsize=7)
+    figure.savefig(path, dpi=80)
+
+
+def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
+    """Held-out images, evenly drawn over the classes, each beside its reconstruction."""
+    config = ConfigDict(net.about["config"])
+    _, held_out = open_sources(config)
+    drawn = held_out.subset(np.linspace(0, len(held_out) - 1, count).astype(int))
+    batch = next(pipeline.eval_batches(drawn, image_spec(config.data), batch_size=count))
+    images = batch["image"]
+    reconstructed = jax.jit(net.net.apply)({"params": net.params}, images)[0]
+    pairs = np.stack([images, reconstructed], axis=1).reshape(-1, *images.shape[1:])
+    grids.save_png(path, grids.image_grid(grids.magnify(pairs), columns=16))
+
+
+def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
+    """Writes one net and its curves."""
+    exported = load_net(f"{workdir}/net", kind)
+    curves = read_curves(workdir)
+    figures = {key: values[-1] for key, (_, values) in curves.items()}
+    about = {**exported.about, "data_record": data_record, "figures": figures}
+    digest = save_net(str(output / name), exported.net, exported.params, about, jnp.float16)
+    draw_curves(curves, output / f"{name}_curves.png")
+    say(f"Wrote {output / name} (digest {digest[:12]}) and its curves.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    del argv
+    output = pathlib.Path(FLAGS.output)
+    with np.load(FLAGS.data) as arrays:
+        data_record = json.loads(str(arrays["record"]))
+    ship("tokenizer", "vqgan", FLAGS.tokenizer, data_record, output)
+    ship("transformer", "maskgit", FLAGS.transformer, data_record, output)
+    tokenizer = load_net(str(output / "tokenizer"), "vqgan")
+    draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
+    newest = max(pathlib.Path(FLAGS.transformer, "pictures").glob("*.png"))
+    shutil.copy(newest, output / "transformer_samples.png")
+
+
+if __name__ == "__main__":
+    sys.exit(report_user_errors(lambda: app.run(main)))
