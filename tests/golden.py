@@ -150,6 +150,16 @@ def maskgit() -> tuple[MaskGIT, dict]:
     return net, checkpoint("transformer.msgpack")
 
 
+@functools.cache
+def _maskgit_method(method: str):
+    return jax.jit(functools.partial(maskgit()[0].apply, method=method))
+
+
+def run_maskgit(method: str, *args):
+    """A method of the transformer with its golden parameters, compiled once for all tests."""
+    return _maskgit_method(method)(maskgit()[1], *args)
+
+
 def prompt_kinds() -> list:
     """The prompt generators of the folder, for `pytest.mark.parametrize`."""
     return cases("prompt.npz", r"prompts_(\w+)")

@@ -11,7 +11,10 @@ import vpt_gen.nets
 
 ROOT = Path(__file__).parents[1]
 STRANGERS = ["tensorflow", "tensorflow_datasets", "clu", "ml_collections"]
-TRAINING = [f"vpt_gen.training.{name}" for name in ("losses", "state", "optimizers")]
+TRAINING = [
+    f"vpt_gen.training.{name}"
+    for name in ("losses", "state", "optimizers", "tokens", "tokenizer", "transformer", "prompts")
+]
 
 
 def modules_of(package) -> list[str]:

@@ -1,8 +1,9 @@
 """What a user can mend: reported as one sentence, without a traceback."""
 
-import errno
 import sys
 from collections.abc import Callable
+
+_DISK_FULL = ("No space left on device", "Disk quota exceeded")
 
 
 class UserError(Exception):
@@ -19,9 +20,14 @@ def report_user_errors(run: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        # Orbax reports a full disk as an error of its own, so only the text tells.
+        if not any(text in str(error) for text in _DISK_FULL):
             raise
-        print(f"error: the disk is full ({error.filename}); free some space.", file=sys.stderr)
+        print(
+            "error: the disk is full; free some space and give the same command again "
+            "(finished checkpoints are intact).",
+            file=sys.stderr,
+        )
         return 2
     return 0

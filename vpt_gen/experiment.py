@@ -1,6 +1,7 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -92,7 +93,7 @@ def tokens_per_image(net: VQGAN, image_size: int) -> int:
 
 
 def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    """Builds the run that a checked config describes; may fill the token cache, which takes time.
+    """Builds the run that a checked config describes; writes nothing.
 
     Raises:
       UserError: data, backbone, image size or batch size that do not work.
@@ -277,16 +278,18 @@ def _token_batches(config, workdir, mesh, train_source, eval_source, vqgan: Pret
             folder=config.data.cache_dir or str(pathlib.Path(workdir) / "tokens"),
         )
 
-    train_cache = cache(train_source, spec)
+    @functools.cache
+    def caches() -> tuple[tokens.TokenCache, tokens.TokenCache | None]:
+        plain = dataclasses.replace(spec, augmentation=Augmentation())
+        return cache(train_source, spec), cache(eval_source, plain) if eval_source else None
 
     def train_batches(start_step: int):
+        # Both caches are made here, before the first update, and not when the run is described.
         return tokens.token_batches(
-            train_cache, batch_size=config.batch_size, seed=config.seed, start_step=start_step
+            caches()[0], batch_size=config.batch_size, seed=config.seed, start_step=start_step
         )
 
-    if eval_source is None:
-        return train_batches, None
-    eval_cache = cache(eval_source, dataclasses.replace(spec, augmentation=Augmentation()))
-    return train_batches, lambda: tokens.eval_token_batches(
-        eval_cache, batch_size=config.batch_size
-    )
+    def eval_batches():
+        return tokens.eval_token_batches(caches()[1], batch_size=config.batch_size)
+
+    return train_batches, eval_batches if eval_source else None

@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
@@ -118,6 +118,7 @@ def save_images(samples: Samples, class_names: list[str], folder: pathlib.Path) 
 
 def main(argv):
     """Entry point; flags are checked by absl."""
+    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every save otherwise.
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     sampler, params, class_names = make_sampler(FLAGS.checkpoint, FLAGS.step)

@@ -1,7 +1,6 @@
 """Batches of images: what batch t holds depends on (seed, t), and nothing is lost or repeated."""
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -120,17 +119,6 @@ def test_evaluation_sees_each_example_once_in_order(batch_size):
     assert sizes == [batch_size] * (7 // batch_size) + [7 % batch_size] * (7 % batch_size > 0)
     np.testing.assert_array_equal(column(batches), np.arange(7))
     np.testing.assert_array_equal(column(batches, "label"), np.arange(7) % 3)
-
-
-def test_slow_images_keep_their_place():
-    whole = toy().load
-
-    def load(index):
-        time.sleep(0.1 * (index % 3 == 0))
-        return whole(index)
-
-    batches = eval_batches(toy(load=load), PLAIN, batch_size=7)
-    np.testing.assert_array_equal(column(batches), np.arange(7))
 
 
 def test_evaluation_is_never_augmented():

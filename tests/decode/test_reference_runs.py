@@ -45,10 +45,7 @@ def prompts_of(run: str) -> jax.Array | None:
     return net.apply(variables, golden.load(FILE, "gt/class_ids")[:, 0])
 
 
-@jax.jit
-def visual_logits(ids, prompts):
-    net, variables = golden.maskgit()
-    return net.apply(variables, ids, prompts, method="visual_logits")
+visual_logits = functools.partial(golden.run_maskgit, "visual_logits")
 
 
 @functools.partial(

@@ -56,8 +56,7 @@ def test_parameter_tree_is_the_released_one():
 
 @pytest.mark.parametrize("ids", ["ids", "ids_mask_explicit"])
 def test_logits(ids):
-    net, variables = golden.maskgit()
-    golden.check(FILE, "logits", jax.jit(net.apply)(variables, golden.load(FILE, ids)))
+    golden.check(FILE, "logits", golden.run_maskgit("__call__", golden.load(FILE, ids)))
 
 
 @pytest.mark.parametrize("name", golden.cases(FILE, r"mid_row(.+)"))

@@ -1,7 +1,5 @@
 """The prompt generator against the released one, alone and in front of the transformer."""
 
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -24,11 +22,8 @@ def prompts(kind: str) -> jax.Array:
     return net.apply(variables, class_ids())
 
 
-@functools.cache
-def conditioned(kind: str, method: str) -> np.ndarray:
-    net, variables = golden.maskgit()
-    forward = jax.jit(functools.partial(net.apply, method=method))
-    return np.asarray(forward(variables, golden.load(FILE, "ids"), prompts(kind)))
+def conditioned(kind: str, method: str) -> jax.Array:
+    return golden.run_maskgit(method, golden.load(FILE, "ids"), prompts(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -24,9 +24,8 @@ def prompts_of(variables, kind: str) -> jax.Array:
 
 
 def logits_at(prompts, method: str = "visual_logits") -> jax.Array:
-    net, frozen = golden.maskgit()
     ids = golden.load(PROMPT, "inputs")
-    return net.apply(frozen, ids, prompts, method=method)[:, -ids.shape[1] :]
+    return golden.run_maskgit(method, ids, prompts)[:, -ids.shape[1] :]
 
 
 def loss_of(logits, smoothing: float) -> jax.Array:
@@ -134,9 +133,7 @@ def test_prompt_tuning_loss_and_gradients(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_without_smoothing_and_over_the_whole_vocabulary(kind):
-    whole = jax.jit(functools.partial(logits_at, method="__call__"))(
-        prompts_of(golden.prompt_generator(kind)[1], kind)
-    )
+    whole = logits_at(prompts_of(golden.prompt_generator(kind)[1], kind), "__call__")
     visual = whole[..., : golden.maskgit()[0].codebook_size]
     golden.check(PROMPT, f"{kind}/loss_no_smoothing", loss_of(visual, 0.0))
     name = f"{kind}/loss_unsliced_vocab_NOT_the_reference"
@@ -215,12 +212,12 @@ def discriminate(variables, images):
 def test_discriminator_loss_and_gradient_norms(loss_type):
     @jax.jit
     @jax.value_and_grad
-    def loss(variables, real, fake):
-        logits = discriminate(variables, real), discriminate(variables, fake)
-        return losses.discriminator_loss(*logits, loss_type)
+    def loss(variables, images):
+        real, fake = jnp.split(discriminate(variables, images), 2)
+        return losses.discriminator_loss(real, fake, loss_type)
 
-    images = (golden.load(VQGAN, f"disc/{name}") for name in ("real", "fake"))
-    value, gradient = loss(golden.discriminator()[1], *images)
+    images = [golden.load(VQGAN, f"disc/{name}") for name in ("real", "fake")]
+    value, gradient = loss(golden.discriminator()[1], np.concatenate(images))
     golden.check(VQGAN, f"disc/{loss_type}/discriminator_loss", value)
     check_norms(f"disc/{loss_type}/grad_norm", gradient)
 

@@ -141,18 +141,18 @@ def loss_of(variables, labels, ids, targets, weights):
     return masked_cross_entropy(logits, targets, weights, smoothing).mean()
 
 
+@jax.jit
+def update(state, *batch):
+    loss, gradients = jax.value_and_grad(loss_of)(state.params, *batch)
+    return loss, apply_gradients(state, gradients, make_optimizer(*reference_options()))
+
+
 @functools.cache
 def trained(variant: str) -> list[tuple[float, TrainState]]:
     """Loss and next state of each of the reference's updates."""
-    optimizer = make_optimizer(*reference_options())
-
-    @jax.jit
-    def update(state, *batch):
-        loss, gradients = jax.value_and_grad(loss_of)(state.params, *batch)
-        return loss, apply_gradients(state, gradients, optimizer)
-
     variables = golden.prompt_generator(GENERATOR)[1]
-    state = TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(variables))
+    opt_state = make_optimizer(*reference_options()).init(variables)
+    state = TrainState(jnp.zeros((), jnp.int32), variables, opt_state)
     history = []
     for step in steps(variant):
         batch = [golden.load(FILE, f"{step.split('/')[1]}/label")]

@@ -86,10 +86,10 @@ def train(
         stack.callback(writer.close)
         train_step = jax.jit(task.train_step, donate_argnums=0)
         evaluate = _Evaluation(task, frozen, eval_batches, mesh, eval_key, workdir)
+        batches = train_batches(start)
         clock = _Clock(workdir)
         log = _MetricLog(writer)
         stop = stack.enter_context(_StopSignal())
-        batches = train_batches(start)
         bar = track(total=options.num_steps, initial=start, label="training")
         stack.callback(bar.close)
         for step in range(start + 1, options.num_steps + 1):

@@ -1,0 +1,87 @@
+"""Every config in configs/ is sound and takes one real step on made data."""
+
+import pathlib
+import runpy
+
+import jax
+import numpy as np
+import pytest
+
+from tests import made
+from vpt_gen import main, sharding
+from vpt_gen.checkpoints.store import Store
+from vpt_gen.config import check_config, default_config
+from vpt_gen.errors import UserError
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"
+
+
+def load(path):
+    return runpy.run_path(str(path))["get_config"]()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_a_config_says_what_it_is_and_how_to_run_it(path):
+    assert "launch/" in path.read_text() or "python -m vpt_gen" in path.read_text()
+    check_config(load(path))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
+    config = load(path)
+    made.write_folder(tmp_path / "data", count=4, side=config.data.image_size)
+    config.num_steps = 1
+    config.batch_size = 4
+    config.eval_every = 0
+    config.data.kind = "folder"
+    config.data.path = str(tmp_path / "data")
+    config.data.holdout = 0.5
+    config.data.cache_views = 1
+    if config.task != "tokenizer":
+        config.backbone.tokenizer = str(SHIPPED / "tokenizer")
+    if config.task == "prompts":
+        config.backbone.transformer = str(SHIPPED / "transformer")
+        config.evaluation.num_samples = 0
+    main.run(config, str(tmp_path / "run"))
+    store = Store(tmp_path / "run")
+    assert store.latest_step() == 1
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(store.restore_params()))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("data.fit", "squash", "config.data.fit is 'squash'"),
+        ("data.holdout", 1.0, "below 1"),
+        ("data.kind", "zip", "config.data.kind is 'zip'"),
+        ("num_steps", 0, "config.num_steps is 0"),
+        ("mask_schedule", "sine", "'sine' is not known"),
+        ("decode.num_iterations", 0, "config.decode.num_iterations is 0"),
+        ("optimizer.schedule", "step", "config.optimizer.schedule is 'step'"),
+    ],
+)
+def test_impossible_values_are_named(field, value, message):
+    config = default_config("prompts")
+    *groups, name = field.split(".")
+    group = config
+    for part in groups:
+        group = group[part]
+    group[name] = value
+    with pytest.raises(UserError, match=message):
+        check_config(config)
+
+
+def test_unknown_and_missing_fields_are_named():
+    config = default_config("prompts").unlock()
+    config.optimizer.learning_rat = 1.0
+    with pytest.raises(
+        UserError, match="learning_rat; did you mean learning_rate"
+    ):
+        check_config(config)
+    del config.optimizer.learning_rat
+    del config.data.flip
+    with pytest.raises(UserError, match="config.data.flip is missing"):
+        check_config(config)
