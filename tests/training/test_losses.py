@@ -259,12 +259,12 @@ def test_r1_penalty_and_its_gradients(cost):
         golden.check(VQGAN, f"disc/r1_cost{cost}_grad/{path}", golden.flat(gradient)[path])
 
 
-def test_gradient_of_the_logits_at_an_image():
-    name = "disc/input_gradient_real0"
-    images = golden.load(VQGAN, "disc/real")[: len(golden.load(VQGAN, name))]
+@pytest.mark.parametrize("number", golden.cases(VQGAN, r"disc/input_gradient_real(\d+)"))
+def test_gradient_of_the_logits_at_an_image(number):
     judge = golden.discriminator()[1]
-    gradient = jax.jit(jax.grad(lambda x: discriminate(judge, x).sum()))(images)
-    golden.check(VQGAN, name, gradient)
+    image = golden.load(VQGAN, "disc/real")[int(number)][None]
+    gradient = jax.jit(jax.grad(lambda x: discriminate(judge, x).sum()))(image)
+    golden.check(VQGAN, f"disc/input_gradient_real{number}", gradient)
 
 
 def test_composed_generator_loss_and_gradients():
