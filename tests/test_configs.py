@@ -77,9 +77,7 @@ def test_impossible_values_are_named(field, value, message):
 def test_unknown_and_missing_fields_are_named():
     config = default_config("prompts").unlock()
     config.optimizer.learning_rat = 1.0
-    with pytest.raises(
-        UserError, match="learning_rat; did you mean learning_rate"
-    ):
+    with pytest.raises(UserError, match="learning_rat; did you mean learning_rate"):
         check_config(config)
     del config.optimizer.learning_rat
     del config.data.flip

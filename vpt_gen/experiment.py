@@ -1,23 +1,18 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
-import functools
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
-from vpt_gen.data import arrays, folder, pipeline, tfds, tokens
-from vpt_gen.data.pipeline import ImageSpec
-from vpt_gen.data.preprocess import Augmentation
-from vpt_gen.data.source import Source, split
+from vpt_gen.data import pipeline
+from vpt_gen.data.batches import image_batches, open_sources, token_batches
+from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.nets import lpips
 from vpt_gen.nets.discriminator import Discriminator
@@ -49,33 +44,6 @@ class Experiment:
     train_batches: Callable[[int], Iterator[pipeline.Batch]]
     eval_batches: Callable[[], Iterator[pipeline.Batch]] | None
     facts: dict[str, Any]
-
-
-def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
-    """The training and the held-out examples that `config.data` names."""
-    data = config.data
-    if data.kind == "tfds" and data.eval_split:
-        return (
-            tfds.open_tfds(data.name, data.train_split, data.data_dir),
-            tfds.open_tfds(data.name, data.eval_split, data.data_dir),
-        )
-    if data.kind == "tfds":
-        source = tfds.open_tfds(data.name, data.train_split, data.data_dir)
-    elif data.kind == "folder":
-        source = folder.open_folder(data.path)
-    elif data.kind == "npz":
-        source = arrays.open_npz(data.path)
-    else:
-        source = arrays.open_digits()
-    return split(source, data.holdout, config.seed)
-
-
-def image_spec(data: ConfigDict) -> ImageSpec:
-    """Preprocessing from `config.data`."""
-    augmentation = Augmentation(
-        data.flip, data.rotation, data.min_scale, data.max_scale, data.shift
-    )
-    return ImageSpec(data.image_size, data.fit, augmentation)
 
 
 def check_image_size(net: VQGAN, image_size: int) -> None:
@@ -127,7 +95,7 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         net,
         train_source,
         eval_source,
-        *_image_batches(config, train_source, eval_source),
+        *image_batches(config, train_source, eval_source),
         facts,
     )
 
@@ -159,7 +127,7 @@ def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         "data": train_source.digest,
         "tokenizer": vqgan.digest,
     }
-    batches = _token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
+    batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
     return Experiment(task, net, train_source, eval_source, *batches, facts)
 
 
@@ -183,7 +151,7 @@ def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         "tokenizer": vqgan.digest,
         "transformer": backbone.digest,
     }
-    batches = _token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
+    batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
     return Experiment(task, generator, train_source, eval_source, *batches, facts)
 
 
@@ -236,60 +204,3 @@ def decode_options(config: ConfigDict) -> dict[str, Any]:
         "choice_temperature": config.decode.choice_temperature,
         "schedule": config.decode.schedule,
     }
-
-
-def _image_batches(config, train_source, eval_source):
-    spec = image_spec(config.data)
-
-    def train_batches(start_step: int):
-        return pipeline.train_batches(
-            train_source,
-            spec,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start_step=start_step,
-        )
-
-    def eval_batches():
-        return pipeline.eval_batches(eval_source, spec, batch_size=config.batch_size)
-
-    return train_batches, eval_batches if eval_source else None
-
-
-def _token_batches(config, workdir, mesh, train_source, eval_source, vqgan: PretrainedNet):
-    if not config.data.cache:
-        return _image_batches(config, train_source, eval_source)
-    spec = image_spec(config.data)
-    params = jax.device_put(vqgan.params, sharding.replicated(mesh))
-    encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))
-
-    def tokenize(images: np.ndarray) -> jax.Array:
-        return encode(params, jax.device_put(images, sharding.split_batch(mesh)))
-
-    def cache(source: Source, spec: ImageSpec) -> tokens.TokenCache:
-        return tokens.build_cache(
-            source,
-            spec,
-            tokenize,
-            tokenizer_digest=vqgan.digest,
-            views=config.data.cache_views,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            folder=config.data.cache_dir or str(pathlib.Path(workdir) / "tokens"),
-        )
-
-    @functools.cache
-    def caches() -> tuple[tokens.TokenCache, tokens.TokenCache | None]:
-        plain = dataclasses.replace(spec, augmentation=Augmentation())
-        return cache(train_source, spec), cache(eval_source, plain) if eval_source else None
-
-    def train_batches(start_step: int):
-        # Both caches are made here, before the first update, and not when the run is described.
-        return tokens.token_batches(
-            caches()[0], batch_size=config.batch_size, seed=config.seed, start_step=start_step
-        )
-
-    def eval_batches():
-        return tokens.eval_token_batches(caches()[1], batch_size=config.batch_size)
-
-    return train_batches, eval_batches if eval_source else None

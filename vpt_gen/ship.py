@@ -17,9 +17,9 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet, load_net, save_net
 from vpt_gen.data import pipeline
+from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.errors import report_user_errors
 from vpt_gen.evaluation import grids
-from vpt_gen.experiment import image_spec, open_sources
 from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS

@@ -8,11 +8,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.data import pipeline
+from vpt_gen.data.batches import image_spec
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
 from vpt_gen.evaluation.real import RealImages
-from vpt_gen.experiment import Experiment, decode_options, image_spec, load_backbone
+from vpt_gen.experiment import Experiment, decode_options, load_backbone
 from vpt_gen.sampler import Sampler
 from vpt_gen.training.loop import initial_state, training_seconds
 

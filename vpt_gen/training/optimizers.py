@@ -12,9 +12,9 @@ def make_schedule(config, num_steps: int) -> optax.Schedule:
       num_steps: updates in all.
     """
     if config.schedule == "cosine":
-        # As released: the first step of a schedule without warmup already uses the peak rate.
+        # As released: without warmup the very first update uses the peak rate.
         return optax.warmup_cosine_decay_schedule(
-            init_value=0.0 if config.warmup_steps else config.learning_rate,
+            init_value=0.0,
             peak_value=config.learning_rate,
             warmup_steps=config.warmup_steps,
             decay_steps=max(num_steps, config.warmup_steps + 1),
