@@ -2,7 +2,7 @@
 # The main job on the embedded default: sets everything up, tunes prompts of the shipped source
 # model to handwritten digits, prints a table and draws what it generates.
 #   bash launch/demo.sh                          about five minutes on two cores
-#   bash launch/demo.sh --config.num_steps=200   any field of configs/demo.py can be set
+#   bash launch/demo.sh --workdir=runs/short --config.num_steps=200    or another one
 # Ctrl-C stops it; the same command goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -13,7 +13,11 @@ python="${PYTHON:-python3}"
 stamp="$venv/.installed-$1"
 if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   echo "Installing into $venv (a minute or two) ..."
-  [ -e "$venv/bin/python" ] || "$python" -m venv "$venv"
+  # An interrupted first run can leave an environment without pip.
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv" || {
+    echo "error: $python cannot make a virtual environment; install its venv module." >&2
+    exit 2
+  }
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$1]"
   touch "$stamp"
 fi

@@ -59,10 +59,11 @@ def _data() -> ConfigDict:
     data.kind = "folder"
     data.path = ""
     data.name = ""
-    # TFDS only: split expressions; where eval_split is '', `holdout` applies. None: TFDS's folder.
+    # TFDS only: split expressions; where eval_split is '', `holdout` applies. The folder of its
+    # data; '' is TFDS's own.
     data.train_split = "train"
     data.eval_split = ""
-    data.data_dir = None
+    data.data_dir = ""
     # Share of each class that is held out for evaluation, rounded down; 0 for none.
     data.holdout = 0.1
     # Side of the square images, pixels, and how others become squares (data/preprocess.py).
@@ -162,7 +163,7 @@ def _evaluation() -> ConfigDict:
 
 
 def check_config(config: ConfigDict) -> None:
-    """Raises UserError where a field is unknown, missing, of another type or impossible."""
+    """Raises UserError where a field is unknown, missing or impossible."""
     if "task" not in config:
         raise UserError(f"The config has no field task; set it to one of {', '.join(TASKS)}.")
     _check_fields(config.to_dict(), default_config(config.task).to_dict(), "config")
@@ -182,6 +183,7 @@ def check_config(config: ConfigDict) -> None:
         config.data.fit in ("crop", "pad", "stretch"),
         "'crop', 'pad' or 'stretch'",
     )
+    _check(config, "seed", config.seed >= 0, "0 or a positive number")
     _check(config, "data.holdout", 0 <= config.data.holdout < 1, "at least 0 and below 1")
     _check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")
     _check(config, "data.cache_views", config.data.cache_views > 0, "a positive number")

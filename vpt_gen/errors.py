@@ -18,7 +18,7 @@ def report_user_errors(run: Callable[[], None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        print("stopped; give the same command again to go on.", file=sys.stderr)
         return 130
     except Exception as error:
         # Orbax reports a full disk as an error of its own, so only the text tells.

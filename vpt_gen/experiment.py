@@ -1,9 +1,11 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -15,7 +17,7 @@ from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.nets import lpips
-from vpt_gen.nets.discriminator import Discriminator
+from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
@@ -68,7 +70,14 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     """
     sharding.check_batch_size(config.batch_size, mesh)
     build = {"tokenizer": _tokenizer, "transformer": _transformer, "prompts": _prompts}
-    return build[config.task](config, workdir, mesh)
+    experiment = build[config.task](config, workdir, mesh)
+    try:
+        jax.eval_shape(experiment.task.init, jax.random.key(0))
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"The net that the config describes cannot be built: {str(error).splitlines()[0]}"
+        ) from error
+    return experiment
 
 
 def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -77,6 +86,11 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     check_image_size(net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     options = config.losses
+    if options.adversarial_weight > 0 and config.data.image_size not in RELEASED_WIDTHS:
+        raise UserError(
+            f"The discriminator takes images of {', '.join(map(str, RELEASED_WIDTHS))} pixels, not "
+            f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to train without."
+        )
     task = tokenizer.make_task(
         net,
         make_optimizer(config.optimizer, config.num_steps),
@@ -134,6 +148,8 @@ def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     vqgan, backbone = load_backbone(config)
     train_source, eval_source = open_sources(config)
+    if config.evaluation.num_samples:
+        check_report(train_source, eval_source)
     generator = make_generator(config, backbone.net, train_source.num_classes)
     task = prompts.make_task(
         generator,
@@ -153,6 +169,20 @@ def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     }
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
     return Experiment(task, generator, train_source, eval_source, *batches, facts)
+
+
+def check_report(train_source: Source, eval_source: Source | None) -> None:
+    """Raises UserError, before any training, where the report afterwards could not be made."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise UserError(
+            "The report after tuning needs scikit-learn; install it with `pip install -e .[demo]` "
+            "or set config.evaluation.num_samples to 0."
+        )
+    if eval_source is None or len(eval_source) < 2 or train_source.num_classes < 2:
+        raise UserError(
+            "The report after tuning needs two classes and two held-out images at least; raise "
+            "config.data.holdout or set config.evaluation.num_samples to 0."
+        )
 
 
 def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:

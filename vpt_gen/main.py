@@ -3,6 +3,7 @@
 A run that was interrupted goes on when the same command is given again.
 """
 
+import dataclasses
 import pathlib
 import sys
 
@@ -31,20 +32,14 @@ _WORKDIR = flags.DEFINE_string(
 def run(config, workdir: str) -> None:
     """Trains, exports a pretrained net, and reports, as the config asks."""
     check_config(config)
+    if jax.process_count() > 1:
+        raise UserError("Several processes are not supported yet; use the devices of one host.")
     mesh = sharding.make_mesh()
     experiment = make_experiment(config, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts)
     state = loop.train(
         experiment.task,
-        loop.LoopOptions(
-            num_steps=config.num_steps,
-            seed=config.seed,
-            log_every=config.log_every,
-            eval_every=config.eval_every,
-            checkpoint_every=config.checkpoint_every,
-            keep_checkpoints=config.keep_checkpoints,
-            best_metric=config.best_metric,
-        ),
+        loop.LoopOptions(**{f.name: config[f.name] for f in dataclasses.fields(loop.LoopOptions)}),
         workdir,
         experiment.train_batches,
         experiment.eval_batches,
@@ -86,6 +81,9 @@ def parse_flags(argv):
     except (AttributeError, KeyError) as error:
         fields = [a.removeprefix("--") for a in argv if a.startswith("--config.")]
         names = ", ".join(field.split("=")[0] for field in fields)
+        if not fields:
+            reason = str(error).strip("'").splitlines()[0]
+            raise UserError(f"The config file sets a field that is not there: {reason}") from error
         raise UserError(
             f"Unknown config field {error.args[0]} among {names}; the config file and "
             "vpt_gen/config.py show the fields there are."

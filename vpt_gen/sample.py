@@ -4,6 +4,7 @@ Writes one PNG an image, a labelled grid, and on request a picture of the order 
 image was revealed. Same seed, same images.
 """
 
+import contextlib
 import pathlib
 import sys
 
@@ -12,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
-from vpt_gen.checkpoints.store import Store, read_record
+from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
 from vpt_gen.config import check_config
 from vpt_gen.data.images import to_uint8
 from vpt_gen.decode import marquee
@@ -104,7 +105,10 @@ def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, list[st
         config.decode.batch_size,
         sharding.make_mesh(),
     )
-    return sampler, Store(workdir).restore_params(step), class_names
+    if not has_checkpoint(workdir):
+        raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
+    with contextlib.closing(Store(workdir, read_only=True)) as store:
+        return sampler, store.restore_params(step), class_names
 
 
 def save_images(samples: Samples, class_names: list[str], folder: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ else is sampled beside it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +86,6 @@ class Sampler:
         keys = _image_keys(class_ids, seed)
         split = sharding.split_batch(self.mesh)
         frozen = jax.device_put(self.frozen, sharding.replicated(self.mesh))
-        step = jax.jit(self._generate)
         size = -(-self.batch_size // self.mesh.size) * self.mesh.size
         parts = []
         bar = track(total=len(class_ids), label="sampling")
@@ -96,11 +96,18 @@ class Sampler:
             )
             batch = jax.device_put((keys[rows], bank), split)
             count = min(size, len(class_ids) - start)
-            parts.append([x[:count] for x in jax.device_get(step(params, frozen, weights, *batch))])
+            parts.append(
+                [x[:count] for x in jax.device_get(self._step(params, frozen, weights, *batch))]
+            )
             bar.update(count)
         bar.close()
         images, tokens, revealed_at = (np.concatenate(x) for x in zip(*parts, strict=True))
         return Samples(images, tokens, revealed_at, class_ids)
+
+    @functools.cached_property
+    def _step(self):
+        """`_generate`, compiled once for all calls."""
+        return jax.jit(self._generate)
 
     def _generate(self, params, frozen, weights, keys, bank):
         """Bank (B, M) of class ids -> images, tokens, revealed_at."""

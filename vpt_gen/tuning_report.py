@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_spec
 from vpt_gen.data.source import Source
-from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
 from vpt_gen.evaluation.real import RealImages
 from vpt_gen.experiment import Experiment, decode_options, load_backbone
@@ -32,8 +31,6 @@ def report_tuning(
       workdir: of the run.
       mesh: devices.
     """
-    if experiment.eval_source is None:
-        raise UserError("The report needs held-out images: set config.data.holdout above 0.")
     vqgan, backbone = load_backbone(config)
     sampler = Sampler(
         experiment.net,

@@ -96,15 +96,18 @@ def test_prompt_tuning_moves_every_generator_parameter_and_holds_nothing_else(pr
     assert sum(sizes) <= 2 * sum(x.size for x in jax.tree.leaves(state.params)) + 2
 
 
-def test_prompt_tuning_forms_no_gradient_of_a_frozen_weight(prompt_task, batch):
-    """A gradient of the position table (N + 1, D) would need an output or sum of that shape."""
-    state = prompt_task.init(jax.random.key(3))
-    jaxpr = jax.make_jaxpr(prompt_task.train_step)(
-        state, prompt_task.frozen, batch, jax.random.key(0)
-    )
-    kernel = (16, 32)  # The MLP's first kernel: (D, intermediate).
-    made = [v.aval.shape for eqn in jaxpr.eqns for v in eqn.outvars if hasattr(v.aval, "shape")]
-    assert kernel not in made
+def shapes_made(task, batch):
+    """Shapes of all that a train step computes."""
+    step = jax.make_jaxpr(task.train_step)
+    state = task.init(jax.random.key(3))
+    jaxpr = step(state, task.frozen, batch, jax.random.key(0)).jaxpr
+    return {v.aval.shape for e in jaxpr.eqns for v in e.outvars if hasattr(v.aval, "shape")}
+
+
+def test_only_pretraining_forms_a_gradient_of_the_transformer(prompt_task, transformer_task, batch):
+    kernel = {(16, 32), (32, 16)}  # Of the MLP: (D, intermediate) and back.
+    assert kernel & shapes_made(transformer_task, batch)
+    assert not kernel & shapes_made(prompt_task, batch)
 
 
 @pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])

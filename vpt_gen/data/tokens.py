@@ -4,7 +4,6 @@ Training then never runs the tokenizer, which at 256 px is about 38 % of a step.
 """
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -15,6 +14,7 @@ from vpt_gen.data import pipeline
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, digest_of
+from vpt_gen.files import written_whole
 from vpt_gen.progress import say, track
 
 
@@ -67,14 +67,8 @@ def build_cache(
     say(f"Tokenising {len(source)} images, {views} view(s) each, into {path}.")
     tokens = _tokenize_views(source, spec, tokenize, views, batch_size, seed)
     cache = TokenCache(tokens, source.labels)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".partial{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, tokens=cache.tokens, labels=cache.labels)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, tokens=cache.tokens, labels=cache.labels)
     return cache
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vpt_gen.data.images import to_uint8
+from vpt_gen.files import written_whole
 
 _PADDING = 2
 _FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
@@ -88,5 +89,5 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray, num_iterations: int)
 
 def save_png(path: pathlib.Path, picture: np.ndarray) -> None:
     """Writes a uint8 picture; makes the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    with written_whole(path) as partial:
+        Image.fromarray(picture).save(partial, format="PNG")

@@ -8,6 +8,7 @@ import numpy as np
 
 from vpt_gen.evaluation import grids
 from vpt_gen.evaluation.real import RealImages
+from vpt_gen.files import write_text
 from vpt_gen.sampler import Samples
 
 
@@ -36,9 +37,7 @@ def write(
     for name, samples in (("samples_untuned", untuned), ("samples", tuned)):
         grid = grids.class_grid(samples.images, samples.class_ids, class_names)
         grids.save_png(folder / f"{name}.png", grid)
-    partial = folder / "metrics.json.partial"
-    partial.write_text(json.dumps(metrics, indent=1))
-    partial.replace(folder / "metrics.json")
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=1))
     print(table(metrics))
     print(
         f"\nLook at {folder / 'samples.png'} (before tuning: samples_untuned.png); "

@@ -19,6 +19,7 @@ from vpt_gen import sharding
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import grids
+from vpt_gen.files import write_text
 from vpt_gen.progress import say, track
 from vpt_gen.training.state import Task, TrainState
 
@@ -105,12 +106,13 @@ def train(
             if options.eval_every and (_due(step, options.eval_every) or last):
                 log.flush()
                 eval_metrics = evaluate(step, state, batch, writer)
+            stopping = stop.signal
             best_candidate = options.best_metric and eval_metrics
             if _due(step, options.checkpoint_every) or last or stopping or best_candidate:
                 log.flush()  # A state behind a non-finite loss must not be saved.
                 store.save(step, state, eval_metrics)
                 clock.save()
-            if stopping and not last:
+            if stopping:
                 say(f"Stopping at update {step}; the same command goes on from there.")
                 raise Interrupted(128 + stopping)
     return state
@@ -143,9 +145,7 @@ class _Clock:
         return self._before + time.monotonic() - self._start
 
     def save(self) -> None:
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.seconds()))
-        partial.replace(self._path)
+        write_text(self._path, json.dumps(self.seconds()))
 
 
 def training_seconds(workdir: str) -> float:
@@ -193,10 +193,12 @@ class _MetricLog:
         values = jax.device_get([metrics for _, metrics in self._pending])
         self._pending = []
         for step, metrics in zip(steps, values, strict=True):
-            if not math.isfinite(metrics["loss"]):
+            bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+            if bad:
                 raise UserError(
-                    f"The loss is {metrics['loss']} at update {step}; the run stops, and its last "
-                    "checkpoint is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."
+                    f"The {bad[0]} is {metrics[bad[0]]} at update {step}; the run stops, and its "
+                    "last checkpoint is kept. Lower optimizer.learning_rate or set "
+                    "optimizer.clip_norm."
                 )
         means = {name: float(np.mean([v[name] for v in values])) for name in values[0]}
         self._writer.write_scalars(

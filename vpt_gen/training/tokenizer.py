@@ -93,7 +93,11 @@ def make_task(
         (loss, (terms, reconstruction, tokens)), gradients = objective(
             state.params["vqgan"], state.params, frozen, images, adversarial_on
         )
-        metrics = {"loss": loss, "perplexity": losses.perplexity(tokens, net.codebook_size)}
+        metrics = {
+            "loss": loss,
+            "perplexity": losses.perplexity(tokens, net.codebook_size),
+            "gradient_norm": optax.global_norm(gradients),
+        }
         metrics |= terms
         new_state = update(state, "vqgan", gradients)
         if adversarial:
