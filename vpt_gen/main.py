@@ -84,8 +84,9 @@ def parse_flags(argv):
         if not fields:
             reason = str(error).strip("'").splitlines()[0]
             raise UserError(f"The config file sets a field that is not there: {reason}") from error
+        field = str(error).strip("\"'")
         raise UserError(
-            f"Unknown config field {error.args[0]} among {names}; the config file and "
+            f"Unknown config field {field!r} among {names}; the config file and "
             "vpt_gen/config.py show the fields there are."
         ) from error
     except OSError as error:

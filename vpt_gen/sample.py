@@ -24,25 +24,6 @@ from vpt_gen.progress import say
 from vpt_gen.sampler import Sampler, Samples
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("checkpoint", None, "Working directory of a prompt-tuning run.", required=True)
-flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
-flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
-flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
-flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
-flags.DEFINE_string(
-    "marquee",
-    "constant",
-    "How the prompt changes while decoding: constant (the class prompt throughout), scroll (from "
-    "the first of --headers over the others to the class), instance_to_class (leaves the one "
-    "header for the class until --cutoff), or a .npy file with a matrix (iterations, headers + 1) "
-    "whose rows sum to 1.",
-)
-flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
-flags.DEFINE_float("cutoff", 6.0, "instance_to_class: iterations until the class prompt rules.")
-flags.DEFINE_string("transformer", None, "The frozen transformer, where it has moved.")
-flags.DEFINE_string("tokenizer", None, "The frozen tokenizer, where it has moved.")
-flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
 
 
 def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
@@ -120,6 +101,29 @@ def save_images(samples: Samples, class_names: list[str], folder: pathlib.Path) 
         grids.save_png(folder / f"{safe}_{numbers[c]:04d}.png", image)
 
 
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("checkpoint", None, "A prompt-tuning run's workdir.", required=True)
+    flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
+    flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
+    flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
+    flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
+    flags.DEFINE_string(
+        "marquee",
+        "constant",
+        "How the prompt changes while decoding: constant (the class prompt throughout), scroll "
+        "(from the first of --headers over the others to the class), instance_to_class (leaves "
+        "the one header for the class until --cutoff), or a .npy file with a matrix (iterations, "
+        "headers + 1) whose rows sum to 1.",
+    )
+    flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
+    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: iterations until the class prompt rules.")
+    flags.DEFINE_string("transformer", None, "The frozen transformer, where it has moved.")
+    flags.DEFINE_string("tokenizer", None, "The frozen tokenizer, where it has moved.")
+    flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
+
+
 def main(argv):
     """Entry point; flags are checked by absl."""
     logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every save otherwise.
@@ -144,4 +148,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define_flags()
     sys.exit(report_user_errors(lambda: app.run(main)))

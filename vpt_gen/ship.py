@@ -23,10 +23,6 @@ from vpt_gen.evaluation import grids
 from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("tokenizer", "runs/source_tokenizer", "Working directory of the tokenizer.")
-flags.DEFINE_string("transformer", "runs/source_transformer", "And of the transformer.")
-flags.DEFINE_string("data", "downloads/source_grey.npz", "The packed data, for its record.")
-flags.DEFINE_string("output", "vpt_gen/assets/demo", "Folder to write to.")
 
 Curves = dict[str, tuple[list[int], list[float]]]
 
@@ -85,6 +81,14 @@ def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.
     say(f"Wrote {output / name} (digest {digest[:12]}) and its curves.")
 
 
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("tokenizer", "runs/source_tokenizer", "Working directory of the tokenizer.")
+    flags.DEFINE_string("transformer", "runs/source_transformer", "And of the transformer.")
+    flags.DEFINE_string("data", "downloads/source_grey.npz", "The packed data, for its record.")
+    flags.DEFINE_string("output", "vpt_gen/assets/demo", "Folder to write to.")
+
+
 def main(argv):
     """Entry point; flags are checked by absl."""
     del argv
@@ -100,4 +104,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define_flags()
     sys.exit(report_user_errors(lambda: app.run(main)))

@@ -53,7 +53,9 @@ def test_missing_checkpoints_are_named(tmp_path):
 
 def test_a_workdir_belongs_to_its_config(tmp_path):
     config = {"seed": 0, "data": {"path": "a", "sizes": (1, 2)}}
-    claim_workdir(tmp_path, config, {"digest": "x"})
+    claim_workdir(tmp_path, {"seed": 1}, {"digest": "x"})
+    claim_workdir(tmp_path, config, {"digest": "x"})  # Nothing was trained yet: no one's.
+    saved(tmp_path, [1])
     claim_workdir(tmp_path, config, {"digest": "x"})
     with pytest.raises(UserError, match="config.data.path was 'a', is 'b'"):
         claim_workdir(tmp_path, {**config, "data": {"path": "b", "sizes": (1, 2)}}, {"digest": "x"})
@@ -65,3 +67,19 @@ def test_a_workdir_belongs_to_its_config(tmp_path):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(UserError, match="no working directory of a run"):
         read_record(tmp_path)
+
+
+def test_looking_on_leaves_a_save_in_progress_alone(tmp_path):
+    saved(tmp_path, [1])
+    unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    store = Store(tmp_path, read_only=True)
+    np.testing.assert_array_equal(store.restore_params()["w"], state(1).params["w"])
+    store.close()
+    assert unfinished.exists()
+
+
+def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Cannot write to workdir"):
+        claim_workdir(tmp_path / "file", {}, {})

@@ -29,6 +29,7 @@ def test_small_images_are_magnified_without_smoothing():
 def test_a_row_a_class_with_its_name():
     images, ids = plain([0.1, 0.9, 0.1, 0.9]), np.array([0, 1, 0, 1])
     grid = grids.class_grid(images, ids, ["dark", "a much longer name"])
+    grid = grid[:, -134:]  # Without the names.
     top, bottom = grid[: len(grid) // 2], grid[len(grid) // 2 :]
     assert (top == 26).any() and not (top == 230).any()
     assert (bottom == 230).any() and not (bottom == 26).any()
