@@ -2,5 +2,7 @@
 
 import os
 
-# TensorFlow only feeds the data pipeline here; its start-up messages help nobody.
+# TensorFlow only feeds the data pipeline here. Its start-up messages help nobody, and oneDNN makes
+# its rounding depend on the machine.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -74,6 +74,9 @@ def main(argv):
 
 def parse_flags(argv):
     """Parses as absl does, with one sentence for a config that is missing or has no such field."""
+    given = [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
+    if given and not pathlib.Path(given[-1].split(":")[0]).is_file():
+        raise UserError(f"Config file {given[-1]} does not exist; configs/ holds those there are.")
     try:
         rest = app.parse_flags_with_usage(argv)
         if _CONFIG.value is None:
@@ -89,8 +92,6 @@ def parse_flags(argv):
             f"Unknown config field {field!r} among {names}; the config file and "
             "vpt_gen/config.py show the fields there are."
         ) from error
-    except OSError as error:
-        raise UserError(f"The config cannot be read: {str(error).splitlines()[-1]}") from error
     return rest
 
 
