@@ -20,9 +20,9 @@ def get_config():
     config.data.image_size = 32
     # Drawings stay drawings when mirrored, turned, zoomed and moved.
     config.data.flip = True
-    config.data.rotation = 20.0
+    config.data.rotation = 180.0
     config.data.min_scale = 0.6
-    config.data.max_scale = 1.4
+    config.data.max_scale = 1.6
     config.data.shift = 0.1
 
     config.model.filters = 32

@@ -8,21 +8,21 @@ from vpt_gen.config import default_config
 
 def get_config():
     config = default_config("transformer")
-    config.num_steps = 4000
-    config.batch_size = 64
-    config.eval_every = 1000
-    config.checkpoint_every = 100
+    config.num_steps = 16000
+    config.batch_size = 32
+    config.eval_every = 2000
+    config.checkpoint_every = 500
 
     config.data.kind = "npz"
     config.data.path = "downloads/source_grey.npz"
     config.data.holdout = 0.03
     config.data.image_size = 32
     config.data.flip = True
-    config.data.rotation = 20.0
+    config.data.rotation = 180.0
     config.data.min_scale = 0.6
-    config.data.max_scale = 1.4
+    config.data.max_scale = 1.6
     config.data.shift = 0.1
-    config.data.cache_views = 8
+    config.data.cache_views = 16
 
     config.backbone.tokenizer = "runs/source_tokenizer/net"
     config.model.num_layers = 6
@@ -32,7 +32,7 @@ def get_config():
     config.model.dropout_rate = 0.0
 
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 200
+    config.optimizer.warmup_steps = 400
     config.optimizer.weight_decay = 0.01
     config.optimizer.clip_norm = 1.0
     return config

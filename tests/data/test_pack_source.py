@@ -173,7 +173,7 @@ def test_class_names(source, path, name):
 
 
 def test_near_duplicates_and_long_series_are_dropped(monkeypatch):
-    monkeypatch.setattr(pack_source, "CLIPART_CAPS", {"shapes/stars": 1})
+    monkeypatch.setattr(source_rules, "CLIPART_CAPS", {"shapes/stars": 1})
     packer = pack_source.Packer()
     packer.add("clipart", "shapes/stars/wide", bar((10, 20, 89, 39)))
     packer.add("clipart", "food/same_but_grey", bar((10, 20, 89, 39), ink=(20, 20, 20)))

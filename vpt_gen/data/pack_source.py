@@ -28,7 +28,7 @@ import PIL
 from absl import app, flags
 from PIL import Image
 
-from vpt_gen.data.source_rules import CLIPART_CAPS, class_of, why_excluded
+from vpt_gen.data.source_rules import class_of, series_and_cap, why_excluded
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.progress import say
 
@@ -186,10 +186,10 @@ class Packer:
 
     def _keep(self, source, path, image):
         mark = average_hash(image)
-        series = next((folder for folder in CLIPART_CAPS if path.startswith(f"{folder}/")), None)
+        series, cap = series_and_cap(source, path)
         if mark in self._hashes:
             return "near duplicate"
-        if series and self._series[series] >= CLIPART_CAPS[series]:
+        if self._series[series] >= cap:
             return "series beyond its cap"
         self._hashes.add(mark)
         self._series[series] += 1

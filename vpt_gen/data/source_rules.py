@@ -5,6 +5,7 @@ about transfer. A picture is known here by its source, "animals", "icons" or "cl
 path in that source's archive.
 """
 
+import math
 import re
 
 
@@ -74,6 +75,10 @@ tasto_9 tavola_esame teacher_zazou tres_toxique trophy tux_didier unita_disco us
 usa_california usa_northcarolina usa_virgin usb_memory volley_ball_angelo wc_romus what_have_you
 """)
 
+# Of each animal: where silhouettes are most of the source, whatever is learnt from it comes out
+# filled, handwriting too.
+ANIMAL_CAP = 200
+
 # Look-alike series: the first so many pictures under the folder are kept.
 CLIPART_CAPS = {
     "shapes/stars": 20,
@@ -112,3 +117,13 @@ def class_of(source: str, path: str) -> str:
         family = last.split("-")[0]
         return f"icon/{family if first == 'outline' and family in ICON_FAMILIES else first}"
     return f"clipart/{'misc' if first in SMALL_FOLDERS else first}"
+
+
+def series_and_cap(source: str, path: str) -> tuple[str, float]:
+    """The look-alike series that a picture belongs to, and how many of it are kept."""
+    if source == "animals":
+        return f"animals/{path.split('/')[0]}", ANIMAL_CAP
+    for folder, cap in CLIPART_CAPS.items():
+        if path.startswith(f"{folder}/"):
+            return folder, cap
+    return "", math.inf
