@@ -126,7 +126,7 @@ def define_flags() -> None:
 
 def main(argv):
     """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.WARNING)  # Orbax tells every step of every save otherwise.
+    logging.set_verbosity(logging.ERROR)  # Orbax tells every step of every save otherwise.
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     sampler, params, class_names = make_sampler(FLAGS.checkpoint, FLAGS.step)
