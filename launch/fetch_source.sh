@@ -59,7 +59,7 @@ obtain() {
 mkdir -p "$1" 2>/dev/null || fail "cannot make the folder $1; name one that you may write to."
 dir="$(cd "$1" && pwd)"
 cd "$(dirname "$0")/.."
-bash launch/setup.sh demo
+bash launch/setup.sh demo,source
 python="${VPT_GEN_VENV:-.venv}/bin/python"
 obtain animals 'animal_mnist-*.whl'
 obtain icons 'tabler-icons-png-*.tgz'

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests import made
-from vpt_gen import main, sharding
+from vpt_gen import main, sharding, ship
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.data import tokens
@@ -132,6 +132,33 @@ def test_impossible_sizes_are_named(config, tmp_path):
     with pytest.raises(UserError, match="holds no pretrained vqgan"):
         main.run(config, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
+    config.best_metric = "accuracy"
+    with pytest.raises(UserError, match="best_metric is 'accuracy'; .* measures loss"):
+        main.run(config, str(tmp_path / "run"))
+    config.best_metric = "loss"
+    config.data.holdout = 0.0
+    with pytest.raises(UserError, match="best_metric needs held-out examples"):
+        main.run(config, str(tmp_path / "run"))
+    config.eval_every = 0
+    with pytest.raises(UserError, match="best_metric is 'loss'; it must be ''"):
+        main.run(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_shipped_nets_are_small_and_show_how_they_were_made(tokenizer, tmp_path):
+    ship.ship("tokenizer", "vqgan", str(tokenizer), {"archives": "made"}, tmp_path)
+    whole = load_net(tokenizer / "net", "vqgan")
+    shipped = load_net(tmp_path / "tokenizer", "vqgan")
+    chex.assert_trees_all_close(shipped.params, whole.params, rtol=1e-3, atol=1e-6)
+    assert shipped.digest != whole.digest
+    assert shipped.about["data_record"] == {"archives": "made"}
+    assert shipped.about["figures"]["train/loss"] > 0
+    ship.draw_reconstructions(shipped, tmp_path / "pairs.png", count=4)
+    for name in ("tokenizer_curves.png", "pairs.png"):
+        assert np.asarray(Image.open(tmp_path / name)).std() > 0
 
 
 def test_adversarial_training_runs(data, tmp_path):

@@ -102,3 +102,19 @@ def test_a_matrix_from_a_file(tmp_path):
     )
     with pytest.raises(UserError, match=r"must be \(iterations, headers\) = \(4, 2\)"):
         sample.marquee_weights(str(tmp_path / "w.npy"), 4, 2, 6.0)
+
+
+def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
+    assert sample.file_stems(["a dog", "Cat"]) == ["a_dog", "Cat"]
+    assert sample.file_stems(["a dog", "a_dog"]) == ["0000_a_dog", "0001_a_dog"]
+    assert len({stem.lower() for stem in sample.file_stems(["cat", "Cat"])}) == 2
+
+
+def test_older_images_in_the_folder_are_told(params, tmp_path, capsys):
+    samples = make_sampler().sample(params, [0, 1], seed=0)
+    sample.save_images(samples, ["a", "b", "c"], tmp_path)
+    sample.save_images(samples, ["a", "b", "c"], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_0000.png", "b_0000.png"]
+    assert "also holds" not in capsys.readouterr().out
+    sample.save_images(samples, ["x", "b", "c"], tmp_path)
+    assert "also holds 1 images" in capsys.readouterr().out

@@ -183,6 +183,12 @@ def check_config(config: ConfigDict) -> None:
         config.data.fit in ("crop", "pad", "stretch"),
         "'crop', 'pad' or 'stretch'",
     )
+    _check(
+        config,
+        "best_metric",
+        not config.best_metric or config.eval_every > 0,
+        "'' where config.eval_every is 0",
+    )
     _check(config, "seed", config.seed >= 0, "0 or a positive number")
     _check(config, "data.holdout", 0 <= config.data.holdout < 1, "at least 0 and below 1")
     _check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -77,7 +78,26 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         raise UserError(
             f"The net that the config describes cannot be built: {str(error).splitlines()[0]}"
         ) from error
+    if config.best_metric:
+        _check_best_metric(config, experiment)
     return experiment
+
+
+def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
+    if experiment.eval_batches is None:
+        raise UserError(
+            "config.best_metric needs held-out examples; raise config.data.holdout or set it to ''."
+        )
+    key = jax.random.key(0)
+    side = config.data.image_size
+    batch = {"image": np.zeros((1, side, side, 3), np.float32), "label": np.zeros(1, np.int32)}
+    params = jax.eval_shape(experiment.task.init, key).params
+    metrics = jax.eval_shape(experiment.task.eval_step, params, experiment.task.frozen, batch, key)
+    if config.best_metric not in metrics:
+        raise UserError(
+            f"config.best_metric is {config.best_metric!r}; this task's evaluation measures "
+            f"{', '.join(sorted(metrics))}."
+        )
 
 
 def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -186,7 +206,11 @@ def check_report(train_source: Source, eval_source: Source | None) -> None:
 
 
 def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
-    """The frozen tokenizer and transformer of a prompt-tuning config, checked to fit together."""
+    """The frozen tokenizer and transformer of a prompt-tuning config.
+
+    Raises:
+      UserError: one is missing or damaged, or they do not fit each other or the image size.
+    """
     vqgan = load_net(config.backbone.tokenizer, "vqgan")
     backbone = load_net(config.backbone.transformer, "maskgit")
     check_image_size(vqgan.net, config.data.image_size)
@@ -216,7 +240,7 @@ def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: Pretra
 
 
 def make_generator(config: ConfigDict, net: MaskGIT, num_classes: int) -> PromptGenerator:
-    """The prompt generator of a config, for a transformer."""
+    """The prompt generator of `config.prompt`, for a transformer of width `net.hidden_size`."""
     projected = config.prompt.feature_size > 0
     return PromptGenerator(
         num_classes=num_classes,

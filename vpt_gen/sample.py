@@ -4,6 +4,7 @@ Writes one PNG an image, a labelled grid, and on request a picture of the order 
 image was revealed. Same seed, same images.
 """
 
+import collections
 import contextlib
 import pathlib
 import sys
@@ -92,13 +93,26 @@ def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, list[st
         return sampler, store.restore_params(step), class_names
 
 
+def file_stems(class_names: list[str]) -> list[str]:
+    """A file name for each class, without what file systems mind; no two are the same."""
+    stems = ["".join(x if x.isalnum() or x in "-_" else "_" for x in name) for name in class_names]
+    if len({stem.lower() for stem in stems}) < len(stems):
+        return [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
+    return stems
+
+
 def save_images(samples: Samples, class_names: list[str], folder: pathlib.Path) -> None:
-    """Writes `<class>_<number>.png` for every image."""
-    numbers: dict[int, int] = {}
+    """Writes `<class>_<number>.png` for every image; says what else already lay in the folder."""
+    older = {path.name for path in folder.glob("*.png")} - {"grid.png", "trace.png"}
+    stems = file_stems(class_names)
+    numbers = collections.Counter()
     for image, c in zip(to_uint8(samples.images), samples.class_ids.tolist(), strict=True):
-        numbers[c] = numbers.get(c, -1) + 1
-        safe = "".join(x if x.isalnum() or x in "-_" else "_" for x in class_names[c])
-        grids.save_png(folder / f"{safe}_{numbers[c]:04d}.png", image)
+        name = f"{stems[c]}_{numbers[c]:04d}.png"
+        grids.save_png(folder / name, image)
+        numbers[c] += 1
+        older.discard(name)
+    if older:
+        say(f"Note: {folder} also holds {len(older)} images that are not of this call.")
 
 
 def define_flags() -> None:

@@ -150,7 +150,7 @@ def test_clipart_of_writing_is_excluded(path):
         ("clipart", "recreation/music/guitar_01"),
         ("clipart", "people/clothing/signorina"),
         ("clipart", "logosphere/cat"),
-        ("animals", "cat/00123"),
+        ("animals", "edge/cat/00124"),
     ],
 )
 def test_shapes_and_words_within_words_stay(source, path):
@@ -160,7 +160,7 @@ def test_shapes_and_words_within_words_stay(source, path):
 @pytest.mark.parametrize(
     ("source", "path", "name"),
     [
-        ("animals", "zebra/00007", "animal/zebra"),
+        ("animals", "skeleton/zebra/00008", "skeleton/zebra"),
         ("icons", "outline/arrow-up", "icon/arrow"),
         ("icons", "outline/acorn", "icon/outline"),
         ("icons", "filled/arrow-up", "icon/filled"),
@@ -194,9 +194,9 @@ def test_broken_and_huge_files_are_counted_and_broken_ones_named():
 
 
 def test_archives_to_npz(tmp_path):
-    silhouettes = np.zeros((2, 28, 28), np.uint8)
-    silhouettes[0, 4:20, 8:12] = silhouettes[1, 8:12, 4:20] = 180  # not slabs: below 200
-    write_wheel(tmp_path, silhouettes, np.array([0, 9]))
+    silhouettes = np.zeros((3, 28, 28), np.uint8)
+    silhouettes[:, 4:24, 8:12] = silhouettes[:, 8:12, 4:20] = 255  # a cross
+    write_wheel(tmp_path, silhouettes, np.array([0, 0, 9]))
     write_icons(tmp_path, {"outline/fish": bar((5, 5, 90, 70)), "outline/box-2": bar((1, 1, 9, 9))})
     write_clipart(tmp_path, {"food/fruit/pear": bar((30, 5, 70, 90))})
     archives = pack_source.find_archives(str(tmp_path))
@@ -204,15 +204,16 @@ def test_archives_to_npz(tmp_path):
     pack_source.save(packer, archives, str(tmp_path / "out.npz"))
 
     with np.load(tmp_path / "out.npz") as packed:
-        assert packed["images"].shape == (4, 64, 64)
+        assert packed["images"].shape == (5, 64, 64)
         assert packed["images"].dtype == np.uint8
         assert packed["labels"].dtype == np.int32
         names = packed["class_names"][packed["labels"]]
-        assert list(names) == ["animal/bear", "animal/zebra", "icon/outline", "clipart/food"]
-        assert list(packed["sources"]) == ["animals", "animals", "icons", "clipart"]
-        assert packed["paths"][3] == "food/fruit/pear"
+        drawn = ["filled/bear", "edge/bear", "skeleton/zebra"]
+        assert list(names) == [*drawn, "icon/outline", "clipart/food"]
+        assert list(packed["sources"]) == ["animals"] * 3 + ["icons", "clipart"]
+        assert packed["paths"][4] == "food/fruit/pear"
         record = json.loads(str(packed["record"]))
-    assert record["kept"] == {"animals": 2, "icons": 1, "clipart": 1}
+    assert record["kept"] == {"animals": 3, "icons": 1, "clipart": 1}
     assert record["dropped"] == {"icons: digit in the icon's name": 1}
     assert len(record["archives"]["icons"]["sha256"]) == 64
 

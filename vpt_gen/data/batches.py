@@ -15,6 +15,7 @@ from vpt_gen.data import arrays, folder, pipeline, tfds, tokens
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
+from vpt_gen.errors import UserError
 
 
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
@@ -45,7 +46,12 @@ def image_spec(data: ConfigDict) -> ImageSpec:
 
 
 def image_batches(config: ConfigDict, train_source: Source, eval_source: Source | None):
-    """Batches of images: (start step -> endless batches), (-> one evaluation pass) or None."""
+    """Batches of images, see `data/pipeline.py` for what is in them.
+
+    Returns:
+      start step -> endless training batches, and -> one evaluation pass; None where `eval_source`
+      is.
+    """
     spec = image_spec(config.data)
 
     def train_batches(start_step: int):
@@ -74,9 +80,17 @@ def token_batches(
     """Like `image_batches`, from the token cache; it is made when the first batch is asked for.
 
     Where `config.data.cache` is off, the batches hold images and the step tokenises them.
+
+    Raises:
+      UserError: a codebook too large for the cache.
     """
     if not config.data.cache:
         return image_batches(config, train_source, eval_source)
+    if vqgan.net.codebook_size > tokens.MAX_CODES:
+        raise UserError(
+            f"The token cache holds up to {tokens.MAX_CODES} codes, the tokenizer has "
+            f"{vqgan.net.codebook_size}: set config.data.cache to False."
+        )
     spec = image_spec(config.data)
     params = jax.device_put(vqgan.params, sharding.replicated(mesh))
     encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))

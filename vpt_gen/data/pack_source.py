@@ -25,11 +25,14 @@ import zlib
 
 import numpy as np
 import PIL
+import skimage
 from absl import app, flags
 from PIL import Image
 
 from vpt_gen.data.source_rules import class_of, series_and_cap, why_excluded
+from vpt_gen.data.strokes import edge, skeleton
 from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.files import written_whole
 from vpt_gen.progress import say
 
 _DOWNLOADS = flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
@@ -68,8 +71,20 @@ class ArrayUnpickler(pickle.Unpickler):
         )
 
 
+# How the silhouettes are drawn, in turn, and the radii of the pen in turn (pixels of its canvas).
+ANIMAL_STYLES = {
+    "filled": lambda silhouette, radius: silhouette,
+    "edge": edge,
+    "skeleton": skeleton,
+}
+PEN_RADII = (7.0, 10.0, 13.0)
+
+
 def read_animals(wheel):
-    """Yields (class/number, image of ink, mode L) of the wheel's silhouettes, bright on black."""
+    """Yields (style/class/number, image of ink, mode L), bright on black, of the silhouettes.
+
+    Each silhouette is drawn in one style of ANIMAL_STYLES.
+    """
     folder = "animal_mnist/data/Animal_MNIST/"
     with zipfile.ZipFile(wheel) as archive:
         images, labels = (
@@ -77,7 +92,10 @@ def read_animals(wheel):
             for name in ("animal_data_version_3.gz", "animal_label_version_3.gz")
         )
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        yield f"{ANIMALS[label]}/{number:05d}", Image.fromarray(image)
+        turn, which = divmod(number, len(ANIMAL_STYLES))
+        style = list(ANIMAL_STYLES)[which]
+        drawing = ANIMAL_STYLES[style](Image.fromarray(image), PEN_RADII[turn % len(PEN_RADII)])
+        yield f"{style}/{ANIMALS[label]}/{number:05d}", drawing
 
 
 def read_icons(tarball):
@@ -249,17 +267,22 @@ def save(packer: Packer, archives: dict[str, pathlib.Path], output: str) -> None
         "kept": collections.Counter(sources),
         "dropped": packer.dropped,
         "broken": packer.broken,
-        "made_with": {"numpy": np.__version__, "pillow": PIL.__version__},
+        "made_with": {
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "scikit-image": skimage.__version__,
+        },
     }
-    np.savez_compressed(
-        output,
-        images=np.stack(images),
-        labels=labels.astype(np.int32),
-        class_names=class_names,
-        sources=np.array(sources),
-        paths=np.array(paths),
-        record=json.dumps(record, indent=1),
-    )
+    with written_whole(pathlib.Path(output)) as partial, open(partial, "wb") as file:
+        np.savez_compressed(
+            file,
+            images=np.stack(images),
+            labels=labels.astype(np.int32),
+            class_names=class_names,
+            sources=np.array(sources),
+            paths=np.array(paths),
+            record=json.dumps(record, indent=1),
+        )
 
 
 def main(_):

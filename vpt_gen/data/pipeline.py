@@ -11,6 +11,9 @@ from vpt_gen.data.preprocess import Augmentation, preprocess
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 
+# TensorFlow only reads and prepares images: a GPU's memory is for JAX.
+tf.config.set_visible_devices([], "GPU")
+
 Batch = dict[str, np.ndarray]
 
 

@@ -75,9 +75,9 @@ tasto_9 tavola_esame teacher_zazou tres_toxique trophy tux_didier unita_disco us
 usa_california usa_northcarolina usa_virgin usb_memory volley_ball_angelo wc_romus what_have_you
 """)
 
-# Of each animal: where silhouettes are most of the source, whatever is learnt from it comes out
-# filled, handwriting too.
-ANIMAL_CAP = 200
+# Of each animal in each style: where filled silhouettes are most of the source, whatever is learnt
+# from it comes out filled, handwriting too.
+ANIMAL_CAPS = {"filled": 100, "edge": 200, "skeleton": 400}
 
 # Look-alike series: the first so many pictures under the folder are kept.
 CLIPART_CAPS = {
@@ -109,10 +109,10 @@ def why_excluded(source: str, path: str) -> str | None:
 
 
 def class_of(source: str, path: str) -> str:
-    """The class name of a picture: animal, icon family, or clip-art folder."""
+    """The class name of a picture: style and animal, icon family, or clip-art folder."""
     first, *_, last = path.split("/")
     if source == "animals":
-        return f"animal/{first}"
+        return path.rsplit("/", maxsplit=1)[0]
     if source == "icons":
         family = last.split("-")[0]
         return f"icon/{family if first == 'outline' and family in ICON_FAMILIES else first}"
@@ -122,7 +122,7 @@ def class_of(source: str, path: str) -> str:
 def series_and_cap(source: str, path: str) -> tuple[str, float]:
     """The look-alike series that a picture belongs to, and how many of it are kept."""
     if source == "animals":
-        return f"animals/{path.split('/')[0]}", ANIMAL_CAP
+        return f"animals/{class_of(source, path)}", ANIMAL_CAPS[path.split("/")[0]]
     for folder, cap in CLIPART_CAPS.items():
         if path.startswith(f"{folder}/"):
             return folder, cap

@@ -17,6 +17,8 @@ from vpt_gen.data.source import Source, digest_of
 from vpt_gen.files import written_whole
 from vpt_gen.progress import say, track
 
+MAX_CODES = 2**16  # tokens are kept as uint16
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenCache:

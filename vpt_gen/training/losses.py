@@ -73,6 +73,9 @@ def entropy_loss(distances: jax.Array, loss_type: str = "softmax", temperature: 
       distances: (..., K) of latents to codes; nearer is likelier.
       loss_type: 'softmax' or 'argmax', what stands for the assignment of one latent.
       temperature: of the softmax over negative distances.
+
+    Raises:
+      ValueError: an unknown `loss_type`.
     """
     affinity = -distances.reshape(-1, distances.shape[-1]) / temperature
     probabilities = jax.nn.softmax(affinity)
