@@ -29,8 +29,12 @@ def get_config():
 
     config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
     config.backbone.transformer = "vpt_gen/assets/demo/transformer"
+    config.prompt.design = "full"
     config.prompt.num_prompt_tokens = 16
     config.prompt.dropout_rate = 0.0
+    # As the shipped source was trained, and little noise: it is small.
+    config.label_smoothing = 0.0
+    config.decode.choice_temperature = 1.0
 
     config.optimizer.learning_rate = 1e-2
     return config

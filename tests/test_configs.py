@@ -61,6 +61,8 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
         ("mask_schedule", "sine", "'sine' is not known"),
         ("decode.num_iterations", 0, "config.decode.num_iterations is 0"),
         ("optimizer.schedule", "step", "config.optimizer.schedule is 'step'"),
+        ("prompt.design", "cubic", "one of additive, factorised, full"),
+        ("prompt.num_factors", 4, "1 where config.prompt.design is not 'factorised'"),
     ],
 )
 def test_impossible_values_are_named(field, value, message):

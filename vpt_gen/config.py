@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
+from vpt_gen.nets.prompt_generator import DESIGNS
 
 TASKS = ("tokenizer", "transformer", "prompts")
 
@@ -139,6 +140,9 @@ def _prompt() -> ConfigDict:
     prompt.num_prompt_tokens = 32
     prompt.feature_size = 0
     prompt.dropout_rate = 0.1
+    # 'additive' as released, 'factorised' with num_factors, or 'full'.
+    prompt.design = "additive"
+    prompt.num_factors = 1
     return prompt
 
 
@@ -216,6 +220,21 @@ def check_config(config: ConfigDict) -> None:
                 raise UserError(f"{name}: {error}") from error
         _check(config, "decode.num_iterations", config.decode.num_iterations > 0, "positive")
         _check(config, "decode.batch_size", config.decode.batch_size > 0, "positive")
+    if config.task == "prompts":
+        _check_prompt(config)
+
+
+def _check_prompt(config: ConfigDict) -> None:
+    prompt = config.prompt
+    _check(config, "prompt.design", prompt.design in DESIGNS, f"one of {', '.join(DESIGNS)}")
+    _check(config, "prompt.num_prompt_tokens", prompt.num_prompt_tokens > 0, "positive")
+    _check(config, "prompt.num_factors", prompt.num_factors > 0, "positive")
+    _check(
+        config,
+        "prompt.num_factors",
+        prompt.num_factors == 1 or prompt.design == "factorised",
+        "1 where config.prompt.design is not 'factorised'",
+    )
 
 
 def _check(config: ConfigDict, name: str, holds: bool, wanted: str) -> None:

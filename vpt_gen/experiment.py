@@ -241,13 +241,16 @@ def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: Pretra
 
 def make_generator(config: ConfigDict, net: MaskGIT, num_classes: int) -> PromptGenerator:
     """The prompt generator of `config.prompt`, for a transformer of width `net.hidden_size`."""
-    projected = config.prompt.feature_size > 0
+    prompt = config.prompt
+    projected = prompt.feature_size > 0
     return PromptGenerator(
         num_classes=num_classes,
-        num_prompt_tokens=config.prompt.num_prompt_tokens,
-        feature_size=config.prompt.feature_size if projected else net.hidden_size,
+        num_prompt_tokens=prompt.num_prompt_tokens,
+        feature_size=prompt.feature_size if projected else net.hidden_size,
         hidden_size=net.hidden_size if projected else None,
-        dropout_rate=config.prompt.dropout_rate,
+        dropout_rate=prompt.dropout_rate,
+        design=prompt.design,
+        num_factors=prompt.num_factors,
     )
 
 

@@ -64,7 +64,8 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
 
 def main(argv):
     """Entry point; flags are checked by `parse_flags`."""
-    logging.set_verbosity(logging.ERROR)  # Orbax tells every step of every save otherwise.
+    # Orbax tells every step of every save, and its errors twice: they are raised, too.
+    logging.set_verbosity(logging.FATAL)
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; fields are set as --config.name=value.")
     name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem

@@ -140,7 +140,8 @@ def define_flags() -> None:
 
 def main(argv):
     """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.ERROR)  # Orbax tells every step of every save otherwise.
+    # Orbax tells every step of every save, and its errors twice: they are raised, too.
+    logging.set_verbosity(logging.FATAL)
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     sampler, params, class_names = make_sampler(FLAGS.checkpoint, FLAGS.step)

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.prompt_generator import (
+    DESIGNS,
+    NO_INSTANCE,
+    PromptGenerator,
+    init_params,
+    num_parameters,
+)
 
 FILE = "prompt.npz"
 KINDS = golden.prompt_kinds()
@@ -70,7 +76,7 @@ def test_shape_and_dropout(hidden_size):
     chex.assert_trees_all_equal(
         still, net.apply(variables, ids, rngs={"dropout": jax.random.key(1)})
     )
-    noisy = net.apply(variables, ids, False, rngs={"dropout": jax.random.key(1)})
+    noisy = net.apply(variables, ids, deterministic=False, rngs={"dropout": jax.random.key(1)})
     dropped = noisy == 0.0
     assert 0 < dropped.mean() < 1
     chex.assert_trees_all_close(noisy, jnp.where(dropped, 0.0, 2.0 * still), atol=1e-6)
@@ -82,3 +88,89 @@ def test_a_prompt_depends_on_its_own_class_only():
     pair = net.apply(variables, jnp.array([1, 2]))
     chex.assert_trees_all_close(pair[1:], net.apply(variables, jnp.array([2])), atol=1e-6)
     assert np.abs(pair[0] - pair[1]).max() > 1e-2
+
+
+def fields_of(design, num_classes, num_instances):
+    return PromptGenerator(
+        num_classes,
+        3,
+        feature_size=8,
+        dropout_rate=0.0,
+        design=design,
+        num_factors=4 if design == "factorised" else 1,
+        num_instances=num_instances,
+        instance_dropout=1.0,
+    )
+
+
+CONDITIONS = [(5, 0), (0, 7), (5, 7)]
+
+
+@pytest.mark.parametrize(("num_classes", "num_instances"), CONDITIONS)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_parameter_counts_are_the_formulas(design, num_classes, num_instances):
+    net = fields_of(design, num_classes, num_instances)
+    norm = 2 * 8
+    conditions = num_classes + num_instances
+    factors = 4 if design == "factorised" else 1
+    tables = conditions * 3 * 8 if design == "full" else (conditions + 3) * 8 * factors
+    assert num_parameters(net) == tables + norm
+    assert num_parameters(net.clone(hidden_size=6)) == tables + norm + (8 + 1) * 6
+
+
+def variables_of(net):
+    """Far from their start, where products of embeddings nearly vanish."""
+    params = init_params(net, jax.random.key(0))
+    return {"params": jax.tree.map(lambda x: 50.0 * x if x.ndim > 1 else x, params)}
+
+
+def layer_norm(x):
+    return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_formulas_of_the_designs(design):
+    net = fields_of(design, 5, 7)
+    variables = variables_of(net)
+    class_ids, instance_ids = jnp.array([4, 0, 2]), jnp.array([6, NO_INSTANCE, 1])
+    tables = {k: v["embedding"] for k, v in variables["params"].items() if "embedding" in v}
+    condition = tables["prompt_embeddings"][class_ids] + jnp.where(
+        instance_ids[:, None] < 0, 0.0, tables["prompt_instance_embeddings"][instance_ids]
+    )
+    if design == "full":
+        expected = condition.reshape(3, 3, 8)
+    else:
+        position = tables["prompt_position_embeddings"].reshape(1, 3, -1, 8)
+        condition = condition.reshape(3, 1, -1, 8)
+        both = condition + position if design == "additive" else condition * position
+        expected = both.sum(axis=2)
+    prompts = net.apply(variables, class_ids, instance_ids)
+    np.testing.assert_allclose(prompts, layer_norm(expected), atol=1e-4)
+
+
+def test_instances_are_dropped_in_training_only():
+    net = fields_of("additive", 5, 7)  # Drops all of them.
+    variables = variables_of(net)
+    ids, instances = jnp.array([1, 2]), jnp.array([3, 4])
+    alone = net.apply(variables, ids)
+    assert np.abs(net.apply(variables, ids, instances) - alone).max() > 1e-2
+    rngs = {"dropout": jax.random.key(0)}
+    trained = net.apply(variables, ids, instances, deterministic=False, rngs=rngs)
+    chex.assert_trees_all_close(trained, alone, atol=1e-6)
+    # Without classes there would be nothing left.
+    net = fields_of("additive", 0, 7)
+    variables = variables_of(net)
+    kept = net.apply(variables, None, instances, deterministic=False, rngs=rngs)
+    chex.assert_trees_all_close(kept, net.apply(variables, None, instances), atol=1e-6)
+
+
+def test_conditions_that_the_generator_does_not_know_are_errors():
+    ids = jnp.array([0])
+    for net, conditions, message in (
+        (fields_of("additive", 5, 0), (None,), "need class ids"),
+        (fields_of("additive", 0, 7), (None,), "need instance ids"),
+        (fields_of("additive", 5, 0), (ids, ids), "know no instances"),
+        (PromptGenerator(5, 3, 8, design="cubic"), (ids,), "'cubic' is not one of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            net.init(jax.random.key(0), *conditions)

@@ -1,9 +1,12 @@
 """The prompt token generator: the only part that prompt tuning trains.
 
 Source: Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990),
-google-research/generative_transfer. The released design is the class-conditional, additive one
-with a single factor; parameter names and shapes are the released ones.
+google-research/generative_transfer. The released design is the class-conditional, additive one;
+its parameter names and shapes are kept. Instance conditions, factors and the full table are our
+reading of the paper's sec. 3.2.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,14 +14,36 @@ import jax.numpy as jnp
 
 from vpt_gen.nets.maskgit import LAYER_NORM_EPSILON
 
+NO_INSTANCE = -1
+DESIGNS = ("additive", "factorised", "full")
+
 _embedding_init = nn.initializers.truncated_normal(0.02)
 
 
 class PromptGenerator(nn.Module):
-    """Class ids (B,) -> prompt tokens (B, S, D).
+    """Conditions (B,) -> prompt tokens (B, S, D).
 
-    h = LN(e_c + e_s), then Dense to `hidden_size` where that is not None, then dropout. Without
-    the Dense layer, `feature_size` P is the transformer's width D itself.
+    With the condition's embedding e_c (class, instance, or the sum of both), the position's e_s,
+    both of width P for each of F factors:
+
+    - additive: h = LN(e_c + e_s); F = 1. The released design.
+    - factorised: h = LN(sum_f e_c[f] * e_s[f]), a rank-F factorisation of the full table.
+    - full: h = LN(table[c]), a row (S, P) of its own for every condition.
+
+    Then Dense to `hidden_size` where that is not None, then dropout. Without the Dense layer,
+    `feature_size` P is the transformer's width D itself.
+
+    Attributes:
+      num_classes: C; 0 for prompts that know no classes.
+      num_prompt_tokens: S.
+      feature_size: P.
+      hidden_size: D, or None.
+      dropout_rate: of the prompts, in training.
+      design: one of `DESIGNS`.
+      num_factors: F, for the factorised design.
+      num_instances: I, training examples with an embedding of their own; 0 for none.
+      instance_dropout: share of training examples that a class with instances sees without the
+        instance, so that the class alone also works at sampling.
     """
 
     num_classes: int
@@ -26,22 +51,89 @@ class PromptGenerator(nn.Module):
     feature_size: int = 768
     hidden_size: int | None = None
     dropout_rate: float = 0.1
+    design: str = "additive"
+    num_factors: int = 1
+    num_instances: int = 0
+    instance_dropout: float = 0.5
 
     @nn.compact
-    def __call__(self, class_ids: jax.Array, deterministic: bool = True) -> jax.Array:
-        condition = self._condition(class_ids)
-        position = self._embed("prompt_position_embeddings", self.num_prompt_tokens)(
-            jnp.arange(self.num_prompt_tokens)
-        )
-        x = condition[:, None, :] + position[None, :, :]
+    def __call__(
+        self,
+        class_ids: jax.Array | None = None,
+        instance_ids: jax.Array | None = None,
+        deterministic: bool = True,
+    ) -> jax.Array:
+        """Prompts (B, S, D).
+
+        Args:
+          class_ids: (B,) in [0, C); None where the generator knows no classes.
+          instance_ids: (B,) in [0, I); `NO_INSTANCE`, or None: the class alone.
+          deterministic: no dropout, of prompts or instances.
+
+        Raises:
+          ValueError: an unknown design, or no condition that the generator knows.
+        """
+        self._check(class_ids, instance_ids)
+        condition = self._condition(class_ids, instance_ids, deterministic)
+        if self.design == "full":
+            x = condition.reshape(-1, self.num_prompt_tokens, self.feature_size)
+        else:
+            shape = (self._num_factors, self.feature_size)
+            position = self._embed("prompt_position_embeddings", self.num_prompt_tokens)(
+                jnp.arange(self.num_prompt_tokens)
+            ).reshape(1, -1, *shape)
+            condition = condition.reshape(-1, 1, *shape)
+            if self.design == "additive":
+                x = (condition + position)[:, :, 0]
+            else:
+                x = (condition * position).sum(axis=2)
         x = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, name="prompt_embeddings_ln")(x)
         if self.hidden_size is not None:
             x = nn.Dense(self.hidden_size, name="prompt_embedding_hidden_mapping")(x)
         return nn.Dropout(self.dropout_rate)(x, deterministic)
 
-    def _condition(self, class_ids: jax.Array) -> jax.Array:
-        """What the prompt is for, (B, P)."""
-        return self._embed("prompt_embeddings", self.num_classes)(class_ids)
+    @property
+    def _num_factors(self) -> int:
+        return self.num_factors if self.design == "factorised" else 1
+
+    def _check(self, class_ids, instance_ids):
+        if self.design not in DESIGNS:
+            raise ValueError(f"Design {self.design!r} is not one of {', '.join(DESIGNS)}.")
+        if self.num_classes and class_ids is None:
+            raise ValueError("These prompts need class ids.")
+        if instance_ids is None and not self.num_classes:
+            raise ValueError("These prompts know instances only and need instance ids.")
+        if instance_ids is not None and not self.num_instances:
+            raise ValueError("These prompts know no instances.")
+
+    def _condition(self, class_ids, instance_ids, deterministic) -> jax.Array:
+        """What the prompts are for: (B, F * P), or (B, S * P) from full tables."""
+        of_class = 0.0
+        if self.num_classes:
+            of_class = self._embed("prompt_embeddings", self.num_classes)(class_ids)
+        if instance_ids is None:
+            return of_class
+        kept = instance_ids != NO_INSTANCE
+        if self.num_classes and not deterministic:
+            share = 1.0 - self.instance_dropout
+            kept &= jax.random.bernoulli(self.make_rng("dropout"), share, kept.shape)
+        table = self._embed("prompt_instance_embeddings", self.num_instances)
+        return of_class + jnp.where(kept[:, None], table(jnp.maximum(instance_ids, 0)), 0.0)
 
     def _embed(self, name: str, size: int) -> nn.Embed:
-        return nn.Embed(size, self.feature_size, embedding_init=_embedding_init, name=name)
+        width = self.num_prompt_tokens if self.design == "full" else self._num_factors
+        return nn.Embed(size, width * self.feature_size, embedding_init=_embedding_init, name=name)
+
+
+def init_params(generator: PromptGenerator, key: jax.Array) -> Any:
+    """Parameters of all conditions that the generator knows."""
+    zero = jnp.zeros((1,), jnp.int32)
+    class_ids = zero if generator.num_classes else None
+    instance_ids = zero if generator.num_instances else None
+    return generator.init(key, class_ids, instance_ids)["params"]
+
+
+def num_parameters(generator: PromptGenerator) -> int:
+    """What prompt tuning trains, counted without making it."""
+    made = jax.eval_shape(lambda key: init_params(generator, key), jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(made))
