@@ -1,11 +1,13 @@
 """The store: what is kept, what a working directory belongs to."""
 
+import shutil
+
 import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vpt_gen.checkpoints.store import Store, claim_workdir, read_record
+from vpt_gen.checkpoints.store import Store, claim_workdir, has_checkpoint, read_record
 from vpt_gen.errors import UserError
 from vpt_gen.training.state import TrainState
 
@@ -83,3 +85,13 @@ def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write to workdir"):
         claim_workdir(tmp_path / "file", {}, {})
+
+
+def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match=r"disk is full: a checkpoint needs 1\.0 MB"):
+        store.save(1, {"a": jnp.zeros(3)})
+    store.close()
+    assert not has_checkpoint(str(tmp_path))

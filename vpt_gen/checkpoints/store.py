@@ -6,6 +6,7 @@ as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 
 import json
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.files import write_text
 
 CONFIG_FILE = "config.json"
+_CHECKPOINT_OVERHEAD = 1_000_000  # bytes beside the arrays, generously
 
 
 class Store:
@@ -65,9 +67,25 @@ class Store:
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
-        """Starts to save in the background; a step that is already there is left alone."""
+        """Starts to save in the background; a step that is already there is left alone.
+
+        Raises:
+          UserError: the disk has no room for it.
+        """
         if step != self._manager.latest_step():
+            self._check_room(state)
             self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+
+    def _check_room(self, state: Any) -> None:
+        # Orbax writes in the background and would tell of a full disk late and at length.
+        needed = sum(x.nbytes for x in jax.tree.leaves(state)) + _CHECKPOINT_OVERHEAD
+        free = shutil.disk_usage(self._workdir).free
+        if free < needed:
+            raise UserError(
+                f"The disk is full: a checkpoint needs {needed / 1e6:.1f} MB and {self._workdir} "
+                f"has {free / 1e6:.1f} MB left; free some space and give the same command again "
+                "(finished checkpoints are intact)."
+            )
 
     def restore(self, like: Any, step: int | None = None) -> Any:
         """The state of `step` (None: the newest), with the shapes and shardings of `like`."""
