@@ -51,21 +51,23 @@ def tokenizer_config(data, adversarial_weight=0.0):
     return config
 
 
-def transformer_config(data, tokenizer):
-    config = shared(default_config("transformer"), data)
+def transformer_config(data, tokenizer, family="nar"):
+    config = shared(default_config("transformer", family), data)
     config.backbone.tokenizer = str(tokenizer)
-    config.decode.num_iterations = 2
+    if family == "nar":
+        config.decode.num_iterations = 2
     config.model.update(
         {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
     )
     return config
 
 
-def prompts_config(data, tokenizer, transformer):
-    config = shared(default_config("prompts"), data)
+def prompts_config(data, tokenizer, transformer, family="nar"):
+    config = shared(default_config("prompts", family), data)
     config.backbone.tokenizer = str(tokenizer)
     config.backbone.transformer = str(transformer)
     config.prompt.num_prompt_tokens = 3
-    config.decode.num_iterations = 3
+    if family == "nar":
+        config.decode.num_iterations = 3
     config.decode.batch_size = 8
     return config

@@ -9,9 +9,11 @@ import pytest
 
 from tests import made
 from vpt_gen import main, sharding
+from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import check_config, default_config
 from vpt_gen.errors import UserError
+from vpt_gen.nets.gpt import GPT
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"
@@ -27,12 +29,21 @@ def test_a_config_says_what_it_is_and_how_to_run_it(path):
     check_config(load(path))
 
 
+def write_gpt(path):
+    """A GPT for the shipped tokenizer's tokens, untrained."""
+    net = GPT(256, 64, num_layers=1, hidden_size=32, num_heads=2, intermediate_size=64)
+    tokens = np.zeros((1, 64), np.int32)
+    params = net.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    save_net(str(path), net, params, {})
+    return str(path)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     mesh = sharding.make_mesh(jax.devices()[:1])
     monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
     config = load(path)
-    made.write_folder(tmp_path / "data", count=4, side=config.data.image_size)
+    made.write_folder(tmp_path / "data", count=4, side=32)
     config.num_steps = 1
     config.batch_size = 4
     config.eval_every = 0
@@ -43,7 +54,11 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     if config.task != "tokenizer":
         config.backbone.tokenizer = str(SHIPPED / "tokenizer")
     if config.task == "prompts":
+        # Published weights are not at hand: smaller nets stand in, at their image size.
+        config.data.image_size = 32
         config.backbone.transformer = str(SHIPPED / "transformer")
+        if config.family == "ar":
+            config.backbone.transformer = write_gpt(tmp_path / "gpt")
         config.evaluation.num_samples = 0
     main.run(config, str(tmp_path / "run"))
     store = Store(tmp_path / "run")
@@ -61,6 +76,7 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
         ("mask_schedule", "sine", "'sine' is not known"),
         ("decode.num_iterations", 0, "config.decode.num_iterations is 0"),
         ("optimizer.schedule", "step", "config.optimizer.schedule is 'step'"),
+        ("prompt.condition", "text", "config.prompt.condition is 'text'"),
         ("prompt.design", "cubic", "one of additive, factorised, full"),
         ("prompt.num_factors", 4, "1 where config.prompt.design is not 'factorised'"),
     ],
@@ -73,6 +89,16 @@ def test_impossible_values_are_named(field, value, message):
         group = group[part]
     group[name] = value
     with pytest.raises(UserError, match=message):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("temperature", -1.0), ("top_k", -1), ("top_p", 1.5), ("batch_size", 0)]
+)
+def test_impossible_autoregressive_decoding_is_named(field, value):
+    config = default_config("prompts", "ar")
+    config.decode[field] = value
+    with pytest.raises(UserError, match=f"config.decode.{field} is"):
         check_config(config)
 
 

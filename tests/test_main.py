@@ -11,7 +11,7 @@ from PIL import Image
 from tests import made
 from vpt_gen import main, sharding, ship
 from vpt_gen.checkpoints.backbone import load_net
-from vpt_gen.checkpoints.store import Store
+from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.data import tokens
 from vpt_gen.errors import UserError
 
@@ -56,6 +56,40 @@ def test_pretraining_exports_its_net_and_draws(tokenizer, transformer):
     assert net.about["class_names"] == ["bars", "discs"]
     assert (tokenizer / "pictures" / "original_and_reconstruction_0000002.png").is_file()
     assert (transformer / "pictures" / "samples_0000002.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def ar_transformer(data, tokenizer, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("ar_transformer")
+    main.run(made.transformer_config(data, tokenizer / "net", "ar"), str(workdir))
+    return workdir
+
+
+def test_the_autoregressive_family_goes_the_same_way(data, tokenizer, ar_transformer, tmp_path):
+    assert load_net(ar_transformer / "net", "gpt").net.num_positions == 16
+    config = made.prompts_config(data, tokenizer / "net", ar_transformer / "net", "ar")
+    config.evaluation.num_samples = 8
+    main.run(config, str(tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["num_samples"] == 8
+    config.family = "nar"
+    with pytest.raises(UserError, match="Unknown config field config.decode"):
+        main.run(config, str(tmp_path / "other"))
+    masked = made.prompts_config(data, tokenizer / "net", ar_transformer / "net")
+    with pytest.raises(UserError, match="holds a gpt, but a maskgit is needed"):
+        main.run(masked, str(tmp_path / "other"))
+
+
+def test_prompts_of_instances(config, tmp_path):
+    config.prompt.condition = "class+instance"
+    config.prompt.design = "factorised"
+    config.prompt.num_factors = 2
+    main.run(config, str(tmp_path / "run"))
+    params = Store(tmp_path / "run").restore_params()
+    assert params["prompt_instance_embeddings"]["embedding"].shape == (6, 32)
+    assert read_record(str(tmp_path / "run"))["facts"]["instance_labels"] == [0, 0, 0, 1, 1, 1]
+    config.prompt.condition = "instance"
+    with pytest.raises(UserError, match="none can be held out"):
+        main.run(config, str(tmp_path / "other"))
 
 
 def test_prompt_tuning_reports_before_and_after(config, tmp_path, capsys):

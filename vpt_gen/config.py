@@ -13,12 +13,16 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import DESIGNS
 
 TASKS = ("tokenizer", "transformer", "prompts")
+# Transformers that predict masked tokens (MaskGIT), or one token after another (GPT).
+FAMILIES = ("nar", "ar")
+CONDITIONS = ("class", "instance", "class+instance")
 
 
-def default_config(task: str) -> ConfigDict:
-    """All fields for `task`: 'tokenizer', 'transformer' or 'prompts'; locked."""
-    if task not in TASKS:
-        raise UserError(f"config.task is {task!r}; it must be one of {', '.join(TASKS)}.")
+def default_config(task: str, family: str = "nar") -> ConfigDict:
+    """All fields for `task`, one of `TASKS`, and a transformer's family; locked."""
+    for name, value, known in (("task", task, TASKS), ("family", family, FAMILIES)):
+        if value not in known:
+            raise UserError(f"config.{name} is {value!r}; it must be one of {', '.join(known)}.")
     config = ConfigDict()
     config.task = task
     # Seed of parameters, data order, augmentation, masks and evaluation.
@@ -39,14 +43,17 @@ def default_config(task: str) -> ConfigDict:
         config.model = _vqgan()
         config.losses = _tokenizer_losses()
     else:
+        config.family = family
         # Directories of pretrained nets (see checkpoints/backbone.py).
         config.backbone = ConfigDict({"tokenizer": ""})
-        # Target distribution onehot * (1 - eps) + eps / K, and mask rates (decode/schedules.py).
-        config.label_smoothing = 0.1
+        # Target distribution onehot * (1 - eps) + eps / K, as released.
+        config.label_smoothing = 0.1 if family == "nar" else 0.0
+        config.decode = _decode(family)
+    if task != "tokenizer" and family == "nar":
+        # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
-        config.decode = _decode()
     if task == "transformer":
-        config.model = _maskgit()
+        config.model = _maskgit() if family == "nar" else _gpt()
     if task == "prompts":
         config.backbone.transformer = ""
         config.prompt = _prompt()
@@ -134,24 +141,46 @@ def _maskgit() -> ConfigDict:
     return model
 
 
+def _gpt() -> ConfigDict:
+    # nets/gpt.py; the paper's autoregressive transformer. The codebook and the number of
+    # positions follow from the tokenizer.
+    model = ConfigDict()
+    model.num_layers = 24
+    model.hidden_size = 1024
+    model.num_heads = 16
+    model.intermediate_size = 4096
+    model.dropout_rate = 0.1
+    return model
+
+
 def _prompt() -> ConfigDict:
     # nets/prompt_generator.py; feature_size 0 is the transformer's width, without a projection.
     prompt = ConfigDict()
     prompt.num_prompt_tokens = 32
     prompt.feature_size = 0
     prompt.dropout_rate = 0.1
+    # What prompts are for: 'class', 'instance' (a training image), or 'class+instance'.
+    prompt.condition = "class"
     # 'additive' as released, 'factorised' with num_factors, or 'full'.
     prompt.design = "additive"
     prompt.num_factors = 1
+    # With 'class+instance': share of examples trained on the class alone.
+    prompt.instance_dropout = 0.5
     return prompt
 
 
-def _decode() -> ConfigDict:
-    # decode/parallel.py; as released.
+def _decode(family: str) -> ConfigDict:
     decode = ConfigDict()
-    decode.num_iterations = 12
-    decode.choice_temperature = 4.5
-    decode.schedule = "cosine"
+    if family == "nar":
+        # decode/parallel.py; as released.
+        decode.num_iterations = 12
+        decode.choice_temperature = 4.5
+        decode.schedule = "cosine"
+    else:
+        # decode/autoregressive.py; temperature 0 is greedy, top_k 0 and top_p 1 are off.
+        decode.temperature = 1.0
+        decode.top_k = 0
+        decode.top_p = 1.0
     # Images generated at a time.
     decode.batch_size = 50
     return decode
@@ -170,7 +199,8 @@ def check_config(config: ConfigDict) -> None:
     """Raises UserError where a field is unknown, missing or impossible."""
     if "task" not in config:
         raise UserError(f"The config has no field task; set it to one of {', '.join(TASKS)}.")
-    _check_fields(config.to_dict(), default_config(config.task).to_dict(), "config")
+    known = default_config(config.task, config.get("family", "nar"))
+    _check_fields(config.to_dict(), known.to_dict(), "config")
     for name in ("num_steps", "batch_size", "log_every", "keep_checkpoints"):
         _check(config, name, config[name] > 0, "a positive number")
     for name in ("eval_every", "checkpoint_every"):
@@ -210,23 +240,34 @@ def check_config(config: ConfigDict) -> None:
         "'cosine' or 'constant'",
     )
     if config.task != "tokenizer":
-        for name, value in (
-            ("config.mask_schedule", config.mask_schedule),
-            ("config.decode.schedule", config.decode.schedule),
-        ):
-            try:
-                check_schedule(value)
-            except ValueError as error:
-                raise UserError(f"{name}: {error}") from error
-        _check(config, "decode.num_iterations", config.decode.num_iterations > 0, "positive")
-        _check(config, "decode.batch_size", config.decode.batch_size > 0, "positive")
+        _check_decoding(config)
     if config.task == "prompts":
         _check_prompt(config)
 
 
+def _check_decoding(config: ConfigDict) -> None:
+    decode = config.decode
+    _check(config, "decode.batch_size", decode.batch_size > 0, "positive")
+    if config.family == "ar":
+        _check(config, "decode.temperature", decode.temperature >= 0, "0 or positive")
+        _check(config, "decode.top_k", decode.top_k >= 0, "0 or positive")
+        _check(config, "decode.top_p", 0 <= decode.top_p <= 1, "between 0 and 1")
+        return
+    _check(config, "decode.num_iterations", decode.num_iterations > 0, "positive")
+    for name, value in (
+        ("config.mask_schedule", config.mask_schedule),
+        ("config.decode.schedule", decode.schedule),
+    ):
+        try:
+            check_schedule(value)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from error
+
+
 def _check_prompt(config: ConfigDict) -> None:
     prompt = config.prompt
-    _check(config, "prompt.design", prompt.design in DESIGNS, f"one of {', '.join(DESIGNS)}")
+    for name, known in (("condition", CONDITIONS), ("design", DESIGNS)):
+        _check(config, f"prompt.{name}", prompt[name] in known, f"one of {', '.join(known)}")
     _check(config, "prompt.num_prompt_tokens", prompt.num_prompt_tokens > 0, "positive")
     _check(config, "prompt.num_factors", prompt.num_factors > 0, "positive")
     _check(
@@ -235,6 +276,7 @@ def _check_prompt(config: ConfigDict) -> None:
         prompt.num_factors == 1 or prompt.design == "factorised",
         "1 where config.prompt.design is not 'factorised'",
     )
+    _check(config, "prompt.instance_dropout", 0 <= prompt.instance_dropout <= 1, "from 0 to 1")
 
 
 def _check(config: ConfigDict, name: str, holds: bool, wanted: str) -> None:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
@@ -19,10 +19,12 @@ from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.nets import lpips
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator
+from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import prompts, tokenizer, transformer
+from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task
 
@@ -135,25 +137,22 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 
 def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    vqgan = load_net(config.backbone.tokenizer, "vqgan")
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS)
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
+    num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     fields = dict(config.model)
-    class_dropout = fields.pop("class_dropout")
-    net = MaskGIT(
-        codebook_size=vqgan.net.codebook_size,
-        num_classes=train_source.num_classes,
-        num_tokens=tokens_per_image(vqgan.net, config.data.image_size),
-        **fields,
-    )
+    class_dropout = fields.pop("class_dropout", 0.0)
+    net = _new_transformer(config.family, fields, vqgan.net, num_tokens, train_source.num_classes)
     task = transformer.make_task(
         net,
+        make_objective(net, config.label_smoothing, config.get("mask_schedule")),
         vqgan.net,
         vqgan.params,
         make_optimizer(config.optimizer, config.num_steps),
+        num_classes=train_source.num_classes,
+        num_tokens=num_tokens,
         class_dropout=class_dropout,
-        label_smoothing=config.label_smoothing,
-        mask_schedule=config.mask_schedule,
         decode_options=decode_options(config),
     )
     facts = {
@@ -165,28 +164,47 @@ def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     return Experiment(task, net, train_source, eval_source, *batches, facts)
 
 
+def _new_transformer(family, fields, tokenizer, num_tokens: int, num_classes: int) -> MaskGIT | GPT:
+    """An untrained transformer for a tokenizer's tokens and the data's classes."""
+    if family == "nar":
+        return MaskGIT(tokenizer.codebook_size, num_classes, num_tokens, **fields)
+    if num_classes > tokenizer.codebook_size:
+        raise UserError(
+            f"A GPT takes class ids as visual tokens: {num_classes} classes need a codebook of at "
+            f"least as many, and the tokenizer has {tokenizer.codebook_size}."
+        )
+    return GPT(tokenizer.codebook_size, num_tokens, **fields)
+
+
 def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     vqgan, backbone = load_backbone(config)
     train_source, eval_source = open_sources(config)
+    if config.prompt.condition == "instance" and eval_source is not None:
+        raise UserError(
+            "Prompts of instances know training images only, so none can be held out: set "
+            "config.data.holdout to 0 (and config.data.eval_split to '')."
+        )
     if config.evaluation.num_samples:
         check_report(train_source, eval_source)
-    generator = make_generator(config, backbone.net, train_source.num_classes)
-    task = prompts.make_task(
-        generator,
-        backbone.net,
-        vqgan.net,
-        {"transformer": backbone.params, "tokenizer": vqgan.params},
-        make_optimizer(config.optimizer, config.num_steps),
-        label_smoothing=config.label_smoothing,
-        mask_schedule=config.mask_schedule,
-        decode_options=decode_options(config),
-    )
     facts = {
         "class_names": list(train_source.class_names),
         "data": train_source.digest,
         "tokenizer": vqgan.digest,
         "transformer": backbone.digest,
     }
+    if "instance" in config.prompt.condition:
+        facts["instance_labels"] = train_source.labels.tolist()
+    generator = make_generator(config, backbone.net, facts)
+    task = prompts.make_task(
+        generator,
+        backbone.net,
+        make_objective(backbone.net, config.label_smoothing, config.get("mask_schedule")),
+        vqgan.net,
+        {"transformer": backbone.params, "tokenizer": vqgan.params},
+        make_optimizer(config.optimizer, config.num_steps),
+        num_tokens=tokens_per_image(vqgan.net, config.data.image_size),
+        decode_options=decode_options(config),
+    )
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
     return Experiment(task, generator, train_source, eval_source, *batches, facts)
 
@@ -211,15 +229,16 @@ def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
     Raises:
       UserError: one is missing or damaged, or they do not fit each other or the image size.
     """
-    vqgan = load_net(config.backbone.tokenizer, "vqgan")
-    backbone = load_net(config.backbone.transformer, "maskgit")
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS)
+    backbone = load_net(config.backbone.transformer, "maskgit" if config.family == "nar" else "gpt")
     check_image_size(vqgan.net, config.data.image_size)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
-    if num_tokens != backbone.net.num_tokens:
-        side = int(backbone.net.num_tokens**0.5) * vqgan.net.downsampling
+    expected = backbone.net.num_tokens if config.family == "nar" else backbone.net.num_positions
+    if num_tokens != expected:
+        side = int(expected**0.5) * vqgan.net.downsampling
         raise UserError(
             f"config.data.image_size {config.data.image_size} gives {num_tokens} visual tokens, "
-            f"but the transformer takes {backbone.net.num_tokens}: set it to {side}."
+            f"but the transformer takes {expected}: set it to {side}."
         )
     if vqgan.net.codebook_size != backbone.net.codebook_size:
         raise UserError(
@@ -239,25 +258,33 @@ def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: Pretra
             )
 
 
-def make_generator(config: ConfigDict, net: MaskGIT, num_classes: int) -> PromptGenerator:
-    """The prompt generator of `config.prompt`, for a transformer of width `net.hidden_size`."""
+def make_generator(
+    config: ConfigDict, net: MaskGIT | GPT, facts: dict[str, Any]
+) -> PromptGenerator:
+    """The prompt generator of `config.prompt`, for a transformer of width `net.hidden_size`.
+
+    Args:
+      config: of the run.
+      net: the transformer.
+      facts: of the run: `class_names`, and `instance_labels` where prompts know instances.
+    """
     prompt = config.prompt
     projected = prompt.feature_size > 0
     return PromptGenerator(
-        num_classes=num_classes,
+        num_classes=len(facts["class_names"]) if "class" in prompt.condition else 0,
         num_prompt_tokens=prompt.num_prompt_tokens,
         feature_size=prompt.feature_size if projected else net.hidden_size,
         hidden_size=net.hidden_size if projected else None,
         dropout_rate=prompt.dropout_rate,
         design=prompt.design,
         num_factors=prompt.num_factors,
+        num_instances=len(facts.get("instance_labels", ())),
+        instance_dropout=prompt.instance_dropout,
     )
 
 
 def decode_options(config: ConfigDict) -> dict[str, Any]:
-    """The arguments of `decode.parallel.decode` from `config.decode`."""
-    return {
-        "num_iterations": config.decode.num_iterations,
-        "choice_temperature": config.decode.choice_temperature,
-        "schedule": config.decode.schedule,
-    }
+    """The options of `decode.generate` from `config.decode`."""
+    options = dict(config.decode)
+    del options["batch_size"]
+    return options

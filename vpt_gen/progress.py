@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 
-def track(iterable: Iterable | None = None, *, total: int, label: str, initial: int = 0) -> tqdm:
+def track(
+    iterable: Iterable | None = None,
+    *,
+    total: int,
+    label: str,
+    initial: int = 0,
+    in_bytes: bool = False,
+) -> tqdm:
     """A tqdm bar on stderr; where that is a log file instead of a terminal, a line every 10 s."""
     interval = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(
@@ -17,6 +24,9 @@ def track(iterable: Iterable | None = None, *, total: int, label: str, initial: 
         mininterval=interval,
         maxinterval=interval,
         dynamic_ncols=True,
+        unit="B" if in_bytes else "it",
+        unit_scale=in_bytes,
+        unit_divisor=1000,
     )
 
 

@@ -8,6 +8,7 @@ import collections
 import contextlib
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
@@ -18,11 +19,19 @@ from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
 from vpt_gen.config import check_config
 from vpt_gen.data.images import to_uint8
 from vpt_gen.decode import marquee
+from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
-from vpt_gen.experiment import check_backbone, decode_options, load_backbone, make_generator
+from vpt_gen.experiment import (
+    check_backbone,
+    decode_options,
+    load_backbone,
+    make_generator,
+    tokens_per_image,
+)
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.progress import say
-from vpt_gen.sampler import Sampler, Samples
+from vpt_gen.sampler import Sampler, Samples, class_bank
 
 FLAGS = flags.FLAGS
 
@@ -41,31 +50,67 @@ def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
     return numbers or list(range(len(class_names)))
 
 
-def marquee_weights(name: str, num_iterations: int, num_headers: int, cutoff: float) -> np.ndarray:
-    """The matrix W (T, M) that --marquee names, for M = `num_headers` with the class's own."""
+def instance_numbers(wanted: list[str], known: int) -> list[int]:
+    """Numbers of training images; UserError names one that is none."""
+    for name in wanted:
+        if not name.isdecimal() or int(name) >= known:
+            raise UserError(
+                f"--instances={name}: the prompts know training images 0 to {known - 1}."
+                if known
+                else "These prompts know no training images: leave --instances out."
+            )
+    return [int(name) for name in wanted]
+
+
+def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float) -> np.ndarray:
+    """The matrix W (T, M) that --marquee names, for M = `num_headers` with the image's own."""
     needs = {"constant": num_headers == 1, "instance_to_class": num_headers == 2}
     if not needs.get(name, True):
-        wanted = {"constant": "no --headers", "instance_to_class": "exactly one of --headers"}
+        wanted = {
+            "constant": "no --headers",
+            "instance_to_class": "exactly one of --headers, or --instances",
+        }
         raise UserError(f"--marquee={name} takes {wanted[name]}.")
     try:
         if name == "constant":
-            return marquee.constant(num_iterations)
+            return marquee.constant(1)
         if name == "scroll":
-            return marquee.scroll(num_iterations, num_headers)
+            return marquee.scroll(num_stages, num_headers)
         if name == "instance_to_class":
-            return marquee.instance_to_class(num_iterations, cutoff)
+            return marquee.instance_to_class(num_stages, cutoff)
         if not name.endswith(".npy"):
             raise UserError(
                 f"--marquee={name} is not known; use constant, scroll, instance_to_class or a "
                 ".npy file."
             )
-        return marquee.check_weights(np.load(name), num_iterations, num_headers)
+        return marquee.check_weights(np.load(name), num_stages, num_headers)
     except (OSError, ValueError) as error:
         raise UserError(f"--marquee={name}: {error}") from error
 
 
-def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, list[str]]:
-    """Opens a run: its sampler, the tuned parameters and the class names."""
+def make_bank(
+    classes: list[int], headers: list[int], instances: list[int], labels: list[int], marquee: str
+) -> np.ndarray:
+    """The marquee bank (n, M, 2), one row for each condition that was asked for.
+
+    Args:
+      classes: numbers of classes; instances have classes of their own.
+      headers: classes whose prompts stand before.
+      instances: numbers of training images, or nothing.
+      labels: the class of every training image that the prompts know.
+      marquee: `instance_to_class` goes from each instance to its class.
+    """
+    if not instances:
+        return class_bank(classes, headers)
+    own = [(labels[i], i) for i in instances]
+    if marquee == "instance_to_class":
+        return np.array([[pair, (pair[0], NO_INSTANCE)] for pair in own], np.int32)
+    before = [(c, NO_INSTANCE) for c in headers]
+    return np.array([[*before, pair] for pair in own], np.int32)
+
+
+def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, dict[str, Any]]:
+    """Opens a run: its sampler, the tuned parameters and the run's facts."""
     record = read_record(workdir)
     config = ConfigDict(record["config"])
     if config.get("task") != "prompts":
@@ -75,14 +120,14 @@ def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, list[st
         {k: FLAGS[k].value for k in ("tokenizer", "transformer") if FLAGS[k].value}
     )
     vqgan, backbone = load_backbone(config)
-    check_backbone(record["facts"], vqgan, backbone)
-    class_names = record["facts"]["class_names"]
-    generator = make_generator(config, backbone.net, len(class_names))
+    facts = record["facts"]
+    check_backbone(facts, vqgan, backbone)
     sampler = Sampler(
-        generator,
+        make_generator(config, backbone.net, facts),
         backbone.net,
         vqgan.net,
         {"transformer": backbone.params, "tokenizer": vqgan.params},
+        tokens_per_image(vqgan.net, config.data.image_size),
         decode_options(config),
         config.decode.batch_size,
         sharding.make_mesh(),
@@ -90,7 +135,7 @@ def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, list[st
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
-        return sampler, store.restore_params(step), class_names
+        return sampler, store.restore_params(step), facts
 
 
 def file_stems(class_names: list[str]) -> list[str]:
@@ -128,11 +173,17 @@ def define_flags() -> None:
         "constant",
         "How the prompt changes while decoding: constant (the class prompt throughout), scroll "
         "(from the first of --headers over the others to the class), instance_to_class (leaves "
-        "the one header for the class until --cutoff), or a .npy file with a matrix (iterations, "
-        "headers + 1) whose rows sum to 1.",
+        "the one header, or each of --instances, for the class until --cutoff), or a .npy file "
+        "with a matrix (stages, headers + 1) whose rows sum to 1. Stages are decoding iterations, "
+        "or with autoregressive transformers rows of the image's tokens.",
     )
     flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
-    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: iterations until the class prompt rules.")
+    flags.DEFINE_list(
+        "instances",
+        [],
+        "Numbers of training images to start from, where prompts know them; instead of --classes.",
+    )
+    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
     flags.DEFINE_string("transformer", None, "The frozen transformer, where it has moved.")
     flags.DEFINE_string("tokenizer", None, "The frozen tokenizer, where it has moved.")
     flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
@@ -144,21 +195,24 @@ def main(argv):
     logging.set_verbosity(logging.FATAL)
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
-    sampler, params, class_names = make_sampler(FLAGS.checkpoint, FLAGS.step)
+    sampler, params, facts = make_sampler(FLAGS.checkpoint, FLAGS.step)
+    class_names, labels = facts["class_names"], facts.get("instance_labels", [])
     classes = class_numbers(FLAGS.classes, class_names)
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
-    iterations = sampler.options["num_iterations"]
-    weights = marquee_weights(FLAGS.marquee, iterations, len(headers) + 1, FLAGS.cutoff)
-    samples = sampler.sample(params, np.repeat(classes, FLAGS.num), FLAGS.seed, weights, headers)
+    instances = instance_numbers(FLAGS.instances, len(labels))
+    if not sampler.generator.num_classes and not instances:
+        raise UserError("These prompts know training images only: name some by --instances=0,1.")
+    bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
+    stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
+    weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)
+    samples = sampler.sample(params, np.repeat(bank, FLAGS.num, axis=0), FLAGS.seed, weights)
     folder = pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.checkpoint) / "samples")
     save_images(samples, class_names, folder)
     grids.save_png(
         folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)
     )
     if FLAGS.trace:
-        grids.save_png(
-            folder / "trace.png", grids.trace_grid(samples.images, samples.revealed_at, iterations)
-        )
+        grids.save_png(folder / "trace.png", grids.trace_grid(samples.images, samples.revealed_at))
     say(f"Wrote {len(samples.images)} images and grid.png to {folder}.")
 
 

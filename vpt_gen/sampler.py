@@ -1,9 +1,10 @@
 """Many images from a tuned prompt generator, in batches of one size.
 
-Image j of class c has the key fold_in(fold_in(key(seed), c), j): it is the same image whatever
-else is sampled beside it.
+Image j of a condition (class c, training instance i or none) has a key made of seed, c, i and j: it
+is the same image whatever else is sampled beside it.
 """
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -16,9 +17,10 @@ from jax.sharding import Mesh
 
 from vpt_gen import sharding
 from vpt_gen.decode import marquee
-from vpt_gen.decode.generate import generate_tokens, tokens_to_images, unknown_ids
+from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.progress import track
 
@@ -30,7 +32,7 @@ class Samples:
     Attributes:
       images: (n, H, W, 3) float32 in [0, 1].
       tokens: (n, N) int32.
-      revealed_at: (n, N) int32, the iteration that fixed each token.
+      revealed_at: (n, N) int32, the iteration (NAR) or step (AR) that fixed each token.
       class_ids: (n,).
     """
 
@@ -38,6 +40,19 @@ class Samples:
     tokens: np.ndarray
     revealed_at: np.ndarray
     class_ids: np.ndarray
+
+
+def class_bank(class_ids: Sequence[int], headers: Sequence[int] = ()) -> np.ndarray:
+    """The marquee bank (n, M, 2) of images of classes, after the prompts of header classes.
+
+    A bank's entries are pairs (class, training instance or `NO_INSTANCE`); the last of an image is
+    what the image is of.
+    """
+    class_ids = np.asarray(class_ids, np.int32)
+    bank = np.full((len(class_ids), len(headers) + 1, 2), NO_INSTANCE, np.int32)
+    bank[:, :-1, 0] = np.array(headers, np.int32)
+    bank[:, -1, 0] = class_ids
+    return bank
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,60 +64,52 @@ class Sampler:
       transformer: its frozen transformer.
       tokenizer: its frozen tokenizer.
       frozen: {"transformer": ..., "tokenizer": ...} parameters.
-      options: arguments of `decode.parallel.decode`.
+      num_tokens: N, visual tokens of an image.
+      options: of `decode.generate.generate`.
       batch_size: images at a time, rounded up to a multiple of the devices.
       mesh: devices.
     """
 
     generator: PromptGenerator
-    transformer: MaskGIT
+    transformer: MaskGIT | GPT
     tokenizer: VQGAN
     frozen: Any
+    num_tokens: int
     options: dict[str, Any]
     batch_size: int
     mesh: Mesh
 
     def sample(
-        self,
-        params: Any,
-        class_ids: Sequence[int],
-        seed: int,
-        weights: np.ndarray | None = None,
-        headers: Sequence[int] = (),
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
     ) -> Samples:
-        """Generates one image for each entry of `class_ids`.
+        """Generates n images.
 
         Args:
           params: of the prompt generator.
-          class_ids: (n,); a class named k times gives its images 0..k-1.
+          bank: (n, M, 2), see `class_bank`; a condition named k times gives its images 0..k-1.
           seed: of all keys.
-          weights: marquee matrix (T, M); None stays on the image's own class.
-          headers: M - 1 class ids whose prompts come before the image's own in the marquee bank.
+          weights: marquee matrix (T, M), T as `decode.generate.num_stages` says; None stays on
+            the last entry of the bank.
         """
         if weights is None:
-            weights = marquee.constant(self.options["num_iterations"])
-        weights = marquee.check_weights(weights, self.options["num_iterations"], len(headers) + 1)
-        class_ids = np.asarray(class_ids, np.int32)
-        keys = _image_keys(class_ids, seed)
+            weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
+        keys = _image_keys(bank[:, -1], seed)
         split = sharding.split_batch(self.mesh)
         frozen = jax.device_put(self.frozen, sharding.replicated(self.mesh))
         size = -(-self.batch_size // self.mesh.size) * self.mesh.size
         parts = []
-        bar = track(total=len(class_ids), label="sampling")
-        for start in range(0, len(class_ids), size):
-            rows = np.arange(start, start + size) % len(class_ids)  # The last batch is filled up.
-            bank = np.concatenate(
-                [np.tile(np.array(headers, np.int32), (size, 1)), class_ids[rows, None]], axis=1
-            )
-            batch = jax.device_put((keys[rows], bank), split)
-            count = min(size, len(class_ids) - start)
+        bar = track(total=len(bank), label="sampling")
+        for start in range(0, len(bank), size):
+            rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
+            batch = jax.device_put((keys[rows], bank[rows]), split)
+            count = min(size, len(bank) - start)
             parts.append(
                 [x[:count] for x in jax.device_get(self._step(params, frozen, weights, *batch))]
             )
             bar.update(count)
         bar.close()
         images, tokens, revealed_at = (np.concatenate(x) for x in zip(*parts, strict=True))
-        return Samples(images, tokens, revealed_at, class_ids)
+        return Samples(images, tokens, revealed_at, bank[:, -1, 0])
 
     @functools.cached_property
     def _step(self):
@@ -110,28 +117,39 @@ class Sampler:
         return jax.jit(self._generate)
 
     def _generate(self, params, frozen, weights, keys, bank):
-        """Bank (B, M) of class ids -> images, tokens, revealed_at."""
-        b, m = bank.shape
-        prompts = self.generator.apply({"params": params}, bank.reshape(-1))
-        prompts = prompts.reshape(b, m, *prompts.shape[1:])
-        tokens, revealed_at = generate_tokens(
+        """Bank (B, M, 2) of conditions -> images, tokens, revealed_at."""
+        b, m, _ = bank.shape
+        class_ids, instance_ids = jnp.moveaxis(bank.reshape(b * m, 2), 1, 0)
+        prompts = self.generator.apply(
+            {"params": params},
+            class_ids if self.generator.num_classes else None,
+            instance_ids if self.generator.num_instances else None,
+        )
+        tokens, revealed_at = generate(
             self.transformer,
             frozen["transformer"],
             keys,
-            unknown_ids(self.transformer, None, b),
-            marquee.interpolate(weights, prompts),
+            self.num_tokens,
+            prompts=marquee.interpolate(weights, prompts.reshape(b, m, *prompts.shape[1:])),
             **self.options,
         )
         images = tokens_to_images(self.tokenizer, frozen["tokenizer"], tokens)
         return images, tokens, revealed_at
 
 
-def _image_keys(class_ids: np.ndarray, seed: int) -> jax.Array:
-    """Keys (n,): the k-th occurrence of a class gets that class's key k."""
-    seen: dict[int, int] = {}
+def _image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
+    """Keys (n,) from conditions (n, 2): the k-th occurrence of one gets its key k."""
+    seen: collections.Counter = collections.Counter()
     numbers = []
-    for c in class_ids.tolist():
-        numbers.append(seen.get(c, 0))
-        seen[c] = numbers[-1] + 1
-    fold = jax.vmap(lambda c, j: jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), c), j))
-    return fold(jnp.asarray(class_ids), jnp.asarray(numbers, jnp.int32))
+    for condition in map(tuple, conditions.tolist()):
+        numbers.append(seen[condition])
+        seen[condition] += 1
+
+    def key(condition, number):
+        key = jax.random.key(seed)
+        # A shift makes `NO_INSTANCE` the 0 that fold_in takes.
+        for part in (condition[0], condition[1] - NO_INSTANCE, number):
+            key = jax.random.fold_in(key, part)
+        return key
+
+    return jax.vmap(key)(jnp.asarray(conditions), jnp.asarray(numbers, jnp.int32))

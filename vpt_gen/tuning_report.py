@@ -12,8 +12,8 @@ from vpt_gen.data.batches import image_spec
 from vpt_gen.data.source import Source
 from vpt_gen.evaluation import report
 from vpt_gen.evaluation.real import RealImages
-from vpt_gen.experiment import Experiment, decode_options, load_backbone
-from vpt_gen.sampler import Sampler
+from vpt_gen.experiment import Experiment, decode_options, load_backbone, tokens_per_image
+from vpt_gen.sampler import Sampler, class_bank
 from vpt_gen.training.loop import initial_state, training_seconds
 
 MAX_REAL_IMAGES = 10_000
@@ -37,6 +37,7 @@ def report_tuning(
         backbone.net,
         vqgan.net,
         experiment.task.frozen,
+        tokens_per_image(vqgan.net, config.data.image_size),
         decode_options(config),
         config.decode.batch_size,
         mesh,
@@ -44,8 +45,8 @@ def report_tuning(
     class_names = experiment.facts["class_names"]
     class_ids = np.arange(config.evaluation.num_samples) % len(class_names)
     untuned_params = initial_state(experiment.task, config.seed, mesh).params
-    untuned = sampler.sample(untuned_params, class_ids, config.seed)
-    tuned = sampler.sample(params, class_ids, config.seed)
+    untuned = sampler.sample(untuned_params, class_bank(class_ids), config.seed)
+    tuned = sampler.sample(params, class_bank(class_ids), config.seed)
 
     train = _load(config, experiment.train_source)
     held_out = _load(config, experiment.eval_source)

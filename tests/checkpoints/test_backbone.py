@@ -17,7 +17,7 @@ NET = MaskGIT(8, 3, 4, num_layers=1, hidden_size=8, num_heads=2, intermediate_si
 
 @pytest.fixture
 def params():
-    return NET.init(jax.random.key(0), jnp.zeros((1, 5), jnp.int32))["params"]
+    return NET.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
 
 
 def test_round_trip(tmp_path, params):

@@ -109,6 +109,6 @@ def test_whole_run(run):
 def test_images_of_the_tokens(run):
     tokens = load(run, "final_seqs")[:, -1, 1:]
     side = math.isqrt(tokens.shape[1])
-    images = golden.run_vqgan("decode_tokens", tokens.reshape(-1, side, side))
+    images = golden.run_vqgan("detokenize", tokens.reshape(-1, side, side))
     like = ("tokenizer.npz", "decode_from_indices")
     golden.check(FILE, f"{run}/images", images, like=like)

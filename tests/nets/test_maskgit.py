@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.maskgit import NO_CLASS, MaskGIT
 
 FILE = "transformer.npz"
 TINY = MaskGIT(
@@ -28,7 +28,7 @@ IDS = jnp.array([[8, 0, 6, -1, 3], [9, -1, -1, 2, 2]])
 @functools.cache
 def tiny_variables() -> dict:
     """Far from their start, where every position would give nearly the same."""
-    variables = jax.jit(TINY.init)(jax.random.key(0), IDS)
+    variables = jax.jit(TINY.init)(jax.random.key(0), IDS[:, 1:])
     return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, variables)
 
 
@@ -37,7 +37,7 @@ def run(variables, ids, prompts, rngs, method, deterministic):
     return TINY.apply(variables, ids, prompts, deterministic, rngs=rngs, method=method)
 
 
-def tiny(ids, prompts=None, *, method="__call__", deterministic=True, rngs=None):
+def tiny(ids, prompts=None, *, method="vocabulary_logits", deterministic=True, rngs=None):
     return run(tiny_variables(), ids, prompts, rngs, method, deterministic)
 
 
@@ -45,18 +45,19 @@ def tiny(ids, prompts=None, *, method="__call__", deterministic=True, rngs=None)
 def stages(row: int) -> dict:
     net, variables = golden.maskgit()
     ids = golden.load(FILE, "ids")[row : row + 1]
-    return net.apply(variables, ids, capture_intermediates=True)[1]["intermediates"]
+    _, state = net.apply(variables, ids, method="vocabulary_logits", capture_intermediates=True)
+    return state["intermediates"]
 
 
 def test_parameter_tree_is_the_released_one():
     net, variables = golden.maskgit()
-    made = jax.eval_shape(net.init, jax.random.key(0), golden.load(FILE, "ids"))
+    made = jax.eval_shape(net.init, jax.random.key(0), golden.load(FILE, "ids")[:, 1:])
     assert golden.layout(made) == golden.layout(variables)
 
 
 @pytest.mark.parametrize("ids", ["ids", "ids_mask_explicit"])
 def test_logits(ids):
-    golden.check(FILE, "logits", golden.run_maskgit("__call__", golden.load(FILE, ids)))
+    golden.check(FILE, "logits", golden.run_maskgit("vocabulary_logits", golden.load(FILE, ids)))
 
 
 @pytest.mark.parametrize("name", golden.cases(FILE, r"mid_row(.+)"))
@@ -114,3 +115,24 @@ def test_dropout_acts_only_where_asked():
     chex.assert_trees_all_close(tiny(IDS), tiny(IDS, rngs={"dropout": jax.random.key(0)}))
     assert np.abs(noisy(0) - tiny(IDS)).max() > 1e-2
     assert np.abs(noisy(0) - noisy(1)).max() > 1e-2
+
+
+def test_a_call_gives_the_visual_rows_of_a_class_or_of_prompts():
+    tokens, class_ids = IDS[:, 1:], IDS[:, 0] - TINY.codebook_size
+    given = TINY.apply(tiny_variables(), tokens, class_ids=class_ids)
+    chex.assert_trees_all_close(given, tiny(IDS, method="visual_logits")[:, 1:], atol=1e-5)
+    prompts = jax.random.normal(jax.random.key(1), (2, 3, TINY.hidden_size))
+    prompted = TINY.apply(tiny_variables(), tokens, prompts=prompts)
+    chex.assert_trees_all_close(
+        prompted, tiny(IDS, prompts, method="visual_logits")[:, 1:], atol=1e-5
+    )
+
+
+def test_without_a_class_the_class_is_masked():
+    tokens = IDS[:, 1:]
+    masked = tiny(IDS.at[:, 0].set(-1), method="visual_logits")[:, 1:]
+    chex.assert_trees_all_close(TINY.apply(tiny_variables(), tokens), masked, atol=1e-5)
+    one = jnp.array([NO_CLASS, 1])
+    mixed = TINY.apply(tiny_variables(), tokens, class_ids=one)
+    chex.assert_trees_all_close(mixed[0], masked[0], atol=1e-5)
+    assert np.abs(mixed[1] - masked[1]).max() > 1e-3

@@ -48,7 +48,7 @@ def test_prompts(kind):
 def test_conditioned_logits(kind):
     name = f"cond_logits_{kind}"
     columns = golden.load(FILE, name).shape[-1]
-    golden.check(FILE, name, conditioned(kind, "__call__")[..., :columns])
+    golden.check(FILE, name, conditioned(kind, "vocabulary_logits")[..., :columns])
 
 
 @pytest.mark.parametrize("kind", KINDS)

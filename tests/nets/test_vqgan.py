@@ -15,7 +15,7 @@ from vpt_gen.nets.vqgan import VQGAN, Decoder, Encoder, Quantizer
 FILE = "tokenizer.npz"
 
 
-STAGES = {"encoder": ("encode", "image"), "decoder": ("decode_tokens", "ids_random")}
+STAGES = {"encoder": ("encode", "image"), "decoder": ("detokenize", "ids_random")}
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def test_quantized_vectors_are_codebook_rows():
 def test_images_from_latents_and_from_tokens():
     golden.check(FILE, "reconstruction", golden.run_vqgan("decode", golden.load(FILE, "quantized")))
     tokens = golden.load(FILE, "ids_random")
-    golden.check(FILE, "decode_from_indices", golden.run_vqgan("decode_tokens", tokens))
+    golden.check(FILE, "decode_from_indices", golden.run_vqgan("detokenize", tokens))
 
 
 def test_call_gives_reconstruction_latents_and_tokens():

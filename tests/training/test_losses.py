@@ -133,7 +133,7 @@ def test_prompt_tuning_loss_and_gradients(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_without_smoothing_and_over_the_whole_vocabulary(kind):
-    whole = logits_at(prompts_of(golden.prompt_generator(kind)[1], kind), "__call__")
+    whole = logits_at(prompts_of(golden.prompt_generator(kind)[1], kind), "vocabulary_logits")
     visual = whole[..., : golden.maskgit()[0].codebook_size]
     golden.check(PROMPT, f"{kind}/loss_no_smoothing", loss_of(visual, 0.0))
     name = f"{kind}/loss_unsliced_vocab_NOT_the_reference"

@@ -12,8 +12,8 @@ from flax import serialization
 
 from tests import golden
 from vpt_gen.training.losses import mask_tokens
+from vpt_gen.training.objectives import token_losses
 from vpt_gen.training.optimizers import make_optimizer, make_schedule
-from vpt_gen.training.prompts import prompted_losses
 from vpt_gen.training.state import TrainState, apply_gradients
 
 FILE = "train_step.npz"
@@ -140,7 +140,7 @@ def loss_of(variables, labels, ids, targets, weights):
     smoothing = golden.config("generative_transfer_config")["label_smoothing"]
     # Column 0 is the class token, which prompts replace: it has no weight.
     visual = (x[:, 1:] for x in (ids, targets, weights))
-    return prompted_losses(net, frozen["params"], prompts, *visual, smoothing).mean()
+    return token_losses(net, frozen["params"], *visual, smoothing, prompts=prompts).mean()
 
 
 @jax.jit

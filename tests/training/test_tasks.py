@@ -8,16 +8,21 @@ import optax
 import pytest
 
 from vpt_gen.nets.discriminator import Discriminator
+from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import prompts, tokenizer, transformer
+from vpt_gen.training.objectives import make_objective
 
 VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)
 NET = MaskGIT(
     16, 2, 16, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, dropout_rate=0.1
 )
 DECODE = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
+AR_NET = GPT(16, 16, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32)
+AR_DECODE = {"temperature": 1.0, "top_k": 4, "top_p": 0.9}
+TRANSFORMER_TASKS = ["prompt_task", "transformer_task", "ar_prompt_task", "ar_transformer_task"]
 
 
 @pytest.fixture(scope="module")
@@ -33,30 +38,50 @@ def vqgan_params(batch):
 
 @pytest.fixture(scope="module")
 def prompt_task(vqgan_params):
-    params = NET.init(jax.random.key(2), jnp.zeros((1, 17), jnp.int32))["params"]
+    return make_prompt_task(NET, DECODE, vqgan_params)
+
+
+@pytest.fixture(scope="module")
+def ar_prompt_task(vqgan_params):
+    return make_prompt_task(AR_NET, AR_DECODE, vqgan_params)
+
+
+def make_prompt_task(net, decode_options, vqgan_params, generator=None):
+    tokens = jnp.zeros((1, 16), jnp.int32)
+    params = net.init(jax.random.key(2), tokens, class_ids=tokens[:, 0])["params"]
     return prompts.make_task(
-        PromptGenerator(2, 3, 16, dropout_rate=0.0),
-        NET,
+        generator or PromptGenerator(2, 3, 16, dropout_rate=0.0),
+        net,
+        make_objective(net, 0.1, "cosine"),
         VQGAN_NET,
         {"transformer": params, "tokenizer": vqgan_params},
         optax.adam(1e-2),
-        label_smoothing=0.1,
-        mask_schedule="cosine",
-        decode_options=DECODE,
+        num_tokens=16,
+        decode_options=decode_options,
     )
 
 
 @pytest.fixture(scope="module")
 def transformer_task(vqgan_params):
+    return make_transformer_task(NET, DECODE, vqgan_params, class_dropout=0.5)
+
+
+@pytest.fixture(scope="module")
+def ar_transformer_task(vqgan_params):
+    return make_transformer_task(AR_NET, AR_DECODE, vqgan_params, class_dropout=0.0)
+
+
+def make_transformer_task(net, decode_options, vqgan_params, class_dropout):
     return transformer.make_task(
-        NET,
+        net,
+        make_objective(net, 0.1, "cosine"),
         VQGAN_NET,
         vqgan_params,
         optax.adam(1e-2),
-        class_dropout=0.5,
-        label_smoothing=0.1,
-        mask_schedule="cosine",
-        decode_options=DECODE,
+        num_classes=2,
+        num_tokens=16,
+        class_dropout=class_dropout,
+        decode_options=decode_options,
     )
 
 
@@ -87,10 +112,12 @@ def moved(before, after):
     return {jax.tree_util.keystr(p) for p, x in jax.tree_util.tree_leaves_with_path(changed) if x}
 
 
-def test_prompt_tuning_moves_every_generator_parameter_and_holds_nothing_else(prompt_task, batch):
-    state, _ = train(prompt_task, batch, 1)
+@pytest.mark.parametrize("name", ["prompt_task", "ar_prompt_task"])
+def test_prompt_tuning_moves_every_generator_parameter_and_holds_nothing_else(name, batch, request):
+    task = request.getfixturevalue(name)
+    state, _ = train(task, batch, 1)
     names = {jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(state.params)}
-    assert moved(prompt_task.init(jax.random.key(3)).params, state.params) == names
+    assert moved(task.init(jax.random.key(3)).params, state.params) == names
     assert len(names) == 4
     sizes = [x.size for x in jax.tree.leaves(state.opt_state)]
     assert sum(sizes) <= 2 * sum(x.size for x in jax.tree.leaves(state.params)) + 2
@@ -104,13 +131,35 @@ def shapes_made(task, batch):
     return {v.aval.shape for e in jaxpr.eqns for v in e.outvars if hasattr(v.aval, "shape")}
 
 
-def test_only_pretraining_forms_a_gradient_of_the_transformer(prompt_task, transformer_task, batch):
+@pytest.mark.parametrize("family", ["", "ar_"])
+def test_only_pretraining_forms_a_gradient_of_the_transformer(family, batch, request):
     kernel = {(16, 32), (32, 16)}  # Of the MLP: (D, intermediate) and back.
-    assert kernel & shapes_made(transformer_task, batch)
-    assert not kernel & shapes_made(prompt_task, batch)
+    pretraining = request.getfixturevalue(f"{family}transformer_task")
+    assert kernel & shapes_made(pretraining, batch)
+    assert not kernel & shapes_made(request.getfixturevalue(f"{family}prompt_task"), batch)
 
 
-@pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])
+@pytest.mark.parametrize("num_classes", [0, 2])
+@pytest.mark.parametrize("design", ["additive", "factorised", "full"])
+def test_instance_prompts_learn_their_images(design, num_classes, vqgan_params, batch):
+    generator = PromptGenerator(
+        num_classes, 3, 16, dropout_rate=0.0, design=design, num_factors=1, num_instances=8
+    )
+    task = make_prompt_task(NET, DECODE, vqgan_params, generator)
+    batch = {**batch, "index": jnp.arange(8)}
+    state, _ = train(task, batch, 40)
+    tables = {"prompt_instance_embeddings"} | ({"prompt_embeddings"} if num_classes else set())
+    assert tables <= set(state.params)
+    before, after = (
+        task.train_step(s, task.frozen, batch, jax.random.key(9))[1]["loss"]
+        for s in (task.init(jax.random.key(3)), state)
+    )
+    assert after < before
+    pictures = task.pictures(state.params, task.frozen, batch, jax.random.key(0))
+    chex.assert_shape(pictures["samples"], (64, 8, 8, 3))
+
+
+@pytest.mark.parametrize("name", TRANSFORMER_TASKS)
 def test_tokens_in_the_batch_stand_for_its_images(name, batch, vqgan_params, request):
     task = request.getfixturevalue(name)
     tokens = VQGAN_NET.apply({"params": vqgan_params}, batch["image"], method="tokenize")
@@ -122,7 +171,7 @@ def test_tokens_in_the_batch_stand_for_its_images(name, batch, vqgan_params, req
     chex.assert_trees_all_close(a, b)
 
 
-@pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])
+@pytest.mark.parametrize("name", TRANSFORMER_TASKS)
 def test_the_loss_falls_and_the_step_counts(name, batch, request):
     task = request.getfixturevalue(name)
     state, _ = train(task, batch, 60)
@@ -134,7 +183,7 @@ def test_the_loss_falls_and_the_step_counts(name, batch, request):
     assert after < before
 
 
-@pytest.mark.parametrize("name", ["prompt_task", "transformer_task"])
+@pytest.mark.parametrize("name", TRANSFORMER_TASKS)
 def test_pictures_are_images_and_repeatable(name, batch, request):
     task = request.getfixturevalue(name)
     params = task.init(jax.random.key(3)).params

@@ -20,10 +20,9 @@ import orbax.checkpoint as ocp
 
 import vpt_gen
 from vpt_gen.errors import UserError
-from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets import NETS, build
 
-NETS = {"vqgan": VQGAN, "maskgit": MaskGIT}
+TOKENIZERS = ("vqgan", "taming_vqgan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,7 @@ def save_net(
 
     Args:
       path: directory of the net.
-      net: one of `NETS`.
+      net: one of `nets.NETS`.
       params: its parameters.
       about: a JSON-serialisable record.
       dtype: floating type on disk; float16 halves the size of what is shipped.
@@ -74,12 +73,12 @@ def save_net(
     return digest
 
 
-def load_net(path: str, kind: str) -> PretrainedNet:
+def load_net(path: str, *kinds: str) -> PretrainedNet:
     """Reads a net and checks it against its digest.
 
     Args:
       path: directory that `save_net` wrote.
-      kind: the expected key of `NETS`.
+      kinds: keys of `nets.NETS`, of which the net is expected to be one.
 
     Raises:
       UserError: no net there, one of another kind, or one that does not match its own digest.
@@ -91,11 +90,13 @@ def load_net(path: str, kind: str) -> PretrainedNet:
     directory = directory.absolute()
     record_file = directory / "net.json"
     if not record_file.is_file():
-        raise UserError(f"{path!r} holds no pretrained {kind} (no net.json); check the path.")
+        raise UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); check the path.")
     record = json.loads(record_file.read_text())
-    if record["kind"] != kind:
-        raise UserError(f"{path} holds a {record['kind']}, but a {kind} is needed here.")
-    net = NETS[kind](**record["fields"])
+    if record["kind"] not in kinds:
+        raise UserError(
+            f"{path} holds a {record['kind']}, but a {' or '.join(kinds)} is needed here."
+        )
+    net = build({"net": record["kind"], **record["fields"]})
     with ocp.StandardCheckpointer() as checkpointer:
         stored = checkpointer.restore(directory / "params", _abstract_params(directory))
     if digest_of_params(record["fields"], stored) != record["digest"]:

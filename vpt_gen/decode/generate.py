@@ -5,40 +5,54 @@ Image i depends on its key and condition alone, not on its neighbours or the bat
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode import parallel
+from vpt_gen.decode import autoregressive, parallel
+from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
-from vpt_gen.nets.vqgan import VQGAN
 
 
-def unknown_ids(net: MaskGIT, class_ids: jax.Array | None, batch_size: int) -> jax.Array:
-    """Ids (B, N + 1) with every visual token unknown.
-
-    Position 0 holds the class tokens of `class_ids` (B,), or is unknown where that is None:
-    prompts condition the model then.
-    """
-    ids = jnp.full((batch_size, net.num_tokens + 1), MASK_TOKEN_ID, jnp.int32)
-    return ids if class_ids is None else ids.at[:, 0].set(net.codebook_size + class_ids)
-
-
-def generate_tokens(
-    net: MaskGIT,
+def generate(
+    net: MaskGIT | GPT,
     params: Any,
     keys: jax.Array,
-    ids: jax.Array,
+    num_tokens: int,
+    *,
     prompts: jax.Array | None = None,
+    class_ids: jax.Array | None = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """Decodes ids (B, N + 1) with keys (B,) and prompts (T, B, S, D) or None.
+    """Draws all visual tokens, in parallel or one by one, as the net does.
 
-    `options` are those of `parallel.decode`.
+    Args:
+      net: a transformer.
+      params: its parameters.
+      keys: (B,), one an image.
+      num_tokens: N.
+      prompts: (T, B, S, D), the prompt of each of T stages: of iterations (NAR), of equal
+        stretches of tokens (AR), or of all decoding where T is 1. Or None.
+      class_ids: (B,), the pretrained conditions, or None.
+      options: of `parallel.decode` or `autoregressive.decode`.
 
     Returns:
-      Visual tokens (B, N), and for each the iteration that fixed it (B, N), -1 if given.
+      Visual tokens (B, N), and for each the iteration (NAR) or the step (AR) that fixed it (B, N).
     """
+    if isinstance(net, GPT):
+        tokens = autoregressive.decode(
+            net, params, keys, num_tokens, prompts=prompts, class_ids=class_ids, **options
+        )
+        return tokens, jnp.broadcast_to(jnp.arange(num_tokens), tokens.shape)
+    return _in_parallel(net, params, keys, num_tokens, prompts, class_ids, options)
 
+
+def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> int:
+    """T of a marquee: decoding iterations (NAR), or rows of the square image (AR)."""
+    return int(num_tokens**0.5) if isinstance(net, GPT) else options["num_iterations"]
+
+
+def _in_parallel(net, params, keys, num_tokens, prompts, class_ids, options):
     def logits_fn(ids, prompts_t):
         return net.apply({"params": params}, ids, prompts_t, method="visual_logits")
 
@@ -47,11 +61,17 @@ def generate_tokens(
         tokens, revealed_at = parallel.decode(key, ids[None], logits_fn, prompts, **options)
         return tokens[0, 1:], revealed_at[0, 1:]
 
+    # Position 0 is the class token, or unknown where prompts condition the model.
+    ids = jnp.full((len(keys), num_tokens + 1), MASK_TOKEN_ID, jnp.int32)
+    if class_ids is not None:
+        ids = ids.at[:, 0].set(net.codebook_size + class_ids)
+    if prompts is not None and len(prompts) == 1:
+        prompts = jnp.repeat(prompts, options["num_iterations"], axis=0)
     return jax.vmap(one, in_axes=(0, 0, None if prompts is None else 1))(keys, ids, prompts)
 
 
-def tokens_to_images(net: VQGAN, params: Any, tokens: jax.Array) -> jax.Array:
+def tokens_to_images(net: nn.Module, params: Any, tokens: jax.Array) -> jax.Array:
     """Visual tokens (B, N) of square images -> images (B, H, W, 3), clipped to [0, 1]."""
     side = int(tokens.shape[-1] ** 0.5)
     grid = tokens.reshape(-1, side, side)
-    return jnp.clip(net.apply({"params": params}, grid, method="decode_tokens"), 0.0, 1.0)
+    return jnp.clip(net.apply({"params": params}, grid, method="detokenize"), 0.0, 1.0)

@@ -69,17 +69,16 @@ def class_grid(
     return labelled_rows(rows)
 
 
-def trace_grid(images: np.ndarray, revealed_at: np.ndarray, num_iterations: int) -> np.ndarray:
+def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
     """Each image beside the order of its tokens: dark blue was revealed first, yellow last.
 
     Args:
       images: (n, H, W, 3) in [0, 1].
-      revealed_at: (n, N) iteration of each token in [0, T); -1, given, is black.
-      num_iterations: T.
+      revealed_at: (n, N) when each token was fixed, from 0; -1, given, is black.
     """
     n, height, width, _ = images.shape
     side = int(revealed_at.shape[1] ** 0.5)
-    when = revealed_at.reshape(n, side, side, 1) / max(num_iterations - 1, 1)
+    when = revealed_at.reshape(n, side, side, 1) / max(revealed_at.max(), 1)
     colours = (1.0 - when) * _FIRST + when * _LAST
     colours[revealed_at.reshape(n, side, side) < 0] = 0.0
     colours = np.repeat(np.repeat(colours, height // side, axis=1), width // side, axis=2)

@@ -1,1 +1,30 @@
 """Flax modules: pure functions of (parameters, arrays). No files, no TensorFlow, no mesh."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.vqgan import VQGAN
+
+NETS: dict[str, type[nn.Module]] = {
+    "vqgan": VQGAN,
+    "maskgit": MaskGIT,
+    "taming_vqgan": TamingVQGAN,
+    "gpt": GPT,
+}
+
+
+def build(config: Mapping[str, Any]) -> nn.Module:
+    """The module that a config describes: `net`, a key of `NETS`, and the module's fields.
+
+    Raises:
+      KeyError: an unknown net.
+      TypeError: a field that it has not.
+    """
+    fields = {name: config[name] for name in config}
+    net = NETS[fields.pop("net")]
+    return net(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

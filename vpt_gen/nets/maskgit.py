@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 MASK_TOKEN_ID = -1
+NO_CLASS = -1
 LAYER_NORM_EPSILON = 1e-12
 
 _kernel_init = nn.initializers.truncated_normal(0.02)
@@ -183,9 +184,30 @@ class MaskGIT(nn.Module):
         x = self.hidden_states(ids, prompts, deterministic)[:, -ids.shape[1] :]
         return self.mlm(x, self.embed.word_embeddings.embedding, self.codebook_size)
 
-    def __call__(
+    def vocabulary_logits(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
     ) -> jax.Array:
         """Logits (B, S + N, V) over the whole vocabulary; S = 1 without prompts."""
         x = self.hidden_states(ids, prompts, deterministic)
         return self.mlm(x, self.embed.word_embeddings.embedding, self.vocab_size)
+
+    def __call__(
+        self,
+        tokens: jax.Array,
+        prompts: jax.Array | None = None,
+        class_ids: jax.Array | None = None,
+        deterministic: bool = True,
+    ) -> jax.Array:
+        """Logits (B, N, K) over the codebook at the visual tokens.
+
+        Args:
+          tokens: (B, N), `MASK_TOKEN_ID` where masked.
+          prompts: (B, S, D), in place of the class token.
+          class_ids: (B,) in [0, C), the pretrained conditions; `NO_CLASS`, or None, masks it.
+          deterministic: no dropout.
+        """
+        if class_ids is None:
+            class_ids = jnp.full_like(tokens[:, 0], NO_CLASS)
+        first = jnp.where(class_ids == NO_CLASS, MASK_TOKEN_ID, self.codebook_size + class_ids)
+        ids = jnp.concatenate([first[:, None], tokens], axis=1)
+        return self.visual_logits(ids, prompts, deterministic)[:, 1:]

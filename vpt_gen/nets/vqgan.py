@@ -149,7 +149,7 @@ class VQGAN(nn.Module):
         """Codebook vectors (B, h, w, d) -> images (B, H, W, 3), not clipped."""
         return self.decoder(quantized)
 
-    def decode_tokens(self, tokens: jax.Array) -> jax.Array:
+    def detokenize(self, tokens: jax.Array) -> jax.Array:
         """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
         return self.decoder(self.quantizer.lookup(tokens))
 

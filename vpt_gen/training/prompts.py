@@ -9,46 +9,27 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vpt_gen.decode import marquee
-from vpt_gen.decode.generate import generate_tokens, tokens_to_images, unknown_ids
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
-from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import losses
+from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import Batch, Params, Task, TrainState, apply_gradients
 from vpt_gen.training.tokens import visual_tokens
 
 NUM_PICTURES = 64
 
 
-def prompted_losses(
-    net: MaskGIT, params: Params, prompts: jax.Array, masked, tokens, weights, label_smoothing
-) -> jax.Array:
-    """Losses (B,) of the frozen transformer given prompts.
-
-    Args:
-      net: the transformer.
-      params: its parameters.
-      prompts: (B, S, D).
-      masked: (B, N) tokens with `MASK_TOKEN_ID` where masked.
-      tokens: (B, N) targets.
-      weights: (B, N), 1.0 where masked.
-      label_smoothing: see `losses.masked_cross_entropy`.
-    """
-    ids = jnp.pad(masked, ((0, 0), (1, 0)), constant_values=MASK_TOKEN_ID)
-    logits = net.apply({"params": params}, ids, prompts, method="visual_logits")
-    return losses.masked_cross_entropy(logits[:, 1:], tokens, weights, label_smoothing)
-
-
 def make_task(
     generator: PromptGenerator,
-    net: MaskGIT,
+    net: MaskGIT | GPT,
+    objective: Objective,
     tokenizer: VQGAN,
     frozen: Params,
     optimizer: optax.GradientTransformation,
     *,
-    label_smoothing: float,
-    mask_schedule: str,
+    num_tokens: int,
     decode_options: dict,
 ) -> Task:
     """Builds the prompt-tuning task.
@@ -56,60 +37,54 @@ def make_task(
     Args:
       generator: the prompt generator to train.
       net: the frozen transformer.
+      objective: what it predicts, see `training/objectives.py`.
       tokenizer: the frozen tokenizer.
       frozen: {"transformer": ..., "tokenizer": ...} parameters of both.
       optimizer: for the generator.
-      label_smoothing: see `losses.masked_cross_entropy`.
-      mask_schedule: from which training mask rates are drawn.
-      decode_options: of the pictures, see `decode.parallel.decode`; `num_iterations` is needed.
+      num_tokens: N, visual tokens of an image.
+      decode_options: of the pictures, see `decode.generate`.
     """
 
     def init(key: jax.Array) -> TrainState:
-        params = generator.init(key, jnp.zeros((1,), jnp.int32))["params"]
+        params = init_params(generator, key)
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    def conditions(batch: Batch) -> dict[str, jax.Array]:
+        class_ids = {"class_ids": batch["label"]} if generator.num_classes else {}
+        return class_ids | ({"instance_ids": batch["index"]} if generator.num_instances else {})
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
         mask_key, dropout_key = jax.random.split(key)
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
-        masked, weights = losses.draw_masks(mask_key, tokens, mask_schedule)
 
-        def objective(params):
+        def mean_loss(params):
             prompts = generator.apply(
                 {"params": params},
-                batch["label"],
+                **conditions(batch),
                 deterministic=False,
                 rngs={"dropout": dropout_key},
             )
-            return prompted_losses(
-                net, frozen["transformer"], prompts, masked, tokens, weights, label_smoothing
-            ).mean()
+            return objective(frozen["transformer"], tokens, mask_key, prompts=prompts).mean()
 
-        loss, gradients = jax.value_and_grad(objective)(state.params)
+        loss, gradients = jax.value_and_grad(mean_loss)(state.params)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
         return apply_gradients(state, gradients, optimizer), metrics
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
-        masked, weights = losses.draw_masks(key, tokens, mask_schedule)
-        prompts = generator.apply({"params": params}, batch["label"])
-        return {
-            "loss": prompted_losses(
-                net, frozen["transformer"], prompts, masked, tokens, weights, label_smoothing
-            )
-        }
+        prompts = generator.apply({"params": params}, class_ids=batch["label"])
+        return {"loss": objective(frozen["transformer"], tokens, key, prompts=prompts)}
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del batch
-        class_ids = jnp.arange(NUM_PICTURES) % generator.num_classes
-        prompts = generator.apply({"params": params}, class_ids)
-        weights = marquee.constant(decode_options["num_iterations"])
-        tokens, _ = generate_tokens(
-            net,
-            frozen["transformer"],
-            jax.random.split(key, NUM_PICTURES),
-            unknown_ids(net, None, NUM_PICTURES),
-            marquee.interpolate(weights, prompts[:, None]),
-            **decode_options,
+        if generator.num_classes:
+            condition = {"class_ids": jnp.arange(NUM_PICTURES) % generator.num_classes}
+        else:
+            condition = {"instance_ids": jnp.arange(NUM_PICTURES) % generator.num_instances}
+        prompts = generator.apply({"params": params}, **condition)
+        keys = jax.random.split(key, NUM_PICTURES)
+        tokens, _ = generate(
+            net, frozen["transformer"], keys, num_tokens, prompts=prompts[None], **decode_options
         )
         return {"samples": tokens_to_images(tokenizer, frozen["tokenizer"], tokens)}
 

@@ -1,0 +1,131 @@
+"""AR decoding: the release's greedy runs, its filters, and what a marquee changes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import golden_ar
+from vpt_gen.decode import autoregressive
+from vpt_gen.decode.filters import filter_logits, top_k_filter
+from vpt_gen.nets.gpt import GPT
+
+FILE = "gpt.npz"
+NET = GPT(
+    codebook_size=9,
+    num_positions=16,
+    num_layers=2,
+    hidden_size=16,
+    num_heads=2,
+    intermediate_size=32,
+)
+
+
+@functools.cache
+def params():
+    tokens = jnp.zeros((1, 16), jnp.int32)
+    params = NET.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
+
+
+def decode(keys=4, prompts=None, class_ids=None, **options):
+    if isinstance(keys, int):
+        keys = jax.random.split(jax.random.key(1), keys)
+    return autoregressive.decode(
+        NET, params(), keys, 16, prompts=prompts, class_ids=class_ids, **options
+    )
+
+
+def prompts(seed, count=4):
+    return jax.random.normal(jax.random.key(seed), (count, 3, 16))
+
+
+@golden_ar.needed
+@pytest.mark.parametrize("kind", ["", "_prompt"])
+def test_greedy_run_of_the_release(kind):
+    module, variables = golden_ar.gpt()
+    class_ids = jnp.asarray(golden_ar.load(FILE, "gpt_tokens")[:, 0])
+    expected = golden_ar.load(FILE, f"greedy{kind}")
+    tokens = autoregressive.decode(
+        module,
+        variables["params"],
+        jax.random.split(jax.random.key(0), len(class_ids)),
+        expected.shape[1],
+        prompts=jnp.asarray(golden_ar.load(FILE, "embeddings")) if kind else None,
+        class_ids=class_ids,
+        temperature=0.0,
+    )
+    golden_ar.check(FILE, f"greedy{kind}", tokens)
+
+
+@golden_ar.needed
+def test_images_of_the_greedy_run():
+    tokenizer = golden_ar.net("taming_vqgan", "cin_transformer.ckpt")
+    tokens = golden_ar.load(FILE, "greedy")
+    side = int(tokens.shape[1] ** 0.5)
+    images = golden_ar.run(tokenizer, "detokenize", tokens.reshape(-1, side, side))
+    golden_ar.check(FILE, "greedy_decoded", np.moveaxis(2.0 * images - 1.0, -1, 1))
+
+
+@golden_ar.needed
+def test_filters_of_the_release():
+    logits = jnp.asarray(golden_ar.load(FILE, "filter_logits"))
+    cases = zip(
+        golden_ar.load(FILE, "filter_top_k"), golden_ar.load(FILE, "filter_top_p"), strict=True
+    )
+    filtered = jnp.stack([filter_logits(logits, 1.0, int(k), float(p)) for k, p in cases])
+    golden_ar.check(FILE, "filter_keep", jnp.isfinite(filtered))
+    golden_ar.check(FILE, "filter_probs", jax.nn.softmax(filtered))
+    golden_ar.check(FILE, "topk7_keep", jnp.isfinite(top_k_filter(logits, 7)))
+
+
+def test_tokens_are_drawn_from_the_uncached_distribution():
+    tokens = decode(prompts=prompts(2), top_k=3)
+    logits = NET.apply({"params": params()}, tokens, prompts=prompts(2))
+    allowed = jax.lax.top_k(logits, 3)[1]
+    assert (allowed == tokens[..., None]).any(axis=-1).all()
+    greedy = decode(prompts=prompts(2), temperature=0.0)
+    logits = NET.apply({"params": params()}, greedy, prompts=prompts(2))
+    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
+
+
+def test_frequencies_are_the_softmax():
+    keys = jax.random.split(jax.random.key(0), 4000)
+    one = jnp.zeros((4000, 1, 16))
+    tokens = autoregressive.decode(NET, params(), keys, 1, prompts=one, temperature=2.0)
+    logits = NET.apply({"params": params()}, tokens[:1], prompts=one[:1])[0, 0]
+    counts = np.bincount(np.asarray(tokens)[:, 0], minlength=9) / 4000
+    np.testing.assert_allclose(counts, jax.nn.softmax(logits / 2.0), atol=0.04)
+
+
+def test_an_image_depends_on_its_own_key_and_prompt():
+    keys = jax.random.split(jax.random.key(5), 4)
+    together = decode(keys, prompts(2))
+    alone = decode(keys[2:3], prompts(2)[2:3])
+    np.testing.assert_array_equal(together[2:3], alone)
+    assert (decode(keys[::-1], prompts(2)) != together).any()
+
+
+def test_a_constant_marquee_is_the_prompt_itself():
+    constant = jnp.stack([prompts(2)] * 4)
+    np.testing.assert_array_equal(decode(prompts=constant), decode(prompts=prompts(2)))
+
+
+def test_a_changed_prompt_acts_from_its_stretch_on():
+    changed = jnp.stack([prompts(2), prompts(2), prompts(3), prompts(3)])
+    plain, steered = decode(prompts=prompts(2)), decode(prompts=changed)
+    np.testing.assert_array_equal(plain[:, :8], steered[:, :8])
+    assert (plain[:, 8:] != steered[:, 8:]).any()
+
+
+def test_prompts_must_share_the_tokens_evenly():
+    with pytest.raises(ValueError, match="3 prompts cannot share 16 tokens"):
+        decode(prompts=jnp.stack([prompts(2)] * 3))
+
+
+@pytest.mark.parametrize(("p", "kept"), [(1.0, 4), (0.0, 1), (0.6, 1), (0.65, 2)])
+def test_top_p_keeps_the_token_that_crosses(p, kept):
+    logits = jnp.log(jnp.array([0.05, 0.64, 0.01, 0.3]))
+    assert jnp.isfinite(filter_logits(logits, 1.0, 0, p)).sum() == kept

@@ -1,0 +1,133 @@
+"""`python -m tests.full_size maskgit256 --folder=/tmp/full`: the published sizes, end to end.
+
+The published files cannot always be had, their structure can: writes random weights in the
+published format and size, converts them, takes one tuning step and generates one image, each in a
+process of its own, and tells seconds and peak memory. Not collected by pytest: minutes, gigabytes.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import jax.numpy as jnp
+import numpy as np
+from flax import serialization
+
+from tests import golden_ar, made, torch_files
+from vpt_gen.checkpoints.released import layout, published
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+
+# Config -> its tokenizer and transformer among the published files.
+MODELS = {
+    "maskgit256": ("maskgit256_tokenizer", "maskgit256_transformer"),
+    "maskgit512": ("maskgit512_tokenizer", "maskgit512_transformer"),
+    "taming256": ("taming_cin_tokenizer", "taming_cin_transformer"),
+}
+
+
+def random_values(name: str, shape, generator) -> np.ndarray:
+    """Weights that neither explode nor vanish: norms start at 1, all else is small."""
+    if name.endswith("scale") or (len(shape) == 1 and name.endswith("weight")):
+        return np.ones(shape, np.float32)
+    return generator.standard_normal(shape, np.float32) * np.float32(0.02)
+
+
+def write_maskgit(folder: pathlib.Path, size: int, generator) -> None:
+    tokens = jnp.zeros((1, (size // 16) ** 2), jnp.int32)
+    transformer = MaskGIT(num_tokens=tokens.shape[1])
+    shapes = {
+        "tokenizer": layout.param_shapes(VQGAN(), layout.image_batch(16)),
+        "transformer": layout.param_shapes(transformer, tokens, class_ids=tokens[:, 0]),
+    }
+    for part, names in zip(("tokenizer", "transformer"), MODELS[f"maskgit{size}"], strict=True):
+        params = {n: random_values(n, shape, generator) for n, shape in shapes[part].items()}
+        content = serialization.msgpack_serialize({"params": layout.nest(params)})
+        (folder / published.FILES[names].file).write_bytes(content)
+
+
+def write_taming(folder: pathlib.Path, generator) -> None:
+    """The class-conditional file, with the names and shapes that the released code gives."""
+    keys = json.loads((golden_ar.FOLDER / "real_size_keys.json").read_text())
+    vqgan = {
+        f"first_stage_model.{name}": tuple(shape)
+        for name, (shape, _) in keys["vqgan_imagenet_f16_16384"].items()
+        if not name.startswith("loss.")
+    }
+    gpt = {
+        name.replace("blocks.0.", f"blocks.{i}."): tuple(shape)
+        for name, (shape, _) in keys["cin_transformer.transformer"].items()
+        for i in range(GPT().num_layers if "blocks.0." in name else 1)
+    }
+    shapes = {**vqgan, **gpt}
+    torch_files.write(
+        folder / published.FILES["taming_cin_transformer"].file,
+        shapes,
+        lambda name: random_values(name, shapes[name], generator),
+    )
+
+
+def write_weights(model: str, folder: pathlib.Path) -> None:
+    generator = np.random.default_rng(0)
+    if model == "taming256":
+        write_taming(folder, generator)
+    else:
+        write_maskgit(folder, int(model.removeprefix("maskgit")), generator)
+
+
+def run(label: str, *command: str) -> None:
+    """Runs a program of ours and tells its time and its peak memory."""
+    start = time.monotonic()
+    _, status, usage = os.wait4(
+        subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).pid, 0
+    )
+    if status:
+        sys.exit(f"{label} failed: python -m {' '.join(command)}")
+    seconds = time.monotonic() - start
+    print(f"{label:32}{seconds:8.0f} s{usage.ru_maxrss / 1e6:8.2f} GB", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("--folder", required=True, type=pathlib.Path)
+    options = parser.parse_args()
+    weights, data = options.folder / "weights", options.folder / "data"
+    weights.mkdir(parents=True, exist_ok=True)
+    # In a process of its own: what it takes would count as memory of the next ones.
+    writer = multiprocessing.get_context("spawn").Process(
+        target=write_weights, args=(options.model, weights)
+    )
+    writer.start()
+    writer.join()
+    for name in MODELS[options.model]:
+        file = weights / published.FILES[name].file
+        print(f"{name}: {file.stat().st_size / 1e9:.2f} GB")
+        run(f"convert {name}", "vpt_gen.convert", f"--name={name}", f"--weights_dir={weights}")
+    made.write_folder(data, count=2, side=64)
+    tokenizer, transformer = (weights / name for name in MODELS[options.model])
+    workdir = options.folder / "run"
+    run(
+        "one tuning step, batch of 1",
+        "vpt_gen.main",
+        f"--config=configs/{options.model}.py",
+        f"--workdir={workdir}",
+        f"--config.data.path={data}",
+        f"--config.backbone.tokenizer={tokenizer}",
+        f"--config.backbone.transformer={transformer}",
+        "--config.num_steps=1",
+        "--config.batch_size=1",
+        "--config.eval_every=0",
+        "--config.decode.batch_size=1",
+    )
+    run("one image", "vpt_gen.sample", f"--checkpoint={workdir}", "--classes=bars", "--num=1")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Reference numbers of the autoregressive side: Taming Transformers' VQGAN and GPT.
+
+As in `tests/golden.py`, sizes and tolerances come from the folder's manifest.
+"""
+
+import functools
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from vpt_gen import nets
+from vpt_gen.checkpoints import released
+
+FOLDER = Path(
+    os.environ.get("VPT_GEN_GOLDEN_AR") or Path(__file__).parents[2] / "shared" / "golden" / "ar"
+)
+ABSENT = "no golden folder: set VPT_GEN_GOLDEN_AR to one"
+needed = pytest.mark.skipif(not (FOLDER / "manifest.json").exists(), reason=ABSENT)
+
+
+@functools.cache
+def manifest() -> dict:
+    return json.loads((FOLDER / "manifest.json").read_text())
+
+
+@functools.cache
+def _arrays(file: str) -> dict[str, np.ndarray]:
+    with np.load(FOLDER / file) as arrays:
+        return dict(arrays)
+
+
+def load(file: str, name: str) -> np.ndarray:
+    return _arrays(file)[name]
+
+
+def nhwc(images: np.ndarray) -> np.ndarray:
+    """The reference's feature maps (B, C, H, W) as ours."""
+    return np.moveaxis(images, 1, -1)
+
+
+def to_unit(images: np.ndarray) -> np.ndarray:
+    """The reference's images (B, 3, H, W) in [-1, 1] as ours, (B, H, W, 3) in [0, 1]."""
+    return (nhwc(images) + 1.0) / 2.0
+
+
+def check(file: str, name: str, value, scale: float = 1.0) -> None:
+    """Asserts that `value` is the golden array: integers exactly, floats to its own tolerance.
+
+    `scale` multiplies the tolerance, for a value that is the array in another unit.
+    """
+    expected = load(file, name)
+    value = np.asarray(value)
+    assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
+    tolerance = manifest()["arrays"][file][name]["tolerance"]
+    if not isinstance(tolerance, dict):
+        np.testing.assert_array_equal(value, expected, name)
+        return
+    np.testing.assert_allclose(
+        value, expected, rtol=tolerance["rtol"], atol=scale * tolerance["atol"], err_msg=name
+    )
+
+
+@functools.cache
+def net(kind: str, file: str, **overrides):
+    """A module and its variables, as the reader gives them."""
+    config, params = released.read(kind, FOLDER / file, **overrides)
+    return nets.build(config), {"params": params}
+
+
+def vqgan():
+    return net("taming_vqgan", "vqgan.ckpt")
+
+
+def num_heads() -> int:
+    transformer = manifest()["configs"]["cin_transformer"]["params"]["transformer_config"]
+    return transformer["params"]["n_head"]
+
+
+def gpt():
+    return net("taming_gpt", "cin_transformer.ckpt", num_heads=num_heads())
+
+
+def run(module_and_variables, method: str, *args, **kwargs):
+    """A method of a net, compiled once for all tests."""
+    module, variables = module_and_variables
+    return _jitted(module, method)(variables, *args, **kwargs)
+
+
+@functools.cache
+def _jitted(module, method: str):
+    return jax.jit(functools.partial(module.apply, method=method))

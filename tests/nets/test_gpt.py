@@ -1,0 +1,167 @@
+"""The GPT against the released one: with a class, with prompts before it, cached and not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import golden_ar
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.training.objectives import token_losses
+
+FILE = "gpt.npz"
+TINY = GPT(
+    codebook_size=7,
+    num_positions=6,
+    num_layers=2,
+    hidden_size=8,
+    num_heads=2,
+    intermediate_size=16,
+    dropout_rate=0.5,
+)
+TOKENS = jnp.array([[1, 2, 3, 4, 5, 6], [6, 0, 5, 1, 4, 2]])
+CLASSES = jnp.array([3, 0])
+
+
+def tiny_variables():
+    variables = TINY.init(jax.random.key(0), TOKENS, class_ids=CLASSES)
+    return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, variables)
+
+
+def load(name):
+    return jnp.asarray(golden_ar.load(FILE, name))
+
+
+def golden_logits(embeddings, variables=None):
+    module, ours = golden_ar.gpt()
+    tokens = load("gpt_tokens")
+    return module.apply(
+        variables or ours, tokens[:, 1:], prompts=embeddings, class_ids=tokens[:, 0]
+    )
+
+
+@golden_ar.needed
+def test_logits_of_a_class():
+    tokens = load("gpt_tokens")
+    logits = golden_ar.run(golden_ar.gpt(), "__call__", tokens[:, 1:], class_ids=tokens[:, 0])
+    golden_ar.check(FILE, "logits", logits)
+    likelihood = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], axis=-1)
+    golden_ar.check(FILE, "nll", -likelihood[..., 0])
+    golden_ar.check(FILE, "loss", -likelihood.mean())
+
+
+@golden_ar.needed
+def test_a_short_sequence():
+    tokens = load("gpt_tokens")[:, : load("logits_short").shape[1] + 1]
+    logits = golden_ar.run(golden_ar.gpt(), "__call__", tokens[:, 1:], class_ids=tokens[:, 0])
+    golden_ar.check(FILE, "logits_short", logits)
+
+
+@golden_ar.needed
+def test_logits_with_the_releases_own_embeddings():
+    tokens, embeddings = load("gpt_tokens"), load("embeddings")
+    module, variables = golden_ar.gpt()
+
+    def everything(net):
+        prefix, first = net.prefix(embeddings, tokens[:, 0])
+        x = jnp.concatenate([prefix, net.embed(tokens[:, 1:-1], first)], axis=1)
+        return net.run(x)[0]
+
+    golden_ar.check(FILE, "logits_prompt", module.apply(variables, method=everything))
+    expected = golden_ar.load(FILE, "logits_prompt")[:, embeddings.shape[1] :]
+    np.testing.assert_allclose(golden_logits(embeddings), expected, atol=7e-5, rtol=1e-5)
+
+
+@golden_ar.needed
+@pytest.mark.parametrize("kind", ["prompt", "prompt_shared"])
+def test_loss_and_gradient_of_the_embeddings(kind):
+    name = kind.replace("prompt", "embeddings")
+    tokens = load("gpt_tokens")
+    module, variables = golden_ar.gpt()
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(embeddings):
+        shape = (len(tokens), *embeddings.shape[-2:])
+        inputs = tokens[:, 1:]
+        return token_losses(
+            module,
+            variables["params"],
+            inputs,
+            inputs,
+            jnp.ones(inputs.shape),
+            0.0,
+            prompts=jnp.broadcast_to(embeddings, shape),
+            class_ids=tokens[:, 0],
+        ).mean()
+
+    value, gradient = loss(load(name))
+    golden_ar.check(FILE, f"loss_{kind}", value)
+    golden_ar.check(FILE, f"grad_{kind}", gradient)
+
+
+@golden_ar.needed
+@pytest.mark.parametrize("kind", ["", "_prompt"])
+def test_one_token_a_call_with_a_cache(kind):
+    module, variables = golden_ar.gpt()
+    tokens = load("gpt_tokens")
+    embeddings = load("embeddings") if kind else None
+    prefix, first = module.apply(variables, embeddings, tokens[:, 0], method="prefix")
+    logits, fresh = module.apply(variables, prefix, method="run")
+    if kind:
+        golden_ar.check(FILE, "first_logits_prompt", logits)
+        pairs = np.stack([np.stack(pair) for pair in fresh])
+        golden_ar.check(FILE, "first_present_prompt", np.moveaxis(pairs, 3, 4))
+    length, count = prefix.shape[1], tokens.shape[1] - 1
+    cache = [
+        tuple(jnp.pad(x, ((0, 0), (0, count - 1), (0, 0), (0, 0))) for x in pair) for pair in fresh
+    ]
+
+    def step(cache, inputs):
+        token, number = inputs
+        x = module.apply(variables, token[:, None], first + number, method="embed")
+        logits, cache = module.apply(variables, x, cache, length + number, method="run")
+        return cache, logits[:, 0]
+
+    _, rest = jax.lax.scan(step, cache, (tokens[:, 1:-1].T, jnp.arange(count - 1)))
+    rows = jnp.concatenate([logits[:, -1:], jnp.moveaxis(rest, 0, 1)], axis=1)
+    golden_ar.check(FILE, f"step_logits{kind}", rows)
+
+
+@golden_ar.needed
+def test_images_to_logits_to_images():
+    tokenizer = golden_ar.net("taming_vqgan", "cin_transformer.ckpt")
+    images = golden_ar.to_unit(golden_ar.load(FILE, "images"))
+    tokens = golden_ar.run(tokenizer, "tokenize", images)
+    flat = tokens.reshape(len(tokens), -1)
+    golden_ar.check(FILE, "net_z_indices", flat)
+    logits = golden_ar.run(golden_ar.gpt(), "__call__", flat, class_ids=load("class_ids"))
+    golden_ar.check(FILE, "net_logits", logits)
+    decoded = golden_ar.run(tokenizer, "detokenize", tokens)
+    golden_ar.check(FILE, "net_decoded", np.moveaxis(2.0 * decoded - 1.0, -1, 1))
+
+
+def test_a_row_sees_the_prefix_and_the_tokens_before_it_only():
+    logits = TINY.apply(tiny_variables(), TOKENS, class_ids=CLASSES)
+    other = TINY.apply(tiny_variables(), TOKENS.at[:, 2].set(0), class_ids=CLASSES)
+    changed = np.abs(logits - other).max(axis=(0, 2))
+    assert (changed[:3] < 1e-5).all()
+    assert (changed[3:] > 1e-4).all()
+
+
+def test_a_prompt_takes_the_place_of_the_embedded_class():
+    variables = tiny_variables()
+    embedded = TINY.apply(variables, CLASSES[:, None], 0, method="embed")
+    np.testing.assert_allclose(
+        TINY.apply(variables, TOKENS, prompts=embedded),
+        TINY.apply(variables, TOKENS, class_ids=CLASSES),
+        atol=1e-5,
+    )
+
+
+def test_too_many_tokens_and_no_condition_are_errors():
+    variables = tiny_variables()
+    with pytest.raises(ValueError, match="6 tokens from position 2 on do not fit into 6"):
+        TINY.apply(variables, TOKENS, prompts=jnp.zeros((2, 1, 8)), class_ids=CLASSES)
+    with pytest.raises(ValueError, match="prompts or class ids"):
+        TINY.apply(variables, TOKENS)

@@ -1,0 +1,61 @@
+"""The Taming Transformers VQGAN against the released one."""
+
+import numpy as np
+import pytest
+
+from tests import golden_ar
+
+pytestmark = golden_ar.needed
+FILE = "vqgan.npz"
+
+
+@pytest.mark.parametrize("kind", ["", "rect_"])
+def test_latents_and_tokens(kind):
+    images = golden_ar.load(FILE, "images_rect" if kind else "images")
+    images = golden_ar.to_unit(images)
+    latents = golden_ar.run(golden_ar.vqgan(), "encode", images)
+    golden_ar.check(FILE, f"{kind}quant_conv_out", np.moveaxis(latents, -1, 1))
+    tokens = golden_ar.run(golden_ar.vqgan(), "tokenize", images)
+    golden_ar.check(FILE, f"{kind}indices", tokens)
+
+
+@pytest.mark.parametrize("kind", ["", "rect_"])
+def test_reconstructions(kind):
+    images = golden_ar.load(FILE, "images_rect" if kind else "images")
+    images, _, tokens = golden_ar.run(golden_ar.vqgan(), "__call__", golden_ar.to_unit(images))
+    golden_ar.check(FILE, f"{kind}recon", np.moveaxis(2.0 * images - 1.0, -1, 1))
+    golden_ar.check(FILE, f"{kind}indices", tokens)
+
+
+def test_images_from_tokens():
+    images = golden_ar.run(golden_ar.vqgan(), "detokenize", golden_ar.load(FILE, "codes"))
+    golden_ar.check(FILE, "codes_decoded", np.moveaxis(2.0 * images - 1.0, -1, 1))
+
+
+def test_codes_are_codebook_rows():
+    module, variables = golden_ar.vqgan()
+    rows = module.apply(
+        variables, golden_ar.load(FILE, "codes"), method=lambda net, ids: net.quantizer.lookup(ids)
+    )
+    golden_ar.check(FILE, "codes_quant", np.moveaxis(rows, -1, 1))
+
+
+STAGES = {
+    "dbg_enc_down0_downsample": ("encoder", "down_0_downsample"),
+    "dbg_enc_mid_block_1": ("encoder", "mid_block_1"),
+    "dbg_enc_mid_attn_1": ("encoder", "mid_attn_1"),
+    "dbg_enc_mid_block_2": ("encoder", "mid_block_2"),
+    "dbg_enc_norm_out": ("encoder", "norm_out"),
+    "dbg_dec_conv_in": ("decoder", "conv_in"),
+    "dbg_dec_mid_attn_1": ("decoder", "mid_attn_1"),
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_inside(name):
+    module, variables = golden_ar.vqgan()
+    images = golden_ar.to_unit(golden_ar.load(FILE, "images")[:1])
+    _, state = module.apply(variables, images, capture_intermediates=True)
+    part, stage = STAGES[name]
+    output = state["intermediates"][part][stage]["__call__"][0]
+    golden_ar.check(FILE, name, np.moveaxis(output, -1, 1))

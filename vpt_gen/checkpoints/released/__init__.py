@@ -1,0 +1,53 @@
+"""Readers of weights that others published, one file a format."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.released import diffusers_vqgan, maskgit, taming_gpt, taming_vqgan
+from vpt_gen.errors import UserError
+
+# kind -> the net of `vpt_gen.nets.NETS`, its reader, and what the reader takes besides the path.
+READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
+    "maskgit_tokenizer": ("vqgan", maskgit.read_tokenizer, ()),
+    "maskgit_transformer": ("maskgit", maskgit.read_transformer, ("codebook_size",)),
+    "taming_vqgan": ("taming_vqgan", taming_vqgan.read, ("resolution", "attn_resolutions")),
+    "taming_gpt": ("gpt", taming_gpt.read, ("num_heads",)),
+    "diffusers_vqgan": ("taming_vqgan", diffusers_vqgan.read, ("resolution", "attn_resolutions")),
+}
+
+
+def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigDict, Any]:
+    """Reads a published file.
+
+    Args:
+      kind: a key of `READERS`.
+      path: the file; for `diffusers_vqgan` also the folder that holds it.
+      overrides: what the tensors' shapes cannot tell; the defaults are the published models'.
+        `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
+        channels), `resolution` and `attn_resolutions` (VQGANs of Taming Transformers: 256, and
+        where the tensors have attention). Any other field of the net may be named too, and is
+        compared with what the tensors say.
+
+    Returns:
+      The net's config, for `vpt_gen.nets.build`, and its parameters as float32 NumPy arrays.
+
+    Raises:
+      UserError: unknown kind or field, no such file, a damaged one, or one of another net.
+    """
+    if kind not in READERS:
+        raise UserError(f"Kind {kind!r} is not known; it must be one of {', '.join(READERS)}.")
+    path = pathlib.Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    net, reader, options = READERS[kind]
+    chosen = {name: overrides.pop(name) for name in options if name in overrides}
+    fields, params = reader(path, **chosen)
+    for name, value in overrides.items():
+        if name not in fields:
+            raise UserError(f"{kind} has no field {name!r}; it has {', '.join(fields)}.")
+        if fields[name] != (tuple(value) if isinstance(value, list) else value):
+            raise UserError(f"{path} has {name} {fields[name]}, not {value}.")
+    return ConfigDict({"net": net, **fields}), params

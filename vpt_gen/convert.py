@@ -1,0 +1,87 @@
+"""`python -m vpt_gen.convert --name=maskgit256_transformer`: published weights -> our checkpoint.
+
+Published files are looked up in --weights_dir and fetched where they are missing. A file of your
+own in a published format is named by --kind and --file.
+"""
+
+import ast
+import pathlib
+import sys
+
+import jax
+from absl import app, flags, logging
+
+from vpt_gen import nets
+from vpt_gen.checkpoints import released
+from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.released import published
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.progress import say
+
+FLAGS = flags.FLAGS
+
+
+def parse_overrides(settings: list[str]) -> dict[str, object]:
+    """['num_heads=4'] -> {'num_heads': 4}."""
+    overrides = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        try:
+            overrides[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError) as error:
+            raise UserError(
+                f"--set={setting} must be a field and a number: num_heads=4."
+            ) from error
+    return overrides
+
+
+def convert(kind: str, source: pathlib.Path, output: str, overrides: dict, address: str) -> None:
+    """Reads a published file and writes it as a net directory (checkpoints/backbone.py)."""
+    config, params = released.read(kind, source, **overrides)
+    net = nets.build(config)
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    about = {"kind": kind, "file": source.name, "address": address}
+    digest = save_net(output, net, params, about)
+    fields = ", ".join(f"{name} {config[name]}" for name in config if name != "net")
+    say(f"Read {kind} {source}: {count:,} parameters; {fields}.")
+    say(f"Wrote {output} (digest {digest[:12]}).")
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_enum("name", None, list(published.FILES), "Published weights.")
+    flags.DEFINE_string("weights_dir", "weights", "Folder of published files.")
+    flags.DEFINE_enum("kind", None, list(released.READERS), "Format of --file.")
+    flags.DEFINE_string("file", None, "A file in a published format, instead of --name.")
+    flags.DEFINE_string("output", None, "Folder to write; by default <weights_dir>/<name>.")
+    flags.DEFINE_multi_string(
+        "set", [], "A field that the file cannot tell, such as num_heads=4 (may be repeated)."
+    )
+    flags.DEFINE_bool("list", False, "List the published weights and end.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    logging.set_verbosity(logging.FATAL)
+    if len(argv) > 1:
+        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+    if FLAGS.list:
+        say(published.table())
+        return
+    overrides = parse_overrides(FLAGS.set)
+    if FLAGS.name and not (FLAGS.kind or FLAGS.file):
+        source = published.obtain(FLAGS.name, FLAGS.weights_dir)
+        kind, address = published.FILES[FLAGS.name].kind, published.FILES[FLAGS.name].address
+    elif FLAGS.kind and FLAGS.file and not FLAGS.name:
+        source, kind, address = pathlib.Path(FLAGS.file), FLAGS.kind, ""
+    else:
+        raise UserError("Give either --name, or both --kind and --file; --list shows the names.")
+    output = FLAGS.output or str(pathlib.Path(FLAGS.weights_dir) / (FLAGS.name or source.stem))
+    if pathlib.Path(output).absolute() == source.absolute():
+        raise UserError(f"--output={output} is the file itself; name another folder.")
+    convert(kind, source, output, overrides, address)
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

@@ -1,0 +1,86 @@
+"""Autoregressive (AR) decoding: one token after another, in one `jax.lax.scan`.
+
+Source: Taming Transformers (arXiv 2012.09841), `taming/modules/transformer/mingpt.py`
+(`sample_with_past`). Keys and values are kept in a cache of fixed size. Marquee prompts are our
+reading, see `decode/marquee.py`: the prompt changes at evenly spaced token positions, where the
+prefix's part of the cache is replaced; what earlier tokens left in the cache stays.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.decode.filters import filter_logits
+from vpt_gen.nets.gpt import GPT
+
+
+def decode(
+    net: GPT,
+    params: Any,
+    keys: jax.Array,
+    num_tokens: int,
+    *,
+    prompts: jax.Array | None = None,
+    class_ids: jax.Array | None = None,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> jax.Array:
+    """Draws visual tokens (B, N) from left to right.
+
+    Args:
+      net: the transformer.
+      params: its parameters.
+      keys: (B,) PRNG keys, one an image: it does not depend on its neighbours.
+      num_tokens: N.
+      prompts: (B, S, D), or (T, B, S, D): a prompt for each of T equal stretches of tokens (for
+        each image row where T is the number of rows), or None.
+      class_ids: (B,), or None; see `nets/gpt.py` for what both together mean.
+      temperature: divides the logits; 0 takes the likeliest token.
+      top_k: only the k likeliest tokens; 0 for all.
+      top_p: only the likeliest tokens that together reach this probability.
+
+    Raises:
+      ValueError: T does not divide N, or there is nothing to start from.
+    """
+    if prompts is None or prompts.ndim == 3:
+        stretches = None if prompts is None else prompts[None]
+    else:
+        stretches = prompts
+    count = 1 if stretches is None else stretches.shape[0]
+    if num_tokens % count:
+        raise ValueError(f"{count} prompts cannot share {num_tokens} tokens evenly.")
+    variables = {"params": params}
+
+    def prefix_of(prompts_t):
+        return net.apply(variables, prompts_t, class_ids, method="prefix")
+
+    def draw(keys, logits):
+        if temperature == 0:
+            return jnp.argmax(logits, axis=-1)
+        allowed = filter_logits(logits, temperature, top_k, top_p)
+        return jax.vmap(jax.random.categorical)(keys, allowed)
+
+    prefix, first = prefix_of(None if stretches is None else stretches[0])
+    length = prefix.shape[1]
+
+    def step(carry, n):
+        x, cache = carry
+        logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
+        token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
+        return (net.apply(variables, token[:, None], first + n, method="embed"), cache), token
+
+    def stretch(carry, inputs):
+        x, cache = carry
+        prompts_t, positions = inputs
+        _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="run")
+        cache = jax.tree.map(lambda old, new: old.at[:, :length].set(new), cache, fresh)
+        return jax.lax.scan(step, (x, cache), positions)
+
+    shape = (len(keys), length + num_tokens - 1, net.num_heads, net.hidden_size // net.num_heads)
+    empty = [(jnp.zeros(shape, prefix.dtype),) * 2 for _ in range(net.num_layers)]
+    positions = jnp.arange(num_tokens).reshape(count, -1)
+    # The last prefix token is run again as the first input: one kind of step for all tokens.
+    _, tokens = jax.lax.scan(stretch, (prefix[:, -1:], empty), (stretches, positions))
+    return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)

@@ -1,0 +1,35 @@
+"""Which tokens an autoregressive step may draw: temperature, top-k, top-p.
+
+Source: `top_k_top_p_filtering` of Hugging Face transformers 4.3.1, as Taming Transformers uses it.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def top_k_filter(logits: jax.Array, k: int) -> jax.Array:
+    """Logits (..., V) with -inf below the k-th largest; ties with it stay. 0 changes nothing."""
+    if k <= 0 or k >= logits.shape[-1]:
+        return logits
+    smallest_kept = jax.lax.top_k(logits, k)[0][..., -1:]
+    return jnp.where(logits < smallest_kept, -jnp.inf, logits)
+
+
+def top_p_filter(logits: jax.Array, p: float) -> jax.Array:
+    """Logits (..., V) with -inf outside the likeliest tokens that together exceed probability p.
+
+    The token that crosses p stays, so at least one always does. p = 1 changes nothing.
+    """
+    if p >= 1.0:
+        return logits
+    order = jnp.argsort(logits, axis=-1, descending=True)
+    probabilities = jax.nn.softmax(jnp.take_along_axis(logits, order, axis=-1))
+    before = jnp.cumsum(probabilities, axis=-1) - probabilities
+    kept = (before <= p).at[..., 0].set(True)
+    kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
+    return jnp.where(kept, logits, -jnp.inf)
+
+
+def filter_logits(logits: jax.Array, temperature: float, top_k: int, top_p: float) -> jax.Array:
+    """Divides by the temperature (> 0), then filters by top-k, then by top-p of what is left."""
+    return top_p_filter(top_k_filter(logits / temperature, top_k), top_p)

@@ -1,0 +1,89 @@
+"""What a transformer is trained to predict: masked tokens (NAR), or the next token (AR).
+
+An objective is a pure function
+`(params, tokens, key, prompts=None, class_ids=None, dropout_key=None) -> losses (B,)`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.training import losses
+from vpt_gen.training.state import Params
+
+Objective = Callable[..., jax.Array]
+
+
+def make_objective(
+    net: MaskGIT | GPT, label_smoothing: float, mask_schedule: str | None = None
+) -> Objective:
+    """The objective of a transformer's family.
+
+    Args:
+      net: the transformer.
+      label_smoothing: see `losses.masked_cross_entropy`.
+      mask_schedule: from which mask rates are drawn; NAR only.
+    """
+    if isinstance(net, GPT):
+        return _next_token(net, label_smoothing)
+    return _masked_tokens(net, label_smoothing, mask_schedule)
+
+
+def _masked_tokens(net: MaskGIT, label_smoothing: float, mask_schedule: str) -> Objective:
+    """Cross-entropy of the masked tokens; `key` draws the mask of every example."""
+
+    def objective(params: Params, tokens, key, **conditions):
+        masked, weights = losses.draw_masks(key, tokens, mask_schedule)
+        return token_losses(net, params, masked, tokens, weights, label_smoothing, **conditions)
+
+    return objective
+
+
+def _next_token(net: GPT, label_smoothing: float) -> Objective:
+    """Cross-entropy of every token given those before it; `key` is not needed."""
+
+    def objective(params: Params, tokens, key, **conditions):
+        del key
+        weights = jnp.ones(tokens.shape, jnp.float32)
+        return token_losses(net, params, tokens, tokens, weights, label_smoothing, **conditions)
+
+    return objective
+
+
+def token_losses(
+    net: MaskGIT | GPT,
+    params: Params,
+    inputs: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    label_smoothing: float,
+    *,
+    prompts: jax.Array | None = None,
+    class_ids: jax.Array | None = None,
+    dropout_key: jax.Array | None = None,
+) -> jax.Array:
+    """Losses (B,) of a transformer on given inputs.
+
+    Args:
+      net: the transformer.
+      params: its parameters.
+      inputs: (B, N) tokens as it sees them, masked or not.
+      targets: (B, N) tokens.
+      weights: (B, N), 1.0 where a token counts.
+      label_smoothing: see `losses.masked_cross_entropy`.
+      prompts: (B, S, D), or None.
+      class_ids: (B,), or None.
+      dropout_key: of the transformer's dropout; None for none.
+    """
+    logits = net.apply(
+        {"params": params},
+        inputs,
+        prompts=prompts,
+        class_ids=class_ids,
+        deterministic=dropout_key is None,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    )
+    return losses.masked_cross_entropy(logits, targets, weights, label_smoothing)
