@@ -5,6 +5,7 @@ python -m vpt_gen.main --config=configs/source_tokenizer.py
 """
 
 from vpt_gen.config import default_config
+from vpt_gen.recipes import use_grey_drawings
 
 
 def get_config():
@@ -14,16 +15,7 @@ def get_config():
     config.eval_every = 500
     config.checkpoint_every = 250
 
-    config.data.kind = "npz"
-    config.data.path = "downloads/source_grey.npz"
-    config.data.holdout = 0.03
-    config.data.image_size = 32
-    # Drawings stay drawings when mirrored, turned, zoomed and moved.
-    config.data.flip = True
-    config.data.rotation = 180.0
-    config.data.min_scale = 0.6
-    config.data.max_scale = 1.6
-    config.data.shift = 0.1
+    use_grey_drawings(config)
 
     config.model.filters = 32
     config.model.channel_multipliers = (1, 1, 2)

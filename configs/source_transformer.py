@@ -3,39 +3,10 @@
 python -m vpt_gen.main --config=configs/source_transformer.py
 """
 
-from vpt_gen.config import default_config
+from vpt_gen.recipes import source_transformer
 
 
 def get_config():
-    config = default_config("transformer")
+    config = source_transformer("nar")
     config.num_steps = 16000
-    config.batch_size = 32
-    config.eval_every = 2000
-    config.checkpoint_every = 500
-    # Smoothing would put a tenth of the mass on tokens that fit nothing; of few tokens drawn at
-    # a temperature of 1 that spoils one or two an image.
-    config.label_smoothing = 0.0
-
-    config.data.kind = "npz"
-    config.data.path = "downloads/source_grey.npz"
-    config.data.holdout = 0.03
-    config.data.image_size = 32
-    config.data.flip = True
-    config.data.rotation = 180.0
-    config.data.min_scale = 0.6
-    config.data.max_scale = 1.6
-    config.data.shift = 0.1
-    config.data.cache_views = 12
-
-    config.backbone.tokenizer = "runs/source_tokenizer/net"
-    config.model.num_layers = 6
-    config.model.hidden_size = 128
-    config.model.num_heads = 4
-    config.model.intermediate_size = 512
-    config.model.dropout_rate = 0.0
-
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 400
-    config.optimizer.weight_decay = 0.01
-    config.optimizer.clip_norm = 1.0
     return config

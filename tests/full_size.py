@@ -1,4 +1,4 @@
-"""`python -m tests.full_size maskgit256 --folder=/tmp/full`: the published sizes, end to end.
+"""`python -m tests.full_size maskgit256 --folder=full`: the published sizes, end to end.
 
 The published files cannot always be had, their structure can: writes random weights in the
 published format and size, converts them, takes one tuning step and generates one image, each in a

@@ -93,6 +93,7 @@ class Sampler:
         """
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
+        weights = marquee.check_weights(weights, len(weights), bank.shape[1])
         keys = _image_keys(bank[:, -1], seed)
         split = sharding.split_batch(self.mesh)
         frozen = jax.device_put(self.frozen, sharding.replicated(self.mesh))

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.nets.vqgan import Quantizer
+from vpt_gen.nets.vqgan import Quantizer, Tokenizer
 
 NUM_NORM_GROUPS = 32
 
@@ -127,7 +127,7 @@ class Decoder(nn.Module):
         return _conv(3, "conv_out")(nn.swish(_norm("norm_out")(x)))
 
 
-class TamingVQGAN(nn.Module):
+class TamingVQGAN(Tokenizer):
     """The tokenizer; the defaults are the published ImageNet one (factor 16, 16384 codes).
 
     Attributes:
@@ -161,35 +161,10 @@ class TamingVQGAN(nn.Module):
         self.quant_conv = nn.Conv(self.embedding_dim, (1, 1))
         self.post_quant_conv = nn.Conv(self.latent_channels, (1, 1))
 
-    @property
-    def downsampling(self) -> int:
-        """Pixels a token stands for along each side."""
-        return 2 ** (len(self.channel_multipliers) - 1)
-
     def encode(self, images: jax.Array) -> jax.Array:
         """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
         return self.quant_conv(self.encoder(2.0 * images - 1.0))
 
-    def tokenize(self, images: jax.Array) -> jax.Array:
-        """Images (B, H, W, 3) in [0, 1] -> token ids (B, h, w) in [0, K)."""
-        return self.quantizer(self.encode(images))
-
     def decode(self, quantized: jax.Array) -> jax.Array:
         """Codebook vectors (B, h, w, d) -> images (B, H, W, 3), not clipped."""
         return (self.decoder(self.post_quant_conv(quantized)) + 1.0) / 2.0
-
-    def detokenize(self, tokens: jax.Array) -> jax.Array:
-        """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
-        return self.decode(self.quantizer.lookup(tokens))
-
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Reconstructs images with a straight-through gradient past the quantiser.
-
-        Returns:
-          Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).
-        """
-        latents = self.encode(images)
-        tokens = self.quantizer(latents)
-        quantized = self.quantizer.lookup(tokens)
-        straight_through = latents + jax.lax.stop_gradient(quantized - latents)
-        return self.decode(straight_through), latents, tokens

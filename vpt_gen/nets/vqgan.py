@@ -117,7 +117,39 @@ class Quantizer(nn.Module):
         return jnp.take(self.codebook, tokens, axis=0)
 
 
-class VQGAN(nn.Module):
+class Tokenizer(nn.Module):
+    """What every VQGAN does with its `encode`, `decode` and `quantizer`.
+
+    A subclass has the field `channel_multipliers`, one a level.
+    """
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels a token stands for along each side."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+    def tokenize(self, images: jax.Array) -> jax.Array:
+        """Images (B, H, W, 3) in [0, 1] -> token ids (B, h, w) in [0, K)."""
+        return self.quantizer(self.encode(images))
+
+    def detokenize(self, tokens: jax.Array) -> jax.Array:
+        """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
+        return self.decode(self.quantizer.lookup(tokens))
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Reconstructs images with a straight-through gradient past the quantiser.
+
+        Returns:
+          Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).
+        """
+        latents = self.encode(images)
+        tokens = self.quantizer(latents)
+        quantized = self.quantizer.lookup(tokens)
+        straight_through = latents + jax.lax.stop_gradient(quantized - latents)
+        return self.decode(straight_through), latents, tokens
+
+
+class VQGAN(Tokenizer):
     """The tokenizer; the defaults are MaskGIT's at 256 px (factor 16, 1024 codes)."""
 
     filters: int = 128
@@ -132,35 +164,10 @@ class VQGAN(nn.Module):
         self.decoder = Decoder(*shape)
         self.quantizer = Quantizer(self.codebook_size, self.embedding_dim)
 
-    @property
-    def downsampling(self) -> int:
-        """Pixels a token stands for along each side."""
-        return 2 ** (len(self.channel_multipliers) - 1)
-
     def encode(self, images: jax.Array) -> jax.Array:
         """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
         return self.encoder(images)
 
-    def tokenize(self, images: jax.Array) -> jax.Array:
-        """Images (B, H, W, 3) in [0, 1] -> token ids (B, h, w) in [0, K)."""
-        return self.quantizer(self.encoder(images))
-
     def decode(self, quantized: jax.Array) -> jax.Array:
         """Codebook vectors (B, h, w, d) -> images (B, H, W, 3), not clipped."""
         return self.decoder(quantized)
-
-    def detokenize(self, tokens: jax.Array) -> jax.Array:
-        """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
-        return self.decoder(self.quantizer.lookup(tokens))
-
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Reconstructs images with a straight-through gradient past the quantiser.
-
-        Returns:
-          Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).
-        """
-        latents = self.encoder(images)
-        tokens = self.quantizer(latents)
-        quantized = self.quantizer.lookup(tokens)
-        straight_through = latents + jax.lax.stop_gradient(quantized - latents)
-        return self.decoder(straight_through), latents, tokens
