@@ -9,6 +9,6 @@ from vpt_gen.recipes import source_transformer
 def get_config():
     config = source_transformer("ar")
     config.num_steps = 8000
-    # The same tokens serve here too.
-    config.data.cache_dir = "runs/source_transformer/tokens"
+    # The tokenizer as it is shipped, so that this twin can be trained by itself.
+    config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
     return config

@@ -14,3 +14,20 @@ import jax  # noqa: E402
 jax.config.update("jax_default_matmul_precision", "highest")
 # Tiny programs, each run once or twice: compiling them well takes longer than running them.
 jax.config.update("jax_disable_most_optimizations", True)
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """What is known about data sets is kept for this run of the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VPT_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def vtab_data(tmp_path_factory):
+    """A TFDS folder with a small prepared copy of each of VTAB's data sets."""
+    from tests import made_vtab  # Only these tests need TensorFlow Datasets.
+
+    return made_vtab.write(tmp_path_factory.mktemp("vtab"))

@@ -9,13 +9,14 @@ import pytest
 
 from tests import made
 from vpt_gen import main, sharding
-from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.config import check_config, default_config
+from vpt_gen.config import default_config
+from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError
-from vpt_gen.nets.gpt import GPT
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+# Those of VTAB take their step on data of their own, see test_vtab_configs.py.
+ON_FOLDERS = [path for path in CONFIGS if not path.stem.startswith("vtab_")]
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"
 
 
@@ -29,16 +30,7 @@ def test_a_config_says_what_it_is_and_how_to_run_it(path):
     check_config(load(path))
 
 
-def write_gpt(path):
-    """A GPT for the shipped tokenizer's tokens, untrained."""
-    net = GPT(256, 64, num_layers=1, hidden_size=32, num_heads=2, intermediate_size=64)
-    tokens = np.zeros((1, 64), np.int32)
-    params = net.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
-    save_net(str(path), net, params, {})
-    return str(path)
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", ON_FOLDERS, ids=lambda p: p.stem)
 def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     mesh = sharding.make_mesh(jax.devices()[:1])
     monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
@@ -51,14 +43,16 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     config.data.path = str(tmp_path / "data")
     config.data.holdout = 0.5
     config.data.cache_views = 1
+    config.data.shots = min(config.data.shots, 2)
+    if config.data.classes:
+        config.data.classes = ("discs", "bars")
     if config.task != "tokenizer":
         config.backbone.tokenizer = str(SHIPPED / "tokenizer")
     if config.task == "prompts":
         # Published weights are not at hand: smaller nets stand in, at their image size.
         config.data.image_size = 32
-        config.backbone.transformer = str(SHIPPED / "transformer")
-        if config.family == "ar":
-            config.backbone.transformer = write_gpt(tmp_path / "gpt")
+        transformer = "transformer" if config.family == "nar" else "transformer_ar"
+        config.backbone.transformer = str(SHIPPED / transformer)
         config.evaluation.num_samples = 0
     main.run(config, str(tmp_path / "run"))
     store = Store(tmp_path / "run")

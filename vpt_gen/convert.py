@@ -13,7 +13,7 @@ from absl import app, flags, logging
 
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
-from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.backbone import check_replaceable, save_net
 from vpt_gen.checkpoints.released import published
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.progress import say
@@ -62,23 +62,23 @@ def define_flags() -> None:
 
 def main(argv):
     """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.FATAL)
+    logging.set_verbosity(logging.FATAL)  # Orbax logs every step of a save.
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     if FLAGS.list:
         say(published.table())
         return
     overrides = parse_overrides(FLAGS.set)
-    if FLAGS.name and not (FLAGS.kind or FLAGS.file):
+    if bool(FLAGS.name) == bool(FLAGS.kind or FLAGS.file) or bool(FLAGS.kind) != bool(FLAGS.file):
+        raise UserError("Give either --name, or both --kind and --file; --list shows the names.")
+    name = FLAGS.name or pathlib.Path(FLAGS.file).stem
+    output = FLAGS.output or str(pathlib.Path(FLAGS.weights_dir) / name)
+    check_replaceable(output)  # Before anything is fetched or read.
+    if FLAGS.name:
         source = published.obtain(FLAGS.name, FLAGS.weights_dir)
         kind, address = published.FILES[FLAGS.name].kind, published.FILES[FLAGS.name].address
-    elif FLAGS.kind and FLAGS.file and not FLAGS.name:
-        source, kind, address = pathlib.Path(FLAGS.file), FLAGS.kind, ""
     else:
-        raise UserError("Give either --name, or both --kind and --file; --list shows the names.")
-    output = FLAGS.output or str(pathlib.Path(FLAGS.weights_dir) / (FLAGS.name or source.stem))
-    if pathlib.Path(output).absolute() == source.absolute():
-        raise UserError(f"--output={output} is the file itself; name another folder.")
+        source, kind, address = pathlib.Path(FLAGS.file), FLAGS.kind, ""
     convert(kind, source, output, overrides, address)
 
 

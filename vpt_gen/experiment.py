@@ -11,8 +11,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
+from vpt_gen.compatibility import check_image_size, load_backbone, tokens_per_image
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
@@ -49,20 +50,6 @@ class Experiment:
     train_batches: Callable[[int], Iterator[pipeline.Batch]]
     eval_batches: Callable[[], Iterator[pipeline.Batch]] | None
     facts: dict[str, Any]
-
-
-def check_image_size(net: VQGAN, image_size: int) -> None:
-    """Raises UserError where the tokenizer does not divide the image side."""
-    if image_size % net.downsampling:
-        raise UserError(
-            f"config.data.image_size {image_size} does not suit the tokenizer: it must be a "
-            f"multiple of {net.downsampling}."
-        )
-
-
-def tokens_per_image(net: VQGAN, image_size: int) -> int:
-    """N, the number of visual tokens of a square image."""
-    return (image_size // net.downsampling) ** 2
 
 
 def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -221,41 +208,6 @@ def check_report(train_source: Source, eval_source: Source | None) -> None:
             "The report after tuning needs two classes and two held-out images at least; raise "
             "config.data.holdout or set config.evaluation.num_samples to 0."
         )
-
-
-def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
-    """The frozen tokenizer and transformer of a prompt-tuning config.
-
-    Raises:
-      UserError: one is missing or damaged, or they do not fit each other or the image size.
-    """
-    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS)
-    backbone = load_net(config.backbone.transformer, "maskgit" if config.family == "nar" else "gpt")
-    check_image_size(vqgan.net, config.data.image_size)
-    num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
-    expected = backbone.net.num_tokens if config.family == "nar" else backbone.net.num_positions
-    if num_tokens != expected:
-        side = int(expected**0.5) * vqgan.net.downsampling
-        raise UserError(
-            f"config.data.image_size {config.data.image_size} gives {num_tokens} visual tokens, "
-            f"but the transformer takes {expected}: set it to {side}."
-        )
-    if vqgan.net.codebook_size != backbone.net.codebook_size:
-        raise UserError(
-            f"The tokenizer has {vqgan.net.codebook_size} codes, the transformer knows "
-            f"{backbone.net.codebook_size}: config.backbone names nets that do not belong together."
-        )
-    return vqgan, backbone
-
-
-def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: PretrainedNet) -> None:
-    """Raises UserError where a prompt checkpoint was tuned on other nets than these."""
-    for name, net in (("tokenizer", vqgan), ("transformer", backbone)):
-        if facts[name] != net.digest:
-            raise UserError(
-                f"The prompts were tuned on a {name} with digest {facts[name][:12]}, this one has "
-                f"{net.digest[:12]}: point --{name} to the right one."
-            )
 
 
 def make_generator(

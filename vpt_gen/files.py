@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and where what can be made again is kept."""
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A path beside `path` to write to; moved into its place on success, removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    # Two runs may write the same file: each has a partial one of its own.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         partial.replace(path)
@@ -21,3 +23,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file."""
     with written_whole(path) as partial:
         partial.write_text(text)
+
+
+def cache_folder() -> pathlib.Path:
+    """Where what is known about a data set is kept between runs: $VPT_GEN_CACHE or ~/.cache."""
+    return pathlib.Path(os.environ.get("VPT_GEN_CACHE") or "~/.cache/vpt_gen").expanduser()

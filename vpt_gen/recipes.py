@@ -7,6 +7,14 @@ optimiser on a GPT; the paper's own AR settings are not published as code.
 from ml_collections import ConfigDict
 
 from vpt_gen.config import default_config
+from vpt_gen.data.vtab import find_task
+from vpt_gen.errors import UserError
+
+# Family -> published tokenizer and transformer at 256 px.
+_PUBLISHED = {
+    "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
+    "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
+}
 
 
 def prompt_tuning(family: str, tokenizer: str, transformer: str, image_size: int) -> ConfigDict:
@@ -29,6 +37,76 @@ def prompt_tuning(family: str, tokenizer: str, transformer: str, image_size: int
     config.backbone.tokenizer = f"weights/{tokenizer}"
     config.backbone.transformer = f"weights/{transformer}"
     config.decode.batch_size = 8
+    return config
+
+
+def demo(family: str) -> ConfigDict:
+    """Prompt tuning of the shipped source model (grey drawings, 32x32) to handwritten digits."""
+    config = default_config("prompts", family)
+    config.num_steps = 900
+    config.batch_size = 32
+    config.eval_every = 300
+    config.checkpoint_every = 100
+
+    config.data.kind = "digits"
+    config.data.holdout = 0.2
+    config.data.image_size = 32
+    # No flips: a mirrored digit is another sign.
+
+    config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
+    transformer = "transformer" if family == "nar" else "transformer_ar"
+    config.backbone.transformer = f"vpt_gen/assets/demo/{transformer}"
+    # Ten classes are few: prompts of their own cost little, and say far more than a shared sum.
+    config.prompt.design = "full"
+    config.prompt.num_prompt_tokens = 16
+    config.prompt.dropout_rate = 0.0
+    # As the source was trained.
+    config.label_smoothing = 0.0
+    config.optimizer.learning_rate = 1e-2
+
+    config.evaluation.num_samples = 500
+    return config
+
+
+def vtab(name: str, family: str) -> ConfigDict:
+    """Prompt tuning at 256 px to a task of VTAB, as released: 100 epochs on its train split.
+
+    The release trains one task, Caltech101, and leaves the rest to its data loader; what a task
+    needs differently is the user's: `config.data.flip` mirrors half of the images of *every* task,
+    where docs/vtab.md says which labels that makes wrong.
+
+    Args:
+      name: of the task.
+      family: 'nar' (MaskGIT) or 'ar' (the class-conditional ImageNet GPT).
+    """
+    if family not in _PUBLISHED:
+        raise UserError(f"Family {family!r} is not known; it must be {' or '.join(_PUBLISHED)}.")
+    config = prompt_tuning(family, *_PUBLISHED[family], image_size=256)
+    # A last batch that is not full does not count as a step of its epoch.
+    steps_an_epoch = max(1, find_task(name).count("train") // config.batch_size)
+    config.num_steps = 100 * steps_an_epoch
+    config.eval_every = 10 * steps_an_epoch
+    config.data.kind = "vtab"
+    config.data.name = name
+    config.data.eval_split = "val"
+    config.data.flip = True
+    config.data.random_crop = True
+    # The release tokenises a fresh view in every step; so many tokenised once cost far less.
+    config.data.cache_views = 8
+    return config
+
+
+def fewshot(family: str) -> ConfigDict:
+    """Prompt tuning at 256 px to few images; the config says which.
+
+    The paper's own numbers of images and updates are not published as code: these are ours.
+    """
+    if family not in _PUBLISHED:
+        raise UserError(f"Family {family!r} is not known; it must be {' or '.join(_PUBLISHED)}.")
+    config = prompt_tuning(family, *_PUBLISHED[family], image_size=256)
+    config.data.flip = True
+    config.data.random_crop = True
+    config.data.cache_views = 8
     return config
 
 

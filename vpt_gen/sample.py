@@ -16,19 +16,14 @@ from ml_collections import ConfigDict
 
 from vpt_gen import sharding
 from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
-from vpt_gen.config import check_config
+from vpt_gen.compatibility import check_backbone, load_backbone, tokens_per_image
+from vpt_gen.config_check import check_config
 from vpt_gen.data.images import to_uint8
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
-from vpt_gen.experiment import (
-    check_backbone,
-    decode_options,
-    load_backbone,
-    make_generator,
-    tokens_per_image,
-)
+from vpt_gen.experiment import decode_options, make_generator
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.progress import say
 from vpt_gen.sampler import Sampler, Samples, class_bank

@@ -24,6 +24,9 @@ from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
 
+# What ships, and the kind of net that it is.
+KINDS = {"tokenizer": "vqgan", "transformer": "maskgit", "transformer_ar": "gpt"}
+
 Curves = dict[str, tuple[list[int], list[float]]]
 
 
@@ -71,20 +74,23 @@ def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32
 
 
 def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
-    """Writes one net and its curves."""
+    """Writes one net, its curves, and the newest samples where the run drew any."""
     exported = load_net(f"{workdir}/net", kind)
     curves = read_curves(workdir)
     figures = {key: values[-1] for key, (_, values) in curves.items()}
     about = {**exported.about, "data_record": data_record, "figures": figures}
     digest = save_net(str(output / name), exported.net, exported.params, about, jnp.float16)
     draw_curves(curves, output / f"{name}_curves.png")
+    samples = max(pathlib.Path(workdir, "pictures").glob("samples_*.png"), default=None)
+    if samples:
+        shutil.copy(samples, output / f"{name}_samples.png")
     say(f"Wrote {output / name} (digest {digest[:12]}) and its curves.")
 
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", "runs/source_tokenizer", "Working directory of the tokenizer.")
-    flags.DEFINE_string("transformer", "runs/source_transformer", "And of the transformer.")
+    flags.DEFINE_multi_enum("net", list(KINDS), list(KINDS), "What to ship (may be repeated).")
+    flags.DEFINE_string("runs", "runs", "Folder of the runs, source_<net>.")
     flags.DEFINE_string("data", "downloads/source_grey.npz", "The packed data, for its record.")
     flags.DEFINE_string("output", "vpt_gen/assets/demo", "Folder to write to.")
 
@@ -95,12 +101,11 @@ def main(argv):
     output = pathlib.Path(FLAGS.output)
     with np.load(FLAGS.data) as arrays:
         data_record = json.loads(str(arrays["record"]))
-    ship("tokenizer", "vqgan", FLAGS.tokenizer, data_record, output)
-    ship("transformer", "maskgit", FLAGS.transformer, data_record, output)
-    tokenizer = load_net(str(output / "tokenizer"), "vqgan")
-    draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
-    newest = max(pathlib.Path(FLAGS.transformer, "pictures").glob("*.png"))
-    shutil.copy(newest, output / "transformer_samples.png")
+    for name in FLAGS.net:
+        ship(name, KINDS[name], f"{FLAGS.runs}/source_{name}", data_record, output)
+    if "tokenizer" in FLAGS.net:
+        tokenizer = load_net(str(output / "tokenizer"), "vqgan")
+        draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vpt_gen.compatibility import load_backbone, tokens_per_image
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_spec
 from vpt_gen.data.source import Source
 from vpt_gen.evaluation import report
 from vpt_gen.evaluation.real import RealImages
-from vpt_gen.experiment import Experiment, decode_options, load_backbone, tokens_per_image
+from vpt_gen.experiment import Experiment, decode_options
 from vpt_gen.sampler import Sampler, class_bank
 from vpt_gen.training.loop import initial_state, training_seconds
 

@@ -1,90 +1,21 @@
-"""Published formats: what is read, and that nothing else is, least of all code."""
-
-import io
-import json
-import zipfile
+"""Published formats: MaskGIT's files, and what all kinds have in common."""
 
 import chex
+import jax
 import jax.numpy as jnp
+import msgpack
 import numpy as np
 import pytest
 from flax import serialization
 
-from tests import golden, golden_ar, torch_files
+from tests import golden
+from tests.torch_files import write_arrays
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
-from vpt_gen.checkpoints.released import layout, taming_gpt, taming_vqgan, torch_file
+from vpt_gen.checkpoints.released import layout
 from vpt_gen.errors import UserError
-from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.taming_vqgan import TamingVQGAN
-
-AR = golden_ar.FOLDER
-
-
-def write_torch(path, tensors, **rest):
-    """A checkpoint of {name: array}, with whatever else `rest` holds."""
-    shapes = {name: np.shape(values) for name, values in tensors.items()}
-    return torch_files.write(path, shapes, tensors.__getitem__, **rest)
-
-
-class Hostile:
-    def __reduce__(self):
-        return print, ("the pickle ran code",)
-
-
-def test_tensors_of_a_torch_file(tmp_path):
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    path = write_torch(tmp_path / "a.ckpt", {"a": values, "b": np.float32(7)}, epoch=3)
-    tensors = torch_file.tensors(path)
-    assert set(tensors) == {"a", "b"}
-    np.testing.assert_array_equal(tensors["a"].read(), values)
-    assert tensors["b"].shape == ()
-
-
-def test_code_in_a_pickle_is_not_run(tmp_path, capsys):
-    path = write_torch(tmp_path / "a.ckpt", {"a": np.zeros(2)}, callbacks=Hostile())
-    with pytest.raises(UserError, match=r"a\.ckpt cannot be read: it would run .*print"):
-        torch_file.tensors(path)
-    assert "ran code" not in capsys.readouterr().out
-
-
-def test_a_class_that_is_only_named_does_no_harm(tmp_path):
-    path = write_torch(tmp_path / "a.ckpt", {"a": np.zeros(2)}, callbacks={io.BytesIO: 1})
-    assert set(torch_file.tensors(path)) == {"a"}
-
-
-def test_cut_and_foreign_files_are_named(tmp_path):
-    whole = write_torch(tmp_path / "a.ckpt", {"a": np.zeros(200)}).read_bytes()
-    cut = tmp_path / "cut.ckpt"
-    cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"cut\.ckpt is no torch file, or an incomplete one"):
-        torch_file.tensors(cut)
-    other = tmp_path / "other.zip"
-    with zipfile.ZipFile(other, "w") as archive:
-        archive.writestr("readme", "hello")
-    with pytest.raises(UserError, match=r"no data\.pkl"):
-        torch_file.tensors(other)
-
-
-def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
-    path = write_torch(tmp_path / "a.ckpt", {"a": np.zeros(4)})
-    tensor = torch_file.tensors(path)["a"]
-    too_large = torch_file.TorchTensor((9,), tensor.dtype, tensor._storage, 0, (1,))
-    with pytest.raises(UserError, match="reaches beyond its storage"):
-        too_large.read()
-
-
-@golden_ar.needed
-def test_a_lightning_file_of_a_gpu():
-    tensors = torch_file.tensors(AR / "pl_layout_small.ckpt")
-    with np.load(AR / "pl_layout_small.npz") as expected:
-        assert set(tensors) == set(expected)
-        for name, values in expected.items():
-            np.testing.assert_array_equal(tensors[name].read(), values)
-
-
-# Whole nets.
+from vpt_gen.nets.vqgan import VQGAN
 
 
 def assert_same_fields(config, net):
@@ -93,76 +24,6 @@ def assert_same_fields(config, net):
     for name in config:
         if name != "net":
             assert getattr(built, name) == getattr(net, name), name
-
-
-@golden_ar.needed
-def test_taming_configs_come_from_the_tensors():
-    params = golden_ar.manifest()["configs"]["vqgan"]["params"]
-    net = golden_ar.vqgan()[0]
-    described = params["ddconfig"]
-    assert net.filters == described["ch"]
-    assert net.channel_multipliers == tuple(described["ch_mult"])
-    assert net.num_res_blocks == described["num_res_blocks"]
-    assert net.latent_channels == described["z_channels"]
-    assert (net.embedding_dim, net.codebook_size) == (params["embed_dim"], params["n_embed"])
-    transformer = golden_ar.manifest()["configs"]["cin_transformer"]["params"]
-    transformer = transformer["transformer_config"]["params"]
-    net = golden_ar.gpt()[0]
-    assert net.codebook_size == transformer["vocab_size"]
-    assert net.num_positions == transformer["block_size"]
-    assert net.num_layers == transformer["n_layer"]
-    assert net.hidden_size == transformer["n_embd"]
-
-
-@golden_ar.needed
-def test_attention_of_a_config_is_compared():
-    described = golden_ar.manifest()["configs"]["vqgan"]["params"]["ddconfig"]
-    options = {key: described[key] for key in ("resolution", "attn_resolutions")}
-    released.read("taming_vqgan", AR / "vqgan.ckpt", **options)
-    with pytest.raises(UserError, match="has attention at resolutions"):
-        released.read("taming_vqgan", AR / "vqgan.ckpt", resolution=32, attn_resolutions=[2])
-
-
-@golden_ar.needed
-def test_the_diffusers_port_is_the_same_net(tmp_path):
-    folder = AR / "diffusers_vqmodel"
-    config, params = released.read("diffusers_vqgan", folder)
-    taming_config, taming_params = released.read("taming_vqgan", AR / "vqgan.ckpt")
-    assert config.to_dict() == taming_config.to_dict()
-    chex.assert_trees_all_close(params, taming_params)
-    # Files written before diffusers 0.15, torch files among them, have other names of attention.
-    key_map = json.loads((AR / "diffusers_key_map.json").read_text())["map"]
-    tensors = torch_file.tensors(AR / "vqgan.ckpt")
-    old = {
-        entry.get("diffusers_legacy", entry["diffusers"]): tensors[name]
-        .read()
-        .reshape(entry["diffusers_shape"])
-        for name, entry in key_map.items()
-    }
-    path = write_torch(tmp_path / "diffusion_pytorch_model.bin", old)
-    chex.assert_trees_all_close(released.read("diffusers_vqgan", path.parent)[1], taming_params)
-
-
-@golden_ar.needed
-def test_published_sizes_are_understood():
-    shapes = json.loads((AR / "real_size_keys.json").read_text())
-    vqgan = {k: tuple(v[0]) for k, v in shapes["vqgan_imagenet_f16_16384"].items()}
-    vqgan = {k: v for k, v in vqgan.items() if not k.startswith("loss.")}
-    assert_same_fields({"net": "taming_vqgan", **taming_vqgan._fields(vqgan)}, TamingVQGAN())
-    one = {k: tuple(v[0]) for k, v in shapes["cin_transformer.transformer"].items()}
-    gpt = {
-        k.removeprefix("transformer.").replace("blocks.0", f"blocks.{i}"): shape
-        for k, shape in one.items()
-        for i in range(GPT().num_layers)
-    }
-    assert_same_fields({"net": "gpt", **taming_gpt._fields(gpt, None)}, GPT())
-    ids = jnp.zeros(1, jnp.int32)
-    expected = layout.param_shapes(GPT(), ids[None], class_ids=ids)
-    ours = {taming_gpt._our_name(k): v for k, v in gpt.items() if not k.endswith("attn.mask")}
-    found = {k: taming_gpt._our_shape(k, v, GPT().num_heads) for k, v in ours.items()}
-    assert found == expected
-    count = sum(int(np.prod(shape)) for shape in found.values())
-    assert count == shapes["cin_transformer.transformer_param_count"]
 
 
 def test_maskgit_nets_come_back_as_they_are():
@@ -176,18 +37,24 @@ def test_maskgit_nets_come_back_as_they_are():
         chex.assert_trees_all_equal(params, variables["params"])
 
 
+NET = MaskGIT(8, 3, 4, num_layers=2, hidden_size=8, num_heads=2, intermediate_size=16)
+TOKENIZER = VQGAN(32, (1, 2), 1, embedding_dim=4, codebook_size=8)
+
+
+def zeros(shapes):
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
 @pytest.fixture
 def maskgit_file(tmp_path):
-    net = MaskGIT(8, 3, 4, num_layers=2, hidden_size=8, num_heads=2, intermediate_size=16)
-    shapes = layout.param_shapes(
-        net, jnp.zeros((1, 4), jnp.int32), class_ids=jnp.zeros(1, jnp.int32)
+    tensors = zeros(
+        layout.param_shapes(NET, layout.token_batch(1, 4), class_ids=layout.token_batch(1))
     )
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
-    def write(**changes):
+    def write(wrap=lambda params: {"params": params}, **changes):
         path = tmp_path / "transformer_checkpoint"
-        content = {"params": layout.nest({**tensors, **changes})}
-        path.write_bytes(serialization.msgpack_serialize(content))
+        flat = {name: value for name, value in {**tensors, **changes}.items() if value is not None}
+        path.write_bytes(serialization.msgpack_serialize(wrap(layout.nest(flat))))
         return path
 
     return write
@@ -214,12 +81,12 @@ def test_a_cut_file_and_one_of_another_kind_are_named(maskgit_file, tmp_path):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(UserError, match="no Flax msgpack file, or an incomplete one"):
         released.read("maskgit_transformer", path)
-    torch = write_torch(tmp_path / "a.ckpt", {"a": np.zeros(2)})
+    torch = write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(2)})
     for kind, message in (
         ("taming_vqgan", "no VQGAN of Taming"),
         ("taming_gpt", "no GPT of Taming"),
         ("maskgit_transformer", "no Flax msgpack file"),
-        ("diffusers_vqgan", "no VQGAN of Taming"),
+        ("diffusers_vqgan", "no VQModel of diffusers"),
     ):
         with pytest.raises(UserError, match=message):
             released.read(kind, torch)
@@ -241,3 +108,135 @@ def test_wrong_names_and_numbers_are_errors(maskgit_file, tmp_path):
         released.read("maskgit_transformer", path, codebook_size=8, heads=2)
     with pytest.raises(UserError, match="has num_layers 2, not 3"):
         released.read("maskgit_transformer", path, codebook_size=8, num_layers=3)
+
+
+@pytest.mark.parametrize("value", [0, -5, "8", 2.0, True, [8]])
+def test_an_option_is_a_positive_integer(maskgit_file, value):
+    with pytest.raises(UserError, match="codebook_size must be a positive integer, not"):
+        released.read("maskgit_transformer", maskgit_file(), codebook_size=value)
+
+
+@pytest.mark.parametrize("value", [8, "8", [8, "8"], [0]])
+def test_resolutions_are_a_list_of_them(maskgit_file, value):
+    with pytest.raises(UserError, match="attn_resolutions must be a list of positive integers"):
+        released.read("taming_vqgan", maskgit_file(), attn_resolutions=value)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in released.READERS if kind != "diffusers_vqgan"])
+def test_a_folder_is_no_file(tmp_path, kind):
+    with pytest.raises(UserError, match="is no file"):
+        released.read(kind, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16, np.float64])
+def test_numbers_of_any_precision_come_back_as_float32(maskgit_file, dtype):
+    name = "TransformerLayer_1/Mlp_0/layer_output/kernel"
+    values = np.linspace(-2, 2, 128).reshape(16, 8).astype(dtype)
+    path = maskgit_file(**{name: values})
+    _, params = released.read("maskgit_transformer", path, codebook_size=8)
+    assert {(leaf.dtype, leaf.flags.writeable) for leaf in jax.tree.leaves(params)} == {
+        (np.dtype(np.float32), True)
+    }
+    kernel = params["TransformerLayer_1"]["Mlp_0"]["layer_output"]["kernel"]
+    np.testing.assert_array_equal(kernel, values.astype(np.float32))
+
+
+def test_whole_numbers_are_no_weights(maskgit_file):
+    path = maskgit_file(**{"Embed_0/embeddings_ln/bias": np.zeros(8, np.int32)})
+    with pytest.raises(UserError, match="embeddings_ln/bias holds int32, not floating-point"):
+        released.read("maskgit_transformer", path, codebook_size=8)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda params: params,
+        lambda params: {"params": {"params": params}},
+        lambda params: {"step": 3, "params": params, "ema_params": {"x": np.zeros(1)}},
+        lambda params: {"ema_params": params, "opt_state": {"0": {}}},
+        lambda params: {"optimizer": {"target": params, "state": {"step": 1}}},
+    ],
+)
+def test_parameters_in_a_train_state_are_found(maskgit_file, wrap):
+    config, _ = released.read("maskgit_transformer", maskgit_file(wrap), codebook_size=8)
+    assert nets.build(config) == NET
+
+
+def test_another_tree_is_told_by_what_it_holds(maskgit_file):
+    path = maskgit_file(lambda params: {"model": params})
+    with pytest.raises(UserError, match=r"missing Embed_0/word.*It holds model/"):
+        released.read("maskgit_transformer", path, codebook_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("Embed_0/word_embeddings/embedding", None),
+        ("Embed_0/word_embeddings/embedding", ()),
+        ("Embed_0/position_embeddings/embedding", (1, 8)),
+        ("Embed_0/position_embeddings/embedding", (0, 8)),
+        ("TransformerLayer_0/Attention_0/self_attention/query/kernel", (8, 8)),
+        ("TransformerLayer_0/Attention_0/self_attention/query/kernel", (8, 3, 4)),
+        ("TransformerLayer_0/Mlp_0/intermediate_output/kernel", (16,)),
+        ("MlmLayer_0/mlm_bias/bias", ()),
+    ],
+)
+def test_a_misshapen_transformer_is_one_error(maskgit_file, name, shape):
+    path = maskgit_file(**{name: None if shape is None else np.zeros(shape, np.float32)})
+    with pytest.raises(UserError):
+        released.read("maskgit_transformer", path, codebook_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("encoder/Conv_0/kernel", (3, 3, 3, 33)),
+        ("encoder/Conv_0/kernel", (3, 3, 3, 64)),
+        ("encoder/Conv_0/kernel", ()),
+        ("encoder/ResBlock_1/Conv_0/kernel", (64,)),
+        ("quantizer/codebook", (8,)),
+        ("decoder/extra/kernel", (8,)),
+    ],
+)
+def test_a_misshapen_tokenizer_is_one_error(tmp_path, name, shape):
+    tensors = zeros(layout.param_shapes(TOKENIZER, layout.image_batch(2)))
+    path = tmp_path / "tokenizer"
+
+    def write(content):
+        path.write_bytes(serialization.msgpack_serialize(layout.nest(content)))
+
+    write(tensors)
+    config, _ = released.read("maskgit_tokenizer", path)
+    assert nets.build(config) == TOKENIZER
+    write({**tensors, name: np.zeros(shape, np.float32)})
+    with pytest.raises(UserError):
+        released.read("maskgit_tokenizer", path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        msgpack.packb(3),
+        msgpack.packb({}),
+        msgpack.packb({"params": {1: 2}}),
+        msgpack.packb({"a": {"__msgpack_chunked_array__": True}}),
+        msgpack.packb({"a": msgpack.ExtType(1, b"xx")}),
+        msgpack.packb({"a": msgpack.ExtType(1, msgpack.packb([(2,), "object", b"x" * 16]))}),
+        msgpack.packb({"a": msgpack.ExtType(99, b"")}),
+        b"\x81\xa1a" * 5000 + b"\x01",
+        b"\x81\xa1a" * 900 + b"\x01",
+        b"",
+    ],
+)
+def test_any_other_content_is_one_error(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(UserError):
+        released.read("maskgit_transformer", path)
+
+
+def test_two_tensors_of_one_name_are_refused(maskgit_file):
+    twice = {"Embed_0/embeddings_ln": {"bias": np.ones(8, np.float32)}}
+    path = maskgit_file(lambda params: {"params": {**params, **twice}})
+    with pytest.raises(UserError, match="is no tensor"):
+        released.read("maskgit_transformer", path, codebook_size=8)

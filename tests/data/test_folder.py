@@ -1,12 +1,15 @@
 """Folders of images as users have them: mixed, broken, flat, or wrong."""
 
 import os
+import pathlib
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from vpt_gen.data import checked
 from vpt_gen.data.folder import open_folder
 from vpt_gen.errors import UserError
 
@@ -25,6 +28,29 @@ def draw_classes(root):
         for i in range(count):
             path = root / name / f"{i}.{KINDS[(label + i) % len(KINDS)]}"
             draw(path, 40 * label + 2 * i, size=(8 + 5 * i, 30 - label))
+
+
+@pytest.fixture(autouse=True)
+def findings(tmp_path_factory, monkeypatch):
+    """Where the findings of a test are kept; files count at once as settled."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("VPT_GEN_CACHE", str(folder))
+    monkeypatch.setattr(checked, "_SETTLED_NS", -(10**12))
+    return folder
+
+
+@pytest.fixture
+def examined(monkeypatch):
+    """The files whose content the check has looked at."""
+    names = []
+    whole = checked._examine
+
+    def examine(path):
+        names.append(os.path.basename(path).decode())
+        return whole(path)
+
+    monkeypatch.setattr(checked, "_examine", examine)
+    return names
 
 
 def grey(source, index):
@@ -64,10 +90,10 @@ def test_every_image_stands_at_its_label(mixed):
 
 def test_broken_and_foreign_files_are_named_hidden_ones_not(mixed, capsys):
     open_folder(str(mixed))
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert lines[0] == f"Passed over, no image by its name: {mixed / 'dogs' / 'notes.txt'}"
-    assert lines[1].startswith(f"Left out, cannot be read: {mixed / 'cats' / 'broken.png'} (")
+    broken, notes, total = capsys.readouterr().out.splitlines()
+    assert notes == f"Left out: {mixed / 'dogs' / 'notes.txt'} (no image by its name)"
+    assert broken.startswith(f"Left out: {mixed / 'cats' / 'broken.png'} (cannot be read: ")
+    assert total == f"29 images in 5 classes, 2 left out: {mixed}"
 
 
 def test_order_does_not_hang_on_the_file_system(mixed, tmp_path):
@@ -130,7 +156,7 @@ def test_file_instead_of_a_folder(tmp_path):
 
 def test_folder_without_images(tmp_path):
     (tmp_path / "readme.txt").write_text("text")
-    with pytest.raises(UserError, match=rf"{tmp_path} holds no images \(\.bmp, \.gif, .*\.webp\)"):
+    with pytest.raises(UserError, match=rf"{tmp_path} holds no images \(\.apng, .*\.webp\)"):
         open_folder(str(tmp_path))
 
 
@@ -151,9 +177,220 @@ def test_images_beside_class_folders(tmp_path):
         open_folder(str(tmp_path))
 
 
-def test_image_that_breaks_later_is_named(tmp_path):
+def test_image_that_changes_later_is_named(tmp_path):
     draw(tmp_path / "1.png", 0)
+    draw(tmp_path / "2.png", 0)
     source = open_folder(str(tmp_path))
-    (tmp_path / "1.png").write_bytes(b"broken")
-    with pytest.raises(OSError, match=r"1\.png has become unreadable"):
+    draw(tmp_path / "1.png", 9)
+    with pytest.raises(OSError, match=r"1\.png has changed since the run began"):
         source.load(0)
+    (tmp_path / "2.png").unlink()
+    with pytest.raises(OSError, match=r"2\.png has become unreadable: No such file"):
+        source.load(1)
+
+
+def test_what_was_checked_once_is_not_read_again(mixed, examined):
+    first = open_folder(str(mixed))
+    assert len(examined) == 30
+    again = open_folder(str(mixed))
+    assert len(examined) == 30
+    assert again.digest == first.digest
+    np.testing.assert_array_equal(again.labels, first.labels)
+
+
+def test_only_what_changed_is_checked_again(mixed, examined, capsys):
+    open_folder(str(mixed))
+    examined.clear()
+    same = mixed / "bees" / "2.bmp"
+    before = same.stat()
+    draw(same, 77, size=(18, 29))
+    assert same.stat().st_size == before.st_size
+    os.utime(same, ns=(before.st_atime_ns, before.st_mtime_ns))
+    draw(mixed / "ants" / "new.png", 99)
+    (mixed / "bees" / "3.JPEG").unlink()
+    draw(mixed / "cats" / "broken.png", 50)
+    capsys.readouterr()
+    source = open_folder(str(mixed))
+    assert sorted(examined) == ["2.bmp", "broken.png", "new.png"]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("30 images in 5 classes, 1 left out")
+    assert [grey(source, i) for i in (3, 6)] == [99, 77]
+    shutil.rmtree(checked.cache_folder())
+    assert open_folder(str(mixed)).digest == source.digest
+
+
+def test_a_file_that_has_just_changed_is_not_trusted_yet(tmp_path, examined, monkeypatch):
+    monkeypatch.setattr(checked, "_SETTLED_NS", 10**12)
+    draw(tmp_path / "1.png", 1)
+    open_folder(str(tmp_path))
+    open_folder(str(tmp_path))
+    assert examined == ["1.png", "1.png"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no index", None])
+def test_damaged_findings_are_made_anew(tmp_path, examined, damage):
+    draw(tmp_path / "1.png", 1)
+    first = open_folder(str(tmp_path))
+    index = checked.index_path(str(tmp_path))
+    index.write_bytes(index.read_bytes()[:-30] if damage is None else damage)
+    assert open_folder(str(tmp_path)).digest == first.digest
+    assert len(examined) == 2
+
+
+def test_another_decoder_checks_again(tmp_path, examined, monkeypatch):
+    draw(tmp_path / "1.png", 1)
+    open_folder(str(tmp_path))
+    monkeypatch.setattr(checked, "_RULES", "of tomorrow")
+    open_folder(str(tmp_path))
+    assert len(examined) == 2
+
+
+def test_findings_that_cannot_be_kept_do_not_stop_a_run(tmp_path, findings, capsys):
+    draw(tmp_path / "1.png", 1)
+    (findings / "folders").write_text("in the way")
+    assert len(open_folder(str(tmp_path))) == 1
+    assert "Cannot remember which images were checked" in capsys.readouterr().out
+
+
+def test_interrupted_check_keeps_what_it_found(tmp_path, examined, monkeypatch):
+    for i in range(100):
+        draw(tmp_path / f"{i:03}.png", i, size=(2, 2))
+    whole = checked._in_threads
+
+    def interrupted(task, items):
+        for number, result in enumerate(whole(task, items)):
+            if isinstance(items, np.ndarray) and number == 60:  # The check, and not the look.
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(checked, "_in_threads", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_folder(str(tmp_path))
+    monkeypatch.setattr(checked, "_in_threads", whole)
+    examined.clear()
+    assert len(open_folder(str(tmp_path))) == 100
+    assert sorted(examined) == [f"{i:03}.png" for i in range(60, 100)]
+
+
+def test_many_bad_files_are_counted_and_listed(tmp_path, capsys):
+    for i in range(30):
+        (tmp_path / f"{i:02}.png").write_text("broken")
+    draw(tmp_path / "good.png", 0)
+    open_folder(str(tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 22
+    assert all(line.startswith("Left out: ") for line in lines[:20])
+    start, _, whole = lines[20].rpartition(" ")
+    assert start == "... and 10 more; the whole list:"
+    assert pathlib.Path(whole).read_text().splitlines()[:20] == lines[:20]
+    assert len(pathlib.Path(whole).read_text().splitlines()) == 30
+    assert lines[21] == f"1 image in 1 class, 30 left out: {tmp_path}"
+
+
+def test_content_counts_and_not_the_extension(tmp_path, capsys):
+    draw(tmp_path / "image.png", 9)
+    (tmp_path / "image.png").rename(tmp_path / "IMAGE.JPG")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "zero.png").touch()
+    (tmp_path / "phone.HEIC").write_bytes(b"heic")
+    source = open_folder(str(tmp_path))
+    np.testing.assert_array_equal(source.load(0), np.full((30, 20, 3), 9))
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/text.png (cannot be read: no image of a known format" in out
+    assert f"{tmp_path}/zero.png (empty)" in out
+    assert f"{tmp_path}/phone.HEIC (HEIC; convert it to JPEG)" in out
+
+
+@pytest.mark.parametrize(
+    "name", ["two words", "übung 猫 🐈", "new\nline", "tab\t", "-flag", "a'b\"c"]
+)
+def test_any_name(tmp_path, name, capsys):
+    draw(tmp_path / name / f"{name}.png", 5)
+    (tmp_path / name / f"{name}.txt").touch()
+    source = open_folder(str(tmp_path))
+    assert grey(source, 0) == 5
+    shown = name.replace("\n", "\\n").replace("\t", "\\t")
+    assert [c.replace("\\'", "'") for c in source.class_names] == [shown]
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_names_that_are_no_text(tmp_path, capsys):
+    folder = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    try:
+        os.mkdir(folder)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    draw(tmp_path / "1.png", 5)
+    os.rename(tmp_path / "1.png", os.path.join(folder, b"\xff.png"))
+    source = open_folder(str(tmp_path))
+    assert source.class_names == ("caf\\xe9",)
+    assert grey(source, 0) == 5
+
+
+def test_links(tmp_path, capsys):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    draw(root / "a" / "1.png", 1)
+    draw(elsewhere / "deep" / "2.png", 2)
+    (root / "a" / "to_file.png").symlink_to(elsewhere / "deep" / "2.png")
+    (root / "a" / "to_folder").symlink_to(elsewhere)
+    (root / "a" / "to_itself.png").symlink_to("to_itself.png")
+    (root / "a" / "to_nothing.png").symlink_to("nothing")
+    (root / "a" / "up").symlink_to(root)
+    (elsewhere / "round").symlink_to(elsewhere)
+    (root / "loop").symlink_to(root)
+    (root / "b").symlink_to(elsewhere / "deep")
+    os.mkfifo(root / "a" / "pipe.png")
+    source = open_folder(str(root))
+    assert source.class_names == ("a", "b")
+    assert [(grey(source, i), int(source.labels[i])) for i in range(4)] == [
+        (1, 0), (2, 0), (2, 0), (2, 1)
+    ]  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    reasons = dict(line.removeprefix(f"Left out: {root}/").split(" (", 1) for line in lines[:-1])
+    twice = "a link to a folder that is read already)"
+    assert reasons == {
+        "a/to_itself.png": "cannot be followed: Too many levels of symbolic links)",
+        "a/to_nothing.png": "a link to nothing)",
+        "a/pipe.png": "neither a file nor a folder)",
+        "a/to_folder/round/": twice,
+        "a/up/": twice,
+        "loop/": twice,
+    }
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file no one may read")
+def test_file_that_cannot_be_opened_or_read_is_tried_again(tmp_path, examined, capsys):
+    draw(tmp_path / "1.png", 1)
+    (tmp_path / "2.png").symlink_to("/proc/self/mem")
+    open_folder(str(tmp_path))
+    assert f"{tmp_path}/2.png (cannot be read: Input/output error)" in capsys.readouterr().out
+    open_folder(str(tmp_path))
+    assert examined == ["1.png", "2.png", "2.png"]
+
+
+def test_files_beyond_all_measure_are_not_read(tmp_path, capsys):
+    draw(tmp_path / "1.png", 1)
+    with open(tmp_path / "2.tif", "wb") as file:
+        file.truncate(2**30 + 1)  # A hole, which takes no room.
+    open_folder(str(tmp_path))
+    assert "2.tif (cannot be read: larger than 1 GiB)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """A folder with an image 1200 folders down: deeper than Python functions call themselves."""
+    root = tmp_path / "deep"
+    draw(root / "1.png", 3)
+    here = os.open(root, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.rename(root / "1.png", "1.png", dst_dir_fd=here)
+    os.close(here)
+    yield root
+    subprocess.run(["rm", "-rf", str(root)], check=True)  # shutil.rmtree calls itself.
+
+
+def test_very_deep_folders(deep):
+    assert grey(open_folder(str(deep)), 0) == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vpt_gen.data import pipeline
-from vpt_gen.data.pipeline import ImageSpec, eval_batches, train_batches, view_batches
+from vpt_gen.data.pipeline import ImageSpec, eval_batches, train_batches, view_stream
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
@@ -126,30 +126,65 @@ def test_evaluation_is_never_augmented():
     assert_same(list(eval_batches(toy(), AUGMENTED, batch_size=7)), list(plain))
 
 
-def test_views_are_whole_passes_and_differ():
-    batches = list(view_batches(toy(), AUGMENTED, batch_size=4, views=3, seed=0))
-    np.testing.assert_array_equal(column(batches), np.tile(np.arange(7), 3))
-    first, second, third = column(batches, "image").reshape(3, 7, -1)
-    for a, b in itertools.combinations((first, second, third), 2):
-        assert np.all(np.abs(a - b).max(axis=-1) > 0.0)
+def test_views_differ_and_show_their_example():
+    plain = column(eval_batches(toy(), PLAIN, batch_size=7), "image")
+    still = list(view_stream(toy(), PLAIN, np.arange(7), views=2, seed=0))
+    np.testing.assert_array_equal(np.stack(still), np.stack([plain, plain], axis=1))
+    for first, second, third in view_stream(toy(), AUGMENTED, np.arange(7), views=3, seed=0):
+        for a, b in itertools.combinations((first, second, third), 2):
+            assert np.any(a != b)
 
 
-def test_views_do_not_hang_on_the_batch_size():
-    by_4, by_5 = (
-        column(view_batches(toy(), AUGMENTED, batch_size=b, views=2, seed=0), "image")
-        for b in (4, 5)
-    )
-    np.testing.assert_array_equal(by_4, by_5)
-
-
-def test_image_that_cannot_be_read_is_one_sentence():
-    whole = toy().load
+def test_a_view_hangs_on_seed_view_and_example_alone():
+    loads = []
 
     def load(index):
-        if index == 5:
+        loads.append(index)
+        return toy().load(index)
+
+    whole = list(view_stream(toy(), AUGMENTED, np.arange(7), views=2, seed=0))
+    part = list(view_stream(toy(load=load), AUGMENTED, np.array([5, 2]), views=2, seed=0))
+    np.testing.assert_array_equal(np.stack(part), np.stack([whole[5], whole[2]]))
+    assert sorted(loads) == [2, 5], "each image is to be decoded once"
+    (other,) = view_stream(toy(), AUGMENTED, np.array([5]), views=2, seed=1)
+    assert np.any(other != part[0])
+
+
+def broken(*missing, n=7):
+    """The toy source, of which some images have become unreadable."""
+    whole = toy(n).load
+
+    def load(index):
+        if index in missing:
             raise OSError("photo.jpg is truncated")
         return whole(index)
 
-    batches = eval_batches(toy(load=load), PLAIN, batch_size=3)
+    return toy(n, load=load)
+
+
+def test_image_that_cannot_be_read_is_one_sentence_where_all_are_needed():
+    stream = view_stream(broken(5), PLAIN, np.arange(7), views=1, seed=0)
     with pytest.raises(UserError, match=r"^toy: example 5 cannot be read: photo.jpg is truncated$"):
-        list(batches)
+        list(stream)
+
+
+def test_image_that_breaks_during_a_run_is_named_once_and_replaced(capsys):
+    whole = {int(b["index"][0]): b for b in eval_batches(toy(), PLAIN, batch_size=1)}
+    batches = train_batches(broken(5, 6), PLAIN, batch_size=7, seed=0)
+    for batch in itertools.islice(batches, 3):
+        assert sorted(batch["index"]) == [0, 0, 0, 1, 2, 3, 4]
+        for i, index in enumerate(batch["index"]):
+            np.testing.assert_array_equal(batch["image"][i], whole[int(index)]["image"][0])
+            assert batch["label"][i] == whole[int(index)]["label"][0]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "cannot be read" in line]
+    assert len(lines) == 2
+    reason = "cannot be read: photo.jpg is truncated; the next one takes its place"
+    assert {line.rsplit(" (", 1)[0] for line in lines} == {
+        f"toy: example 5 {reason}",
+        f"toy: example 6 {reason}",
+    }
+
+
+def test_a_lost_disk_is_no_bad_file():
+    with pytest.raises(UserError, match=r"^toy: example \d+ cannot be read"):
+        next(train_batches(broken(*range(20), n=20), PLAIN, batch_size=1, seed=3))

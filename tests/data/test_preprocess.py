@@ -52,6 +52,33 @@ def test_crop_cuts_the_longer_side_evenly():
     np.testing.assert_allclose(fit(wide.transpose(1, 0, 2), 4, "crop"), wide[:, 2:6].swapaxes(0, 1))
 
 
+@pytest.mark.parametrize("transpose", [False, True])
+def test_random_crop_keeps_any_part_of_the_longer_side(transpose):
+    wide = noise(4, 7, 3)
+    parts = [wide[:, x : x + 4] / np.float32(255) for x in range(4)]
+    image = wide.transpose(1, 0, 2) if transpose else wide
+    counts = np.zeros(4, int)
+    for i in range(40):
+        view = run(image, options=Augmentation(random_crop=True), seed=(0, i), size=4)
+        view = view.swapaxes(0, 1) if transpose else view
+        counts += [np.allclose(view, part, atol=1e-6) for part in parts]
+    assert counts.sum() == 40
+    assert counts.min() >= 3
+
+
+def test_random_crop_of_a_square_is_the_square():
+    image = noise(SIDE, SIDE, 3)
+    for i in range(5):
+        view = run(image, options=Augmentation(random_crop=True), seed=(0, i))
+        np.testing.assert_allclose(view, image / np.float32(255), atol=1e-6)
+
+
+def test_random_crop_never_leaves_the_image():
+    image = tf.constant(noise(2, 9, 3), tf.float32)
+    kept = fit(image, 2, "crop", tf.constant(np.nextafter(np.float32(1), np.float32(0))))
+    np.testing.assert_allclose(kept, image[:, 7:])
+
+
 def test_pad_repeats_the_edge_on_both_sides():
     wide = noise(2, 5, 3).astype(np.float32)
     np.testing.assert_allclose(fit(wide, 5, "pad"), wide[[0, 0, 1, 1, 1]])

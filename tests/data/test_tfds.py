@@ -112,7 +112,7 @@ def test_unknown_name_is_one_sentence_without_network(tmp_path, monkeypatch, nam
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    with pytest.raises(UserError, match=rf"^TFDS data set '{name}', split 'train', cannot") as info:
+    with pytest.raises(UserError, match=rf"^TFDS data set '{name}' cannot be opened") as info:
         open_tfds(name, "train", str(tmp_path))
     assert asked == []
     assert "\n" not in str(info.value)
@@ -120,7 +120,7 @@ def test_unknown_name_is_one_sentence_without_network(tmp_path, monkeypatch, nam
 
 
 def test_unknown_split(prepared):
-    with pytest.raises(UserError, match=r"split 'validation', cannot be opened \(Unknown split"):
+    with pytest.raises(UserError, match=r"\[validation\] cannot be opened \(.*Unknown split"):
         open_tfds(prepared[1], "validation")
 
 
@@ -134,7 +134,7 @@ def test_directory_without_a_data_set(tmp_path):
     [
         ({"label": None}, "has no examples with a class 'label'"),
         ({"label": tfds.features.Scalar(np.int64)}, "has no examples with a class 'label'"),
-        ({"image": None}, "cannot be opened"),
+        ({"image": None}, "has no feature 'image'; it has label"),
     ],
 )
 def test_features_that_do_not_serve(tmp_path, changes, message):
@@ -148,6 +148,13 @@ def test_examples_without_a_label(tmp_path):
     directory = prepare(tmp_path, features(), unlabelled)
     with pytest.raises(UserError, match="has examples without a label"):
         open_tfds(directory, "train")
+
+
+def test_a_set_that_is_not_prepared_is_refused_without_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: pytest.fail("asked"))
+    with pytest.raises(UserError, match="'mnist' is not prepared in .*data.check --prepare"):
+        open_tfds("mnist", "train", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_file(tmp_path):

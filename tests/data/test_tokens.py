@@ -1,167 +1,106 @@
-"""The token cache: made once for each combination of inputs, whole or not at all; replayable."""
+"""The token cache as it is read: checked when opened, and replayable batches of it."""
 
-import dataclasses
 import itertools
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from vpt_gen.data import tokens
-from vpt_gen.data.pipeline import ImageSpec
-from vpt_gen.data.preprocess import Augmentation
-from vpt_gen.data.source import Source
-from vpt_gen.data.tokens import TokenCache, build_cache, eval_token_batches, token_batches
-
-PLAIN = ImageSpec(4, "crop")
-AUGMENTED = ImageSpec(4, "crop", Augmentation(rotation=90.0, shift=0.5))
+from vpt_gen.data import token_shards
+from vpt_gen.data.tokens import TokenCache, eval_token_batches, open_cache, token_batches
+from vpt_gen.errors import UserError
 
 
-class Tokenizer:
-    """Each 2x2 block's upper left pixel is its token; counts the calls."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def __call__(self, images):
-        self.calls += 1
-        assert images.shape == (3, 4, 4, 3), "the last batch must be padded"
-        return np.round(images[:, ::2, ::2, 0] * 255).astype(np.int32)
+def toy_cache(n=7, views=3, shard=3):
+    """Tokens that tell their view and example, 100 * view + example; `shard` examples a shard."""
+    records = np.zeros(n, token_shards.record_type(views, 4))
+    records["label"] = np.arange(n) % 2
+    records["tokens"] = 100 * np.arange(views)[:, None] + np.arange(n)[:, None, None]
+    return TokenCache(tuple(records[i : i + shard] for i in range(0, n, shard)))
 
 
-def pixels(index):
-    return np.random.default_rng(index).integers(0, 256, (4, 4, 3), np.uint8)
+def write_cache(folder):
+    """The toy cache on disk."""
+    cache = toy_cache()
+    checksums = {}
+    for i, shard in enumerate(cache.shards):
+        path = folder / f"shard-{i}.tfrecord"
+        token_shards.write_shard(path, shard["label"], shard["tokens"])
+        checksums[path.name] = token_shards.sha256_of(path)
+    manifest = {"views": 3, "tokens": 4, "sha256": checksums}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def toy(n=7, digest="digest"):
-    return Source("toy", ("a", "b"), (np.arange(n) % 2).astype(np.int32), pixels, digest)
+# Opening and reading it.
 
 
-def build(folder, tokenize, *, source=None, spec=PLAIN, digest="tokenizer", views=1, seed=0):
-    return build_cache(
-        source or toy(),
-        spec,
-        tokenize,
-        tokenizer_digest=digest,
-        views=views,
-        batch_size=3,
-        seed=seed,
-        folder=str(folder),
+@pytest.mark.parametrize("shard", [1, 3, 7, 100])
+def test_any_examples_in_any_views(shard):
+    cache = toy_cache(shard=shard)
+    views, indices = np.array([2, 0, 1, 1, 0]), np.array([6, 0, 3, 3, 5])
+    tokens = cache.gather(views, indices)
+    assert tokens.dtype == np.uint16
+    np.testing.assert_array_equal(tokens, np.tile(100 * views + indices, (4, 1)).T)
+    np.testing.assert_array_equal(cache.labels, np.arange(7) % 2)
+    assert (len(cache), cache.views) == (7, 3)
+
+
+def test_what_was_written_is_opened(tmp_path):
+    write_cache(tmp_path)
+    cache, expected = open_cache(tmp_path), toy_cache()
+    views, indices = np.divmod(np.arange(21), 7)
+    np.testing.assert_array_equal(cache.gather(views, indices), expected.gather(views, indices))
+    np.testing.assert_array_equal(cache.labels, expected.labels)
+    assert cache.labels.dtype == np.int32
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    write_cache(tmp_path)
+    path = tmp_path / "shard-1.tfrecord"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"shard-1\.tfrecord is damaged: delete manifest\.json"):
+        open_cache(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match=r"shard-1\.tfrecord is missing"):
+        open_cache(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "half a mani"])
+def test_a_cache_without_a_manifest_is_refused(tmp_path, content):
+    if content:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match="no finished token cache"):
+        open_cache(tmp_path)
+
+
+def test_reading_needs_no_tensorflow(tmp_path):
+    write_cache(tmp_path)
+    code = (
+        "import pathlib, sys\n"
+        "sys.modules['tensorflow'] = None\n"  # an import of it fails
+        "from vpt_gen.data.tokens import open_cache, token_batches\n"
+        f"cache = open_cache(pathlib.Path({str(tmp_path)!r}))\n"
+        "print(next(token_batches(cache, batch_size=3, seed=0))['tokens'].shape)\n"
     )
-
-
-def files(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def assert_same(first, second):
-    np.testing.assert_array_equal(first.tokens, second.tokens)
-    np.testing.assert_array_equal(first.labels, second.labels)
-
-
-# Making the cache.
-
-
-def test_tokens_of_every_example_in_order(tmp_path):
-    cache = build(tmp_path, Tokenizer())
-    assert len(cache) == 7
-    assert cache.tokens.dtype == np.uint16
-    expected = np.stack([pixels(i)[::2, ::2, 0].ravel() for i in range(7)])
-    np.testing.assert_array_equal(cache.tokens, expected[None])
-    np.testing.assert_array_equal(cache.labels, toy().labels)
-
-
-def test_second_time_it_is_read(tmp_path):
-    tokenize = Tokenizer()
-    made = build(tmp_path / "new" / "folder", tokenize)
-    assert tokenize.calls == 3
-    assert_same(build(tmp_path / "new" / "folder", tokenize), made)
-    assert tokenize.calls == 3
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"source": toy(digest="other")},
-        {"spec": dataclasses.replace(AUGMENTED, fit="pad")},
-        {"spec": ImageSpec(4, "crop", Augmentation(rotation=45.0))},
-        {"digest": "other"},
-        {"views": 3},
-        {"seed": 1},
-    ],
-    ids=["data", "fit", "augmentation", "tokenizer", "views", "seed"],
-)
-def test_every_input_is_in_the_key(tmp_path, change):
-    tokenize = Tokenizer()
-    arguments = {"spec": AUGMENTED, "views": 2}
-    build(tmp_path, tokenize, **arguments)
-    calls = tokenize.calls
-    build(tmp_path, tokenize, **{**arguments, **change})
-    assert tokenize.calls > calls
-    assert len(files(tmp_path)) == 2
-
-
-def test_views_differ_under_augmentation(tmp_path):
-    cache = build(tmp_path, Tokenizer(), spec=AUGMENTED, views=3)
-    assert cache.tokens.shape == (3, 7, 4)
-    for a, b in itertools.combinations(cache.tokens, 2):
-        assert np.all(np.any(a != b, axis=-1))
-
-
-def test_without_augmentation_one_view_is_all(tmp_path):
-    tokenize = Tokenizer()
-    one = build(tmp_path, tokenize, views=1)
-    assert_same(build(tmp_path, tokenize, views=5), one)
-    assert one.tokens.shape == (1, 7, 4)
-    assert tokenize.calls == 3
-
-
-def test_failure_while_writing_leaves_nothing(tmp_path, monkeypatch):
-    def fill_the_disk(file, **arrays):
-        file.write(b"half")
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tokens.np, "savez_compressed", fill_the_disk)
-        with pytest.raises(OSError, match="disk full"):
-            build(tmp_path, Tokenizer())
-    assert files(tmp_path) == []
-    tokenize = Tokenizer()
-    build(tmp_path, tokenize)
-    assert tokenize.calls == 3
-
-
-def test_failure_while_tokenising_leaves_nothing(tmp_path):
-    def fail(images):
-        raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError):
-        build(tmp_path / "tokens", fail)
-    assert not (tmp_path / "tokens").exists()
-
-
-def test_file_of_a_killed_run_is_not_picked_up(tmp_path):
-    made = build(tmp_path, Tokenizer())
-    (whole,) = tmp_path.iterdir()
-    whole.rename(whole.with_suffix(".partial1"))
-    (tmp_path / whole.with_suffix(".partial1")).write_bytes(b"half")
-    tokenize = Tokenizer()
-    assert_same(build(tmp_path, tokenize), made)
-    assert tokenize.calls == 3
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout == "(3, 4)\n", run.stderr
 
 
 # Training and evaluating on it.
 
 
-def toy_cache(n=7, views=3):
-    """Tokens that tell their view and example: 100 * view + example."""
-    labels = (np.arange(n) % 2).astype(np.int32)
-    values = 100 * np.arange(views)[:, None, None] + np.arange(n)[None, :, None]
-    return TokenCache(np.tile(values, 4).astype(np.uint16), labels)
-
-
-def train(count, *, cache=None, batch_size=3, seed=0, start_step=0):
+def train(count, *, cache=None, batch_size=3, seed=0, start_step=0, process=0, processes=1):
     batches = token_batches(
-        cache or toy_cache(), batch_size=batch_size, seed=seed, start_step=start_step
+        cache or toy_cache(),
+        batch_size=batch_size,
+        seed=seed,
+        start_step=start_step,
+        process_index=process,
+        process_count=processes,
     )
     return list(itertools.islice(batches, count))
 
@@ -215,17 +154,25 @@ def test_seeds_differ():
     assert np.any(first != other)
 
 
-def test_processes_share_the_global_batch(monkeypatch):
-    whole = train(5, batch_size=6)
-    monkeypatch.setattr(tokens.jax, "process_count", lambda: 2)
-    parts = []
-    for process in range(2):
-        monkeypatch.setattr(tokens.jax, "process_index", lambda p=process: p)
-        parts.append(train(5, batch_size=6))
-    for name in ("tokens", "label", "index"):
-        for t in range(5):
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("batch_size", [4, 12])
+def test_processes_share_the_global_batch(processes, batch_size):
+    whole = train(6, batch_size=batch_size)
+    # Resumed on other hosts: the last three updates.
+    parts = [
+        train(3, batch_size=batch_size, start_step=3, process=p, processes=processes)
+        for p in range(processes)
+    ]
+    for t, expected in enumerate(whole[3:]):
+        for name, rows in expected.items():
             joined = np.concatenate([part[t][name] for part in parts])
-            np.testing.assert_array_equal(joined, whole[t][name])
+            np.testing.assert_array_equal(joined, rows)
+
+
+def test_the_order_does_not_hang_on_the_shards():
+    by_2, by_7 = (train(9, cache=toy_cache(shard=shard)) for shard in (2, 7))
+    for name in ("tokens", "label", "index"):
+        np.testing.assert_array_equal(column(by_2, name), column(by_7, name))
 
 
 @pytest.mark.parametrize("batch_size", [3, 7, 20])

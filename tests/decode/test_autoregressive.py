@@ -10,7 +10,9 @@ import pytest
 from tests import golden_ar
 from vpt_gen.decode import autoregressive
 from vpt_gen.decode.filters import filter_logits, top_k_filter
+from vpt_gen.decode.generate import generate
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.training.objectives import make_objective
 
 FILE = "gpt.npz"
 NET = GPT(
@@ -123,6 +125,63 @@ def test_a_changed_prompt_acts_from_its_stretch_on():
 def test_prompts_must_share_the_tokens_evenly():
     with pytest.raises(ValueError, match="3 prompts cannot share 16 tokens"):
         decode(prompts=jnp.stack([prompts(2)] * 3))
+
+
+def test_a_changed_prompt_replaces_the_prefix_and_keeps_what_tokens_left():
+    """Against a decoder without `lax.scan`, step by step on the net's own cache."""
+    marquee = jnp.stack([prompts(seed) for seed in (2, 3, 4, 5)])
+    variables = {"params": params()}
+    length, cache, tokens = 3, [], []
+    for n in range(16):
+        prefix = marquee[n // 4]
+        if n % 4 == 0:
+            _, fresh = NET.apply(variables, prefix, method="run")
+            after = cache or jax.tree.map(lambda _: jnp.zeros((4, 18, 2, 8)), fresh)
+            cache = jax.tree.map(
+                lambda new, old: jnp.concatenate([new, old[:, 3:]], axis=1), fresh, after
+            )
+        x = NET.apply(variables, tokens[-1][:, None], n, method="embed") if n else prefix[:, -1:]
+        logits, cache = NET.apply(variables, x, cache, length - 1 + n, method="run")
+        tokens.append(logits[:, 0].argmax(axis=-1))
+    np.testing.assert_array_equal(decode(prompts=marquee, temperature=0.0), jnp.stack(tokens, 1))
+
+
+def test_tokens_and_keys_that_do_not_fit_are_errors():
+    with pytest.raises(ValueError, match="17 tokens from position 1 on do not fit into 16"):
+        autoregressive.decode(
+            NET, params(), jax.random.split(jax.random.key(0), 4), 17, prompts=prompts(2)
+        )
+    with pytest.raises(ValueError, match="one key an image"):
+        decode(jax.random.key(0), prompts(2, count=1))
+
+
+@pytest.mark.parametrize("of_params", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("of_prompts", [jnp.float32, jnp.bfloat16])
+def test_types_may_be_mixed(of_params, of_prompts):
+    halved = jax.tree.map(lambda x: x.astype(of_params), params())
+    keys = jax.random.split(jax.random.key(0), 4)
+    tokens = autoregressive.decode(
+        NET, halved, keys, 16, prompts=prompts(2).astype(of_prompts), temperature=0.0
+    )
+    logits = NET.apply({"params": halved}, tokens, prompts=prompts(2).astype(of_prompts))
+    agreement = (logits.argmax(axis=-1) == tokens).mean()
+    # Rounding may decide between two tokens that are nearly as likely.
+    assert agreement == 1.0 if of_params == jnp.float32 else agreement > 0.9
+
+
+def test_a_net_of_another_order_gives_row_major_tokens():
+    order = tuple(np.random.default_rng(0).permutation(16).tolist())
+    permuted, options = NET.clone(order=order), {"temperature": 0.0}
+    keys = jax.random.split(jax.random.key(1), 4)
+    plain, _ = generate(NET, params(), keys, 16, prompts=prompts(2)[None], **options)
+    moved, steps = generate(permuted, params(), keys, 16, prompts=prompts(2)[None], **options)
+    np.testing.assert_array_equal(moved[:, np.array(order)], plain)
+    np.testing.assert_array_equal(steps[:, np.array(order)], np.tile(np.arange(16), (4, 1)))
+    losses = [
+        make_objective(net, 0.0)(params(), tokens, None, prompts=prompts(2))
+        for net, tokens in ((NET, plain), (permuted, moved))
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("p", "kept"), [(1.0, 4), (0.0, 1), (0.6, 1), (0.65, 2)])

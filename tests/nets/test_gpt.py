@@ -1,5 +1,7 @@
 """The GPT against the released one: with a class, with prompts before it, cached and not."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,8 +70,40 @@ def test_logits_with_the_releases_own_embeddings():
         return net.run(x)[0]
 
     golden_ar.check(FILE, "logits_prompt", module.apply(variables, method=everything))
+    embeddings = jnp.broadcast_to(load("embeddings_shared"), embeddings.shape)
+    golden_ar.check(FILE, "logits_prompt_shared", module.apply(variables, method=everything))
+    embeddings = load("embeddings")
     expected = golden_ar.load(FILE, "logits_prompt")[:, embeddings.shape[1] :]
     np.testing.assert_allclose(golden_logits(embeddings), expected, atol=7e-5, rtol=1e-5)
+
+
+STAGES = {
+    "dbg_block0_attn": ("block_0", "attention"),
+    "dbg_block0_mlp": ("block_0", "mlp_out"),
+    "dbg_block0": ("block_0",),
+    "dbg_block1": ("block_1",),
+    "dbg_block2": ("block_2",),
+    "dbg_ln_f": ("final_ln",),
+}
+
+
+@golden_ar.needed
+def test_stages_inside():
+    tokens, embeddings = load("gpt_tokens")[:1], load("embeddings")[:1]
+    module, variables = golden_ar.gpt()
+    prefix, first = module.apply(variables, embeddings, tokens[:, 0], method="prefix")
+    inside = module.apply(variables, tokens[:, 1:-1], first, method="embed")
+    golden_ar.check(FILE, "dbg_embedded", jnp.concatenate([prefix, inside], axis=1))
+    _, state = module.apply(
+        variables, tokens[:, 1:], embeddings, tokens[:, 0], capture_intermediates=True
+    )
+    for name, path in STAGES.items():
+        stage = state["intermediates"]
+        for part in path:
+            stage = stage[part]
+        output = stage["__call__"][0]
+        # Blocks and attention return their keys and values too.
+        golden_ar.check(FILE, name, output[0] if isinstance(output, tuple) else output)
 
 
 @golden_ar.needed
@@ -135,8 +169,19 @@ def test_images_to_logits_to_images():
     tokens = golden_ar.run(tokenizer, "tokenize", images)
     flat = tokens.reshape(len(tokens), -1)
     golden_ar.check(FILE, "net_z_indices", flat)
+    golden_ar.check(FILE, "net_c_indices", load("class_ids")[:, None])
     logits = golden_ar.run(golden_ar.gpt(), "__call__", flat, class_ids=load("class_ids"))
     golden_ar.check(FILE, "net_logits", logits)
+    losses = token_losses(
+        golden_ar.gpt()[0],
+        golden_ar.gpt()[1]["params"],
+        flat,
+        flat,
+        jnp.ones(flat.shape),
+        0.0,
+        class_ids=load("class_ids"),
+    )
+    golden_ar.check(FILE, "net_loss", losses.mean())
     decoded = golden_ar.run(tokenizer, "detokenize", tokens)
     golden_ar.check(FILE, "net_decoded", np.moveaxis(2.0 * decoded - 1.0, -1, 1))
 
@@ -165,3 +210,24 @@ def test_too_many_tokens_and_no_condition_are_errors():
         TINY.apply(variables, TOKENS, prompts=jnp.zeros((2, 1, 8)), class_ids=CLASSES)
     with pytest.raises(ValueError, match="prompts or class ids"):
         TINY.apply(variables, TOKENS)
+    with pytest.raises(ValueError, match="one token at least"):
+        TINY.apply(variables, TOKENS, prompts=jnp.zeros((2, 0, 8)))
+
+
+def test_layers_compute_in_the_type_of_the_parameters():
+    prompts = jnp.ones((2, 1, 8), jnp.bfloat16)
+    assert TINY.apply(tiny_variables(), TOKENS, prompts=prompts).dtype == jnp.float32
+    halved = jax.tree.map(lambda x: x.astype(jnp.bfloat16), tiny_variables())
+    assert TINY.apply(halved, TOKENS, prompts=jnp.ones((2, 1, 8))).dtype == jnp.bfloat16
+
+
+@golden_ar.needed
+def test_orders_of_the_release():
+    """Its permuters take row-major tokens to the sequence by `forward`, and back by `backward`."""
+    for name, lists in json.loads((golden_ar.FOLDER / "permuters.json").read_text()).items():
+        tokens = 3 * np.arange(len(lists["forward"]))[None]
+        net = TINY.clone(order=tuple(lists["forward"]))
+        np.testing.assert_array_equal(net.to_sequence(tokens)[0], 3 * np.array(lists["forward"]))
+        back = net.to_row_major(tokens)[0]
+        np.testing.assert_array_equal(back, 3 * np.array(lists["backward"]), name)
+        np.testing.assert_array_equal(net.to_row_major(net.to_sequence(tokens)), tokens)

@@ -20,11 +20,41 @@ def test_latents_and_tokens(kind):
 
 
 @pytest.mark.parametrize("kind", ["", "rect_"])
+def test_what_lies_between_encoder_and_decoder(kind):
+    module, variables = golden_ar.vqgan()
+    images = golden_ar.load(FILE, "images_rect" if kind else "images")
+    bytes_ = golden_ar.load(FILE, "images_rect_uint8" if kind else "images_uint8")
+    np.testing.assert_allclose(golden_ar.to_unit(images), golden_ar.nhwc(bytes_) / 255.0, atol=1e-6)
+    (recon, latents, tokens), state = module.apply(
+        variables, golden_ar.to_unit(images), capture_intermediates=True
+    )
+    inside = state["intermediates"]
+    features = inside["encoder"]["__call__"][0]
+    golden_ar.check(FILE, f"{kind}enc_out", np.moveaxis(features, -1, 1))
+    codes = module.apply(variables, tokens, method=lambda net, ids: net.quantizer.lookup(ids))
+    golden_ar.check(FILE, f"{kind}quant", np.moveaxis(codes, -1, 1))
+    golden_ar.check(FILE, f"{kind}emb_loss", 1.25 * np.mean((codes - latents) ** 2))
+    features = inside["post_quant_conv"]["__call__"][0]
+    golden_ar.check(FILE, f"{kind}post_quant_conv_out", np.moveaxis(features, -1, 1))
+
+
+@pytest.mark.parametrize("kind", ["", "rect_"])
 def test_reconstructions(kind):
     images = golden_ar.load(FILE, "images_rect" if kind else "images")
     images, _, tokens = golden_ar.run(golden_ar.vqgan(), "__call__", golden_ar.to_unit(images))
     golden_ar.check(FILE, f"{kind}recon", np.moveaxis(2.0 * images - 1.0, -1, 1))
     golden_ar.check(FILE, f"{kind}indices", tokens)
+
+
+def test_reconstructions_as_files():
+    images, _, _ = golden_ar.run(
+        golden_ar.vqgan(), "__call__", golden_ar.to_unit(golden_ar.load(FILE, "images"))
+    )
+    levels = (255.0 * np.moveaxis(images, -1, 1)).clip(0, 255).astype(np.uint8)
+    # A value within rounding of an integer may fall on either side of it.
+    difference = levels.astype(int) - golden_ar.load(FILE, "recon_uint8")
+    assert np.abs(difference).max() <= 1
+    assert (difference == 0).mean() > 0.999
 
 
 def test_images_from_tokens():
@@ -42,12 +72,15 @@ def test_codes_are_codebook_rows():
 
 STAGES = {
     "dbg_enc_down0_downsample": ("encoder", "down_0_downsample"),
+    "dbg_enc_down2_attn0": ("encoder", "down_2_attn_0"),
     "dbg_enc_mid_block_1": ("encoder", "mid_block_1"),
     "dbg_enc_mid_attn_1": ("encoder", "mid_attn_1"),
     "dbg_enc_mid_block_2": ("encoder", "mid_block_2"),
     "dbg_enc_norm_out": ("encoder", "norm_out"),
     "dbg_dec_conv_in": ("decoder", "conv_in"),
     "dbg_dec_mid_attn_1": ("decoder", "mid_attn_1"),
+    "dbg_dec_mid_block_2": ("decoder", "mid_block_2"),
+    "dbg_dec_up2_attn1": ("decoder", "up_2_attn_1"),
 }
 
 

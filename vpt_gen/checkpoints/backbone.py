@@ -53,24 +53,40 @@ def save_net(
       params: its parameters.
       about: a JSON-serialisable record.
       dtype: floating type on disk; float16 halves the size of what is shipped.
+
+    Raises:
+      UserError: `path` is something else than a net.
     """
+    check_replaceable(path)
     directory = pathlib.Path(path).absolute()
     kind = next(name for name, cls in NETS.items() if type(net) is cls)
     params = jax.tree.map(lambda x: np.asarray(x, dtype), params)
     fields = _fields(net)
     digest = digest_of_params(fields, params)
+    record = {"kind": kind, "fields": fields, "digest": digest, "about": dict(about)}
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(partial / "params", params)
-    # Orbax notes this machine's path in it and reads it on object stores only.
-    (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
-    record = {"kind": kind, "fields": fields, "digest": digest, "about": dict(about)}
-    (partial / "net.json").write_text(json.dumps(record, indent=1))
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(partial / "params", params)
+        # Orbax notes this machine's path in it and reads it on object stores only.
+        (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
+        (partial / "net.json").write_text(json.dumps(record, indent=1))
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return digest
+
+
+def check_replaceable(path: str) -> None:
+    """Raises UserError where a net would take the place of something that is not one."""
+    directory = pathlib.Path(path)
+    if not directory.exists() or (directory / "net.json").is_file():
+        return
+    if not directory.is_dir() or any(directory.iterdir()):
+        raise UserError(f"{path} exists and holds no net, so it is not replaced; name another.")
 
 
 def load_net(path: str, *kinds: str) -> PretrainedNet:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -11,36 +12,77 @@ from ml_collections import ConfigDict
 
 from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.data import arrays, folder, pipeline, tfds, tokens
+from vpt_gen.data import arrays, folder, pipeline, tfds, tokens, vtab
+from vpt_gen.data.build_tokens import CacheBuild
+from vpt_gen.data.fewshot import choose_classes, choose_shots
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
+from vpt_gen.data.vtab import split_folder
 from vpt_gen.errors import UserError
+from vpt_gen.progress import say
+
+# Tokenised at a time. The same whatever the training batch and the number of devices and hosts are,
+# because rounding may hang on the shape of a device's batch.
+_IMAGES_PER_DEVICE = 8
 
 
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
-    """The training and the held-out examples that `config.data` names."""
+    """The training and the held-out examples that `config.data` names.
+
+    A few-shot run trains on `data.shots` examples a class; what is held out is not thinned.
+    """
     data = config.data
-    if data.kind == "tfds" and data.eval_split:
-        return (
-            tfds.open_tfds(data.name, data.train_split, data.data_dir),
-            tfds.open_tfds(data.name, data.eval_split, data.data_dir),
+    _tell_of_mirrored_labels(data)
+    sources = (_open(data, data.train_split), _open(data, _eval_split(data)))
+    if data.classes:
+        sources = [source and choose_classes(source, data.classes) for source in sources]
+    train_source, eval_source = sources
+    if eval_source is None:
+        train_source, eval_source = split(train_source, data.holdout, config.seed)
+    if data.shots:
+        train_source = choose_shots(train_source, data.shots, data.shots_seed)
+    return train_source, eval_source
+
+
+def _tell_of_mirrored_labels(data: ConfigDict) -> None:
+    if data.kind == "vtab" and data.flip and vtab.find_task(data.name).flip == "label":
+        say(
+            f"Mirrored images of {data.name} have another label than they are given, as in the "
+            "released training: config.data.flip False trains without them."
+        )
+
+
+def _open(data: ConfigDict, split_name: str) -> Source | None:
+    """A whole source, or a split of it where it has some; None where `split_name` is ''."""
+    if not split_name:
+        return None
+    if data.kind == "vtab":
+        return vtab.open_task(
+            data.name, split_name, version=data.version, data_dir=data.data_dir, path=data.path
         )
     if data.kind == "tfds":
-        source = tfds.open_tfds(data.name, data.train_split, data.data_dir)
-    elif data.kind == "folder":
-        source = folder.open_folder(data.path)
-    elif data.kind == "npz":
-        source = arrays.open_npz(data.path)
-    else:
-        source = arrays.open_digits()
-    return split(source, data.holdout, config.seed)
+        return tfds.open_tfds(data.name, split_name, data.data_dir)
+    if data.kind == "folder":
+        return folder.open_folder(data.path)
+    if data.kind == "npz":
+        return arrays.open_npz(data.path)
+    return arrays.open_digits()
+
+
+def _eval_split(data: ConfigDict) -> str:
+    """The split to evaluate on, or '' where `data.holdout` of the training examples serve."""
+    if data.kind not in ("vtab", "tfds"):
+        return ""
+    # Class folders that no split parts have nothing to evaluate on but what is held out.
+    undivided = data.kind == "vtab" and data.path and not split_folder(data.path, data.train_split)
+    return "" if undivided else data.eval_split
 
 
 def image_spec(data: ConfigDict) -> ImageSpec:
     """Preprocessing from `config.data`."""
     augmentation = Augmentation(
-        data.flip, data.rotation, data.min_scale, data.max_scale, data.shift
+        data.flip, data.rotation, data.min_scale, data.max_scale, data.shift, data.random_crop
     )
     return ImageSpec(data.image_size, data.fit, augmentation)
 
@@ -92,23 +134,19 @@ def token_batches(
             f"{vqgan.net.codebook_size}: set config.data.cache to False."
         )
     spec = image_spec(config.data)
-    params = jax.device_put(vqgan.params, sharding.replicated(mesh))
-    encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))
-
-    def tokenize(images: np.ndarray) -> jax.Array:
-        return encode(params, jax.device_put(images, sharding.split_batch(mesh)))
+    tokenize, images_at_a_time = _tokenizer(vqgan, mesh)
 
     def cache(source: Source, spec: ImageSpec) -> tokens.TokenCache:
-        return tokens.build_cache(
+        return CacheBuild(
             source,
             spec,
             tokenize,
-            tokenizer_digest=vqgan.digest,
-            views=config.data.cache_views,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            folder=config.data.cache_dir or str(pathlib.Path(workdir) / "tokens"),
-        )
+            vqgan.digest,
+            config.data.cache_views,
+            images_at_a_time,
+            config.seed,
+            config.data.cache_dir or str(pathlib.Path(workdir) / "tokens"),
+        ).cache()
 
     @functools.cache
     def caches() -> tuple[tokens.TokenCache, tokens.TokenCache | None]:
@@ -125,3 +163,15 @@ def token_batches(
         return tokens.eval_token_batches(caches()[1], batch_size=config.batch_size)
 
     return train_batches, eval_batches if eval_source else None
+
+
+def _tokenizer(vqgan: PretrainedNet, mesh: Mesh) -> tuple[Callable[[np.ndarray], jax.Array], int]:
+    """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, and the B to call it with."""
+    local = mesh.local_mesh  # each host tokenises shards of its own
+    params = jax.device_put(vqgan.params, sharding.replicated(local))
+    encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))
+
+    def tokenize(images: np.ndarray) -> jax.Array:
+        return encode(params, jax.device_put(images, sharding.split_batch(local)))
+
+    return tokenize, _IMAGES_PER_DEVICE * local.size

@@ -1,19 +1,28 @@
 """A folder of images: one sub-folder a class, or flat (one class)."""
 
 import hashlib
+import os
 import pathlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from vpt_gen.data import images
+from vpt_gen.data.checked import Checked, check, index_path, read_file
+from vpt_gen.data.listing import Listing, Names, list_folder, shown
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
-from vpt_gen.progress import say, track
+from vpt_gen.files import write_text
+from vpt_gen.progress import say
+
+# So many files that were left out are named; more are counted, and listed in a file.
+NAMED = 20
 
 
 def open_folder(path: str) -> Source:
-    """Reads a folder of images; files that are no images are passed over, broken ones named.
+    """Reads a folder of images; what is left out is named and counted.
+
+    Every file is decoded once, the first time that the folder is opened; what was found out is
+    remembered as long as the files do not change (`checked.py`).
 
     Args:
       path: with one sub-folder a class (labels follow the sorted names), or images right inside
@@ -23,89 +32,70 @@ def open_folder(path: str) -> Source:
       UserError: missing folder, no images, a class without a readable image, or images beside
         class folders.
     """
-    root = pathlib.Path(path).expanduser()
-    if not path or not root.is_dir():
+    root = os.path.expanduser(path)
+    if not path or not os.path.isdir(root):
         raise UserError(
             f"Image folder {path!r} does not exist; set config.data.path to your folder."
         )
-    classes = _list_classes(root)
-    digests = _digest_readable([file for files in classes.values() for file in files])
-    files, labels = [], []
-    for label, (name, members) in enumerate(classes.items()):
-        members = [file for file in members if file in digests]
-        if not members:
-            raise UserError(
-                f"Class {name!r} of {root} holds no readable image; add some or remove the folder."
-            )
-        files += members
-        labels += [label] * len(members)
+    listing = list_folder(root)
+    checked = check(root, listing.names)
+    _tell_left_out(root, listing, checked)
+    kept = np.delete(np.arange(len(listing.names)), sorted(checked.errors))
+    labels = listing.labels[kept]
+    _check_classes(root, listing.class_names, labels)
+    names, digests = Names.of(listing.names[i] for i in kept), checked.digests[kept]
+    folder = os.fsencode(os.path.abspath(root))
 
     def load(index: int) -> np.ndarray:
+        name = names[index]
         try:
-            return images.decode(files[index])
-        except Exception as error:  # Pillow raises many kinds on broken input.
-            raise OSError(f"{files[index]} has become unreadable: {error}") from error
+            content = read_file(os.path.join(folder, name))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(f"{shown(name)} has become unreadable: {reason}") from error
+        if hashlib.sha256(content).digest() != digests[index].tobytes():
+            raise OSError(f"{shown(name)} has changed since the run began")
+        return images.decode(content)
 
-    contents = [f"{file.relative_to(root).as_posix()}:{digests[file]}" for file in files]
+    blob = np.frombuffer(names.blob, np.uint8)
     return Source(
-        name=str(root),
-        class_names=tuple(classes),
-        labels=np.array(labels, np.int32),
+        name=str(pathlib.Path(root)),
+        class_names=listing.class_names,
+        labels=labels,
         load=load,
-        digest=digest_of(*contents, np.array(labels, np.int32)),
+        digest=digest_of(blob, names.ends, digests, labels),
     )
 
 
-def _list_classes(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """Class name -> its image files, sorted; hidden files and folders do not count."""
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    loose = _image_files(p for p in root.iterdir())
-    if folders and loose:
+def _check_classes(root: str, class_names: tuple[str, ...], labels: np.ndarray) -> None:
+    missing = np.setdiff1d(np.arange(len(class_names)), labels)
+    if len(missing):
+        more = f" (and so do {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(
-            f"{root} has images beside class folders ({loose[0].name}, for one); "
-            "put every image into a class folder, or use no folders at all."
+            f"Class {class_names[missing[0]]!r} of {root} holds no readable image{more}; "
+            "add some or remove the folder."
         )
-    if not folders and not loose:
-        raise UserError(f"{root} holds no images ({', '.join(sorted(images.EXTENSIONS))}).")
-    if loose:
-        return {root.resolve().name: loose}
-    return {folder.name: _image_files(_walk(folder)) for folder in folders}
 
 
-def _walk(folder: pathlib.Path):
-    """What lies in a folder and in its sub-folders, but for hidden ones."""
-    for path in folder.iterdir():
-        if not path.is_dir():
-            yield path
-        elif not path.name.startswith("."):
-            yield from _walk(path)
-
-
-def _image_files(paths) -> list[pathlib.Path]:
-    files = sorted(p for p in paths if p.is_file() and not p.name.startswith("."))
-    for file in files:
-        if file.suffix.lower() not in images.EXTENSIONS:
-            say(f"Passed over, no image by its name: {file}")
-    return [file for file in files if file.suffix.lower() in images.EXTENSIONS]
-
-
-def _digest_readable(files: list[pathlib.Path]) -> dict[pathlib.Path, str]:
-    """The content's digest of each file that decodes; each of the others is named in a warning."""
-
-    def digest(file: pathlib.Path) -> str | Exception:
+def _tell_left_out(root: str, listing: Listing, checked: Checked) -> None:
+    """Names the first files that are left out, counts the others, and sums up."""
+    unreadable = [(listing.names[i], reason) for i, reason in sorted(checked.errors.items())]
+    lines = [
+        f"Left out: {os.path.join(root, shown(name))} ({reason})"
+        for name, reason in unreadable + listing.left_out
+    ]
+    for line in lines[:NAMED]:
+        say(line)
+    if len(lines) > NAMED:
+        whole = index_path(root).with_suffix(".left_out.txt")
         try:
-            images.decode(file)
-            with open(file, "rb") as content:
-                return hashlib.file_digest(content, "sha256").hexdigest()
-        except Exception as error:  # Pillow raises many kinds on broken input.
-            return error
-
-    digests = {}
-    with ThreadPoolExecutor() as pool:
-        results = track(pool.map(digest, files), total=len(files), label="checking images")
-        for file, result in zip(files, results, strict=True):
-            if isinstance(result, Exception):
-                say(f"Left out, cannot be read: {file} ({result})")
-            else:
-                digests[file] = result
-    return digests
+            write_text(whole, "\n".join(lines) + "\n")
+            say(f"... and {len(lines) - NAMED:,} more; the whole list: {whole}")
+        except OSError as error:
+            say(f"... and {len(lines) - NAMED:,} more ({whole}: {error.strerror})")
+    good = len(listing.names) - len(checked.errors)
+    classes = len(listing.class_names)
+    say(
+        f"{good:,} image{'s' * (good != 1)} in {classes:,} class{'es' * (classes != 1)}, "
+        f"{len(lines):,} left out: {root}"
+    )

@@ -8,13 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from vpt_gen.data.preprocess import Augmentation, preprocess
-from vpt_gen.data.source import Source
+from vpt_gen.data.source import Batch, Source
 from vpt_gen.errors import UserError
+from vpt_gen.progress import say
 
 # TensorFlow only reads and prepares images: a GPU's memory is for JAX.
 tf.config.set_visible_devices([], "GPU")
 
-Batch = dict[str, np.ndarray]
+# When so many examples in a row cannot be read, it is not a bad file or two but a lost disk.
+MAX_REPLACED = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,38 +28,77 @@ class ImageSpec:
     augmentation: Augmentation = Augmentation()
 
 
+class _Reader:
+    """Reads examples inside of tf.data; what goes wrong there is raised outside of it."""
+
+    def __init__(self, source: Source, replace: bool):
+        """Reads examples of `source`.
+
+        Args:
+          source: examples.
+          replace: whether the next example that can be read takes the place of one that cannot.
+        """
+        self._source = source
+        self._attempts = 1 + MAX_REPLACED if replace else 1
+        self._replaced = set()
+        self._failures = []
+
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The image uint8 (H, W, 3) of an example, and the number of the one that was read."""
+        image, index = tf.numpy_function(self._load, [index], (tf.uint8, tf.int64))
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(index, ())
+
+    def _load(self, index):
+        for number in range(int(index), int(index) + self._attempts):
+            number %= len(self._source)
+            try:
+                return self._source.load(number), np.int64(number)
+            except Exception as error:  # TensorFlow would bury it in three of its own tracebacks.
+                reason = f"{self._source.name}: example {number} cannot be read: {error}"
+            if self._attempts > 1 and number not in self._replaced:
+                self._replaced.add(number)
+                say(f"{reason}; the next one takes its place ({len(self._replaced)} so far).")
+        self._failures.append(reason)
+        return np.zeros((1, 1, 3), np.uint8), np.int64(index)
+
+    def iterate(self, dataset: tf.data.Dataset) -> Iterator:
+        """The elements of a dataset that reads.
+
+        Raises:
+          UserError: an image that cannot be read, at the element it belongs to or a little before.
+        """
+        for element in dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+            if self._failures:
+                raise UserError(self._failures[0])
+            yield element
+
+
+def _prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) -> tf.Tensor:
+    """One image as training takes it, by the augmentation of its position in a stream."""
+    key = tf.stack([tf.constant(seed, tf.int64), position])
+    return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
+
+
 def _batches(
     source: Source, spec: ImageSpec, positions: tf.data.Dataset, order, *, seed: int, size: int
 ) -> Iterator[Batch]:
     """Batches of examples from positions in a stream; `order` gives each position's index.
 
-    Raises:
-      UserError: an image that cannot be read, in the batch that it belongs to or a little before.
+    A run of hours does not end for one file: an image that has become unreadable is named, and
+    the next one takes its place, with its own label and index.
     """
-    failures = []
-
-    def load(index):
-        try:
-            return source.load(int(index))
-        except Exception as error:  # TensorFlow would bury it in three of its own tracebacks.
-            failures.append(f"{source.name}: example {index} cannot be read: {error}")
-            return np.zeros((1, 1, 3), np.uint8)
+    reader = _Reader(source, replace=True)
 
     def example(position):
-        index = order(position)
-        image = tf.ensure_shape(tf.numpy_function(load, [index], tf.uint8), (None, None, 3))
-        key = tf.stack([tf.constant(seed, tf.int64), position])
+        image, index = reader.read(order(position))
         return {
-            "image": preprocess(image, spec.size, spec.fit, spec.augmentation, key),
+            "image": _prepare(image, spec, seed, position),
             "label": tf.gather(tf.constant(source.labels, tf.int32), index),
             "index": tf.cast(index, tf.int32),
         }
 
     dataset = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    for batch in dataset.batch(size).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-        if failures:
-            raise UserError(failures[0])
-        yield batch
+    return reader.iterate(dataset.batch(size))
 
 
 def train_batches(
@@ -87,18 +128,33 @@ def train_batches(
     return _batches(source, spec, positions, order, seed=seed, size=local)
 
 
-def view_batches(
-    source: Source, spec: ImageSpec, *, batch_size: int, views: int, seed: int
-) -> Iterator[Batch]:
-    """`views` passes in order, each augmented afresh; the last batch may be smaller."""
-    n = len(source)
-    positions = tf.data.Dataset.range(views * n)
-    return _batches(
-        source, spec, positions, lambda position: position % n, seed=seed, size=batch_size
-    )
-
-
 def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterator[Batch]:
     """One pass in order, without augmentation; the last batch may be smaller."""
     plain = dataclasses.replace(spec, augmentation=Augmentation())
-    return view_batches(source, plain, batch_size=batch_size, views=1, seed=0)
+    positions = tf.data.Dataset.range(len(source))
+    return _batches(source, plain, positions, lambda position: position, seed=0, size=batch_size)
+
+
+def view_stream(
+    source: Source, spec: ImageSpec, indices: np.ndarray, *, views: int, seed: int
+) -> Iterator[np.ndarray]:
+    """All views of each example of `indices` (int64), float32 (V, R, R, 3) in [0, 1], in order.
+
+    View v of example i is augmented by (seed, v, i) alone; each image is decoded once, and every
+    one must be readable: what is made of the stream is kept under the source's name.
+    """
+    reader = _Reader(source, replace=False)
+    n = len(source)
+
+    def all_views(index):
+        image, _ = reader.read(index)
+        return tf.map_fn(
+            lambda position: _prepare(image, spec, seed, position),
+            index + n * tf.range(views, dtype=tf.int64),
+            fn_output_signature=tf.float32,
+        )
+
+    dataset = tf.data.Dataset.from_tensor_slices(indices)
+    return reader.iterate(
+        dataset.map(all_views, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    )

@@ -16,6 +16,7 @@ class Augmentation:
       rotation: largest angle to either side, degrees.
       min_scale, max_scale: bounds of the magnification; above 1 zooms in.
       shift: largest move along each axis, share of the side.
+      random_crop: where the longer side is cut ('crop'), keep any part of it instead of the middle.
     """
 
     flip: bool = False
@@ -23,22 +24,26 @@ class Augmentation:
     min_scale: float = 1.0
     max_scale: float = 1.0
     shift: float = 0.0
+    random_crop: bool = False
 
     @property
     def is_affine(self) -> bool:
         return (self.rotation, self.min_scale, self.max_scale, self.shift) != (0.0, 1.0, 1.0, 0.0)
 
 
-def fit(image: tf.Tensor, size: int, mode: str) -> tf.Tensor:
+def fit(image: tf.Tensor, size: int, mode: str, place: tf.Tensor | None = None) -> tf.Tensor:
     """Brings an image (H, W, 3) to (size, size, 3) by antialiased resizing.
 
-    `mode` is 'crop' (the shorter side fits, the rest is cut off evenly), 'pad' (the longer side
-    fits, the rest repeats the edge) or 'stretch'.
+    `mode` is 'crop' (the shorter side fits, the rest is cut off), 'pad' (the longer side fits, the
+    rest repeats the edge) or 'stretch'. 'crop' keeps the middle, or the part at `place` in [0, 1)
+    of the longer side.
     """
     if mode == "crop":
         # Before resizing: a strip of 1 x 10000 pixels must not grow to 256 x 2560000.
         side = tf.reduce_min(tf.shape(image)[:2])
-        image = tf.image.resize_with_crop_or_pad(image, side, side)
+        excess = tf.shape(image)[:2] - side
+        start = excess // 2 if place is None else _start_of_crop(place, excess)
+        image = image[start[0] : start[0] + side, start[1] : start[1] + side]
     if mode != "pad":
         return tf.image.resize(image, (size, size), antialias=True)
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -48,6 +53,12 @@ def fit(image: tf.Tensor, size: int, mode: str) -> tf.Tensor:
     rows = tf.clip_by_value(tf.range(size) - before[0], 0, tf.shape(image)[0] - 1)
     columns = tf.clip_by_value(tf.range(size) - before[1], 0, tf.shape(image)[1] - 1)
     return tf.gather(tf.gather(image, rows, axis=0), columns, axis=1)
+
+
+def _start_of_crop(place: tf.Tensor, excess: tf.Tensor) -> tf.Tensor:
+    """The first pixel that is kept, in [0, excess]; uniform where `place` is."""
+    start = tf.cast(place * tf.cast(excess + 1, tf.float32), tf.int32)
+    return tf.minimum(start, excess)  # The product may round up to excess + 1.
 
 
 def augment(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
@@ -87,10 +98,11 @@ def preprocess(
 ) -> tf.Tensor:
     """A uint8 image (H, W, 3) -> float32 (size, size, 3) in [0, 1], augmented."""
     image = tf.cast(image, tf.float32) / 255.0
+    place = tf.random.stateless_uniform([], seed + [2, 0]) if options.random_crop else None
     if options.is_affine:
         # Drawn at twice the size, so that turning and zooming cost no sharpness.
-        image = augment(fit(image, 2 * size, mode), options, seed)
+        image = augment(fit(image, 2 * size, mode, place), options, seed)
         image = tf.image.resize(image, (size, size), antialias=True)
     else:
-        image = augment(fit(image, size, mode), options, seed)
+        image = augment(fit(image, size, mode, place), options, seed)
     return tf.clip_by_value(tf.ensure_shape(image, (size, size, 3)), 0.0, 1.0)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+Batch = dict[str, np.ndarray]
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

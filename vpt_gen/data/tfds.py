@@ -1,62 +1,259 @@
-"""A data set of TensorFlow Datasets, by name or by the directory it was prepared in."""
+"""Data sets of TensorFlow Datasets, by name or by the directory they were prepared in.
 
+A split of any size opens in little memory: one pass over its records finds each record's place and
+label and is kept; images are read and decoded one at a time, when they are asked for.
+"""
+
+import dataclasses
+import hashlib
+import json
 import pathlib
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from vpt_gen.data import images
+from vpt_gen.data import images, records
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
+from vpt_gen.files import cache_folder, written_whole
+from vpt_gen.progress import say, track
+
+PREPARE = "python -m vpt_gen.data.check --prepare"
+# Part of an index's name: raise it when what an index holds changes its meaning.
+_INDEX_FORMAT = "1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelling:
+    """How a record becomes a label.
+
+    Attributes:
+      name: of the rule, among all rules for the same data set.
+      features: keys of the features that the rule reads.
+      rule: {key: value} -> label in [0, C).
+      class_names: (C,).
+    """
+
+    name: str
+    features: tuple[str, ...]
+    rule: Callable[[Mapping], int]
+    class_names: tuple[str, ...]
 
 
 def open_tfds(name: str, split: str, data_dir: str = "") -> Source:
-    """Opens a split; the encoded images are held in memory, in the order of the prepared files.
+    """Opens a split of a prepared data set with an 'image' and a class 'label'.
 
     Args:
-      name: such as 'caltech101' or 'caltech101:3.0.1', or the directory of a prepared version.
+      name: such as 'caltech101' or 'caltech101:3.0.2', or the directory of a prepared version.
       split: any TFDS split expression, such as 'train[:90%]'.
       data_dir: where TFDS keeps its data; '' is its default.
 
-    Raises:
-      UserError: unknown name or split, or a data set that cannot be prepared here.
-    """
-    import tensorflow_datasets as tfds
+    Returns:
+      A source in the order of the prepared files.
 
+    Raises:
+      UserError: unknown name or split, or a data set that is not prepared, damaged, or without
+        class labels.
+    """
+    builder = open_builder(name, data_dir)
+    feature = dict(builder.info.features.items()).get("label")
+    if not isinstance(feature, tfds.features.ClassLabel):
+        raise UserError(f"TFDS data set {name!r} has no examples with a class 'label'.")
+    class_names = tuple(feature.int2str(i) for i in range(feature.num_classes))
+    labelling = Labelling("label", ("label",), lambda example: int(example["label"]), class_names)
+    return open_split(builder, split, labelling)
+
+
+def load_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
+    """TFDS's builder of a data set, prepared or not; `name` and errors as in `open_tfds`."""
     try:
         if pathlib.Path(name).is_dir():
-            builder = tfds.builder_from_directory(name)
-        else:
-            builder = tfds.builder(name, data_dir=data_dir or None)
-            builder.download_and_prepare()
-        dataset = builder.as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-        examples = list(tfds.as_numpy(dataset))
-    except Exception as error:  # TFDS and its downloads raise many kinds.
+            return tfds.builder_from_directory(name)
+        return tfds.builder(name, data_dir=data_dir or None)
+    except Exception as error:  # TFDS raises many kinds.
         raise UserError(
-            f"TFDS data set {name!r}, split {split!r}, cannot be opened ({_first_line(error)}); "
-            "check the name, prepare it where there is a network, or use a folder of images."
+            f"TFDS data set {name!r} cannot be opened ({_first_line(error)}); "
+            "check the name, or use a folder of images."
         ) from error
-    feature = dict(builder.info.features.items()).get("label")
-    if not isinstance(feature, tfds.features.ClassLabel) or not examples:
+
+
+def open_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
+    """The builder of a prepared data set; downloads nothing."""
+    builder = load_builder(name, data_dir)
+    if not builder.is_prepared():
         raise UserError(
-            f"TFDS data set {name!r}, split {split!r}, has no examples with a class 'label'."
+            f"TFDS data set {name!r} is not prepared in {builder.data_path}: prepare it with "
+            f"`{PREPARE}` where there is a network, set config.data.data_dir to where it is, or "
+            "use class folders (config.data.path)."
         )
-    encoded = [example["image"] for example in examples]
-    labels = np.array([example["label"] for example in examples], np.int32)
-    if labels.min() < 0:
-        raise UserError(f"TFDS data set {name!r}, split {split!r}, has examples without a label.")
-    class_names = tuple(feature.int2str(i) for i in range(feature.num_classes))
-    contents = (np.frombuffer(data, np.uint8) for data in encoded)
-    return Source(
-        name=f"{builder.info.full_name}[{split}]",
-        class_names=class_names,
-        labels=labels,
-        load=lambda i: images.decode(encoded[i]),
-        digest=digest_of(*class_names, labels, *contents),
+    return builder
+
+
+def open_split(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    labelling: Labelling,
+    *,
+    image_key: str = "image",
+    pixel_scale: int = 1,
+) -> Source:
+    """A split of a prepared data set, labelled by a rule.
+
+    Args:
+      builder: of a prepared data set.
+      split: TFDS split expression.
+      labelling: how a record becomes a label.
+      image_key: feature that is the image; encoded, or a uint8 tensor (H, W[, 1 or 3]).
+      pixel_scale: what its pixels are multiplied by.
+
+    Raises:
+      UserError: unknown split, or examples that do not serve.
+    """
+    name = f"{builder.info.full_name}[{split}]"
+    label_reader = RecordReader(builder.info.features, (*labelling.features, image_key))
+    image_reader = RecordReader(builder.info.features, (image_key,))
+    image_feature = builder.info.features[image_key]
+    try:
+        instructions = builder.info.splits[split].file_instructions
+        index = _load_or_build(builder, instructions, label_reader, labelling, image_key)
+    except UserError:
+        raise
+    except Exception as error:  # TFDS and TensorFlow raise many kinds.
+        raise UserError(
+            f"TFDS data set {name} cannot be opened ({_first_line(error)}); check the split, or "
+            f"prepare the data set anew with `{PREPARE}`."
+        ) from error
+    _check_labels(name, index.labels, labelling.class_names)
+
+    def load(number: int) -> np.ndarray:
+        stored = image_reader.read(index.records.read(number))[image_key]
+        if isinstance(image_feature, tfds.features.Image):
+            image = images.decode(stored)
+        else:
+            image = _to_rgb(image_feature.decode_example_np(stored))
+        return image if pixel_scale == 1 else image * np.uint8(pixel_scale)
+
+    digest = digest_of(*labelling.class_names, index.labels, index.image_digest, str(pixel_scale))
+    return Source(name, labelling.class_names, index.labels, load, digest)
+
+
+class RecordReader:
+    """Takes some features out of a serialised example, as they are stored.
+
+    TFDS's own readers need a millisecond an example, for a data set of 700,000 too long by far.
+    """
+
+    def __init__(self, features: tfds.features.FeaturesDict, keys: tuple[str, ...]):
+        """`keys` such as 'label', or 'objects/type' for a part of a sequence."""
+        self._specs = {key: _stored_spec(features.get_serialized_info(), key) for key in keys}
+
+    def read(self, record: bytes) -> dict[str, Any]:
+        """Key -> bytes, a number, or an array; a sequence of length n has shape (n, ...)."""
+        stored = tf.train.Example.FromString(record).features.feature
+        return {key: _value(stored[key], spec) for key, spec in self._specs.items()}
+
+
+def _stored_spec(info, key: str) -> tfds.features.TensorInfo:
+    spec = info
+    for part in key.split("/"):
+        if part not in spec:
+            raise UserError(f"The data set has no feature {key!r}; it has {', '.join(info)}.")
+        spec = spec[part]
+    if not isinstance(spec, tfds.features.TensorInfo):
+        raise UserError(f"The feature {key!r} of the data set is no plain array or image.")
+    return spec
+
+
+def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
+    kind = stored.WhichOneof("kind")
+    values = getattr(stored, kind).value if kind else ()
+    if not spec.shape:
+        return values[0]
+    return np.array(values, spec.np_dtype).reshape([-1 if n is None else n for n in spec.shape])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Index:
+    """What one pass over a split finds: places, labels and a digest of the stored images."""
+
+    records: records.Records
+    labels: np.ndarray
+    image_digest: str
+
+
+def _load_or_build(
+    builder, instructions, reader: RecordReader, labelling: Labelling, image_key: str
+) -> _Index:
+    """The index from the cache; made anew where the files are not those that it was made of."""
+    files = tuple(str(instruction.filename) for instruction in instructions)
+    records.check_formats(files)
+    stats = [tf.io.gfile.stat(file) for file in files]
+    about = [
+        (file, stat.length, stat.mtime_nsec, instruction.skip, instruction.take)
+        for file, stat, instruction in zip(files, stats, instructions, strict=True)
+    ]
+    key = digest_of(_INDEX_FORMAT, labelling.name, image_key, json.dumps(about))
+    path = cache_folder() / "records" / f"{key[:32]}.npz"
+    try:
+        with np.load(path) as kept:
+            where = records.Records(files, kept["places"])
+            return _Index(where, kept["labels"], str(kept["image_digest"]))
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        index = _build(builder, instructions, reader, labelling, image_key)
+    try:
+        with written_whole(path) as partial, open(partial, "wb") as file:
+            np.savez_compressed(
+                file,
+                places=index.records.places,
+                labels=index.labels,
+                image_digest=index.image_digest,
+            )
+    except OSError as error:
+        say(f"The index of {builder.info.full_name} is not kept for the next run: {error}")
+    return index
+
+
+def _build(
+    builder, instructions, reader: RecordReader, labelling: Labelling, image_key: str
+) -> _Index:
+    places, labels, digest = [], [], hashlib.sha256()
+    found = track(
+        records.scan(instructions),
+        total=sum(instruction.take for instruction in instructions),
+        label=f"indexing {builder.info.full_name}",
     )
+    for place, record in found:
+        example = reader.read(record)
+        places.append(place)
+        labels.append(labelling.rule(example))
+        digest.update(hashlib.sha256(example[image_key]).digest())
+    files = tuple(str(instruction.filename) for instruction in instructions)
+    where = records.Records(files, np.array(places, np.int64).reshape(-1, 3))
+    return _Index(where, np.array(labels, np.int32), digest.hexdigest())
+
+
+def _to_rgb(image: np.ndarray) -> np.ndarray:
+    """A uint8 tensor (H, W), (H, W, 1) or (H, W, 3) -> (H, W, 3)."""
+    image = image[..., None] if image.ndim == 2 else image
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise OSError(f"an image must be uint8 (H, W[, 1 or 3]), not {image.dtype} {image.shape}")
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+
+
+def _check_labels(name: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
+    if not len(labels):
+        raise UserError(f"TFDS data set {name} holds no examples.")
+    if labels.min() < 0:
+        raise UserError(f"TFDS data set {name} has examples without a label.")
+    if labels.max() >= len(class_names):
+        raise UserError(
+            f"TFDS data set {name} has the label {labels.max()}, beyond its "
+            f"{len(class_names)} classes; is it a prepared copy of another version?"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,134 +1,155 @@
-"""The visual-token cache: a source tokenised once, with a stated number of augmented views.
+"""The visual-token cache as training reads it: random access to tokens that stay on disk.
 
-Training then never runs the tokenizer, which at 256 px is about 38 % of a step.
+Training then never runs the tokenizer, which at 256 px is about 38 % of a step. A cache is a folder
+of shards (token_shards.py) and a manifest; build_tokens.py makes it. Nothing here needs TensorFlow.
 """
 
 import dataclasses
+import functools
+import itertools
+import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 
-from vpt_gen.data import pipeline
-from vpt_gen.data.pipeline import ImageSpec
-from vpt_gen.data.preprocess import Augmentation
-from vpt_gen.data.source import Source, digest_of
-from vpt_gen.files import written_whole
-from vpt_gen.progress import say, track
+from vpt_gen.data import token_shards
+from vpt_gen.data.source import Batch
+from vpt_gen.errors import UserError
+from vpt_gen.progress import track
 
+MANIFEST = "manifest.json"
 MAX_CODES = 2**16  # tokens are kept as uint16
+_QUICKLY_CHECKED = 2**30  # bytes that are hashed within a few seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenCache:
-    """A tokenised source.
+    """A tokenised source: V augmented views of n examples (V = 1: as they are), N tokens each.
 
     Attributes:
-      tokens: (V, n, N) uint16, of V augmented views of each example (V = 1: as it is).
-      labels: (n,) int32.
+      shards: records of `token_shards.record_type` in the order of the examples; all shards but
+        the last are of one length.
     """
 
-    tokens: np.ndarray
-    labels: np.ndarray
+    shards: tuple[np.ndarray, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """(n,) int32."""
+        return np.concatenate([shard["label"] for shard in self.shards]).astype(np.int32)
 
-def build_cache(
-    source: Source,
-    spec: ImageSpec,
-    tokenize: Callable[[np.ndarray], jax.Array],
-    *,
-    tokenizer_digest: str,
-    views: int,
-    batch_size: int,
-    seed: int,
-    folder: str,
-) -> TokenCache:
-    """Loads the source's token cache from `folder`, or makes and saves it.
+    @property
+    def views(self) -> int:
+        """V, the number of views."""
+        return self.shards[0]["tokens"].shape[1]
 
-    Args:
-      source: examples.
-      spec: preprocessing; its augmentation makes the views.
-      tokenize: images (B, R, R, 3) -> tokens (B, h, w).
-      tokenizer_digest: of the tokenizer's parameters.
-      views: V; without augmentation one view is all there is.
-      batch_size: images at a time.
-      seed: of the augmentation.
-      folder: where caches are kept; the file's name is a digest of all of the above.
+    def gather(self, views: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """The tokens (B, N) uint16 of examples `indices` (B,) in the views `views` (B,)."""
+        holders, rows = np.divmod(indices, len(self.shards[0]))
+        tokens = np.empty((len(indices), self.shards[0]["tokens"].shape[2]), np.uint16)
+        for holder in np.unique(holders):
+            here = np.flatnonzero(holders == holder)
+            tokens[here] = self.shards[holder]["tokens"][rows[here], views[here]]
+        return tokens
+
+    def batch(self, views: np.ndarray, indices: np.ndarray) -> Batch:
+        """Examples as training takes them: tokens uint16 (B, N), label and index int32 (B,)."""
+        return {
+            "tokens": self.gather(views, indices),
+            "label": self.labels[indices],
+            "index": indices.astype(np.int32),
+        }
+
+
+def open_cache(folder: pathlib.Path) -> TokenCache:
+    """Opens a finished cache and checks every shard against the manifest.
+
+    Raises:
+      UserError: no manifest, or a shard that is missing or damaged.
     """
-    if spec.augmentation == Augmentation():
-        views = 1
-    digest = digest_of(source.digest, repr(spec), tokenizer_digest, str(views), str(seed))
-    path = pathlib.Path(folder) / f"{digest[:16]}.npz"
-    if path.exists():
-        with np.load(path) as arrays:
-            return TokenCache(arrays["tokens"], arrays["labels"])
-    say(f"Tokenising {len(source)} images, {views} view(s) each, into {path}.")
-    tokens = _tokenize_views(source, spec, tokenize, views, batch_size, seed)
-    cache = TokenCache(tokens, source.labels)
-    with written_whole(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, tokens=cache.tokens, labels=cache.labels)
-    return cache
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is no finished token cache: its {MANIFEST} is missing or damaged; delete "
+            "that file if it is there, and start again to finish the cache."
+        ) from error
+    paths = [folder / name for name in manifest["sha256"]]
+    _check(paths, list(manifest["sha256"].values()))
+    shape = manifest["views"], manifest["tokens"]
+    return TokenCache(tuple(token_shards.read_shard(path, *shape) for path in paths))
 
 
-def _tokenize_views(source, spec, tokenize, views, batch_size, seed) -> np.ndarray:
-    n = len(source)
-    rows = []
-    bar = track(total=views * n, label="tokenising")
-    for batch in pipeline.view_batches(source, spec, batch_size=batch_size, views=views, seed=seed):
-        images = batch["image"]
-        missing = batch_size - len(images)
-        padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
-        tokens = np.asarray(tokenize(padded))[: len(images)]
-        rows.append(tokens.reshape(len(images), -1).astype(np.uint16))
-        bar.update(len(images))
-    bar.close()
-    return np.concatenate(rows).reshape(views, n, -1)
+def _check(paths: list[pathlib.Path], checksums: list[str]) -> None:
+    def checksum(path: pathlib.Path) -> str | None:
+        return token_shards.sha256_of(path) if path.is_file() else None
+
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(checksum, paths)
+        if size > _QUICKLY_CHECKED:
+            found = track(found, total=len(paths), label="checking tokens")
+        for path, expected, actual in zip(paths, checksums, found, strict=True):
+            if actual != expected:
+                raise UserError(
+                    f"Token shard {path} is {'damaged' if actual else 'missing'}: delete "
+                    f"{MANIFEST} beside it and start again, and only what is amiss is made anew."
+                )
 
 
 def token_batches(
-    cache: TokenCache, *, batch_size: int, seed: int, start_step: int = 0
-) -> Iterator[pipeline.Batch]:
+    cache: TokenCache,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    process_index: int | None = None,
+    process_count: int | None = None,
+) -> Iterator[Batch]:
     """Endless shuffled batches, from the one of update `start_step` on.
 
-    Every epoch is a fresh permutation, and every draw picks one of the views. With several
-    processes, each gets its rows of the global batch.
+    Every epoch is a fresh permutation, and every draw picks one of the views. The global batch
+    hangs on (seed, step) alone; each process gets its rows of it.
+
+    Args:
+      cache: the examples.
+      batch_size: of the global batch; a multiple of the number of processes.
+      seed: of the order and of the views.
+      start_step: of the first batch.
+      process_index: of this process, by default JAX's.
+      process_count: likewise.
 
     Yields:
-      tokens uint16 (B, N), label int32 (B,), index int32 (B,).
+      Batches of `TokenCache.batch`.
     """
+    process_index = jax.process_index() if process_index is None else process_index
+    local = batch_size // (process_count or jax.process_count())
     n = len(cache)
-    local = batch_size // jax.process_count()
-    first = jax.process_index() * local
-    epoch, order, view = -1, None, None
-    step = start_step
-    while True:
-        rows = []
-        for position in range(step * batch_size, (step + 1) * batch_size):
-            if position // n != epoch:
-                epoch = position // n
-                generator = np.random.default_rng([seed, epoch])
-                order = generator.permutation(n)
-                view = generator.integers(len(cache.tokens), size=n)
-            rows.append((view[position % n], order[position % n]))
-        views, indices = np.array(rows[first : first + local]).T
-        yield {
-            "tokens": cache.tokens[views, indices],
-            "label": cache.labels[indices],
-            "index": indices.astype(np.int32),
-        }
-        step += 1
+
+    @functools.lru_cache(maxsize=2)  # a batch may span two epochs
+    def epoch_draws(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng([seed, epoch])
+        return generator.permutation(n), generator.integers(cache.views, size=n)
+
+    for step in itertools.count(start_step):
+        first = step * batch_size + process_index * local
+        epochs, places = np.divmod(np.arange(first, first + local), n)
+        indices, views = np.empty((2, local), np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            order, view = epoch_draws(int(epoch))
+            indices[here], views[here] = order[places[here]], view[places[here]]
+        yield cache.batch(views, indices)
 
 
-def eval_token_batches(cache: TokenCache, *, batch_size: int) -> Iterator[pipeline.Batch]:
+def eval_token_batches(cache: TokenCache, *, batch_size: int) -> Iterator[Batch]:
     """One pass over the first view, in order; the last batch may be smaller."""
     for start in range(0, len(cache), batch_size):
         indices = np.arange(start, min(start + batch_size, len(cache)))
-        yield {
-            "tokens": cache.tokens[0, indices],
-            "label": cache.labels[indices],
-            "index": indices.astype(np.int32),
-        }
+        yield cache.batch(np.zeros_like(indices), indices)

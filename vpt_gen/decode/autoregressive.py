@@ -27,12 +27,12 @@ def decode(
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> jax.Array:
-    """Draws visual tokens (B, N) from left to right.
+    """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
     Args:
       net: the transformer.
       params: its parameters.
-      keys: (B,) PRNG keys, one an image: it does not depend on its neighbours.
+      keys: B PRNG keys, one an image: it does not depend on its neighbours.
       num_tokens: N.
       prompts: (B, S, D), or (T, B, S, D): a prompt for each of T equal stretches of tokens (for
         each image row where T is the number of rows), or None.
@@ -42,8 +42,11 @@ def decode(
       top_p: only the likeliest tokens that together reach this probability.
 
     Raises:
-      ValueError: T does not divide N, or there is nothing to start from.
+      ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
+        key instead of B, or nothing to start from.
     """
+    if jnp.ndim(keys) == 0:
+        raise ValueError("keys must hold one key an image, not a single one; see jax.random.split.")
     if prompts is None or prompts.ndim == 3:
         stretches = None if prompts is None else prompts[None]
     else:
@@ -64,6 +67,7 @@ def decode(
 
     prefix, first = prefix_of(None if stretches is None else stretches[0])
     length = prefix.shape[1]
+    net.check_length(first, num_tokens)
 
     def step(carry, n):
         x, cache = carry

@@ -37,13 +37,15 @@ def generate(
       options: of `parallel.decode` or `autoregressive.decode`.
 
     Returns:
-      Visual tokens (B, N), and for each the iteration (NAR) or the step (AR) that fixed it (B, N).
+      Visual tokens (B, N), row-major, and for each the iteration (NAR) or the step (AR) that fixed
+      it (B, N).
     """
     if isinstance(net, GPT):
         tokens = autoregressive.decode(
             net, params, keys, num_tokens, prompts=prompts, class_ids=class_ids, **options
         )
-        return tokens, jnp.broadcast_to(jnp.arange(num_tokens), tokens.shape)
+        steps = jnp.broadcast_to(jnp.arange(num_tokens), tokens.shape)
+        return net.to_row_major(tokens), net.to_row_major(steps)
     return _in_parallel(net, params, keys, num_tokens, prompts, class_ids, options)
 
 

@@ -17,6 +17,7 @@ z_n predicts it. The prefix is the class token or prompts:
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _kernel_init = nn.initializers.normal(0.02)
 
@@ -90,6 +91,8 @@ class GPT(nn.Module):
       codebook_size: K, visual tokens; class ids lie in [0, K) too.
       num_positions: rows of the position table: the class token and the tokens that follow it. N
         visual tokens need N rows, because the last one is never an input.
+      order: the row-major index of the 1st, 2nd, ... visual token of the sequence (the release's
+        permuter); () where the sequence is row-major itself.
     """
 
     codebook_size: int = 16384
@@ -99,6 +102,26 @@ class GPT(nn.Module):
     num_heads: int = 24
     intermediate_size: int = 6144
     dropout_rate: float = 0.0
+    order: tuple[int, ...] = ()
+
+    @nn.nowrap
+    def to_sequence(self, tokens: jax.Array) -> jax.Array:
+        """Row-major visual tokens (B, N) in the order of the sequence."""
+        return tokens[:, np.array(self.order)] if self.order else tokens
+
+    @nn.nowrap
+    def to_row_major(self, tokens: jax.Array) -> jax.Array:
+        """The inverse of `to_sequence`."""
+        return tokens[:, np.argsort(self.order)] if self.order else tokens
+
+    @nn.nowrap
+    def check_length(self, first_position: int, num_tokens: int) -> None:
+        """Raises ValueError where so many visual tokens do not fit into the position table."""
+        if first_position + num_tokens - 1 > self.num_positions:
+            raise ValueError(
+                f"{num_tokens} tokens from position {first_position} on do not fit into "
+                f"{self.num_positions} positions."
+            )
 
     def setup(self):
         self.token_embeddings = nn.Embed(
@@ -130,8 +153,13 @@ class GPT(nn.Module):
           class_ids: (B,), or None; see the head of this file for what both together mean.
 
         Raises:
-          ValueError: neither is given.
+          ValueError: neither is given, or prompts of no token.
         """
+        if prompts is not None:
+            if prompts.shape[1] == 0:
+                raise ValueError("Prompts must hold one token at least.")
+            # The layers compute in the type of the parameters, whatever made the prompts.
+            prompts = prompts.astype(self.token_embeddings.embedding.dtype)
         if class_ids is None:
             if prompts is None:
                 raise ValueError("A GPT needs prompts or class ids before the visual tokens.")
@@ -177,7 +205,7 @@ class GPT(nn.Module):
         """Logits (B, N, K): row n predicts token n from the prefix and the tokens before it.
 
         Args:
-          tokens: (B, N) visual tokens, row-major.
+          tokens: (B, N) visual tokens, in the order of the sequence.
           prompts: (B, S, D), or None.
           class_ids: (B,), or None.
           deterministic: no dropout.
@@ -186,11 +214,7 @@ class GPT(nn.Module):
           ValueError: neither prompts nor classes, or more tokens than positions.
         """
         prefix, first = self.prefix(prompts, class_ids)
-        if first + tokens.shape[1] - 1 > self.num_positions:
-            raise ValueError(
-                f"{tokens.shape[1]} tokens from position {first} on do not fit into "
-                f"{self.num_positions} positions."
-            )
+        self.check_length(first, tokens.shape[1])
         x = jnp.concatenate([prefix, self.embed(tokens[:, :-1], first)], axis=1)
         logits, _ = self.run(x, deterministic=deterministic)
         return logits[:, prefix.shape[1] - 1 :]

@@ -47,6 +47,7 @@ def _next_token(net: GPT, label_smoothing: float) -> Objective:
 
     def objective(params: Params, tokens, key, **conditions):
         del key
+        tokens = net.to_sequence(tokens)
         weights = jnp.ones(tokens.shape, jnp.float32)
         return token_losses(net, params, tokens, tokens, weights, label_smoothing, **conditions)
 

@@ -27,9 +27,10 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
       path: the file; for `diffusers_vqgan` also the folder that holds it.
       overrides: what the tensors' shapes cannot tell; the defaults are the published models'.
         `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
-        channels), `resolution` and `attn_resolutions` (VQGANs of Taming Transformers: 256, and
-        where the tensors have attention). Any other field of the net may be named too, and is
-        compared with what the tensors say.
+        channels), `attn_resolutions` and `resolution` (VQGANs of Taming Transformers: sides of the
+        feature maps with attention, for images of that side; where given, they are compared
+        with where the tensors have attention; 256). Any other field of the net may be named
+        too, and is compared with what the tensors say.
 
     Returns:
       The net's config, for `vpt_gen.nets.build`, and its parameters as float32 NumPy arrays.
@@ -42,12 +43,29 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise UserError(f"{path} does not exist.")
+    if not path.is_file() and (kind, path.is_dir()) != ("diffusers_vqgan", True):
+        raise UserError(f"{path} is no file; name the file of the weights.")
     net, reader, options = READERS[kind]
     chosen = {name: overrides.pop(name) for name in options if name in overrides}
-    fields, params = reader(path, **chosen)
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    for name, value in chosen.items():
+        _check_option(name, value)
+    try:
+        fields, params = reader(path, **chosen)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
     for name, value in overrides.items():
         if name not in fields:
             raise UserError(f"{kind} has no field {name!r}; it has {', '.join(fields)}.")
         if fields[name] != (tuple(value) if isinstance(value, list) else value):
             raise UserError(f"{path} has {name} {fields[name]}, not {value}.")
     return ConfigDict({"net": net, **fields}), params
+
+
+def _check_option(name: str, value: Any) -> None:
+    wanted, numbers = "a positive integer", [value]
+    if name == "attn_resolutions":
+        wanted = "a list of positive integers"
+        numbers = value if isinstance(value, list | tuple) else [None]
+    if any(type(number) is not int or number < 1 for number in numbers):
+        raise UserError(f"{name} must be {wanted}, not {value!r}.")

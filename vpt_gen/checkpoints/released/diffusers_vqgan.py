@@ -5,29 +5,32 @@ other names; attention projections are matrices instead of 1x1 convolutions.
 """
 
 import contextlib
+import json
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import safetensors
 
 from vpt_gen.checkpoints.released import layout, taming_vqgan, torch_file
 from vpt_gen.errors import UserError
+from vpt_gen.nets.taming_vqgan import NUM_NORM_GROUPS
 
 WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+# What `config.json` says and no shape tells, as the net has it.
+_BUILT_IN = {"norm_num_groups": NUM_NORM_GROUPS, "norm_type": "group", "act_fn": "silu"}
 
-# As written since diffusers 0.15, and before.
-_ATTENTION = {
-    "group_norm": "norm",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "proj_out",
-    "query": "q",
-    "key": "k",
-    "value": "v",
-    "proj_attn": "proj_out",
+_ENCODER_LEVEL = re.compile(r"encoder\.down_blocks\.(\d+)\.")
+# Modules of an attention block, as written since diffusers 0.15, and before.
+_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+_OLD_ATTENTION = {
+    "norm": "group_norm",
+    "q": "query",
+    "k": "key",
+    "v": "value",
+    "proj_out": "proj_attn",
 }
 
 
@@ -39,23 +42,29 @@ def read(
     """Fields of `nets.taming_vqgan.TamingVQGAN` and its parameters.
 
     Args:
-      path: the weights, or the folder that holds them.
+      path: the weights, or the folder that holds them; `config.json` beside them is compared.
       resolution: see `taming_vqgan.read`.
       attn_resolutions: see `taming_vqgan.read`.
 
     Raises:
-      UserError: no such file, or tensors that such a net has not.
+      UserError: no such file, or tensors or settings that such a net has not.
     """
     file = _weights_file(path)
+    _check_config(file.with_name("config.json"))
     with contextlib.ExitStack() as stack:
-        their_shapes, read_tensor = (
+        shapes, read_tensor = (
             _open_safetensors(file, stack) if file.suffix == ".safetensors" else _open_torch(file)
         )
-        levels = layout.count(their_shapes, lambda i: f"encoder.down_blocks.{i}.")
-        theirs = {_taming_name(name, levels): name for name in their_shapes}
-        shapes = {name: _four_axes(name, their_shapes[theirs[name]]) for name in theirs}
+        levels = len({match[1] for match in map(_ENCODER_LEVEL.match, shapes) if match})
+        is_old = any(".proj_attn." in name for name in shapes)
+        attention = _OLD_ATTENTION if is_old else _ATTENTION
         fields, params = taming_vqgan.convert(
-            file, shapes, lambda name: read_tensor(theirs[name]).reshape(shapes[name])
+            file,
+            "VQModel of diffusers",
+            shapes,
+            read_tensor,
+            lambda module: _module_name(module, levels, attention),
+            attention_is_linear=True,
         )
     taming_vqgan.check_attention(file, fields, resolution, attn_resolutions)
     return fields, params
@@ -70,47 +79,62 @@ def _weights_file(path: pathlib.Path) -> pathlib.Path:
     raise UserError(f"{path} holds no {' or '.join(WEIGHTS_FILES)}; name the file or its folder.")
 
 
+def _check_config(path: pathlib.Path) -> None:
+    """Raises UserError where the config beside the weights names what the net does not have."""
+    if not path.is_file():
+        return
+    try:
+        config = dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is no config of diffusers ({error}); fetch it again.") from error
+    for name, value in _BUILT_IN.items():
+        if config.get(name, value) != value:
+            raise UserError(f"{path} has {name} {config[name]}; only {value} is supported.")
+
+
 def _open_safetensors(file, stack):
     """Shapes of all tensors, and the function that reads one while the stack is open."""
     try:
-        tensors = stack.enter_context(safetensors.safe_open(file, framework="numpy"))
-    except safetensors.SafetensorError as error:
+        # In NumPy's own framework there is no bfloat16.
+        tensors = stack.enter_context(safetensors.safe_open(file, framework="flax"))
+        shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
             f"{file} is no safetensors file, or an incomplete one ({error}); fetch it again."
         ) from error
-    names = tensors.keys()
-    shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-    return shapes, tensors.get_tensor
+
+    def read_tensor(name):
+        try:
+            return np.asarray(tensors.get_tensor(name))
+        except (safetensors.SafetensorError, AttributeError, TypeError) as error:
+            kind = tensors.get_slice(name).get_dtype()
+            raise UserError(f"{file}: {name} of type {kind} cannot be read ({error}).") from error
+
+    return shapes, read_tensor
 
 
-def _open_torch(file):
+def _open_torch(file) -> tuple[layout.Shapes, Callable[[str], np.ndarray]]:
     tensors = torch_file.tensors(file)
     return {name: value.shape for name, value in tensors.items()}, lambda x: tensors[x].read()
 
 
-def _taming_name(name: str, levels: int) -> str:
-    name = re.sub(r"^encoder\.down_blocks\.(\d+)", r"encoder.down.\1", name)
+def _module_name(path: str, levels: int, attention: Mapping[str, str]) -> str:
+    """'decoder/up_0_attn_1/q' -> 'decoder.up_blocks.<levels - 1>.attentions.1.to_q'."""
+    name = taming_vqgan.module_name(path)
+    name = re.sub(r"^encoder\.down\.", "encoder.down_blocks.", name)
     # The decoder's levels are counted from the other end.
     name = re.sub(
-        r"^decoder\.up_blocks\.(\d+)",
-        lambda match: f"decoder.up.{levels - 1 - int(match[1])}",
+        r"^decoder\.up\.(\d+)",
+        lambda match: f"decoder.up_blocks.{levels - 1 - int(match[1])}",
         name,
     )
-    name = name.replace(".downsamplers.0.", ".downsample.").replace(".upsamplers.0.", ".upsample.")
+    name = name.replace(".downsample.", ".downsamplers.0.").replace(".upsample.", ".upsamplers.0.")
     name = re.sub(
-        r"\.mid_block\.resnets\.(\d+)", lambda match: f".mid.block_{int(match[1]) + 1}", name
+        r"\.mid\.block_(\d)", lambda match: f".mid_block.resnets.{int(match[1]) - 1}", name
     )
-    name = name.replace(".mid_block.attentions.0.", ".mid.attn_1.")
-    name = name.replace(".resnets.", ".block.").replace(".attentions.", ".attn.")
-    name = name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
-    attention = re.match(r"(.*\.attn[._]\d+)\.(.+)\.(weight|bias)$", name)
-    if attention:
-        place, module, leaf = attention.groups()
-        name = f"{place}.{_ATTENTION.get(module, module)}.{leaf}"
-    return name
-
-
-def _four_axes(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape as a 1x1 convolution, where the tensor is a matrix of attention."""
-    is_matrix = len(shape) == 2 and ".attn" in name
-    return (*shape, 1, 1) if is_matrix else shape
+    name = name.replace(".mid.attn_1", ".mid_block.attentions.0")
+    name = name.replace(".block.", ".resnets.").replace(".attn.", ".attentions.")
+    name = name.replace("nin_shortcut", "conv_shortcut").replace("norm_out", "conv_norm_out")
+    place, within, module = name.partition("attentions.")
+    number, dot, module = module.partition(".")
+    return place + within + number + dot + attention.get(module, module)

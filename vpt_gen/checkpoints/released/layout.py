@@ -1,6 +1,12 @@
-"""Whether the tensors of a file are those that a net has: one error lists all that differ."""
+"""Whether the tensors of a file are those that a net has: one error lists all that differ.
 
-from collections.abc import Callable, Iterable, Mapping
+A reader takes the architecture from the shapes of a few tensors (`require`), builds the shapes that
+such a net has (`expect`), names them as the file does, and compares the two (`check`).
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,20 +17,57 @@ from flax import traverse_util
 
 from vpt_gen.errors import UserError
 
-_MOST_LISTED = 8
+_MOST_LISTED = 10
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def param_shapes(net: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, tuple[int, ...]]:
     """{path with slashes: shape} of a net's parameters, without making any."""
-    made = jax.eval_shape(lambda: net.init(jax.random.key(0), *inputs, **kwargs))["params"]
+    made = jax.eval_shape(net.init, jax.random.key(0), *inputs, **kwargs)["params"]
     return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(made, sep="/").items()}
 
 
-def image_batch(side: int) -> jax.Array:
+def image_batch(side: int) -> jax.ShapeDtypeStruct:
     """An image batch of the smallest kind, for `param_shapes` of tokenizers."""
-    return jnp.zeros((1, side, side, 3))
+    return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+
+
+def token_batch(*shape: int) -> jax.ShapeDtypeStruct:
+    """Tokens or classes of a shape, for `param_shapes` of transformers."""
+    return jax.ShapeDtypeStruct(shape, jnp.int32)
+
+
+def require(path: Any, what: str, found: Shapes, ranks: Mapping[str, int]) -> None:
+    """Raises UserError unless the tensors that tell the architecture are there, with their axes.
+
+    Args:
+      path: the file.
+      what: the net that it should hold.
+      found: the shapes of the file's tensors.
+      ranks: {name of a tensor that is needed: its number of axes}.
+    """
+    problems = [
+        f"{name} has shape {found[name]}, not {rank} axes" if name in found else f"missing {name}"
+        for name, rank in ranks.items()
+        if name not in found or len(found[name]) != rank or 0 in found[name]
+    ]
+    if problems:
+        holds = _listed([f"{name} {shape}" for name, shape in found.items()], 3) or "nothing of it"
+        raise UserError(f"{path} is no {what}: {_listed(problems)}. It holds {holds}.")
+
+
+@contextlib.contextmanager
+def expect(path: Any, what: str) -> Iterator[None]:
+    """A block that builds the net which a file's shapes tell: failing, it raises UserError."""
+    try:
+        yield
+    # Flax, JAX and NumPy have many errors for sizes that do not go together.
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{path} is no {what}: its tensors' sizes do not go together ({reason})."
+        ) from error
 
 
 def check(path: Any, found: Shapes, expected: Shapes) -> None:
@@ -39,18 +82,28 @@ def check(path: Any, found: Shapes, expected: Shapes) -> None:
         ),
     ]
     if problems:
-        more = len(problems) - _MOST_LISTED
-        listed = "; ".join(problems[:_MOST_LISTED]) + (f"; and {more} more" if more > 0 else "")
-        raise UserError(f"{path} does not hold the net it should: {listed}.")
+        raise UserError(f"{path} does not hold the net it should: {_listed(problems)}.")
 
 
-def count(names: Iterable[str], pattern: Callable[[int], str]) -> int:
-    """How many of pattern(0), pattern(1), ... begin some name, up to the first that does not."""
-    names = list(names)
-    number = 0
-    while any(name.startswith(pattern(number)) for name in names):
-        number += 1
-    return number
+def _listed(entries: Sequence[str], most: int = _MOST_LISTED) -> str:
+    more = len(entries) - most
+    return "; ".join(entries[:most]) + (f"; and {more} more" if more > 0 else "")
+
+
+def count(is_there: Callable[[int], bool]) -> int:
+    """The first number, from 0 on, of which nothing is there."""
+    return next(number for number in itertools.count() if not is_there(number))
+
+
+def floats(path: Any, name: str, values: np.ndarray) -> np.ndarray:
+    """A copy of a tensor's values as float32.
+
+    Raises:
+      UserError: they are no floating-point numbers.
+    """
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        raise UserError(f"{path}: {name} holds {values.dtype}, not floating-point numbers.")
+    return np.array(values, np.float32)
 
 
 def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:

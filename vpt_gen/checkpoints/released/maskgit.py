@@ -1,14 +1,13 @@
 """MaskGIT's published tokenizers and transformers: raw Flax msgpack files.
 
 Source: google-research/maskgit. A file holds {"params": ...} with exactly the parameter tree of
-`nets/vqgan.py` or `nets/maskgit.py`. Also read: the tree without the outer "params".
+`nets/vqgan.py` or `nets/maskgit.py`. Also read: the tree alone, and the tree in a train state, as
+`params` (rather than `ema_params`) or as an optimizer's `target`.
 """
 
 import pathlib
 from typing import Any
 
-import jax.numpy as jnp
-import msgpack
 import numpy as np
 from flax import serialization, traverse_util
 
@@ -18,6 +17,8 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
 PUBLISHED_CODEBOOK_SIZE = 1024
+# Where a train state has its parameters; the first that is there is entered.
+_WRAPPERS = ("optimizer", "target", "params", "ema_params")
 
 
 def read_tokenizer(path: pathlib.Path) -> tuple[dict[str, Any], Any]:
@@ -26,12 +27,14 @@ def read_tokenizer(path: pathlib.Path) -> tuple[dict[str, Any], Any]:
     Raises:
       UserError: no such file, or tensors that such a net has not.
     """
+    what = "MaskGIT tokenizer"
     flat = _flat_params(path)
-    shapes = {name: value.shape for name, value in flat.items()}
-    fields = _of_shapes(path, "tokenizer", _tokenizer_fields, shapes)
-    net = VQGAN(**fields)
-    layout.check(path, shapes, layout.param_shapes(net, layout.image_batch(net.downsampling)))
-    return fields, layout.nest(flat)
+    found = {name: value.shape for name, value in flat.items()}
+    fields = _tokenizer_fields(path, what, found)
+    with layout.expect(path, what):
+        net = VQGAN(**fields)
+        expected = layout.param_shapes(net, layout.image_batch(net.downsampling))
+    return fields, _params(path, flat, expected)
 
 
 def read_transformer(
@@ -46,75 +49,95 @@ def read_transformer(
     Raises:
       UserError: see `read_tokenizer`; or a codebook as large as the vocabulary.
     """
+    what = "MaskGIT transformer"
     flat = _flat_params(path)
-    shapes = {name: value.shape for name, value in flat.items()}
-    fields = _of_shapes(path, "transformer", _transformer_fields, shapes, codebook_size)
+    found = {name: value.shape for name, value in flat.items()}
+    fields = _transformer_fields(path, what, found, codebook_size)
     if fields["num_classes"] < 0:
         raise UserError(
             f"{path} has a vocabulary of {fields['num_classes'] + codebook_size + 1}, too small "
             f"for {codebook_size} visual tokens: set codebook_size to the tokenizer's."
         )
-    ids = jnp.zeros((1, fields["num_tokens"]), jnp.int32)
-    expected = layout.param_shapes(MaskGIT(**fields), ids, class_ids=jnp.zeros(1, jnp.int32))
-    layout.check(path, shapes, expected)
-    return fields, layout.nest(flat)
+    if not fields["num_tokens"]:
+        raise UserError(f"{path} has one position, for a class and no visual tokens.")
+    with layout.expect(path, what):
+        expected = layout.param_shapes(
+            MaskGIT(**fields),
+            layout.token_batch(1, fields["num_tokens"]),
+            class_ids=layout.token_batch(1),
+        )
+    return fields, _params(path, flat, expected)
+
+
+def _params(path, flat: dict[str, np.ndarray], expected: layout.Shapes) -> dict[str, Any]:
+    layout.check(path, {name: value.shape for name, value in flat.items()}, expected)
+    return layout.nest({name: layout.floats(path, name, flat[name]) for name in expected})
 
 
 def _flat_params(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        content = serialization.msgpack_restore(path.read_bytes())
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        leaves = traverse_util.flatten_dict(_unwrapped(path))
+    except (UserError, OSError):
+        raise
+    # A file of another kind can provoke any error of msgpack's, Flax's and NumPy's.
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{path} is no Flax msgpack file, or an incomplete one ({str(error).splitlines()[0]}); "
-            "fetch it again."
+            f"{path} is no Flax msgpack file, or an incomplete one ({reason}); fetch it again."
         ) from error
-    if isinstance(content, dict):
-        content = content.get("params", content)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no parameters; is it a MaskGIT checkpoint?")
-    flat = traverse_util.flatten_dict(content, sep="/")
+    flat = {"/".join(map(str, keys)): value for keys, value in leaves.items()}
     strangers = [name for name, value in flat.items() if not isinstance(value, np.ndarray)]
-    if strangers:
-        raise UserError(f"{path}: {strangers[0]} is no tensor; is it a MaskGIT checkpoint?")
+    if strangers or len(flat) < len(leaves):
+        raise UserError(
+            f"{path}: {(strangers or ['a name'])[0]} is no tensor; is it a MaskGIT checkpoint?"
+        )
     return flat
 
 
-def _of_shapes(path, what, fields_of, shapes, *arguments):
-    try:
-        return fields_of(shapes, *arguments)
-    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
-        raise UserError(f"{path} is no MaskGIT {what}: it lacks {error}.") from error
+def _unwrapped(path: pathlib.Path) -> dict:
+    content = serialization.msgpack_restore(path.read_bytes())
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no parameters; is it a MaskGIT checkpoint?")
+    while inner := [content[k] for k in _WRAPPERS if isinstance(content.get(k), dict)]:
+        content = inner[0]
+    return content
 
 
-def _tokenizer_fields(shapes: layout.Shapes) -> dict[str, Any]:
-    filters = shapes["encoder/Conv_0/kernel"][-1]
+def _tokenizer_fields(path, what, found: layout.Shapes) -> dict[str, Any]:
+    def number(module):
+        return layout.count(lambda i: any(n.startswith(f"{module}_{i}/") for n in found))
+
     # The decoder has a first and a last convolution, and one after every upsampling.
-    levels = layout.count(shapes, lambda i: f"decoder/Conv_{i}/") - 1
+    levels = max(number("decoder/Conv") - 1, 1)
     # The encoder has as many blocks again after its last level as in each.
-    blocks = layout.count(shapes, lambda i: f"encoder/ResBlock_{i}/") // (levels + 1)
-    codebook_size, embedding_dim = shapes["quantizer/codebook"]
-    widths = [
-        shapes[f"encoder/ResBlock_{level * blocks}/Conv_0/kernel"][-1] for level in range(levels)
-    ]
+    blocks = number("encoder/ResBlock") // (levels + 1)
+    widths = [f"encoder/ResBlock_{level * blocks}/Conv_0/kernel" for level in range(levels)]
+    first, codebook = "encoder/Conv_0/kernel", "quantizer/codebook"
+    layout.require(path, what, found, {**dict.fromkeys((first, *widths), 4), codebook: 2})
+    filters = found[first][-1]
     return {
         "filters": filters,
-        "channel_multipliers": tuple(width // filters for width in widths),
+        "channel_multipliers": tuple(found[width][-1] // filters for width in widths),
         "num_res_blocks": blocks,
-        "embedding_dim": embedding_dim,
-        "codebook_size": codebook_size,
+        "embedding_dim": found[codebook][1],
+        "codebook_size": found[codebook][0],
     }
 
 
-def _transformer_fields(shapes: layout.Shapes, codebook_size: int) -> dict[str, Any]:
-    layer = "TransformerLayer_0"
-    hidden_size, num_heads, _ = shapes[f"{layer}/Attention_0/self_attention/query/kernel"]
-    vocab_size = shapes["Embed_0/word_embeddings/embedding"][0]
+def _transformer_fields(path, what, found: layout.Shapes, codebook_size: int) -> dict[str, Any]:
+    words, positions = (f"Embed_0/{kind}_embeddings/embedding" for kind in ("word", "position"))
+    query = "TransformerLayer_0/Attention_0/self_attention/query/kernel"
+    hidden = "TransformerLayer_0/Mlp_0/intermediate_output/kernel"
+    layout.require(path, what, found, {words: 2, positions: 2, query: 3, hidden: 2})
+    hidden_size, num_heads, _ = found[query]
     return {
         "codebook_size": codebook_size,
-        "num_classes": vocab_size - codebook_size - 1,
-        "num_tokens": shapes["Embed_0/position_embeddings/embedding"][0] - 1,
-        "num_layers": layout.count(shapes, lambda i: f"TransformerLayer_{i}/"),
+        "num_classes": found[words][0] - codebook_size - 1,
+        "num_tokens": found[positions][0] - 1,
+        "num_layers": layout.count(
+            lambda i: any(name.startswith(f"TransformerLayer_{i}/") for name in found)
+        ),
         "hidden_size": hidden_size,
         "num_heads": num_heads,
-        "intermediate_size": shapes[f"{layer}/Mlp_0/intermediate_output/kernel"][-1],
+        "intermediate_size": found[hidden][-1],
     }

@@ -154,11 +154,10 @@ def fetch(address: str, path: pathlib.Path) -> None:
             f"{address} cannot be fetched ({type(error).__name__}); fetch it elsewhere and put it "
             f"at {path}, or give the same command again to go on."
         ) from error
-    sha256, md5 = _digests(partial)
-    if announced not in ("", md5):
+    if announced and announced != base64.b64encode(_digest(partial, "md5").digest()).decode():
         partial.unlink()
         raise UserError(f"{address} arrived damaged; give the same command again.")
-    write_text(_digest_file(path), sha256)
+    write_text(_digest_file(path), _digest(partial, "sha256").hexdigest())
     partial.replace(path)
 
 
@@ -187,14 +186,9 @@ def _download(address: str, partial: pathlib.Path) -> str:
     return next((h.strip()[4:] for h in hashes.split(",") if h.strip().startswith("md5=")), "")
 
 
-def _digests(path: pathlib.Path) -> tuple[str, str]:
-    """SHA-256 (hex) and MD5 (base64, as servers send it) of a file."""
-    sha256, md5 = hashlib.sha256(), hashlib.md5()
+def _digest(path: pathlib.Path, algorithm: str):
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha256.update(chunk)
-            md5.update(chunk)
-    return sha256.hexdigest(), base64.b64encode(md5.digest()).decode()
+        return hashlib.file_digest(file, algorithm)
 
 
 def _digest_file(path: pathlib.Path) -> pathlib.Path:
@@ -203,7 +197,7 @@ def _digest_file(path: pathlib.Path) -> pathlib.Path:
 
 def _compare(path: pathlib.Path) -> None:
     noted = _digest_file(path)
-    if noted.exists() and noted.read_text().split()[0] != _digests(path)[0]:
+    if noted.exists() and noted.read_text().split()[0] != _digest(path, "sha256").hexdigest():
         raise UserError(
             f"{path} is not the file that was fetched: its SHA-256 is not that of {noted}. Delete "
             "both and fetch it again."

@@ -2,33 +2,41 @@
 
 Source: CompVis/taming-transformers, `Net2NetTransformer`. The transformer's tensors stand under
 `transformer.`; its tokenizer's beside them are for `taming_vqgan`. A class id k is fed as visual
-token k, so there is no table of classes; visual tokens are in row-major order (the published
-class-conditional model's permuter is the identity and has no tensors).
+token k, so there is no table of classes. A permuter orders the visual tokens: the published
+class-conditional model's is the identity, which has no tensors; others have their two index lists.
 """
 
+import math
 import pathlib
 import re
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.checkpoints.released import layout, torch_file
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 
+_WHAT = "GPT of Taming Transformers"
 _PREFIX = "transformer."
+_PERMUTER = "permuter."
+# Which visual token stands at a place of the sequence, and at which place a token stands.
+_ORDERS = ("permuter.forward_shuffle_idx", "permuter.backward_shuffle_idx")
 # Of the published models, 24 heads at width 1536 and 16 at 1024.
 HEAD_SIZE = 64
+# Modules of ours, and of the file: in a block, and around the blocks.
 _MODULES = {
-    "ln1": "attention_ln",
-    "ln2": "mlp_ln",
-    "attn/query": "attention/query",
-    "attn/key": "attention/key",
-    "attn/value": "attention/value",
-    "attn/proj": "attention/projection",
-    "mlp/0": "mlp_in",
-    "mlp/2": "mlp_out",
+    "attention_ln": "ln1",
+    "mlp_ln": "ln2",
+    "attention/query": "attn.query",
+    "attention/key": "attn.key",
+    "attention/value": "attn.value",
+    "attention/projection": "attn.proj",
+    "mlp_in": "mlp.0",
+    "mlp_out": "mlp.2",
+    "token_embeddings": "tok_emb",
+    "final_ln": "ln_f",
+    "head": "head",
 }
 
 
@@ -40,82 +48,117 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
       num_heads: attention heads, which no shape tells; by default 64 channels a head.
 
     Raises:
-      UserError: no such file, another permuter, or tensors that such a net has not.
+      UserError: no such file, tensors that such a net has not, attention that is not causal, or
+        visual tokens in another order than row-major.
     """
     tensors = torch_file.tensors(path)
-    if any(name.startswith("permuter.") for name in tensors):
-        raise UserError(
-            f"{path} orders its tokens by a permuter; only row-major models can be read."
+    found = {n: t.shape for n, t in tensors.items() if n.startswith((_PREFIX, _PERMUTER))}
+    fields = _fields(path, found, num_heads)
+    with layout.expect(path, _WHAT):
+        shapes = layout.param_shapes(
+            GPT(**fields), layout.token_batch(1, 1), class_ids=layout.token_batch(1)
         )
-    tensors = {
-        name.removeprefix(_PREFIX): value
-        for name, value in tensors.items()
-        # The causal mask is a buffer.
-        if name.startswith(_PREFIX) and not name.endswith("attn.mask")
-    }
-    try:
-        fields = _fields({name: value.shape for name, value in tensors.items()}, num_heads)
-    except (KeyError, ValueError, ZeroDivisionError) as error:
-        raise UserError(f"{path} is no GPT of Taming Transformers: it lacks {error}.") from error
-    if fields["hidden_size"] % fields["num_heads"]:
-        raise UserError(
-            f"{path} has width {fields['hidden_size']}, which {fields['num_heads']} heads cannot "
-            "share: set num_heads."
-        )
-    heads = fields["num_heads"]
-    one = jnp.zeros(1, jnp.int32)
-    expected = layout.param_shapes(GPT(**fields), one[None], class_ids=one)
-    ours = {_our_name(name): tensor for name, tensor in tensors.items()}
-    found = {name: _our_shape(name, tensor.shape, heads) for name, tensor in ours.items()}
-    layout.check(path, found, expected)
+    names = {ours: _file_name(ours) for ours in shapes}
+    expected = {names[ours]: _file_shape(ours, shape) for ours, shape in shapes.items()}
+    layout.check(path, found, {**expected, **_buffer_shapes(found, fields)})
+    _check_masks(path, tensors)
+    if _ORDERS[0] in tensors:
+        _check_order(path, fields["num_positions"], *(tensors[name].read() for name in _ORDERS))
     return fields, layout.nest(
-        {name: _our_axes(name, tensor.read(), heads) for name, tensor in ours.items()}
+        {
+            ours: layout.floats(
+                path, names[ours], _our_axes(ours, tensors[names[ours]].read(), shape)
+            )
+            for ours, shape in shapes.items()
+        }
     )
 
 
-def _fields(shapes: layout.Shapes, num_heads: int | None) -> dict[str, Any]:
-    codebook_size, hidden_size = shapes["tok_emb.weight"]
+def _fields(path, found: layout.Shapes, num_heads: int | None) -> dict[str, Any]:
+    tokens, positions, hidden = (
+        f"{_PREFIX}{name}" for name in ("tok_emb.weight", "pos_emb", "blocks.0.mlp.0.weight")
+    )
+    layout.require(path, _WHAT, found, {tokens: 2, positions: 3, hidden: 2})
+    codebook_size, hidden_size = found[tokens]
+    num_heads = num_heads or max(1, hidden_size // HEAD_SIZE)
+    if hidden_size % num_heads:
+        raise UserError(
+            f"{path} has width {hidden_size}, which {num_heads} heads cannot share: set num_heads."
+        )
     return {
         "codebook_size": codebook_size,
-        "num_positions": shapes["pos_emb"][1],
-        "num_layers": layout.count(shapes, lambda i: f"blocks.{i}."),
+        "num_positions": found[positions][1],
+        "num_layers": layout.count(
+            lambda block: any(name.startswith(f"{_PREFIX}blocks.{block}.") for name in found)
+        ),
         "hidden_size": hidden_size,
-        "num_heads": num_heads or max(1, hidden_size // HEAD_SIZE),
-        "intermediate_size": shapes["blocks.0.mlp.0.weight"][0],
+        "num_heads": num_heads,
+        "intermediate_size": found[hidden][0],
     }
 
 
-def _our_name(name: str) -> str:
-    """'blocks.3.attn.query.weight' -> 'block_3/attention/query/kernel'."""
-    if name == "pos_emb":
-        return "position_embeddings/embedding"
-    if name == "tok_emb.weight":
-        return "token_embeddings/embedding"
-    *modules, leaf = name.split(".")
-    path = re.sub(r"^blocks/(\d+)", r"block_\1", "/".join(modules))
-    block, _, module = path.partition("/")
-    path = f"{block}/{_MODULES.get(module, module)}" if module else path.replace("ln_f", "final_ln")
-    is_norm = path.endswith("_ln")
-    return f"{path}/{'bias' if leaf == 'bias' else 'scale' if is_norm else 'kernel'}"
+def _buffer_shapes(found: layout.Shapes, fields: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of what a file may hold besides parameters, as far as it does."""
+    masks = {name for i in range(fields["num_layers"]) if (name := _mask_name(i)) in found}
+    shapes = dict.fromkeys(masks, (1, 1, *2 * (fields["num_positions"],)))
+    lengths = [math.prod(found[name]) for name in _ORDERS if name in found]
+    return shapes | (dict.fromkeys(_ORDERS, (lengths[0],)) if lengths else {})
 
 
-def _our_shape(name: str, shape: tuple[int, ...], heads: int) -> tuple[int, ...]:
-    """What `_our_axes` makes of a tensor of this shape; the shape itself where it cannot."""
-    try:
-        return _our_axes(name, np.broadcast_to(np.float32(0), shape), heads, copy=False).shape
-    except ValueError:
-        return tuple(shape)
+def _mask_name(block: int) -> str:
+    return f"{_PREFIX}blocks.{block}.attn.mask"
 
 
-def _our_axes(name: str, values: np.ndarray, heads: int, copy: bool = True) -> np.ndarray:
-    """Transposed matrices, and a head axis where attention has one; the position table is 2-D."""
-    if name == "position_embeddings/embedding":
-        values = values.reshape(values.shape[-2:])
-    elif name.endswith("/kernel"):
-        values = values.T
-    module = name.split("/")[-2]
-    if module in ("query", "key", "value"):
-        values = values.reshape(*values.shape[:-1], heads, -1)
-    elif name.endswith("projection/kernel"):
-        values = values.reshape(heads, -1, values.shape[-1])
-    return np.array(values, np.float32) if copy else values
+def _check_masks(path, tensors) -> None:
+    for name in filter(re.compile(re.escape(_PREFIX) + r".*\.attn\.mask").fullmatch, tensors):
+        mask = tensors[name].read()[0, 0] != 0
+        if not np.array_equal(mask, np.tri(len(mask), dtype=bool)):
+            raise UserError(
+                f"{path} has attention that is not causal ({name}; n_unmasked in the release's "
+                "config), which is not supported."
+            )
+
+
+def _check_order(path, num_positions: int, forward: np.ndarray, backward: np.ndarray) -> None:
+    places = np.arange(len(forward))
+    if (
+        len(places) > num_positions
+        or not all(np.issubdtype(order.dtype, np.integer) for order in (forward, backward))
+        or not np.array_equal(np.sort(forward), places)
+        or not np.array_equal(np.argsort(forward), backward)
+    ):
+        raise UserError(
+            f"{path}: {' and '.join(_ORDERS)} are no permutation of at most {num_positions} visual "
+            "tokens and its inverse."
+        )
+    if not np.array_equal(forward, places):
+        raise UserError(
+            f"{path} orders its visual tokens by a permuter; orders other than row-major are not "
+            "supported."
+        )
+
+
+def _file_name(path: str) -> str:
+    """'block_3/attention/query/kernel' -> 'transformer.blocks.3.attn.query.weight'."""
+    if path == "position_embeddings/embedding":
+        return f"{_PREFIX}pos_emb"
+    block, module, leaf = re.fullmatch(r"(?:block_(\d+)/)?(.+)/(\w+)", path).groups()
+    place = f"blocks.{block}." if block else ""
+    return f"{_PREFIX}{place}{_MODULES[module]}.{'bias' if leaf == 'bias' else 'weight'}"
+
+
+def _file_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Matrices are (out, in), heads are part of the width, the position table has a batch axis."""
+    if path == "position_embeddings/embedding":
+        return (1, *shape)
+    if path.endswith("/embedding"):
+        return shape
+    if not path.endswith("/kernel"):
+        return (math.prod(shape),)
+    inputs = 2 if path.endswith("/projection/kernel") else 1
+    return (math.prod(shape[inputs:]), math.prod(shape[:inputs]))
+
+
+def _our_axes(path: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `_file_shape`, for values."""
+    return (values.T if path.endswith("/kernel") else values).reshape(shape)

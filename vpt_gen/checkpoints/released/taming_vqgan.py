@@ -28,7 +28,7 @@ def read(
 
     Args:
       path: the file.
-      resolution: image side that the release's config names.
+      resolution: image side that the release's config names; only for `attn_resolutions`.
       attn_resolutions: sides of the feature maps with attention in that config. The tensors tell
         them; where given, they are compared.
 
@@ -36,15 +36,19 @@ def read(
       UserError: no such file, or tensors that such a net has not.
     """
     tensors = torch_file.tensors(path)
-    if any(name.startswith(_FIRST_STAGE) for name in tensors):
-        tensors = {
-            name.removeprefix(_FIRST_STAGE): value
-            for name, value in tensors.items()
-            if name.startswith(_FIRST_STAGE)
-        }
-    tensors = {name: value for name, value in tensors.items() if not name.startswith("loss.")}
-    shapes = {name: value.shape for name, value in tensors.items()}
-    fields, params = convert(path, shapes, lambda name: tensors[name].read())
+    prefix = _FIRST_STAGE if any(name.startswith(_FIRST_STAGE) for name in tensors) else ""
+    shapes = {
+        name: value.shape
+        for name, value in tensors.items()
+        if name.startswith(prefix) and not name.startswith(f"{prefix}loss.")
+    }
+    fields, params = convert(
+        path,
+        "VQGAN of Taming Transformers",
+        shapes,
+        lambda name: tensors[name].read(),
+        lambda module: prefix + module_name(module),
+    )
     check_attention(path, fields, resolution, attn_resolutions)
     return fields, params
 
@@ -59,74 +63,105 @@ def check_attention(
     found = sorted(resolution >> level for level in fields["attention_levels"])
     if attn_resolutions is not None and sorted(attn_resolutions) != found:
         raise UserError(
-            f"{path} has attention at resolutions {found} of {resolution}, not at "
-            f"{sorted(attn_resolutions)}."
+            f"{path} has attention at resolutions {found} of images of {resolution} pixels, not at "
+            f"{sorted(attn_resolutions)}; give attn_resolutions together with its resolution."
         )
 
 
 def convert(
-    path: pathlib.Path, shapes: layout.Shapes, read_tensor: Callable[[str], np.ndarray]
+    path: pathlib.Path,
+    what: str,
+    found: layout.Shapes,
+    read_tensor: Callable[[str], np.ndarray],
+    name_module: Callable[[str], str],
+    attention_is_linear: bool = False,
 ) -> tuple[dict[str, Any], Any]:
-    """Fields and parameters from tensors with the release's names.
+    """Fields and parameters from PyTorch's tensors of this net.
 
     Args:
       path: for messages.
-      shapes: of every tensor, in PyTorch's axis order.
-      read_tensor: name -> values; called once for each tensor that is needed.
+      what: the net in the file's form, for messages.
+      found: shapes of the file's tensors.
+      read_tensor: name -> values; called once for each tensor.
+      name_module: path of a module of ours -> its name in the file.
+      attention_is_linear: attention's projections are matrices, not 1x1 convolutions.
 
     Raises:
       UserError: missing, unknown or misshapen tensors.
     """
-    try:
-        fields = _fields(shapes)
-    except (KeyError, ValueError, ZeroDivisionError) as error:
-        raise UserError(f"{path} is no VQGAN of Taming Transformers: it lacks {error}.") from error
-    net = TamingVQGAN(**fields)
-    expected = layout.param_shapes(net, layout.image_batch(net.downsampling))
-    ours = {_our_name(name): name for name in shapes}
-    layout.check(path, {k: _our_shape(shapes[v]) for k, v in ours.items()}, expected)
-    return fields, layout.nest({k: _our_axes(read_tensor(v)) for k, v in ours.items()})
+    fields = _fields(path, what, found, name_module)
+    with layout.expect(path, what):
+        net = TamingVQGAN(**fields)
+        shapes = layout.param_shapes(net, layout.image_batch(net.downsampling))
+    names = {ours: _tensor_name(ours, name_module) for ours in shapes}
+    expected = {
+        names[ours]: _torch_shape(shape, attention_is_linear and "_attn_" in ours)
+        for ours, shape in shapes.items()
+    }
+    layout.check(path, found, expected)
+    return fields, layout.nest(
+        {
+            ours: layout.floats(path, names[ours], _our_axes(read_tensor(names[ours]), shape))
+            for ours, shape in shapes.items()
+        }
+    )
 
 
-def _fields(shapes: layout.Shapes) -> dict[str, Any]:
-    levels = layout.count(shapes, lambda i: f"encoder.down.{i}.")
-    filters = shapes["encoder.conv_in.weight"][0]
-    widths = [shapes[f"encoder.down.{i}.block.0.conv1.weight"][0] for i in range(levels)]
-    codebook_size, embedding_dim = shapes["quantize.embedding.weight"]
-    with_attention = [
-        level
-        for level in range(levels)
-        if any(name.startswith(f"encoder.down.{level}.attn.") for name in shapes)
-    ]
+def _fields(path, what, found: layout.Shapes, name_module) -> dict[str, Any]:
+    def is_there(module):
+        return any(name.startswith(f"{name_module(module)}.") for name in found)
+
+    levels = layout.count(lambda level: is_there(f"encoder/down_{level}_block_0"))
+    codebook, conv_in, conv_out, *widths = (
+        _tensor_name(path, name_module)
+        for path in (
+            "quantizer/codebook",
+            "encoder/conv_in/kernel",
+            "encoder/conv_out/kernel",
+            *(f"encoder/down_{level}_block_0/conv1/kernel" for level in range(max(levels, 1))),
+        )
+    )
+    needed = {codebook: 2, **dict.fromkeys((conv_in, conv_out, *widths), 4)}
+    layout.require(path, what, found, needed)
+    filters = found[conv_in][0]
     return {
         "filters": filters,
-        "channel_multipliers": tuple(width // filters for width in widths),
-        "num_res_blocks": layout.count(shapes, lambda i: f"encoder.down.0.block.{i}."),
-        "attention_levels": tuple(with_attention),
-        "latent_channels": shapes["encoder.conv_out.weight"][0],
-        "embedding_dim": embedding_dim,
-        "codebook_size": codebook_size,
+        "channel_multipliers": tuple(found[width][0] // filters for width in widths),
+        "num_res_blocks": layout.count(lambda block: is_there(f"encoder/down_0_block_{block}")),
+        "attention_levels": tuple(
+            level for level in range(levels) if is_there(f"encoder/down_{level}_attn_0")
+        ),
+        "latent_channels": found[conv_out][0],
+        "embedding_dim": found[codebook][1],
+        "codebook_size": found[codebook][0],
     }
 
 
-def _our_name(name: str) -> str:
-    """'encoder.down.0.block.1.norm1.weight' -> 'encoder/down_0_block_1/norm1/scale'."""
-    if name == "quantize.embedding.weight":
-        return "quantizer/codebook"
-    *modules, leaf = name.split(".")
-    path = "/".join(modules)
-    path = re.sub(r"/(down|up)/(\d+)/(block|attn)/(\d+)", r"/\1_\2_\3_\4", path)
-    path = re.sub(r"/(down|up)/(\d+)/(downsample|upsample)", r"/\1_\2_\3", path)
-    path = path.replace("/mid/", "/mid_")
-    is_norm = modules[-1].startswith("norm")
-    return f"{path}/{'bias' if leaf == 'bias' else 'scale' if is_norm else 'kernel'}"
+def module_name(path: str) -> str:
+    """'encoder/down_0_block_1/norm1' -> 'encoder.down.0.block.1.norm1'."""
+    path = re.sub(r"/(down|up)_(\d+)_(block|attn)_(\d+)", r"/\1/\2/\3/\4", path)
+    path = re.sub(r"/(down|up)_(\d+)_(downsample|upsample)", r"/\1/\2/\3", path)
+    return path.replace("/mid_", "/mid/").replace("/", ".")
 
 
-def _our_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else tuple(shape)
+def _tensor_name(path: str, name_module: Callable[[str], str]) -> str:
+    if path == "quantizer/codebook":
+        return name_module("quantize/embedding") + ".weight"
+    module, _, leaf = path.rpartition("/")
+    return f"{name_module(module)}.{'bias' if leaf == 'bias' else 'weight'}"
 
 
-def _our_axes(values: np.ndarray) -> np.ndarray:
-    """Convolutions (out, in, height, width) -> (height, width, in, out); others as they are."""
-    values = values.transpose(2, 3, 1, 0) if values.ndim == 4 else values
-    return np.array(values, np.float32)
+def _torch_shape(shape: tuple[int, ...], is_linear: bool) -> tuple[int, ...]:
+    """Convolutions (height, width, in, out) -> (out, in, height, width), or (out, in) if linear."""
+    if len(shape) != 4:
+        return shape
+    height, width, inputs, outputs = shape
+    return (outputs, inputs) if is_linear else (outputs, inputs, height, width)
+
+
+def _our_axes(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `_torch_shape`, for values."""
+    if len(shape) != 4:
+        return values
+    height, width, inputs, outputs = shape
+    return values.reshape(outputs, inputs, height, width).transpose(2, 3, 1, 0)

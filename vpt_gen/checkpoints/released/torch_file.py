@@ -1,91 +1,174 @@
 """Tensors of a file that `torch.save` wrote, without torch and without running what it holds.
 
 A torch file is a zip archive with a pickle of the object's structure and one uncompressed member
-for each storage. A pickle can call whatever it names. The reader here builds dictionaries, lists
-and tensors; any other name in the file stands for an inert placeholder, and the attempt to call
-it ends the reading. (PyTorch Lightning files name classes without calling them: its callbacks'
-states are keyed by the callback's class.)
+for each storage; before torch 1.6 (2020) it was a row of pickles followed by the storages. A pickle
+can call whatever it names. The reader here builds dictionaries, lists and tensors; any other name
+in the file stands for an inert placeholder, and the attempt to call it ends the reading. (PyTorch
+Lightning files name classes without calling them: its callbacks' states are keyed by the callback's
+class.)
+
+The archive's checksums are not compared, as torch does not always write them; those of published
+files are compared whole, when they are fetched.
 """
 
 import collections
 import dataclasses
+import io
+import math
 import pathlib
 import pickle
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
+import jax.numpy as jnp
 import numpy as np
 
+from vpt_gen.checkpoints.released import pickle_scan
 from vpt_gen.errors import UserError
 
-_STORAGE_TYPES = {
-    "DoubleStorage": np.float64,
-    "FloatStorage": np.float32,
-    "HalfStorage": np.float16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
+_DTYPES = {
+    "torch.DoubleStorage": np.float64,
+    "torch.FloatStorage": np.float32,
+    "torch.HalfStorage": np.float16,
+    "torch.BFloat16Storage": jnp.bfloat16,
+    "torch.LongStorage": np.int64,
+    "torch.IntStorage": np.int32,
+    "torch.ShortStorage": np.int16,
+    "torch.CharStorage": np.int8,
+    "torch.ByteStorage": np.uint8,
+    "torch.BoolStorage": np.bool_,
 }
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
+# How a file of the older format begins: the pickle of a magic number.
+_LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+_LARGEST_PICKLE = 2**28  # bytes; a published file's has about 2**20
+_LARGEST_TENSOR = 2**40  # numbers
+_MOST_AXES = 32
 
 
-@dataclasses.dataclass(frozen=True)
-class TorchTensor:
+class _Fixed:
+    """What a pickle can name or make, but not change afterwards."""
+
+    def __setstate__(self, state):
+        raise UserError("it changes what it has made; weights need no code")
+
+
+class _Placeholder(_Fixed):
+    """Stands for a name of the pickle that reading tensors does not need; never called.
+
+    A class of its own for each name, because a pickle can ask for an instance in two ways.
+    """
+
+    name: str
+
+    def __new__(cls, *unused_arguments, **unused_keywords):
+        raise UserError(f"it would run {cls.name}; weights need no code")
+
+
+@dataclasses.dataclass(eq=False)
+class _Storage(_Fixed):
+    """A row of numbers in the file; `start` is its first byte, known late in the older format."""
+
+    path: pathlib.Path
+    dtype: np.dtype
+    count: int
+    start: int = 0
+
+    def __post_init__(self):
+        if type(self.count) is not int or not 0 <= self.count < _LARGEST_TENSOR:
+            raise UserError(f"it holds a storage of {self.count!r} numbers")
+
+    @property
+    def num_bytes(self) -> int:
+        return self.count * self.dtype.itemsize
+
+    def map(self) -> np.ndarray:
+        if not self.count:  # Nothing cannot be mapped.
+            return np.zeros(0, self.dtype)
+        return np.memmap(self.path, self.dtype, "r", self.start, (self.count,))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TorchTensor(_Fixed):
     """A tensor that is still in its file.
 
     Attributes:
+      storage: where its numbers are.
+      offset: its first number in the storage.
       shape: its shape.
-      dtype: its NumPy type.
+      strides: from one number to the next along each axis, counted in numbers.
+
+    Raises:
+      UserError: it would reach beyond its storage.
     """
 
+    storage: _Storage
+    offset: int
     shape: tuple[int, ...]
-    dtype: np.dtype
-    _storage: np.memmap
-    _offset: int
-    _strides: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __post_init__(self):
+        numbers = (self.offset, *self.shape, *self.strides)
+        if (
+            not isinstance(self.storage, _Storage)
+            or not all(type(number) is int and 0 <= number < 2**62 for number in numbers)
+            or not len(self.shape) == len(self.strides) <= _MOST_AXES
+            or math.prod(max(n, 1) for n in self.shape) > _LARGEST_TENSOR
+            or self._end() > self.storage.count
+            or math.prod(self.shape) > self.storage.count
+        ):
+            raise UserError("a tensor reaches beyond its storage: the file is damaged")
+
+    def _end(self) -> int:
+        """The place after the last number."""
+        if 0 in self.shape:
+            return 0
+        steps = zip(self.shape, self.strides, strict=True)
+        return self.offset + sum((n - 1) * step for n, step in steps) + 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """NumPy's type of its numbers."""
+        return self.storage.dtype
 
     def read(self) -> np.ndarray:
         """The values: a view of the memory-mapped file."""
-        strides = [step * self.dtype.itemsize for step in self._strides]
-        last = sum((n - 1) * step for n, step in zip(self.shape, self._strides, strict=True))
-        if min((0, *self._strides)) < 0 or self._offset + last >= max(len(self._storage), 1):
-            raise UserError("A tensor reaches beyond its storage: the file is damaged.")
-        start = self._storage[self._offset :]
-        return np.lib.stride_tricks.as_strided(start, self.shape, strides, writeable=False)
-
-
-class _Placeholder:
-    """Stands for a name of the pickle that reading tensors does not need; never called."""
-
-    def __init__(self, name: str):
-        self._name = name
-
-    def __call__(self, *unused_arguments):
-        raise UserError(f"it would run {self._name}; weights need no code")
-
-
-@dataclasses.dataclass(frozen=True)
-class _StorageType:
-    dtype: np.dtype
+        if 0 in self.shape:
+            return np.zeros(self.shape, self.dtype)
+        # An axis of one place has any stride.
+        steps = [step if n > 1 else 0 for n, step in zip(self.shape, self.strides, strict=True)]
+        size = self.dtype.itemsize
+        return np.ndarray(
+            self.shape,
+            self.dtype,
+            self.storage.map(),
+            self.offset * size,
+            [step * size for step in steps],
+        )
 
 
 def _rebuild_tensor(storage, offset, size, stride, *unused):
-    return TorchTensor(tuple(size), storage.dtype, storage, offset, tuple(stride))
+    return TorchTensor(storage, offset, tuple(size), tuple(stride))
 
 
 def _rebuild_parameter(data, *unused):
+    if not isinstance(data, TorchTensor):
+        raise UserError("it holds a parameter that is no tensor")
     return data
 
 
+def _default_dict(*unused):
+    return {}
+
+
 _KNOWN = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    "collections.OrderedDict": collections.OrderedDict,
+    "collections.defaultdict": _default_dict,
+    "torch.Size": list,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
 }
 
 
@@ -95,17 +178,24 @@ class _Unpickler(pickle.Unpickler):
         self._storages = storages
 
     def find_class(self, module, name):
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
-        if module == "torch" and name in _STORAGE_TYPES:
-            return _StorageType(np.dtype(_STORAGE_TYPES[name]))
-        return _Placeholder(f"{module}.{name}")
+        name = f"{module}.{name}"
+        return _KNOWN.get(name) or type("Placeholder", (_Placeholder,), {"name": name})
 
     def persistent_load(self, identifier):
-        kind, storage_type, key, _, count = identifier
-        if kind != "storage" or not isinstance(storage_type, _StorageType):
-            raise UserError(f"it holds a storage of unknown kind {kind!r}")
-        return self._storages(key, storage_type.dtype, count)
+        # The older format has a sixth entry, for storages that are parts of others.
+        kind, storage_type, key, _, count, *part = identifier
+        name = getattr(storage_type, "name", storage_type)
+        if kind != "storage" or name not in _DTYPES or any(part):
+            raise UserError(f"it holds a {kind!r} of type {name}, which is not supported")
+        return self._storages(key, np.dtype(_DTYPES[name]), count)
+
+
+def _unpickle(file: BinaryIO, storages) -> Any:
+    """Loads the pickle at which the file stands; `storages` makes a storage of key, type, count."""
+    start = file.tell()
+    pickle_scan.check(file)
+    file.seek(start)
+    return _Unpickler(file, storages).load()
 
 
 def load(path: pathlib.Path) -> Any:
@@ -115,17 +205,13 @@ def load(path: pathlib.Path) -> Any:
       UserError: no torch file, a damaged one, or one that would run code.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            if len(pickles) != 1:
-                raise UserError("it is a zip archive but no torch file (no data.pkl)")
-            root = pickles[0].removesuffix("data.pkl")
-
-            def storage(key, dtype, count):
-                return _map_member(path, archive.getinfo(f"{root}data/{key}"), dtype, count)
-
-            with archive.open(pickles[0]) as file:
-                return _Unpickler(file, storage).load()
+        with open(path, "rb") as file:
+            start = file.read(len(_LEGACY_START))
+            if start == _LEGACY_START:
+                return _load_legacy(file)
+        if start[8:10] == b'{"':
+            raise UserError("it is a safetensors file, which only diffusers_vqgan can be")
+        return _load_zip(path)
     except UserError as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
     except zipfile.BadZipFile as error:
@@ -133,31 +219,81 @@ def load(path: pathlib.Path) -> Any:
             f"{path} is no torch file, or an incomplete one (it is no whole zip archive); fetch it "
             "again."
         ) from error
-    except (
-        pickle.UnpicklingError,
-        AttributeError,
-        EOFError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        raise UserError(f"{path} is damaged ({error}); fetch it again.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    # What others wrote can provoke any error of the unpickler's, the archive's and NumPy's.
+    except Exception as error:
+        reason = str(error)[:200] or type(error).__name__
+        raise UserError(f"{path} is damaged ({reason}); fetch it again.") from error
 
 
-def _map_member(path, member: zipfile.ZipInfo, dtype, count) -> np.memmap | np.ndarray:
-    """The values of an uncompressed member, mapped from the file."""
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size < count * dtype.itemsize:
-        raise UserError(f"its storage {member.filename} is compressed or cut short")
-    if count == 0:
-        return np.zeros(0, dtype)
+def _load_zip(path: pathlib.Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        pickles = [name for name in members if name.endswith("data.pkl")]
+        if len(pickles) != 1:
+            raise UserError("it is a zip archive but no torch file (no data.pkl)")
+        root = pickles[0].removesuffix("data.pkl")
+        order = members.get(f"{root}byteorder")
+        if order and _small_member(archive, order) != b"little":
+            raise UserError("it was made on a big-endian machine")
+
+        def storage(key, dtype, count):
+            member = members[f"{root}data/{key}"]
+            made = _Storage(path, dtype, count)
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size < made.num_bytes:
+                raise UserError(f"its storage {member.filename} is compressed or cut short")
+            _place(made, _first_byte(path, member))
+            return made
+
+        return _unpickle(io.BytesIO(_small_member(archive, members[pickles[0]])), storage)
+
+
+def _small_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > _LARGEST_PICKLE:
+        raise UserError(f"its {member.filename} is compressed or too large")
+    return archive.read(member)
+
+
+def _first_byte(path: pathlib.Path, member: zipfile.ZipInfo) -> int:
     with open(path, "rb") as file:
         file.seek(member.header_offset)
         header = file.read(_LOCAL_HEADER)
     name_length, extra_length = struct.unpack("<HH", header[26:30])
-    start = member.header_offset + _LOCAL_HEADER + name_length + extra_length
-    return np.memmap(path, dtype, "r", start, (count,))
+    return member.header_offset + _LOCAL_HEADER + name_length + extra_length
+
+
+def _place(storage: _Storage, start: int) -> None:
+    """Says where a storage begins."""
+    if start + storage.num_bytes > storage.path.stat().st_size:
+        raise UserError("a storage reaches beyond its end; fetch it again")
+    storage.start = start
+
+
+def _load_legacy(file: BinaryIO) -> Any:
+    """Reads on after the magic number: version, facts of the machine, object, keys, storages."""
+    storages: dict[str, _Storage] = {}
+
+    def storage(key, dtype, count):
+        made = storages.setdefault(key, _Storage(pathlib.Path(file.name), dtype, count))
+        if (made.dtype, made.count) != (dtype, count):
+            raise UserError(f"its storage {key} has two types or lengths")
+        return made
+
+    version, machine = _unpickle(file, storage), _unpickle(file, storage)
+    if version != 1001 or not machine["little_endian"]:
+        raise UserError("it is of another version, or made on a big-endian machine")
+    content, keys = _unpickle(file, storage), _unpickle(file, storage)
+    if set(keys) != set(storages):
+        raise UserError("it lacks storages that its tensors are in")
+    place = file.tell()
+    for key in keys:
+        file.seek(place)
+        if struct.unpack("<q", file.read(8)) != (storages[key].count,):
+            raise UserError(f"its storage {key} has another length than it should")
+        _place(storages[key], place + 8)
+        place += 8 + storages[key].num_bytes
+    return content
 
 
 def tensors(path: pathlib.Path) -> dict[str, TorchTensor]:

@@ -1,0 +1,14 @@
+"""LHI-Animal-Faces, which cGANTransfer and the paper use: class folders, not AFHQ.
+
+python -m vpt_gen.main --config=configs/fewshot_animal_face.py --config.data.path=animal_faces
+"""
+
+from vpt_gen.recipes import fewshot
+
+
+def get_config(family="nar"):
+    config = fewshot(family)
+    config.data.kind = "folder"
+    # The GAN papers leave out a class of natural scenes: remove its folder, or name the others.
+    config.data.classes = ()
+    return config

@@ -1,0 +1,15 @@
+"""DomainNet's Infograph, five images a class: off the manifold that the source model knows.
+
+python -m vpt_gen.main --config=configs/fewshot_domainnet_infograph.py
+"""
+
+from vpt_gen.recipes import fewshot
+
+
+def get_config(family="nar"):
+    config = fewshot(family)
+    config.data.kind = "tfds"
+    config.data.name = "domainnet/infograph:1.0.0"
+    config.data.eval_split = "test"
+    config.data.shots = 5
+    return config

@@ -1,0 +1,17 @@
+"""ImageNet-Sketch, five drawings a class: off the manifold that the source model knows.
+
+python -m vpt_gen.main --config=configs/fewshot_imagenet_sketch.py
+"""
+
+from vpt_gen.recipes import fewshot
+
+
+def get_config(family="nar"):
+    config = fewshot(family)
+    config.data.kind = "tfds"
+    config.data.name = "imagenet_sketch:1.0.0"
+    # Its only split.
+    config.data.train_split = "test"
+    config.data.holdout = 0.2
+    config.data.shots = 5
+    return config

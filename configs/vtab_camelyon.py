@@ -1,0 +1,13 @@
+"""Prompt tuning at 256 px to VTAB's Patch Camelyon (lymph nodes, with and without tumour).
+
+  python -m vpt_gen.main --config=configs/vtab_camelyon.py
+  python -m vpt_gen.main --config=configs/vtab_camelyon.py:ar    (AR; without :ar NAR)
+
+Data and weights: docs/vtab.md.
+"""
+
+from vpt_gen.recipes import vtab
+
+
+def get_config(family="nar"):
+    return vtab("patch_camelyon", family)

@@ -1,0 +1,13 @@
+"""Prompt tuning at 256 px to VTAB's CIFAR-100 (100 classes, 32x32).
+
+  python -m vpt_gen.main --config=configs/vtab_cifar100.py
+  python -m vpt_gen.main --config=configs/vtab_cifar100.py:ar    (AR; without :ar NAR)
+
+Data and weights: docs/vtab.md.
+"""
+
+from vpt_gen.recipes import vtab
+
+
+def get_config(family="nar"):
+    return vtab("cifar100", family)

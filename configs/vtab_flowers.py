@@ -1,0 +1,13 @@
+"""Prompt tuning at 256 px to VTAB's Oxford Flowers (102 kinds).
+
+  python -m vpt_gen.main --config=configs/vtab_flowers.py
+  python -m vpt_gen.main --config=configs/vtab_flowers.py:ar    (AR; without :ar NAR)
+
+Data and weights: docs/vtab.md.
+"""
+
+from vpt_gen.recipes import vtab
+
+
+def get_config(family="nar"):
+    return vtab("oxford_flowers102", family)

@@ -1,0 +1,13 @@
+"""Prompt tuning at 256 px to VTAB's Resisc45 (45 kinds of aerial scenes).
+
+  python -m vpt_gen.main --config=configs/vtab_resisc45.py
+  python -m vpt_gen.main --config=configs/vtab_resisc45.py:ar    (AR; without :ar NAR)
+
+Data and weights: docs/vtab.md.
+"""
+
+from vpt_gen.recipes import vtab
+
+
+def get_config(family="nar"):
+    return vtab("resisc45", family)

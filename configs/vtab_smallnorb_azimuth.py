@@ -1,0 +1,15 @@
+"""Prompt tuning at 256 px to VTAB's smallNORB by the azimuth (18 classes).
+
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar    (AR; without :ar NAR)
+
+Mirroring changes this label; the release mirrors all the same. --config.data.flip=False is right.
+
+Data and weights: docs/vtab.md.
+"""
+
+from vpt_gen.recipes import vtab
+
+
+def get_config(family="nar"):
+    return vtab("smallnorb_azimuth", family)

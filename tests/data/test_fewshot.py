@@ -1,0 +1,64 @@
+"""Few-shot subsets are balanced, nested, and repeatable."""
+
+import numpy as np
+import pytest
+
+from vpt_gen.data.fewshot import choose_classes, choose_shots
+from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
+
+
+@pytest.fixture
+def source():
+    """Example i is an image of value i; 12 of class a, 9 of b, 20 of c, in mixed order."""
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [12, 9, 20]))
+    return Source(
+        name="made",
+        class_names=("a", "b", "c"),
+        labels=labels.astype(np.int32),
+        load=lambda i: np.full((1, 1, 3), i, np.uint8),
+        digest="made",
+    )
+
+
+def positions(source):
+    """Which examples of the fixture a subset holds."""
+    return [int(source.load(i)[0, 0, 0]) for i in range(len(source))]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_shots_are_balanced_and_nested(source, seed):
+    inner, outer = choose_shots(source, 2, seed), choose_shots(source, 5, seed)
+    for subset, shots in ((inner, 2), (outer, 5)):
+        assert np.bincount(subset.labels).tolist() == [shots] * 3
+        assert subset.labels.tolist() == [source.labels[i] for i in positions(subset)]
+    assert set(positions(inner)) < set(positions(outer))
+    assert positions(outer) == sorted(positions(outer))
+
+
+def test_the_seed_decides(source):
+    assert positions(choose_shots(source, 5, 3)) == positions(choose_shots(source, 5, 3))
+    assert positions(choose_shots(source, 5, 3)) != positions(choose_shots(source, 5, 4))
+    assert choose_shots(source, 5, 3).digest != choose_shots(source, 5, 4).digest
+
+
+def test_too_few_examples_are_named(source):
+    assert len(choose_shots(source, 9, 0)) == 27
+    with pytest.raises(UserError, match="shots is 10, but class 'b' of made has 9"):
+        choose_shots(source, 10, 0)
+
+
+def test_classes_are_renumbered_in_the_order_given(source):
+    chosen = choose_classes(source, ("c", "a"))
+    assert chosen.class_names == ("c", "a")
+    assert np.bincount(chosen.labels).tolist() == [20, 12]
+    original = source.labels[positions(chosen)]
+    assert np.array_equal(original == 2, chosen.labels == 0)
+    assert chosen.digest != choose_classes(source, ("a", "c")).digest
+
+
+def test_unknown_and_repeated_classes_are_named(source):
+    with pytest.raises(UserError, match="names 'd', which made does not have; it has a, b, c"):
+        choose_classes(source, ("a", "d"))
+    with pytest.raises(UserError, match="a class twice: a, a"):
+        choose_classes(source, ("a", "a"))

@@ -1,0 +1,57 @@
+"""Both rules of resizing, on canvases larger than the images."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import golden_metrics
+from vpt_gen.nets import resize
+from vpt_gen.nets.inception import SIDE
+
+RANDOM = np.random.default_rng(0)
+
+
+def on_canvas(image, side=64):
+    """A canvas full of other pixels with the image at its top left, and its size."""
+    canvas = RANDOM.integers(0, 256, (1, side, side, 3)).astype(np.uint8)
+    canvas[0, : image.shape[0], : image.shape[1]] = image
+    return canvas, np.array([image.shape[:2]], np.int32)
+
+
+@golden_metrics.needed
+def test_tf1_is_that_of_torch_fidelity():
+    index = golden_metrics.inception("resized_index")
+    program = jax.jit(lambda x, size: resize.tf1_bilinear(x, size, SIDE))
+    resized = [
+        program(image[None], np.array([image.shape[:2]]))[0] for image in golden_metrics.images()
+    ]
+    kept = np.stack(resized)[:, index][:, :, index].transpose(0, 3, 1, 2)
+    golden_metrics.assert_golden(kept, "resized")
+
+
+def test_tf1_by_hand():
+    image = np.array([[0, 30, 90]], np.uint8)[..., None].repeat(3, axis=-1)
+    row = resize.tf1_bilinear(*on_canvas(image), 6)[0, 0, :, 0]
+    # Positions 0, 0.5, ..., 2.5; past the last pixel is the last pixel.
+    np.testing.assert_allclose(row, [0, 15, 30, 60, 90, 90], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(48, 29), (7, 13), (16, 16), (1, 1)])
+def test_antialiased_is_that_of_jax(shape):
+    image = RANDOM.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    ours = resize.antialiased(*on_canvas(image), 16)[0]
+    theirs = jax.image.resize(jnp.asarray(image, jnp.float32), (16, 16, 3), "linear")
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("rule", [resize.tf1_bilinear, resize.antialiased])
+def test_images_of_a_batch_do_not_mix(rule):
+    sizes = np.array([[5, 40], [33, 8]], np.int32)
+    canvas = RANDOM.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    rule = jax.jit(functools.partial(rule, side=16))
+    together = rule(canvas, sizes)
+    for i in range(2):
+        np.testing.assert_array_equal(together[i], rule(canvas[i:][:1], sizes[i:][:1])[0])

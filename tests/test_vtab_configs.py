@@ -1,0 +1,91 @@
+"""Every config of VTAB's tasks trains a real step on small records of its task."""
+
+import pathlib
+import runpy
+
+import jax
+import numpy as np
+import pytest
+
+from vpt_gen import main, sharding
+from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.store import Store, read_record
+from vpt_gen.config import default_config
+from vpt_gen.config_check import check_config
+from vpt_gen.data.vtab import TASKS
+from vpt_gen.errors import UserError
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+
+FOLDER = pathlib.Path(__file__).parents[1] / "configs"
+
+
+def load(task, *family):
+    return runpy.run_path(str(FOLDER / f"vtab_{task.short}.py"))["get_config"](*family)
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    """A folder with the smallest nets: a tokenizer of 16 tokens an image, a MaskGIT and a GPT."""
+    folder = tmp_path_factory.mktemp("nets")
+    key = jax.random.key(0)
+    vqgan = VQGAN(32, (1, 1, 1), 1, 8, 256)
+    save_net(str(folder / "vqgan"), vqgan, vqgan.init(key, np.zeros((1, 32, 32, 3)))["params"], {})
+    sizes = {"num_layers": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
+    tokens, labels = np.zeros((1, 64), np.int32), np.zeros(1, np.int32)
+    for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
+        params = net.init(key, tokens, class_ids=labels)["params"]
+        save_net(str(folder / name), net, params, {})
+    return folder
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.short)
+def test_a_task_takes_a_real_step(task, nets, vtab_data, tmp_path, monkeypatch):
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
+    config = load(task)
+    config.num_steps = 1
+    config.batch_size = 4
+    config.eval_every = 0
+    config.data.data_dir = str(vtab_data)
+    config.data.image_size = 32
+    config.backbone.tokenizer = str(nets / "vqgan")
+    config.backbone.transformer = str(nets / config.family)
+    main.run(config, str(tmp_path))
+    assert len(read_record(str(tmp_path))["facts"]["class_names"]) == task.num_classes
+    params = Store(tmp_path).restore_params()
+    assert params["prompt_embeddings"]["embedding"].shape[0] == task.num_classes
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.short)
+def test_a_config_is_as_released(task):
+    for family in ("nar", "ar"):
+        config = load(task, family)
+        check_config(config)
+        assert (config.family, config.data.name) == (family, task.id)
+        assert config.num_steps == 100 * (task.count("train") // 32)
+        assert (config.batch_size, config.data.image_size) == (32, 256)
+        assert (config.data.train_split, config.data.eval_split) == ("train", "val")
+        # In every task, also where docs/vtab.md says that it makes labels wrong.
+        assert config.data.flip and config.data.random_crop
+        assert (config.prompt.num_prompt_tokens, config.optimizer.learning_rate) == (32, 1e-3)
+
+
+def test_every_task_has_a_config():
+    assert {p.stem for p in FOLDER.glob("vtab_*.py")} == {f"vtab_{t.short}" for t in TASKS.values()}
+
+
+def test_an_unknown_family_is_named():
+    with pytest.raises(UserError, match="'gan' is not known; it must be nar or ar"):
+        load(TASKS["dtd"], "gan")
+
+
+def test_a_random_crop_needs_something_to_crop():
+    config = default_config("prompts")
+    config.data.random_crop = True
+    check_config(config)
+    config.data.fit = "pad"
+    with pytest.raises(UserError, match="random_crop is True; it must be False where"):
+        check_config(config)

@@ -1,0 +1,70 @@
+"""Do the nets, the image size and a prompt checkpoint belong together?"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.errors import UserError
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import Tokenizer
+
+
+def check_image_size(net: Tokenizer, image_size: int) -> None:
+    """Raises UserError where the tokenizer does not divide the image side."""
+    if image_size % net.downsampling:
+        raise UserError(
+            f"config.data.image_size {image_size} does not suit the tokenizer: it must be a "
+            f"multiple of {net.downsampling}."
+        )
+
+
+def tokens_per_image(net: Tokenizer, image_size: int) -> int:
+    """N, the number of visual tokens of a square image."""
+    return (image_size // net.downsampling) ** 2
+
+
+def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
+    """The frozen tokenizer and transformer of a prompt-tuning config.
+
+    Raises:
+      UserError: one is missing or damaged, or they do not fit each other or the image size.
+    """
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS)
+    backbone = load_net(config.backbone.transformer, "maskgit" if config.family == "nar" else "gpt")
+    check_image_size(vqgan.net, config.data.image_size)
+    num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
+    check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
+    if vqgan.net.codebook_size != backbone.net.codebook_size:
+        raise UserError(
+            f"The tokenizer has {vqgan.net.codebook_size} codes, the transformer knows "
+            f"{backbone.net.codebook_size}: config.backbone names nets that do not belong together."
+        )
+    return vqgan, backbone
+
+
+def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: MaskGIT | GPT, num_tokens: int):
+    """Raises UserError where the transformer cannot take so many visual tokens.
+
+    A MaskGIT takes one number of them; a GPT any up to its positions, or that of its order.
+    """
+    fixed = net.num_tokens if config.family == "nar" else len(net.order)
+    if num_tokens == fixed or (not fixed and num_tokens <= net.num_positions):
+        return
+    count = fixed or net.num_positions
+    side = int(count**0.5) * vqgan.downsampling
+    raise UserError(
+        f"config.data.image_size {config.data.image_size} gives {num_tokens} visual tokens, but "
+        f"the transformer takes {count if fixed else f'at most {count}'}: set it to {side}."
+    )
+
+
+def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: PretrainedNet) -> None:
+    """Raises UserError where a prompt checkpoint was tuned on other nets than these."""
+    for name, net in (("tokenizer", vqgan), ("transformer", backbone)):
+        if facts[name] != net.digest:
+            raise UserError(
+                f"The prompts were tuned on a {name} with digest {facts[name][:12]}, this one has "
+                f"{net.digest[:12]}: point --{name} to the right one."
+            )

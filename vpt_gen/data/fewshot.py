@@ -1,0 +1,62 @@
+"""Few-shot subsets: some classes of a source, and k examples of each.
+
+The subsets of one seed are nested: the 2-shot set lies inside the 5-shot one.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from vpt_gen.data.source import Source, digest_of
+from vpt_gen.errors import UserError
+
+
+def choose_classes(source: Source, names: Sequence[str]) -> Source:
+    """Only the examples of the named classes, which become classes 0, 1, ... in that order.
+
+    Raises:
+      UserError: a name that the source does not know, or one that stands twice.
+    """
+    unknown = [name for name in names if name not in source.class_names]
+    if unknown:
+        known = ", ".join(source.class_names[:20]) + (", ..." if source.num_classes > 20 else "")
+        raise UserError(
+            f"config.data.classes names {', '.join(map(repr, unknown))}, which {source.name} does "
+            f"not have; it has {known}."
+        )
+    if len(set(names)) < len(names):
+        raise UserError(f"config.data.classes names a class twice: {', '.join(names)}.")
+    label_of = np.full(source.num_classes, -1, np.int32)
+    label_of[[source.class_names.index(name) for name in names]] = np.arange(len(names))
+    labels = label_of[source.labels]
+    kept = source.subset(np.flatnonzero(labels >= 0))
+    return dataclasses.replace(
+        kept,
+        class_names=tuple(names),
+        labels=labels[labels >= 0],
+        digest=digest_of(kept.digest, *names),
+    )
+
+
+def choose_shots(source: Source, shots: int, seed: int) -> Source:
+    """`shots` examples of each class, drawn by `seed`, in the order of the source.
+
+    A class's draw depends on the seed, its label and its size, and on nothing else; the draws
+    for fewer shots are the first of those for more.
+
+    Raises:
+      UserError: a class with fewer examples.
+    """
+    chosen = []
+    for label, name in enumerate(source.class_names):
+        members = np.flatnonzero(source.labels == label)
+        if len(members) < shots:
+            raise UserError(
+                f"config.data.shots is {shots}, but class {name!r} of {source.name} has "
+                f"{len(members)} training example(s); lower it, or leave the class out with "
+                "config.data.classes."
+            )
+        generator = np.random.default_rng([seed, label, 0xF5])
+        chosen.append(generator.permutation(members)[:shots])
+    return source.subset(np.sort(np.concatenate(chosen)))

@@ -1,0 +1,133 @@
+"""`python -m vpt_gen.data.speed --config=configs/folder.py --config.data.path=my_images`.
+
+How fast the input pipeline feeds: from a token cache, from the config's images, and where the time
+of the latter goes. Needs no backbone. Where the images feed faster than a training step takes them,
+a token cache saves the tokenizer's time alone; where they do not, it saves waiting, too.
+"""
+
+import itertools
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from vpt_gen import config_flag
+from vpt_gen.config_check import check_config
+from vpt_gen.data import images, token_shards
+from vpt_gen.data.batches import image_batches, image_spec, open_sources
+from vpt_gen.data.pipeline import ImageSpec
+from vpt_gen.data.preprocess import preprocess
+from vpt_gen.data.source import Source
+from vpt_gen.data.tokens import TokenCache, token_batches
+from vpt_gen.errors import report_user_errors
+from vpt_gen.progress import say
+
+_CACHED_IMAGES = 2**16
+_SHARD_IMAGES = 1024
+_DECODED = 32  # images that the stage after decoding is measured on
+
+
+def rate(items: Iterator, seconds: float, images_an_item: int = 1) -> float:
+    """Images a second that an endless iterator gives, once it has given the first."""
+    next(items)
+    start, count = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < seconds or not count:
+        next(items)
+        count += images_an_item
+    return count / elapsed
+
+
+def random_cache(folder: pathlib.Path, views: int, num_tokens: int) -> TokenCache:
+    """A cache of random tokens, in shards on disk as a real one."""
+    generator = np.random.default_rng(0)
+    examples = max(1, _SHARD_IMAGES // views)
+    shards = []
+    for i in range(_CACHED_IMAGES // _SHARD_IMAGES):
+        path = folder / f"{i}.tfrecord"
+        tokens = generator.integers(0, 1024, (examples, views, num_tokens), np.uint16)
+        token_shards.write_shard(path, np.zeros(examples, np.int32), tokens)
+        shards.append(token_shards.read_shard(path, views, num_tokens))
+    return TokenCache(tuple(shards))
+
+
+def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:
+    """Name -> endless work on one image after another, in this thread."""
+    if data.kind != "folder":
+        return {"loading": map(source.load, itertools.cycle(range(len(source))))}
+    root = pathlib.Path(data.path).expanduser()
+    files = [p for p in root.rglob("*") if p.suffix.lower() in images.EXTENSIONS]
+    encoded = [file.read_bytes() for file in files[:_DECODED]]
+    return {
+        "reading": map(pathlib.Path.read_bytes, itertools.cycle(files)),
+        "decoding": map(images.decode, itertools.cycle(encoded)),
+    }
+
+
+def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray]:
+    """Endless resizing and augmenting of one image after another, on one thread."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    dataset = tf.data.Dataset.from_generator(
+        lambda: itertools.cycle(decoded),
+        output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
+    )
+
+    def prepare(position, image):
+        key = tf.stack([tf.constant(0, tf.int64), position])
+        return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
+
+    return dataset.enumerate().map(prepare).with_options(options).as_numpy_iterator()
+
+
+def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, float]:
+    """What feeds -> images a second, each measured for about `seconds`."""
+    source, _ = open_sources(config)
+    spec = image_spec(config.data)
+    batch_size, views = config.batch_size, config.data.cache_views
+    say(f"Measuring on {len(source)} images of {source.name}, {seconds:g} s each.")
+    rates = {}
+    with tempfile.TemporaryDirectory() as folder:
+        cache = random_cache(pathlib.Path(folder), views, num_tokens)
+        batches = token_batches(cache, batch_size=batch_size, seed=0)
+        label = f"token cache ({len(cache):,} random examples, V = {views}, N = {num_tokens})"
+        rates[label] = rate(batches, seconds, batch_size)
+    train_batches, _ = image_batches(config, source, None)
+    rates[f"images to {spec.size} px, all cores"] = rate(train_batches(0), seconds, batch_size)
+    for name, work in loading_stages(config.data, source).items():
+        rates[f"one thread: {name}"] = rate(work, seconds)
+    decoded = [source.load(i) for i in range(min(_DECODED, len(source)))]
+    rates["one thread: resizing, augmenting"] = rate(preparing(decoded, spec), seconds)
+    return rates
+
+
+def table(rates: dict[str, float]) -> str:
+    """The rates as a Markdown table."""
+    rows = [f"| {name} | {x:,.0f} | {1000 / x:,.3f} |" for name, x in rates.items()]
+    return "\n".join(["| what feeds | images/s | ms an image |", "|---|---:|---:|", *rows])
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    config_flag.define()
+    flags.DEFINE_integer("num_tokens", 256, "N of the token cache; 256 is MaskGIT's at 256 px.", 1)
+    flags.DEFINE_float("seconds", 5.0, "How long to measure each, about.", 0.0)
+
+
+def main(argv):
+    """Entry point; flags are checked by `config_flag.parse`."""
+    del argv
+    config = flags.FLAGS.config
+    check_config(config)
+    print(table(measure(config, flags.FLAGS.num_tokens, flags.FLAGS.seconds)))
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))

@@ -1,0 +1,245 @@
+"""Features of images: which spaces there are, and one pass over a stream of images.
+
+Images enter as uint8, as they lie in files: a FID between images that were never rounded is
+another number. Floating images in [0, 1] become uint8 by `data.images.to_uint8`.
+"""
+
+import collections
+import dataclasses
+import functools
+import itertools
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from vpt_gen import sharding
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.checkpoints.inception import load_inception
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation.accumulators import Moments, Reservoir
+from vpt_gen.nets import inception, resize
+from vpt_gen.progress import track
+
+MAX_KEPT = 50_000
+_IN_FLIGHT = 2  # Batches on the devices while the host prepares the next.
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpace:
+    """A net that turns images into vectors, in which sets of images are compared.
+
+    Attributes:
+      name: what figures in this space are named after.
+      digest: SHA-256 of its weights.
+      dims: name of a feature -> its width.
+      main: the feature that distances are taken in.
+      resize: how images get the net's size, in words, for the record.
+      params: of the net.
+      prepare: (images (B, H, W, 3), sizes (B, 2)) -> images of the net's size; see `nets.resize`.
+      apply: (params, prepared images) -> {name: (B, width)}.
+    """
+
+    name: str
+    digest: str
+    dims: Mapping[str, int]
+    main: str
+    resize: str
+    params: Any
+    prepare: Callable[[jax.Array, jax.Array], jax.Array]
+    apply: Callable[[Any, jax.Array], dict[str, jax.Array]]
+
+
+def inception_space(path: str | pathlib.Path) -> FeatureSpace:
+    """The space of FID, KID, Inception Score and precision/recall.
+
+    Args:
+      path: of the weights, see `checkpoints.inception`; `obtain_inception` finds the published.
+
+    Raises:
+      UserError: see `load_inception`.
+    """
+    pretrained = load_inception(path)
+    return FeatureSpace(
+        name="inception",
+        digest=pretrained.digest,
+        dims=inception.FEATURES,
+        main="2048",
+        resize=f"TensorFlow 1 bilinear to {inception.SIDE}x{inception.SIDE}, not rounded",
+        params=pretrained.params,
+        prepare=functools.partial(resize.tf1_bilinear, side=inception.SIDE),
+        apply=lambda params, images: pretrained.net.apply({"params": params}, images),
+    )
+
+
+def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
+    """The space of a tokenizer's encoder: no download where the tokenizer is at hand.
+
+    The feature is the mean and the standard deviation of each latent channel over the image,
+    before quantisation. A Frechet distance in it is not a FID.
+
+    Args:
+      tokenizer: of the kinds `checkpoints.backbone.TOKENIZERS`.
+      side: pixels of the images that the encoder sees; for the shipped demo tokenizer 32.
+    """
+
+    def apply(params, images):
+        latents = tokenizer.net.apply({"params": params}, images / 255.0, method="encode")
+        pooled = [latents.mean(axis=(1, 2)), latents.std(axis=(1, 2))]
+        return {"latents": jax.numpy.concatenate(pooled, axis=-1)}
+
+    return FeatureSpace(
+        name="tokenizer",
+        digest=tokenizer.digest,
+        dims={"latents": 2 * tokenizer.net.embedding_dim},
+        main="latents",
+        resize=f"antialiased bilinear to {side}x{side}, not rounded",
+        params=tokenizer.params,
+        prepare=functools.partial(resize.antialiased, side=side),
+        apply=apply,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What one pass over a set of images leaves.
+
+    Attributes:
+      count: images seen.
+      moments: feature -> its mean (d,) and covariance (d, d), float64, of all images.
+      rows: feature -> (m, d) float32 of the images kept; m = count up to the cap.
+      indices: (m,) which images of the stream the rows are of, ascending.
+    """
+
+    count: int
+    moments: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    rows: Mapping[str, np.ndarray]
+    indices: np.ndarray
+
+
+class Extractor:
+    """A feature space on devices; make one and use it for all sets, it compiles once."""
+
+    def __init__(self, space: FeatureSpace, mesh: Mesh, batch_size: int = 64):
+        """Places the parameters.
+
+        Args:
+          space: which features; all it has are computed, which costs no more than the last.
+          mesh: devices; the images of a batch are shared out evenly.
+          batch_size: images at a time, rounded up to a multiple of the devices.
+        """
+        self.space = space
+        self.batch_size = -(-batch_size // mesh.size) * mesh.size
+        self._split, whole = sharding.split_batch(mesh), sharding.replicated(mesh)
+        self._params = jax.device_put(space.params, whole)
+        # Two programs: only the small one depends on the size of the images.
+        self._prepare = jax.jit(space.prepare, out_shardings=self._split)
+        self._apply = jax.jit(space.apply, out_shardings=whole)
+
+    def stream(self, images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Features of images, batch by batch, in the order of the images.
+
+        Args:
+          images: uint8, each a picture (H, W, 3) or a batch (B, H, W, 3), of any sizes. On several
+            processes all give the same.
+
+        Yields:
+          {name: (n, width)} float32, n = `batch_size` but for the last.
+
+        Raises:
+          ValueError: images of another type or shape.
+        """
+        pictures = _pictures(images)
+        pending: collections.deque = collections.deque()
+        while chunk := list(itertools.islice(pictures, self.batch_size)):
+            pending.append((len(chunk), self._dispatch(chunk)))
+            if len(pending) > _IN_FLIGHT:
+                yield _fetch(*pending.popleft())
+        for count, features in pending:
+            yield _fetch(count, features)
+
+    def _dispatch(self, chunk: list[np.ndarray]) -> dict[str, jax.Array]:
+        filled = chunk + chunk[-1:] * (self.batch_size - len(chunk))
+        batch = jax.device_put(_canvas(filled), self._split)
+        return self._apply(self._params, self._prepare(*batch))
+
+    def collect(
+        self,
+        images: Iterable[np.ndarray],
+        *,
+        moments: Sequence[str] = (),
+        keep: Sequence[str] = (),
+        max_kept: int = MAX_KEPT,
+        seed: int = 0,
+        total: int | None = None,
+    ) -> Features:
+        """All that the metrics of a set of images need, in one pass.
+
+        Memory is bounded: 8 d^2 bytes a feature in `moments`, 4 d * max_kept bytes a feature in
+        `keep` (2048: 410 MB at most by default; logits: 200 MB).
+
+        Args:
+          images: see `stream`.
+          moments: features whose mean and covariance are wanted: FID.
+          keep: features whose rows are wanted: KID, Inception Score, precision and recall.
+          max_kept: rows kept at most; of a longer stream, a uniform random subset.
+          seed: of that subset.
+          total: number of images, where it is known, for the progress bar.
+
+        Raises:
+          UserError: no images, too few for a covariance, or a feature that the space has not.
+          ValueError: see `stream`.
+        """
+        dims = self.space.dims
+        for name in (*moments, *keep):
+            if name not in dims:
+                raise UserError(
+                    f"The {self.space.name} space has no feature {name!r}; it has "
+                    f"{', '.join(dims)}."
+                )
+        running = {name: Moments(dims[name]) for name in moments}
+        reservoir = Reservoir({name: dims[name] for name in keep}, max_kept, seed)
+        count = 0
+        with track(total=total, label=f"{self.space.name} features") as bar:
+            for batch in self.stream(images):
+                for name, accumulator in running.items():
+                    accumulator.update(batch[name])
+                reservoir.update({name: batch[name] for name in keep})
+                size = len(batch[self.space.main])
+                count += size
+                bar.update(size)
+        if not count:
+            raise UserError("There are no images to compare.")
+        rows, indices = reservoir.finish()
+        return Features(count, {n: m.finish() for n, m in running.items()}, rows, indices)
+
+
+def _pictures(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pictures and batches -> pictures (H, W, 3)."""
+    for item in images:
+        item = np.asarray(item)
+        if item.dtype != np.uint8 or item.ndim not in (3, 4) or item.shape[-1] != 3:
+            raise ValueError(
+                f"uint8 images (H, W, 3) or (B, H, W, 3) are wanted, not {item.dtype} {item.shape}."
+            )
+        yield from item if item.ndim == 4 else (item,)
+
+
+def _canvas(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures -> canvases (B, H, W, 3) with them at the top left, and their sizes (B, 2).
+
+    Sides are powers of two, so that images of many sizes need few programs.
+    """
+    sizes = np.array([picture.shape[:2] for picture in pictures], np.int32)
+    height, width = (1 << int(longest - 1).bit_length() for longest in sizes.max(axis=0))
+    canvas = np.zeros((len(pictures), height, width, 3), np.uint8)
+    for room, picture, (h, w) in zip(canvas, pictures, sizes, strict=True):
+        room[:h, :w] = picture
+    return canvas, sizes
+
+
+def _fetch(count: int, features: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    return {name: rows[:count] for name, rows in jax.device_get(features).items()}
