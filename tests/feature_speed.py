@@ -26,7 +26,7 @@ from tests import golden_metrics, torch_files
 from vpt_gen import sharding
 from vpt_gen.checkpoints import inception as weights
 from vpt_gen.checkpoints.released import layout
-from vpt_gen.evaluation.distances import frechet_distance
+from vpt_gen.evaluation.distances import frechet
 from vpt_gen.evaluation.features import Extractor, inception_space
 from vpt_gen.nets.inception import SIDE, InceptionV3
 
@@ -124,7 +124,7 @@ def compare(theirs: dict, their_features: np.ndarray, ours: np.ndarray, seconds:
     print(f"ratio ours to theirs: {theirs['seconds'] / seconds:.2f}")
     difference = np.abs(ours - their_features).max()
     print(f"largest difference of a feature: {difference:.1e} of {their_features.max():.1f}")
-    a, b = (frechet_distance(f[:half], f[half:]) for f in (ours, their_features))
+    a, b = (frechet(f[:half], f[half:]) for f in (ours, their_features))
     print(f"distance of the halves: {a:.8g} ours, {b:.8g} theirs ({abs(a / b - 1):.1e} relative)")
 
 

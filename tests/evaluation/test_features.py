@@ -9,7 +9,7 @@ from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.data import arrays
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.distances import frechet_distance
+from vpt_gen.evaluation.distances import frechet
 from vpt_gen.evaluation.features import Extractor, FeatureSpace, tokenizer_space
 from vpt_gen.nets import resize
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
@@ -145,11 +145,11 @@ def test_the_shipped_space_sees_what_is_missing(demo, digits):
     assert features.shape == (400, demo.dims["latents"])
     reference, others = features[:200], features[200:]
     few_classes = others[labels[200:] < 3]
-    floor = frechet_distance(others[: len(few_classes)], reference)
-    assert frechet_distance(few_classes, reference) > 1.5 * floor
-    floor = frechet_distance(others, reference)
+    floor = frechet(others[: len(few_classes)], reference)
+    assert frechet(few_classes, reference) > 1.5 * floor
+    floor = frechet(others, reference)
     upside_down = rows(demo, [image[::-1] for image in images[200:]])
-    assert frechet_distance(upside_down, reference) > 3 * floor
+    assert frechet(upside_down, reference) > 3 * floor
 
 
 def test_another_tokenizer_makes_a_space_too():

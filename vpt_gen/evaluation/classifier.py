@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from vpt_gen.data.images import to_uint8
+from vpt_gen.errors import UserError
 
 SIDE = 32
 
@@ -35,3 +36,30 @@ class PixelClassifier:
     def agreement(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Share of images (n, H, W, 3) whose predicted class is the one in `labels` (n,)."""
         return float(np.mean(self.machine.predict(pixel_features(images)) == labels))
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureClassifier:
+    """Logistic regression on standardised features of any space, from scikit-learn."""
+
+    model: Any
+
+    @classmethod
+    def fit(cls, features: np.ndarray, labels: np.ndarray) -> "FeatureClassifier":
+        """Trains on features (n, d) of real images with labels (n,).
+
+        Raises:
+          UserError: fewer than two classes.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        if len(np.unique(labels)) < 2:
+            raise UserError("Class agreement needs real images of two classes or more.")
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        return cls(model.fit(features, labels))
+
+    def agreement(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Share of images, given by features (n, d), whose predicted class is in `labels` (n,)."""
+        return float(np.mean(self.model.predict(features) == labels))

@@ -1,22 +1,270 @@
-"""Distances between sets of images, float64 on the host."""
+"""What sets of images are compared by, from their features: float64 on the host.
+
+Features are rows (n, d) of NumPy, figures are floats. All but the Frechet distance from moments
+follow PyPI `torch-fidelity` 0.4.0, down to the draw of subsets, so that figures can be compared.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.special
+
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation.pairwise import distance_blocks, neighbour_radii
+
+SEED = 2020  # torch-fidelity's own
+_BLOCK_ROWS = 4096
 
 
-def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
-    """Squared Frechet distance between Gaussians fitted to two feature sets (n, d), (m, d).
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared Frechet distance between Gaussians fitted to features (n, d), (m, d).
 
-    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), with unbiased covariances. It falls with
-    growing n and m: compare only distances taken with the same counts.
+    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), with unbiased covariances (arXiv
+    1706.08500, eq. 6). It falls with growing n and m: compare only distances taken with the same
+    counts. On features of the FID's Inception this is the FID.
+
+    Raises:
+      UserError: fewer than two rows, rows of two widths, or values that are not finite.
     """
-    a, b = np.asarray(features_a, np.float64), np.asarray(features_b, np.float64)
-    difference = a.mean(axis=0) - b.mean(axis=0)
-    covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    # tr((S_a S_b)^(1/2)) through the symmetric R S_b R, R = S_a^(1/2), which has real eigenvalues.
-    values, vectors = scipy.linalg.eigh(covariance_a)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    cross = np.sqrt(np.maximum(scipy.linalg.eigvalsh(root @ covariance_b @ root), 0.0)).sum()
-    return float(
-        difference @ difference + np.trace(covariance_a) + np.trace(covariance_b) - 2 * cross
-    )
+    a, b = _checked(a, b)
+    return _frechet(a.mean(axis=0), _root_of_rows(a), b.mean(axis=0), _root_of_rows(b))
+
+
+def frechet_from_moments(
+    mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray
+) -> float:
+    """`frechet` from means (d,) and unbiased covariances (d, d), of any rank.
+
+    Raises:
+      ValueError: shapes that do not go together.
+    """
+    moments = [np.asarray(moment, np.float64) for moment in (mean_a, cov_a, mean_b, cov_b)]
+    width = moments[0].size
+    if [moment.shape for moment in moments] != [(width,), (width, width)] * 2:
+        raise ValueError(f"Means (d,) and covariances (d, d): {[m.shape for m in moments]}")
+    mean_a, cov_a, mean_b, cov_b = moments
+    return _frechet(mean_a, _root_of_covariance(cov_a), mean_b, _root_of_covariance(cov_b))
+
+
+def _frechet(
+    mean_a: np.ndarray, root_a: np.ndarray, mean_b: np.ndarray, root_b: np.ndarray
+) -> float:
+    """The distance from means (d,) and roots (r, d), root.T @ root the covariance.
+
+    The eigenvalues of S_a S_b are the squared singular values of root_a @ root_b.T. Without the
+    squares, values that should be 0 come out as 1e-16 instead of 1e-8, and hundreds of them (fewer
+    images than features) do not add up.
+    """
+    cross = scipy.linalg.svdvals(root_a @ root_b.T).sum()
+    difference = mean_a - mean_b
+    return float(difference @ difference + (root_a**2).sum() + (root_b**2).sum() - 2 * cross)
+
+
+def _root_of_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, d) -> a root (min(n, d), d) of their covariance: a QR decomposition by blocks."""
+    mean, root = rows.mean(axis=0), np.empty((0, rows.shape[1]))
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        root = np.concatenate([root, rows[start : start + _BLOCK_ROWS] - mean])
+        if len(root) > root.shape[1]:
+            root = np.linalg.qr(root, mode="r")
+    return root / np.sqrt(len(rows) - 1)
+
+
+def _root_of_covariance(covariance: np.ndarray) -> np.ndarray:
+    """A covariance (d, d) -> a root (rank, d) of it."""
+    values, vectors = scipy.linalg.eigh(covariance)
+    # Below this an eigenvalue is rounding, whose root would be no small thing.
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+
+
+class KID(NamedTuple):
+    """Kernel Inception Distance: mean and population standard deviation over the subsets."""
+
+    mean: float
+    std: float
+
+
+def kid(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    num_subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = SEED,
+    degree: int = 3,
+    gamma: float | None = None,
+    coef0: float = 1.0,
+) -> KID:
+    """Unbiased squared MMD between random subsets of features (n, d), (m, d): arXiv 1801.01401.
+
+    It may be a little below 0. The subsets are torch-fidelity's for the same seed.
+
+    Args:
+      a: features.
+      b: features; the order matters for the draw alone.
+      num_subsets: pairs of subsets.
+      subset_size: rows of each, drawn without replacement.
+      seed: of the draw.
+      degree: of the kernel (gamma x y + coef0)^degree.
+      gamma: of the kernel; None is 1 / d.
+      coef0: of the kernel.
+
+    Raises:
+      UserError: fewer rows than a subset has.
+    """
+    a, b = _checked(a, b)
+    fewest = min(len(a), len(b))
+    if subset_size > fewest:
+        raise UserError(
+            f"KID compares subsets of {subset_size:,} images, but one set has only {fewest:,}: "
+            f"choose a subset size of {fewest:,} or less, or take more images."
+        )
+    random = np.random.RandomState(seed)
+    values = []
+    for _ in range(num_subsets):
+        x = a[random.choice(len(a), subset_size, replace=False)]
+        y = b[random.choice(len(b), subset_size, replace=False)]
+        values.append(mmd2(x, y, degree=degree, gamma=gamma, coef0=coef0))
+    return KID(float(np.mean(values)), float(np.std(values)))
+
+
+def mmd2(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    degree: int = 3,
+    gamma: float | None = None,
+    coef0: float = 1.0,
+) -> float:
+    """Unbiased squared maximum mean discrepancy between features (n, d), (m, d), over all rows.
+
+    What `kid` estimates, without a draw; n and m may differ, the order does not matter. See `kid`
+    for the kernel.
+
+    Raises:
+      UserError: see `frechet`.
+    """
+    a, b = _checked(a, b)
+    gamma = 1.0 / a.shape[1] if gamma is None else gamma
+
+    def kernel_sum(x, y):
+        blocks = (x[i : i + _BLOCK_ROWS] for i in range(0, len(x), _BLOCK_ROWS))
+        return sum((((block @ y.T) * gamma + coef0) ** degree).sum() for block in blocks)
+
+    def within(x):
+        diagonal = ((np.einsum("nd,nd->n", x, x) * gamma + coef0) ** degree).sum()
+        return (kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
+
+    return float(within(a) + within(b) - 2 * kernel_sum(a, b) / (len(a) * len(b)))
+
+
+class InceptionScore(NamedTuple):
+    """Mean and population standard deviation over the splits."""
+
+    mean: float
+    std: float
+
+
+def inception_score(
+    logits: np.ndarray, *, splits: int = 10, shuffle: bool = True, seed: int = SEED
+) -> InceptionScore:
+    """Exponential of the mean divergence of p(class | image) from p(class): arXiv 1606.03498.
+
+    Args:
+      logits: (n, classes), for the published score Inception's `logits_unbiased`.
+      splits: parts in which the score is taken.
+      shuffle: before cutting, so that sorted images do not make parts of few classes.
+      seed: of the shuffle.
+
+    Raises:
+      UserError: fewer rows than splits.
+    """
+    logits = np.asarray(logits)
+    count = len(logits)
+    if count < splits:
+        raise UserError(
+            f"An Inception Score over {splits} splits needs {splits} images or more, not {count}."
+        )
+    if shuffle:
+        logits = logits[np.random.RandomState(seed).permutation(count)]
+    scores = []
+    for i in range(splits):
+        part = logits[i * count // splits : (i + 1) * count // splits].astype(np.float64)
+        log_p = scipy.special.log_softmax(part, axis=1)
+        p = np.exp(log_p)
+        divergence = (p * (log_p - np.log(p.mean(axis=0)))).sum(axis=1)
+        scores.append(np.exp(divergence.mean()))
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+class PrecisionRecall(NamedTuple):
+    """Shares of generated images that look real, and of real images that are generated."""
+
+    precision: float
+    recall: float
+
+
+def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> PrecisionRecall:
+    """Improved precision and recall (arXiv 1904.06991) of features (n, d) against (m, d).
+
+    Precision is the share of generated rows inside a ball around a real row, recall the share of
+    real rows inside a ball around a generated one. A ball reaches to the k-th nearest other row of
+    its own set, its surface included.
+
+    Raises:
+      UserError: k rows or fewer.
+    """
+    generated, real = _checked(generated, real, k + 1)
+    real_radii, generated_radii = neighbour_radii(real, k), neighbour_radii(generated, k)
+    inside, reached = 0, np.zeros(len(real), bool)
+    for rows, distances in distance_blocks(generated, real):
+        inside += (distances <= real_radii).any(axis=1).sum()
+        reached |= (distances <= generated_radii[rows, None]).any(axis=0)
+    return PrecisionRecall(float(inside / len(generated)), float(reached.mean()))
+
+
+class DensityCoverage(NamedTuple):
+    """Like precision without its trust in outliers, and like recall without the generated balls."""
+
+    density: float
+    coverage: float
+
+
+def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> DensityCoverage:
+    """Density and coverage (arXiv 2002.09797) of features (n, d) against (m, d).
+
+    Density is how many of the real rows' balls a generated row lies in, over k, on average (1 for a
+    set like the real one, may exceed it); coverage the share of those balls that hold a generated
+    row. A ball reaches to the k-th nearest other real row, its surface left out as in PyPI `prdc`.
+
+    Raises:
+      UserError: k real rows or fewer.
+    """
+    generated, real = _checked(generated, real, k + 1)
+    radii = neighbour_radii(real, k)
+    held, covered = 0, np.zeros(len(real), bool)
+    for _, distances in distance_blocks(generated, real):
+        inside = distances < radii
+        held += inside.sum()
+        covered |= inside.any(axis=0)
+    return DensityCoverage(float(held / (k * len(generated))), float(covered.mean()))
+
+
+def _checked(a: np.ndarray, b: np.ndarray, fewest: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 rows.
+
+    Raises:
+      UserError: fewer rows than `fewest`, rows of two widths, or values that are not finite.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise UserError(f"Features are rows of one width, not {a.shape} and {b.shape}.")
+    if min(len(a), len(b)) < fewest:
+        raise UserError(
+            f"Comparing images needs {fewest} of each set or more, here are {len(a)} and {len(b)}."
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise UserError("Some features are not finite: are the weights damaged?")
+    return a, b

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vpt_gen.evaluation.classifier import PixelClassifier, pixel_features
-from vpt_gen.evaluation.distances import frechet_distance
+from vpt_gen.evaluation.distances import frechet
 
 
 class RealImages:
@@ -34,7 +34,7 @@ class RealImages:
         self._held_out = held_out
         self._reference = self._pca.transform(pixel_features(held_out[0]))
         drawn = np.random.default_rng(seed).permutation(len(pixels))[:num_samples]
-        self.floor = frechet_distance(self._pca.transform(pixels[drawn]), self._reference)
+        self.floor = frechet(self._pca.transform(pixels[drawn]), self._reference)
 
     def agreement(self) -> float:
         """The classifier's accuracy on the held-out real images."""
@@ -42,4 +42,4 @@ class RealImages:
 
     def distance(self, images: np.ndarray) -> float:
         """Frechet distance of images to the held-out real ones."""
-        return frechet_distance(self._pca.transform(pixel_features(images)), self._reference)
+        return frechet(self._pca.transform(pixel_features(images)), self._reference)

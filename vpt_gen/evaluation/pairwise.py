@@ -1,0 +1,45 @@
+"""Distances between all pairs of two sets of features, in blocks that fit the memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+_BLOCK_BYTES = 2**28
+# Rows count as equal where their squared distance is below this share of their squared lengths:
+# far above the rounding of the formula below, and below what float32 features can tell apart.
+_EQUAL = 1e-13
+
+
+def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Euclidean distances of rows a (n, d) to rows b (m, d), some rows of `a` at a time.
+
+    |x - y|^2 is taken as |x|^2 + |y|^2 - 2 x y in float64, which is one matrix product. Equal rows
+    are at distance 0 exactly.
+
+    Yields:
+      (which rows of `a`, their distances (rows, m) in float64); the array is the caller's.
+    """
+    # What all rows share would only cost digits.
+    centre = np.mean(b, axis=0, dtype=np.float64)
+    b = b - centre
+    b_squares = np.einsum("md,md->m", b, b)
+    size = max(1, _BLOCK_BYTES // (8 * max(b.shape)))
+    for start in range(0, len(a), size):
+        rows = slice(start, min(start + size, len(a)))
+        x = a[rows] - centre
+        lengths = np.einsum("nd,nd->n", x, x)[:, None] + b_squares
+        squares = x @ b.T
+        squares *= -2.0
+        squares += lengths
+        lengths *= _EQUAL
+        squares[squares < lengths] = 0.0
+        yield rows, np.sqrt(squares, out=squares)
+
+
+def neighbour_radii(features: np.ndarray, k: int) -> np.ndarray:
+    """Distance (n,) of each row (n, d) to its k-th nearest other row; an equal row is another."""
+    radii = np.empty(len(features))
+    for rows, distances in distance_blocks(features, features):
+        # The row itself is at distance 0, so it comes first.
+        radii[rows] = np.partition(distances, k, axis=1)[:, k]
+    return radii
