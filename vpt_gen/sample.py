@@ -5,28 +5,21 @@ image was revealed. Same seed, same images.
 """
 
 import collections
-import contextlib
 import pathlib
 import sys
-from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
-from ml_collections import ConfigDict
 
-from vpt_gen import sharding
-from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
-from vpt_gen.compatibility import check_backbone, load_backbone, tokens_per_image
-from vpt_gen.config_check import check_config
 from vpt_gen.data.images import to_uint8
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
-from vpt_gen.experiment import decode_options, make_generator
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.progress import say
-from vpt_gen.sampler import Sampler, Samples, class_bank
+from vpt_gen.sampler import Samples, class_bank
+from vpt_gen.tuned import open_run
 
 FLAGS = flags.FLAGS
 
@@ -104,35 +97,6 @@ def make_bank(
     return np.array([[*before, pair] for pair in own], np.int32)
 
 
-def make_sampler(workdir: str, step: int | None) -> tuple[Sampler, dict, dict[str, Any]]:
-    """Opens a run: its sampler, the tuned parameters and the run's facts."""
-    record = read_record(workdir)
-    config = ConfigDict(record["config"])
-    if config.get("task") != "prompts":
-        raise UserError(f"{workdir} is not a prompt-tuning run; sampling needs one.")
-    check_config(config)
-    config.backbone.update(
-        {k: FLAGS[k].value for k in ("tokenizer", "transformer") if FLAGS[k].value}
-    )
-    vqgan, backbone = load_backbone(config)
-    facts = record["facts"]
-    check_backbone(facts, vqgan, backbone)
-    sampler = Sampler(
-        make_generator(config, backbone.net, facts),
-        backbone.net,
-        vqgan.net,
-        {"transformer": backbone.params, "tokenizer": vqgan.params},
-        tokens_per_image(vqgan.net, config.data.image_size),
-        decode_options(config),
-        config.decode.batch_size,
-        sharding.make_mesh(),
-    )
-    if not has_checkpoint(workdir):
-        raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
-    with contextlib.closing(Store(workdir, read_only=True)) as store:
-        return sampler, store.restore_params(step), facts
-
-
 def file_stems(class_names: list[str]) -> list[str]:
     """A file name for each class, without what file systems mind; no two are the same."""
     stems = ["".join(x if x.isalnum() or x in "-_" else "_" for x in name) for name in class_names]
@@ -179,8 +143,8 @@ def define_flags() -> None:
         "Numbers of training images to start from, where prompts know them; instead of --classes.",
     )
     flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
-    flags.DEFINE_string("transformer", None, "The frozen transformer, where it has moved.")
-    flags.DEFINE_string("tokenizer", None, "The frozen tokenizer, where it has moved.")
+    flags.DEFINE_string("transformer", "", "The frozen transformer, where it has moved.")
+    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
     flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
 
 
@@ -190,7 +154,8 @@ def main(argv):
     logging.set_verbosity(logging.FATAL)
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
-    sampler, params, facts = make_sampler(FLAGS.checkpoint, FLAGS.step)
+    run = open_run(FLAGS.checkpoint, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
+    sampler, facts = run.sampler, run.facts
     class_names, labels = facts["class_names"], facts.get("instance_labels", [])
     classes = class_numbers(FLAGS.classes, class_names)
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
@@ -200,7 +165,7 @@ def main(argv):
     bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)
-    samples = sampler.sample(params, np.repeat(bank, FLAGS.num, axis=0), FLAGS.seed, weights)
+    samples = sampler.sample(run.params, np.repeat(bank, FLAGS.num, axis=0), FLAGS.seed, weights)
     folder = pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.checkpoint) / "samples")
     save_images(samples, class_names, folder)
     grids.save_png(

@@ -20,30 +20,13 @@ from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.errors import report_user_errors
 from vpt_gen.evaluation import grids
+from vpt_gen.evaluation.curves import Curves, read_curves
 from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
 
 # What ships, and the kind of net that it is.
 KINDS = {"tokenizer": "vqgan", "transformer": "maskgit", "transformer_ar": "gpt"}
-
-Curves = dict[str, tuple[list[int], list[float]]]
-
-
-def read_curves(workdir: str) -> Curves:
-    """Scalar name -> steps and values, from a run's TensorBoard events."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
-
-    accumulator = EventAccumulator(workdir, size_guidance={"tensors": 0})
-    accumulator.Reload()
-    curves = {}
-    for name in accumulator.Tags()["tensors"]:
-        events = accumulator.Tensors(name)
-        values = [make_ndarray(event.tensor_proto) for event in events]
-        if values[0].ndim == 0:
-            curves[name] = ([event.step for event in events], [float(v) for v in values])
-    return curves
 
 
 def draw_curves(curves: Curves, path: pathlib.Path) -> None:

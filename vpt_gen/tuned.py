@@ -1,0 +1,81 @@
+"""A prompt-tuning run as it lies on disk, opened to generate with."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen import sharding
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
+from vpt_gen.compatibility import check_backbone, load_backbone, tokens_per_image
+from vpt_gen.config_check import check_config
+from vpt_gen.errors import UserError
+from vpt_gen.experiment import decode_options, make_generator
+from vpt_gen.sampler import Sampler
+
+
+@dataclasses.dataclass(frozen=True)
+class TunedRun:
+    """A run whose prompts are tuned.
+
+    Attributes:
+      workdir: where it lies.
+      config: it was started with, its backbone where it is now.
+      facts: about it: `class_names`, digests, `instance_labels` where prompts know instances.
+      step: updates behind `params`.
+      params: of the prompt generator.
+      sampler: its nets and decoding options.
+      tokenizer, transformer: its frozen nets.
+    """
+
+    workdir: str
+    config: ConfigDict
+    facts: dict[str, Any]
+    step: int
+    params: Any
+    sampler: Sampler
+    tokenizer: PretrainedNet
+    transformer: PretrainedNet
+
+
+def open_run(
+    workdir: str, step: int | None = None, tokenizer: str = "", transformer: str = ""
+) -> TunedRun:
+    """Opens the checkpoint of update `step` (None: the newest).
+
+    Args:
+      workdir: of a prompt-tuning run.
+      step: of a checkpoint that was kept.
+      tokenizer: its directory, where it has moved since.
+      transformer: its directory, where it has moved since.
+
+    Raises:
+      UserError: no such run or checkpoint, or nets that are not those the prompts were tuned on.
+    """
+    record = read_record(workdir)
+    config, facts = ConfigDict(record["config"]), record["facts"]
+    if config.get("task") != "prompts":
+        raise UserError(f"{workdir} is not a prompt-tuning run; generating needs one.")
+    check_config(config)
+    moved = {"tokenizer": tokenizer, "transformer": transformer}
+    config.backbone.update({name: path for name, path in moved.items() if path})
+    vqgan, backbone = load_backbone(config)
+    check_backbone(facts, vqgan, backbone)
+    sampler = Sampler(
+        make_generator(config, backbone.net, facts),
+        backbone.net,
+        vqgan.net,
+        {"transformer": backbone.params, "tokenizer": vqgan.params},
+        tokens_per_image(vqgan.net, config.data.image_size),
+        decode_options(config),
+        config.decode.batch_size,
+        sharding.make_mesh(),
+    )
+    if not has_checkpoint(workdir):
+        raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
+    with contextlib.closing(Store(workdir, read_only=True)) as store:
+        params = store.restore_params(step)
+        step = store.latest_step() if step is None else step
+    return TunedRun(workdir, config, facts, step, params, sampler, vqgan, backbone)
