@@ -7,4 +7,5 @@ bash launch/setup.sh test
 bin="${VPT_GEN_VENV:-.venv}/bin"
 "$bin/ruff" check .
 "$bin/ruff" format --check .
-exec "$bin/python" -m pytest "$@"
+# Files go whole to one of the processes, for the sake of what their tests share.
+exec "$bin/python" -m pytest -n auto --maxprocesses=4 --dist loadfile "$@"

@@ -96,6 +96,15 @@ def flat(tree) -> dict:
     return traverse_util.flatten_dict(tree, sep="/")
 
 
+def in_float64(tree):
+    """A tree of arrays in float64, for use inside `jax.enable_x64`.
+
+    What rounding adds to a gradient differs between processors, by more than the tolerances of the
+    smallest ones allow.
+    """
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
 def layout(tree) -> dict[str, tuple]:
     """{path: (shape, dtype)} of a tree of arrays."""
     return {path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in flat(tree).items()}
