@@ -23,41 +23,44 @@ needed = pytest.mark.skipif(
 
 
 @functools.cache
-def _inception() -> dict[str, np.ndarray]:
-    with np.load(FOLDER / "inception.npz") as arrays:
-        return dict(arrays)
-
-
-def inception(name: str) -> np.ndarray:
-    return _inception()[name]
+def arrays(file: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz of the folder."""
+    with np.load(FOLDER / file) as archive:
+        return dict(archive)
 
 
 @functools.cache
+def facts(file: str) -> dict:
+    """What a .json of the folder says."""
+    return json.loads((FOLDER / file).read_text())
+
+
 def manifest() -> dict:
-    return json.loads((FOLDER / "manifest.json").read_text())
+    return facts("manifest.json")
 
 
 def images() -> list[np.ndarray]:
     """The golden images, uint8 (H, W, 3), of three sizes, in the order of the features."""
     sizes = manifest()["configs"]["sizes"]
-    batches = [inception(f"images_{h}x{w}").transpose(0, 2, 3, 1) for h, w, _ in sizes]
+    batches = [
+        arrays("inception.npz")[f"images_{h}x{w}"].transpose(0, 2, 3, 1) for h, w, _ in sizes
+    ]
     return [image for batch in batches for image in batch]
 
 
-def assert_golden(value: np.ndarray, name: str) -> None:
-    tolerance = manifest()["arrays"]["inception.npz"][name]["tolerance"]
-    np.testing.assert_allclose(value, inception(name), **tolerance, err_msg=name)
+def assert_golden(value: np.ndarray, name: str, file: str = "inception.npz") -> None:
+    tolerance = manifest()["arrays"][file][name]["tolerance"]
+    np.testing.assert_allclose(value, arrays(file)[name], **tolerance, err_msg=name)
 
 
 def recipe_shapes() -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor of the published file."""
-    recipe = json.loads((FOLDER / "inception_recipe.json").read_text())
-    return {name: tuple(shape) for name, shape in recipe["keys"]}
+    return {name: tuple(shape) for name, shape in facts("inception_recipe.json")["keys"]}
 
 
 def recipe_tensors() -> dict[str, np.ndarray]:
     """The random weights, in torch's names and layout."""
-    recipe = json.loads((FOLDER / "inception_recipe.json").read_text())
+    recipe = facts("inception_recipe.json")
     random = np.random.Generator(np.random.PCG64(recipe["seed"]))
     return {
         name: draw(name, shape, random).astype(np.float32)
@@ -75,3 +78,20 @@ def draw(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.n
     if name == "fc.weight":
         return random.standard_normal(shape) * math.sqrt(1 / shape[1])
     return 0.1 * random.standard_normal(shape)
+
+
+def lpips_tensors(backbone: str) -> dict[str, np.ndarray]:
+    """The random weights of LPIPS on "vgg" or "alex", in PyPI `lpips`' names and layout."""
+    recipe = facts("lpips.json")["recipe"]
+    random = np.random.Generator(np.random.PCG64(recipe["seed"]))
+    tensors = {}
+    for net, name, shape in recipe["keys"]:
+        if name.startswith("lin"):
+            value = 0.5 * random.random(shape)
+        elif name.endswith("bias"):
+            value = 0.1 * random.standard_normal(shape)
+        else:
+            value = random.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+        if net == backbone:
+            tensors[name] = value.astype(np.float32)
+    return tensors

@@ -126,7 +126,8 @@ def _tokenizer_losses() -> ConfigDict:
     losses.adversarial_weight = 0.1
     losses.adversarial_start = 0
     losses.r1_cost = 10.0
-    # Weight of the perceptual distance, and the file of its weights; '' trains without.
+    # Weight of the perceptual distance, and the file or folder of its weights (see
+    # checkpoints/perceptual.py); '' trains without.
     losses.perceptual_weight = 0.1
     losses.perceptual_weights = ""
     return losses

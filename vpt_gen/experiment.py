@@ -100,6 +100,13 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
             f"The discriminator takes images of {', '.join(map(str, RELEASED_WIDTHS))} pixels, not "
             f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to train without."
         )
+    weights = options.perceptual_weights
+    if weights and config.data.image_size < lpips.MIN_SIDE["vgg"]:
+        raise UserError(
+            f"config.data.image_size {config.data.image_size} is too small for the perceptual "
+            f"term: use {lpips.MIN_SIDE['vgg']} or more, or set config.losses.perceptual_weights "
+            "to ''."
+        )
     task = tokenizer.make_task(
         net,
         make_optimizer(config.optimizer, config.num_steps),
@@ -109,8 +116,8 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         r1_cost=options.r1_cost,
         discriminator=Discriminator(),
         perceptual_weight=options.perceptual_weight,
-        perceptual=lpips.distance if options.perceptual_weights else None,
-        perceptual_params=load_perceptual(options.perceptual_weights, config.data.image_size),
+        perceptual=lpips.distance if weights else None,
+        perceptual_params=load_perceptual(weights).params if weights else None,
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     return Experiment(

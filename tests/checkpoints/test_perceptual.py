@@ -1,4 +1,6 @@
-"""Perceptual weights from an .npz: names, layout, and what is refused."""
+"""Perceptual weights from .npz and torch files: names, layout, and what is refused."""
+
+import re
 
 import chex
 import jax
@@ -6,9 +8,11 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from tests import golden_metrics, torch_files
 from vpt_gen import sharding
 from vpt_gen.checkpoints import perceptual
-from vpt_gen.checkpoints.perceptual import load_perceptual
+from vpt_gen.checkpoints.perceptual import load_perceptual, perceptual_files
+from vpt_gen.checkpoints.released import layout
 from vpt_gen.config import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.experiment import make_experiment
@@ -22,7 +26,6 @@ SLICES = {0: 1, 2: 1, 5: 2, 7: 2, 10: 3, 12: 3, 14: 3, 17: 4, 19: 4, 21: 4, 24: 
 def narrow(monkeypatch):
     """VGG16 with few channels, so that files are small."""
     stages = ((2, 2), (3, 2), (4, 3), (5, 3), (5, 3))
-    monkeypatch.setattr(perceptual, "STAGES", stages)
     monkeypatch.setattr(lpips, "STAGES", stages)
 
 
@@ -30,8 +33,7 @@ def narrow(monkeypatch):
 def tensors(narrow):
     """Random tensors under torchvision's names."""
     random = np.random.default_rng(0)
-    shapes = {name: shape for name, (_, shape) in perceptual._layout().items()}
-    return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    return {name: random.standard_normal(s, np.float32) for name, s in torch_shapes("vgg").items()}
 
 
 @pytest.fixture
@@ -44,6 +46,17 @@ def write(tmp_path):
     return write
 
 
+def torch_shapes(backbone):
+    """Name in torch -> shape in torch."""
+    images = layout.image_batch(lpips.MIN_SIDE[backbone])
+    shapes = layout.param_shapes(lpips.LPIPS(backbone), images, images)
+    layers = perceptual._LAYERS[backbone]
+    return {
+        perceptual._torch_name(key, layers): perceptual._torch_shape(key, shape)
+        for key, shape in shapes.items()
+    }
+
+
 def sliced(name):
     """A torchvision name as `lpips.LPIPS` has it."""
     if not name.startswith("features."):
@@ -52,24 +65,27 @@ def sliced(name):
     return f"net.slice{SLICES[int(layer)]}.{layer}.{kind}"
 
 
-def test_released_layout():
-    layout = perceptual._layout()
-    assert len(layout) == 2 * 13 + 5
-    assert layout["features.0.weight"] == ("vgg/Conv_0/kernel", (64, 3, 3, 3))
-    assert layout["features.10.weight"] == ("vgg/Conv_4/kernel", (256, 128, 3, 3))
-    assert layout["features.28.bias"] == ("vgg/Conv_12/bias", (512,))
-    assert layout["lin1.model.1.weight"] == ("lin1", (1, 128, 1, 1))
+@golden_metrics.needed
+@pytest.mark.parametrize("backbone", lpips.NETS)
+def test_names_and_shapes_are_those_of_lpips(backbone):
+    keys = golden_metrics.facts("lpips.json")["recipe"]["keys"]
+    expected = {
+        re.sub(r"^net\.slice\d\.", "features.", name): tuple(shape)
+        for net, name, shape in keys
+        if net == backbone
+    }
+    assert torch_shapes(backbone) == expected
 
 
 def test_tree_is_that_of_the_net(tensors, write):
-    params = load_perceptual(write(tensors), 32)
+    params = load_perceptual(write(tensors)).params
     image = np.zeros((1, 16, 16, 3), np.float32)
     made = jax.eval_shape(lpips.LPIPS().init, jax.random.key(0), image, image)["params"]
     chex.assert_trees_all_equal_shapes_and_dtypes(params, made)
 
 
 def test_kernels_are_transposed_and_lin_layers_flattened(tensors, write):
-    params = load_perceptual(write(tensors), 32)
+    params = load_perceptual(write(tensors)).params
     kernel = params["vgg"]["Conv_1"]["kernel"]
     assert kernel[0, 2, 1, 0] == tensors["features.2.weight"][0, 1, 0, 2]
     np.testing.assert_array_equal(params["vgg"]["Conv_1"]["bias"], tensors["features.2.bias"])
@@ -77,22 +93,45 @@ def test_kernels_are_transposed_and_lin_layers_flattened(tensors, write):
 
 
 def test_a_whole_state_dict_of_lpips_reads_the_same(tensors, write):
-    expected = load_perceptual(write(tensors), 32)
+    expected = load_perceptual(write(tensors)).params
     state_dict = {sliced(name): value for name, value in tensors.items()}
     for stage in range(5):
         state_dict[f"lins.{stage}.model.1.weight"] = tensors[f"lin{stage}.model.1.weight"]
     state_dict["scaling_layer.shift"] = state_dict["scaling_layer.scale"] = np.zeros((1, 3, 1, 1))
-    chex.assert_trees_all_equal(load_perceptual(write(state_dict), 32), expected)
+    chex.assert_trees_all_equal(load_perceptual(write(state_dict)).params, expected)
 
 
 def test_half_precision_becomes_float32(tensors, write):
     halves = {name: value.astype(np.float16) for name, value in tensors.items()}
-    for leaf in traverse_util.flatten_dict(load_perceptual(write(halves), 32)).values():
+    for leaf in traverse_util.flatten_dict(load_perceptual(write(halves)).params).values():
         assert leaf.dtype == np.float32
 
 
-def test_no_path_is_no_term():
-    assert load_perceptual("", 32) is None
+@pytest.fixture
+def folder(tensors, tmp_path):
+    """Torch files as torchvision and `lpips` publish them, of the format before 2020."""
+    classifier = {"classifier.0.weight": np.zeros((2, 2))}
+    backbone = {name: value for name, value in tensors.items() if name.startswith("features.")}
+    torch_files.write_legacy(tmp_path / "vgg16-397923af.pth", backbone | classifier)
+    (tmp_path / "v0.1").mkdir()
+    lin = {name: value for name, value in tensors.items() if name.startswith("lin")}
+    torch_files.write_legacy(tmp_path / "v0.1" / "vgg.pth", lin)
+    return tmp_path
+
+
+def test_published_torch_files_read_as_the_npz_does(tensors, write, folder):
+    published = load_perceptual(folder)
+    together = load_perceptual(write(tensors))
+    chex.assert_trees_all_equal(published.params, together.params)
+    assert published.digest == together.digest
+    assert published.about == {"files": ["vgg16-397923af.pth", "vgg.pth"]}
+
+
+def test_a_folder_without_all_of_them_says_what_it_lacks(folder):
+    (folder / "v0.1" / "vgg.pth").unlink()
+    assert perceptual_files(folder) == []
+    with pytest.raises(UserError, match=r"vgg16-397923af\.pth of torchvision with v0\.1/vgg\.pth"):
+        load_perceptual(folder)
 
 
 def test_every_mismatch_is_named(tensors, write):
@@ -100,21 +139,18 @@ def test_every_mismatch_is_named(tensors, write):
     tensors["lin0.model.1.weight"] = np.zeros((1, 9, 1, 1))
     tensors["features.30.weight"] = np.zeros(3)
     with pytest.raises(UserError) as refused:
-        load_perceptual(write(tensors), 32)
-    message = str(refused.value)
-    assert "missing: features.28.bias;" in message
-    assert "unknown: features.30.weight;" in message
-    assert "misshapen: lin0.model.1.weight (1, 9, 1, 1) instead of (1, 2, 1, 1)." in message
+        load_perceptual(write(tensors))
+    for part in (
+        "missing features.28.bias (5,)",
+        "unknown features.30.weight (3,)",
+        "lin0.model.1.weight has shape (1, 9, 1, 1), not (1, 2, 1, 1)",
+    ):
+        assert part in str(refused.value)
 
 
-def test_a_long_list_is_cut(narrow, write):
-    with pytest.raises(UserError, match=r"features\.0\.bias, features\.2\.weight and 23 more\.$"):
-        load_perceptual(write({}), 32)
-
-
-def test_missing_file_is_named_with_the_cure():
-    with pytest.raises(UserError, match=r"nowhere\.npz do not exist; set config\.losses\."):
-        load_perceptual("nowhere.npz", 32)
+def test_missing_file_is_named():
+    with pytest.raises(UserError, match=r"nowhere\.npz do not exist"):
+        load_perceptual("nowhere.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
@@ -122,32 +158,40 @@ def test_file_that_is_no_npz(tmp_path, content):
     path = tmp_path / "weights.npz"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"weights\.npz are no readable \.npz"):
-        load_perceptual(str(path), 32)
+        load_perceptual(path)
 
 
 def test_single_array_file(tmp_path):
-    path = tmp_path / "weights.npy"
-    np.save(path, np.zeros(3))
+    np.save(tmp_path / "weights.npy", np.zeros(3))
+    path = (tmp_path / "weights.npy").rename(tmp_path / "weights.npz")
     with pytest.raises(UserError, match=r"no readable \.npz"):
-        load_perceptual(str(path), 32)
+        load_perceptual(path)
 
 
-def test_images_too_small_to_compare():
-    with pytest.raises(UserError, match="image_size 8 is too small for the perceptual term"):
-        load_perceptual("weights.npz", 8)
-
-
-def test_tokenizer_trains_on_the_perceptual_term(tensors, write, tmp_path):
+def tokenizer_config(folder, image_size):
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16), np.uint8)
-    np.savez(tmp_path / "data.npz", images=images, labels=np.zeros(4, int), class_names=["a"])
+    np.savez(folder / "data.npz", images=images, labels=np.zeros(4, int), class_names=["a"])
     config = default_config("tokenizer")
     config.batch_size = 2
-    config.data.update(kind="npz", path=str(tmp_path / "data.npz"), holdout=0.0, image_size=16)
+    config.data.update(
+        kind="npz", path=str(folder / "data.npz"), holdout=0.0, image_size=image_size
+    )
     config.model.update(
         filters=32, channel_multipliers=(1, 1), num_res_blocks=1, embedding_dim=4, codebook_size=8
     )
-    config.losses.update(adversarial_weight=0.0, perceptual_weights=write(tensors))
+    config.losses.update(adversarial_weight=0.0, perceptual_weights="weights.npz")
+    return config
 
+
+def test_images_too_small_to_compare(tmp_path):
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    with pytest.raises(UserError, match="image_size 8 is too small for the perceptual term"):
+        make_experiment(tokenizer_config(tmp_path, 8), str(tmp_path), mesh)
+
+
+def test_tokenizer_trains_on_the_perceptual_term(tensors, write, tmp_path):
+    config = tokenizer_config(tmp_path, 16)
+    config.losses.perceptual_weights = write(tensors)
     experiment = make_experiment(config, str(tmp_path), sharding.make_mesh(jax.devices()[:1]))
     task, batch = experiment.task, next(experiment.train_batches(0))
 

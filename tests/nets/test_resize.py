@@ -23,7 +23,7 @@ def on_canvas(image, side=64):
 
 @golden_metrics.needed
 def test_tf1_is_that_of_torch_fidelity():
-    index = golden_metrics.inception("resized_index")
+    index = golden_metrics.arrays("inception.npz")["resized_index"]
     program = jax.jit(lambda x, size: resize.tf1_bilinear(x, size, SIDE))
     resized = [
         program(image[None], np.array([image.shape[:2]]))[0] for image in golden_metrics.images()

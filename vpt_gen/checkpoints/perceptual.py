@@ -1,112 +1,137 @@
-"""The weights of the perceptual distance, from an .npz with the tensor names of PyPI `lpips`.
+"""The weights of the perceptual distance LPIPS, from files that its users have.
 
-Made where torch and torchvision are installed (`pip install lpips`), from ImageNet's VGG16:
+A folder of weights holds, for the backbone "vgg" or "alex", either
+
+- torchvision's `vgg16-397923af.pth`, or `alexnet-owt-7be5be79.pth` (older: `-4df8aa71.pth`), and
+  the last layers that PyPI `lpips` has as `weights/v0.1/vgg.pth` and `alex.pth`, in a sub-folder
+  `v0.1`, as there;
+- or `lpips_vgg.npz`, `lpips_alex.npz`, made where torch and torchvision are installed:
 
     weights = lpips.LPIPS(net="vgg").state_dict()
     numpy.savez("lpips_vgg.npz", **{name: value.numpy() for name, value in weights.items()})
 
-torchvision's own names for VGG16 (`features.0.weight`) serve as well as `net.slice1.0.weight`.
+Torch files are read without torch. torchvision's names (`features.0.weight`) and those of `lpips`
+(`net.slice1.0.weight`) serve alike.
 """
 
 import pathlib
 import re
 import zipfile
 import zlib
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from flax import traverse_util
 
+from vpt_gen.checkpoints.backbone import PretrainedNet, digest_of_params
+from vpt_gen.checkpoints.released import layout, torch_file
 from vpt_gen.errors import UserError
-from vpt_gen.nets.lpips import MIN_SIDE, STAGES
+from vpt_gen.nets.lpips import LPIPS, MIN_SIDE
 
-# Where VGG16's convolutions stand in torchvision's list of layers.
-_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+# Names of torchvision's files, the newest first.
+_TORCHVISION = {
+    "vgg": ("vgg16-397923af.pth",),
+    "alex": ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth"),
+}
+# Where the convolutions stand in torchvision's list of layers.
+_LAYERS = {
+    "vgg": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    "alex": (0, 3, 6, 8, 10),
+}
 # Constants, second names of the lin tensors, and torchvision's classifier: not needed here.
 _IGNORED = ("scaling_layer.", "lins.", "classifier.")
-_MAX_LISTED = 8
 
 
-def load_perceptual(path: str, image_size: int) -> Any:
-    """Reads the parameters of `nets.lpips.LPIPS`, float32.
+def perceptual_files(folder: str | pathlib.Path, backbone: str = "vgg") -> list[pathlib.Path]:
+    """The files of a folder that hold the weights; none where they are not all there."""
+    folder = pathlib.Path(folder).expanduser()
+    lin = folder / "v0.1" / f"{backbone}.pth"
+    choices = [[folder / f"lpips_{backbone}.npz"]]
+    choices += [[folder / name, lin] for name in _TORCHVISION[backbone]]
+    return next((files for files in choices if all(file.is_file() for file in files)), [])
+
+
+def load_perceptual(path: str | pathlib.Path, backbone: str = "vgg") -> PretrainedNet:
+    """Reads `nets.lpips.LPIPS`, float32.
 
     Args:
-      path: the .npz; '' gives None.
-      image_size: side of the images to compare.
+      path: a folder, see above, or one file with all tensors (.npz or a torch file).
+      backbone: of `nets.lpips.NETS`.
 
     Raises:
-      UserError: no such file, no .npz, tensors that are missing, unknown or of another shape, or
-        images too small to compare.
+      UserError: no such weights, a file that cannot be read, or tensors that are missing, unknown
+        or of another shape.
     """
-    if not path:
-        return None
-    if image_size < MIN_SIDE:
+    path = pathlib.Path(path).expanduser()
+    files = perceptual_files(path, backbone) if path.is_dir() else [path]
+    if not all(file.is_file() for file in files):
+        raise UserError(f"Perceptual weights {path} do not exist; check the path.")
+    if not files:
         raise UserError(
-            f"config.data.image_size {image_size} is too small for the perceptual term: use "
-            f"{MIN_SIDE} or more, or set config.losses.perceptual_weights to ''."
+            f"{path} lacks weights of LPIPS on {backbone}: they are {_TORCHVISION[backbone][0]} of "
+            f"torchvision with v0.1/{backbone}.pth of PyPI lpips, or lpips_{backbone}.npz."
         )
-    file = pathlib.Path(path).expanduser()
-    if not file.is_file():
-        raise UserError(
-            f"Perceptual weights {file} do not exist; set config.losses.perceptual_weights to an "
-            ".npz (vpt_gen/checkpoints/perceptual.py says how to make one), or to '' for none."
-        )
-    tensors, layout = _read(file), _layout()
-    _check(file, tensors, {name: shape for name, (_, shape) in layout.items()})
-    params = {key: _to_flax(tensors[name]) for name, (key, _) in layout.items()}
-    return traverse_util.unflatten_dict(params, sep="/")
+    tensors = {}
+    for file in files:
+        tensors.update(_tensors(file))
+    net, images = LPIPS(backbone), layout.image_batch(MIN_SIDE[backbone])
+    shapes = layout.param_shapes(net, images, images)
+    names = {key: _torch_name(key, _LAYERS[backbone]) for key in shapes}
+    where = " with ".join(map(str, files))
+    layout.check(
+        where,
+        {name: tensor.shape for name, tensor in tensors.items()},
+        {names[key]: _torch_shape(key, shape) for key, shape in shapes.items()},
+    )
+    params = layout.nest(
+        {
+            key: _to_flax(key, layout.floats(where, name, tensors[name]))
+            for key, name in names.items()
+        }
+    )
+    about = {"files": [file.name for file in files]}
+    digest = digest_of_params({"net": "lpips", "backbone": backbone}, params)
+    return PretrainedNet(net, params, digest, about)
 
 
-def _layout() -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name in torch -> path in `LPIPS` and shape in torch."""
-    layout = {
-        f"lin{stage}.model.1.weight": (f"lin{stage}", (1, width, 1, 1))
-        for stage, (width, _) in enumerate(STAGES)
+def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """The file's tensors that are needed, under torchvision's names."""
+    if file.suffix == ".npz":
+        tensors = _read_npz(file)
+    else:
+        tensors = {name: tensor.read() for name, tensor in torch_file.tensors(file).items()}
+    return {
+        re.sub(r"^net\.slice\d\.", "features.", name): tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(_IGNORED)
     }
-    widths = [width for width, depth in STAGES for _ in range(depth)]
-    for i, (layer, before, width) in enumerate(zip(_LAYERS, [3, *widths], widths, strict=False)):
-        layout[f"features.{layer}.weight"] = (f"vgg/Conv_{i}/kernel", (width, before, 3, 3))
-        layout[f"features.{layer}.bias"] = (f"vgg/Conv_{i}/bias", (width,))
-    return layout
 
 
-def _read(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """The file's tensors, under torchvision's names."""
+def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file) as tensors:
-            return {
-                re.sub(r"^net\.slice\d\.", "features.", name): np.asarray(tensors[name], np.float32)
-                for name in tensors
-                if not name.startswith(_IGNORED)
-            }
+            return dict(tensors)
     except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"Perceptual weights {file} are no readable .npz: {error}") from error
 
 
-def _check(file: pathlib.Path, tensors: dict, shapes: dict) -> None:
-    """Raises UserError that names every kind of mismatch."""
-    problems = {
-        "missing": [name for name in shapes if name not in tensors],
-        "unknown": [name for name in tensors if name not in shapes],
-        "misshapen": [
-            f"{name} {tensors[name].shape} instead of {shape}"
-            for name, shape in shapes.items()
-            if name in tensors and tensors[name].shape != shape
-        ],
-    }
-    found = [f"{kind}: {_listed(names)}" for kind, names in problems.items() if names]
-    if found:
-        raise UserError(f"{file} does not hold the weights of LPIPS on VGG16; {'; '.join(found)}.")
+def _torch_name(key: str, layers: Sequence[int]) -> str:
+    """Path in `LPIPS` -> torchvision's name, or that of `lpips` for its last layers."""
+    if key.startswith("lin"):
+        return f"{key}.model.1.weight"
+    _, conv, kind = key.split("/")
+    layer = layers[int(conv.removeprefix("Conv_"))]
+    return f"features.{layer}.{'weight' if kind == 'kernel' else kind}"
 
 
-def _listed(names: list[str]) -> str:
-    rest = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+def _torch_shape(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape in `LPIPS` -> shape in torch: see `_to_flax`."""
+    if key.startswith("lin"):
+        return (1, *shape, 1, 1)
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
 
 
-def _to_flax(tensor: np.ndarray) -> np.ndarray:
+def _to_flax(key: str, tensor: np.ndarray) -> np.ndarray:
     """A bias as it is, a kernel OIHW -> HWIO, and the 1x1 kernel of a lin layer -> (C,)."""
-    if tensor.ndim == 1:
-        return tensor
-    kernel = tensor.transpose(2, 3, 1, 0)
-    return kernel[0, 0, :, 0] if kernel.shape[0] == 1 else kernel
+    if key.startswith("lin"):
+        return tensor.reshape(-1)
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor

@@ -1,7 +1,7 @@
-"""LPIPS: a learned perceptual distance between images, on features of VGG16.
+"""LPIPS: a learned perceptual distance between images, on features of VGG16 or AlexNet.
 
-Source: Zhang et al., arXiv 1801.03924; PyPI `lpips` 0.1.4 with net='vgg'. Its weights are read by
-`vpt_gen.checkpoints.perceptual`.
+Source: Zhang et al., arXiv 1801.03924; PyPI `lpips` 0.1.4, version 0.1 of its weights, which are
+read by `vpt_gen.checkpoints.perceptual`.
 """
 
 from typing import Any
@@ -10,10 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# (width, number of convolutions) of the stages; the last activation of each is compared.
+# (width, number of convolutions) of VGG16's stages; the last activation of each is compared.
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-# Four poolings halve the sides; below this nothing is left to compare.
-MIN_SIDE = 16
 # Means and deviations of ImageNet's channels, for images in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
@@ -34,19 +32,50 @@ class VGG16(nn.Module):
         return features
 
 
+class AlexNet(nn.Module):
+    """Normalised images (B, H, W, 3) -> the activations of the five convolutions.
+
+    torchvision's AlexNet: the one-column network of arXiv 1404.5997.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        def activate(x, width, side, padding, stride=1):
+            return nn.relu(nn.Conv(width, (side, side), stride, padding=padding)(x))
+
+        features = [activate(x, 64, 11, padding=2, stride=4)]
+        features.append(activate(_shrink(features[-1]), 192, 5, padding=2))
+        features.append(activate(_shrink(features[-1]), 384, 3, padding=1))
+        features.append(activate(features[-1], 256, 3, padding=1))
+        features.append(activate(features[-1], 256, 3, padding=1))
+        return features
+
+
+NETS = {"vgg": VGG16, "alex": AlexNet}
+# Sides in pixels below which the poolings leave nothing to compare.
+MIN_SIDE = {"vgg": 16, "alex": 31}
+
+
 class LPIPS(nn.Module):
     """Two batches of images (B, H, W, 3) in [0, 1] -> distances (B,), 0 for equal images.
 
-    H and W are at least `MIN_SIDE`. Dropout, which the distance was fitted with, is left out.
+    H and W are at least `MIN_SIDE[backbone]`. Dropout, which the distance was fitted with, is left
+    out.
+
+    Attributes:
+      backbone: of `NETS`.
     """
+
+    backbone: str = "vgg"
 
     @nn.compact
     def contributions(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """The share (B, 5) of each stage; their sum is the distance."""
-        if min(a.shape[1:3]) < MIN_SIDE:
-            raise ValueError(f"LPIPS needs sides of {MIN_SIDE} pixels or more, not {a.shape[1:3]}.")
-        vgg = VGG16(name="vgg")
-        pairs = zip(vgg(_standardize(a)), vgg(_standardize(b)), strict=True)
+        smallest = MIN_SIDE[self.backbone]
+        if min(a.shape[1:3]) < smallest:
+            raise ValueError(f"LPIPS needs sides of {smallest} pixels or more, not {a.shape[1:3]}.")
+        net = NETS[self.backbone](name=self.backbone)
+        pairs = zip(net(_standardize(a)), net(_standardize(b)), strict=True)
         shares = []
         for stage, (f, g) in enumerate(pairs):
             weights = self.param(f"lin{stage}", nn.initializers.ones, f.shape[-1:])
@@ -59,12 +88,16 @@ class LPIPS(nn.Module):
 
 
 def distance(params: Any, a: jax.Array, b: jax.Array) -> jax.Array:
-    """`LPIPS` with its parameters as an ordinary argument."""
+    """`LPIPS` on VGG16 with its parameters as an ordinary argument."""
     return LPIPS().apply({"params": params}, a, b)
 
 
 def _standardize(images: jax.Array) -> jax.Array:
     return (images * 2.0 - 1.0 - jnp.array(_SHIFT)) / jnp.array(_SCALE)
+
+
+def _shrink(features: jax.Array) -> jax.Array:
+    return nn.max_pool(features, (3, 3), strides=(2, 2))
 
 
 def _unit_length(features: jax.Array) -> jax.Array:
