@@ -16,7 +16,9 @@ def test_rates(case):
     golden.check(FILE, f"schedule/{case}", rate)
 
 
-@pytest.mark.parametrize("schedule", ["uniform", "cosine", "log", "exp", "pow2", "pow.5", "pow3."])
+@pytest.mark.parametrize(
+    "schedule", ["uniform", "cosine", "arccos", "log", "exp", "pow2", "pow.5", "pow3."]
+)
 def test_rate_falls_to_almost_nothing(schedule):
     rate = np.asarray(mask_rate(np.linspace(0.0, 1.0, 11), 100, schedule))
     assert (np.diff(rate) <= 0).all()

@@ -1,7 +1,7 @@
 """Mask schedules: the share of tokens still masked as decoding (or a training draw) proceeds.
 
 Source: MaskGIT (arXiv 2202.04200, sec. 3.3), google-research/maskgit
-`maskgit/libml/mask_schedule.py`.
+`maskgit/libml/mask_schedule.py`; 'arccos' is that of arXiv 2503.17076.
 """
 
 import math
@@ -15,10 +15,10 @@ _POWER = re.compile(r"pow(\d+(\.\d*)?|\.\d+)")
 
 def check_schedule(name: str) -> None:
     """Raises ValueError where `name` is no mask schedule."""
-    if name not in ("uniform", "cosine", "log", "exp") and not _POWER.fullmatch(name):
+    if name not in ("uniform", "cosine", "arccos", "log", "exp") and not _POWER.fullmatch(name):
         raise ValueError(
-            f"Mask schedule {name!r} is not known; use 'cosine', 'uniform', 'log', 'exp' or "
-            "'pow<exponent>' such as 'pow2'."
+            f"Mask schedule {name!r} is not known; use 'cosine', 'arccos', 'uniform', 'log', 'exp' "
+            "or 'pow<exponent>' such as 'pow2'."
         )
 
 
@@ -30,7 +30,7 @@ def mask_rate(
     Args:
       ratio: progress, any shape.
       num_unknown: masked positions at the start; only 'log' and 'exp' depend on it.
-      schedule: 'uniform', 'cosine', 'log', 'exp' or 'pow<exponent>'.
+      schedule: 'uniform', 'cosine', 'arccos', 'log', 'exp' or 'pow<exponent>'.
     """
     check_schedule(schedule)
     ratio = jnp.asarray(ratio)
@@ -38,6 +38,8 @@ def mask_rate(
         rate = 1.0 - ratio
     elif schedule == "cosine":
         rate = jnp.cos(math.pi / 2.0 * ratio)
+    elif schedule == "arccos":
+        rate = jnp.arccos(ratio) / (math.pi / 2.0)
     elif schedule == "log":
         rate = -jnp.log2(ratio) / jnp.log2(num_unknown)
     elif schedule == "exp":
