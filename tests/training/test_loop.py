@@ -79,10 +79,20 @@ def options(num_steps=12, **changes):
     return loop.LoopOptions(**{**values, **changes})
 
 
-def run(workdir, task=None, eval_batches=None, devices=None, train=batches, **changes):
+def run(
+    workdir,
+    task=None,
+    eval_batches=None,
+    devices=None,
+    train=batches,
+    measurement=None,
+    **changes,
+):
     mesh = sharding.make_mesh(devices)
     task = task or linear_task()
-    return loop.train(task, options(**changes), str(workdir), train, eval_batches, mesh)
+    return loop.train(
+        task, options(**changes), str(workdir), train, eval_batches, mesh, measurement
+    )
 
 
 def test_resume_gives_the_uninterrupted_result(tmp_path):
@@ -152,6 +162,24 @@ def test_evaluation_averages_over_examples_and_keeps_the_best(tmp_path):
         expected = task.eval_step(Store(tmp_path).restore_params(step), task.frozen, rows, None)
         np.testing.assert_allclose(metrics["loss"], expected["loss"].mean(), rtol=1e-5)
     assert (tmp_path / "pictures" / "grey_0000012.png").is_file()
+
+
+@pytest.mark.parametrize(("higher", "best"), [(True, 6), (False, 4)])
+def test_the_best_figure_is_kept_in_its_own_direction(tmp_path, higher, best):
+    """Five measurements at 2, 4, ..., 10; the figure is missing from one."""
+    values = iter([{"score": 2.0}, {"score": 1.0}, {"score": 5.0}, {}, {"score": 3.0}])
+    measured = []
+
+    def measure(params):
+        measured.append(params)
+        return next(values)
+
+    measurement = loop.Measurement(2, measure, frozenset(["score"] if higher else []))
+    run(tmp_path, num_steps=6, measurement=measurement, best_metric="score")
+    run(tmp_path, num_steps=10, measurement=measurement, best_metric="score")
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {best, 10}
+    chex.assert_trees_all_equal(Store(tmp_path).restore_params(best), measured[best // 2 - 1])
 
 
 def test_without_evaluation_data_pictures_are_still_drawn(tmp_path):

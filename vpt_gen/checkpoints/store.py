@@ -5,6 +5,7 @@ as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 """
 
 import json
+import math
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Store:
         keep: int = 1,
         best_metric: str | None = None,
         read_only: bool = False,
+        higher_is_better: bool = False,
     ):
         """Opens the store.
 
@@ -37,9 +39,11 @@ class Store:
           workdir: the run's directory.
           keep: number of newest checkpoints to keep.
           read_only: for whoever only looks; a run may be training there at the same time.
-          best_metric: an evaluation metric, lower is better, whose best checkpoint is kept too.
+          best_metric: an evaluation metric whose best checkpoint is kept too.
+          higher_is_better: whether the best is the highest; otherwise it is the lowest.
         """
         self._workdir = workdir
+        self._best_metric = best_metric
         policies = [ocp.checkpoint_managers.LatestN(keep)]
 
         def best_fn(metrics: Mapping[str, float]) -> float:
@@ -47,7 +51,10 @@ class Store:
 
         if best_metric is not None:
             best = ocp.checkpoint_managers.BestN(
-                get_metric_fn=best_fn, n=1, reverse=True, keep_checkpoints_without_metrics=False
+                get_metric_fn=best_fn,
+                n=1,
+                reverse=not higher_is_better,
+                keep_checkpoints_without_metrics=False,
             )
             policies.append(best)
         self._manager = ocp.CheckpointManager(
@@ -56,6 +63,7 @@ class Store:
             options=ocp.CheckpointManagerOptions(
                 # Without a best_fn Orbax would not write the metrics down.
                 best_fn=best_fn if best_metric is not None else None,
+                best_mode="max" if higher_is_better else "min",
                 read_only=read_only,
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
@@ -69,11 +77,19 @@ class Store:
     def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
         """Starts to save in the background; a step that is already there is left alone.
 
+        Args:
+          step: updates done.
+          state: of training.
+          metrics: what was measured at this step; without a finite `best_metric` it competes with
+            none.
+
         Raises:
           UserError: the disk has no room for it.
         """
         if step != self._manager.latest_step():
             self._check_room(state)
+            if not math.isfinite((metrics or {}).get(self._best_metric, math.nan)):
+                metrics = None
             self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
 
     def _check_room(self, state: Any) -> None:

@@ -21,7 +21,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluation import grids
 from vpt_gen.files import write_text
 from vpt_gen.progress import say, track
-from vpt_gen.training.state import Task, TrainState
+from vpt_gen.training.state import Params, Task, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,8 @@ class LoopOptions:
       eval_every: evaluate and draw pictures (also after the last update).
       checkpoint_every: save (also after the last update and on an interrupt).
       keep_checkpoints: newest checkpoints to keep.
-      best_metric: evaluation metric whose minimum is kept too; '' for none.
+      best_metric: evaluation metric (lower is better) or figure of the `Measurement` whose best
+        checkpoint is kept too; '' for none.
     """
 
     num_steps: int
@@ -45,6 +46,21 @@ class LoopOptions:
     checkpoint_every: int
     keep_checkpoints: int
     best_metric: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """Figures that no loss tells, such as distances of generated images from real ones.
+
+    Attributes:
+      every: updates between two; the state after the last update is measured, too.
+      measure: parameters -> {name: value}; where a figure cannot be taken, it is missing.
+      higher_is_better: names of the figures that are; of the others the lowest is the best.
+    """
+
+    every: int
+    measure: Callable[[Params], Mapping[str, float]]
+    higher_is_better: frozenset[str] = frozenset()
 
 
 class Interrupted(SystemExit):
@@ -58,6 +74,7 @@ def train(
     train_batches: Callable[[int], Iterator[Mapping[str, np.ndarray]]],
     eval_batches: Callable[[], Iterator[Mapping[str, np.ndarray]]] | None,
     mesh: Mesh,
+    measurement: Measurement | None = None,
 ) -> TrainState:
     """Trains to `options.num_steps`, going on from the newest checkpoint in `workdir`.
 
@@ -68,6 +85,7 @@ def train(
       train_batches: start step -> this process's batches from that update on.
       eval_batches: -> one pass over the evaluation data; None where there is none.
       mesh: devices.
+      measurement: what else to measure now and then.
 
     Raises:
       UserError: a loss that is not finite; names the step.
@@ -77,7 +95,13 @@ def train(
     state = initial_state(task, options.seed, mesh)
     frozen = jax.device_put(task.frozen, sharding.replicated(mesh))
     with contextlib.ExitStack() as stack:
-        store = Store(workdir, options.keep_checkpoints, options.best_metric or None)
+        store = Store(
+            workdir,
+            options.keep_checkpoints,
+            options.best_metric or None,
+            higher_is_better=measurement is not None
+            and options.best_metric in measurement.higher_is_better,
+        )
         stack.callback(store.close)
         if store.latest_step() is not None:
             state = store.restore(state)
@@ -102,12 +126,17 @@ def train(
             last = step == options.num_steps
             if _due(step, options.log_every) or last or stopping:
                 bar.set_postfix_str(log.flush())
-            eval_metrics = None
+            eval_metrics: dict[str, float] = {}
             if options.eval_every and (_due(step, options.eval_every) or last):
                 log.flush()
-                eval_metrics = evaluate(step, state, batch, writer)
+                eval_metrics |= evaluate(step, state, batch, writer)
+            if measurement and (_due(step, measurement.every) or last):
+                log.flush()
+                figures = dict(measurement.measure(state.params))
+                writer.write_scalars(step, {f"figures/{name}": x for name, x in figures.items()})
+                eval_metrics |= figures
             stopping = stop.signal
-            best_candidate = options.best_metric and eval_metrics
+            best_candidate = options.best_metric in eval_metrics
             if _due(step, options.checkpoint_every) or last or stopping or best_candidate:
                 log.flush()  # A state behind a non-finite loss must not be saved.
                 store.save(step, state, eval_metrics)
@@ -216,7 +245,7 @@ class _Evaluation:
         self._frozen, self._batches, self._mesh, self._key = frozen, eval_batches, mesh, key
         self._folder = pathlib.Path(workdir) / "pictures"
 
-    def __call__(self, step: int, state: TrainState, batch, writer) -> dict[str, float] | None:
+    def __call__(self, step: int, state: TrainState, batch, writer) -> dict[str, float]:
         """Writes the metrics and pictures of `state`.
 
         Args:
@@ -226,9 +255,9 @@ class _Evaluation:
           writer: of metrics.
 
         Returns:
-          The mean of every metric over the examples; None where there are none.
+          The mean of every metric over the examples; nothing where there are none.
         """
-        metrics = None
+        metrics = {}
         if self._batches is not None:
             metrics, batch = self._average(state.params)
             writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
