@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# Trains on Kubernetes: on a TPU slice of GKE, or on nodes with NVIDIA GPUs. The cluster needs JobSet
+# 0.6 or newer (https://jobset.sigs.k8s.io), and an image as launch/Dockerfile makes it:
+#   bash launch/kubernetes.sh submit --tpu=v5p --topology=4x4x4 --image=REGISTRY/vpt_gen:tpu \
+#     --config=configs/maskgit256.py --workdir=gs://my-bucket/runs/mine --shared=gs://my-bucket \
+#     --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens
+#   bash launch/kubernetes.sh submit --gpus=8 --nodes=2 --image=REGISTRY/vpt_gen:cuda ...
+# When a pod is preempted it saves (SIGTERM); all of them then start again and go on from there.
+#
+# Commands
+#   submit     applies the manifest (launch/jobset.yaml, filled in), which `manifest` only prints
+#   log        of the first pod, followed
+#   status     of the job and its pods
+#   delete     ends the job
+#
+# Flags
+#   --tpu=TYPE               v4, v5e, v5p or v6e, with
+#   --topology=AxB[xC]       its chips: 4x4 are 16 of v5e, 4x4x4 are 64 of v5p
+#   --gpus=NUMBER            GPUs of a node, in place of a TPU
+#   --gpu=TYPE               on GKE, which: its label cloud.google.com/gke-accelerator
+#   --nodes=NUMBER           with GPUs (1); a TPU's follow from its topology
+#   --image=IMAGE            of this program
+#   --name=NAME              of the job (vpt-gen)
+#   --namespace=NAMESPACE    kubectl's own setting where it is not given
+#   --service_account=NAME   of Kubernetes, that may use the bucket (default)
+#   --shared=WHAT            mounted as /shared: a bucket (gs://NAME, by GKE's Cloud Storage FUSE driver)
+#                            or a claim of a volume that all nodes can write; for data, token cache
+#                            and weights
+#   --spot                   on GKE's Spot nodes
+#   --max_restarts=NUMBER    after failures; interruptions do not count (10)
+#   --dry_run                print the commands, do nothing
+#   --config=, --workdir=, --config.FIELD=    the training's own; the workdir is in a bucket or /shared
+
+# shellcheck disable=SC2034  # launch/jobset.yaml names variables.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=launch/launcher.sh
+. launch/launcher.sh
+
+tpu=
+topology=
+gpus=
+gpu=
+nodes=1
+image=
+name=vpt-gen
+namespace=
+service_account=default
+shared=
+spot=
+max_restarts=10
+values="tpu topology gpus gpu nodes image name namespace service_account shared max_restarts"
+
+kube() {
+  run kubectl ${namespace:+--namespace="$namespace"} "$@"
+}
+
+# check_tpu: sets node_label (GKE's name of the type), chips (of a node) and nodes.
+check_tpu() {
+  local flat=" 1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16 " known all
+  local deep=" 2x2x1 2x2x2 2x2x4 2x4x4 4x4x4 4x4x8 4x8x8 8x8x8 8x8x16 8x16x16 16x16x16 "
+  case "$tpu" in
+    v4) node_label=tpu-v4-podslice known=$deep ;;
+    v5e) node_label=tpu-v5-lite-podslice known=$flat ;;
+    v5p) node_label=tpu-v5p-slice known=$deep ;;
+    v6e) node_label=tpu-v6e-slice known=$flat ;;
+    *) fail "no TPU $tpu is known; use v4, v5e, v5p or v6e." ;;
+  esac
+  [ -n "$topology" ] || fail "no --topology given; of $tpu there are$known."
+  [[ "$known" == *" $topology "* ]] || fail "no topology $topology of $tpu is known; there are$known."
+  # A slice of several nodes has four chips on each; a single node has one, four or eight.
+  all=$((${topology//x/*}))
+  chips=$((all < 4 ? all : 4))
+  if [ "$topology" = 2x4 ]; then chips=8; fi
+  nodes=$((all / chips))
+}
+
+check_submission() {
+  local flag
+  check_training
+  check_shared_workdir "$shared"
+  [ -n "$image" ] || fail "no --image given; launch/Dockerfile says how to make one."
+  for flag in $values; do
+    [[ "${!flag}" =~ ^[A-Za-z0-9._/:@-]*$ ]] || fail "--$flag=${!flag} is no such name or number."
+  done
+  for flag in gpus nodes max_restarts; do
+    [[ "${!flag:-0}" =~ ^[0-9]+$ ]] || fail "--$flag=${!flag} is no number."
+  done
+  case "${tpu:+tpu}${gpus:+gpus}" in
+    tpu) check_tpu ;;
+    gpus) ;;
+    *) fail "name the hardware: either --tpu and --topology, or --gpus." ;;
+  esac
+}
+
+# as_argument WORD: for YAML, and for Kubernetes, which puts variables in place of $(NAME).
+as_argument() {
+  # shellcheck disable=SC2016
+  printf '"%s"\n' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/\$(/$$(/g')"
+}
+
+arguments() {
+  local argument
+  for argument in "${training[@]}" --distributed; do as_argument "$argument"; done
+  if [ -n "$gpus" ]; then
+    echo "--coordinator_address=$name-workers-0-0.$name:8476"
+    echo "--num_processes=$nodes"
+    # shellcheck disable=SC2016
+    echo '--process_id=$(PROCESS_ID)'
+  fi
+}
+
+# manifest: launch/jobset.yaml, filled in.
+manifest() {
+  local line part parts=" ${tpu:+tpu} ${gpus:+gpus} ${gpu:+gpu} ${spot:+spot} ${shared:+shared} "
+  local claim='' bucket='' argument
+  parts+="${tpu:+selected} ${gpu:+selected} ${spot:+selected} ${gpus:+volumes} ${shared:+volumes} "
+  case "$shared" in
+    gs://*) bucket="${shared#gs://}" parts+="bucket " ;;
+    ?*) claim="$shared" parts+="claim " ;;
+  esac
+  while IFS= read -r line; do
+    if [[ "$line" == "# "* ]]; then continue; fi
+    part="${line##*#}"
+    if [[ "$line" == *" #$part" && "$part" =~ ^[a-z]+$ ]]; then
+      [[ "$parts" == *" $part "* ]] || continue
+      line="${line% #*}"
+    fi
+    if [[ "$line" == *@argument@ ]]; then
+      arguments | while IFS= read -r argument; do echo "${line%@argument@}$argument"; done
+      continue
+    fi
+    if [[ "$line" =~ @([a-z_]+)@ ]]; then
+      part="${BASH_REMATCH[1]}"
+      line="${line%%@*}${!part}${line##*@}"
+    fi
+    printf '%s\n' "$line"
+  done <launch/jobset.yaml
+}
+
+submit() {
+  if [ -n "$dry_run" ]; then
+    kube apply -f - | sed "s/\$/ <<'EOF'/"
+    manifest
+    echo EOF
+  else
+    manifest | kube apply -f -
+  fi
+}
+
+log() {
+  kube logs --follow --tail=200 --selector="jobset.sigs.k8s.io/jobset-name=$name,batch.kubernetes.io/job-completion-index=0"
+}
+
+status() {
+  kube get jobset "$name"
+  kube get pods --selector="jobset.sigs.k8s.io/jobset-name=$name"
+}
+
+delete() {
+  kube delete jobset "$name"
+}
+
+action="${1:-}"
+case "$action" in
+  --help | -h | help) show_help ;;
+  submit | manifest | log | status | delete) shift ;;
+  *) fail "name a command first (submit, manifest, log, status, delete); see bash $0 --help." ;;
+esac
+parse_flags "$values" spot "$@"
+case "$action" in submit | manifest) check_submission ;; esac
+[ "$action" = manifest ] || need kubectl "install it and log it in to your cluster (kubernetes.io/docs/tasks/tools)."
+"$action"

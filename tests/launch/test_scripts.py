@@ -1,0 +1,48 @@
+"""All of launch/: clean by shellcheck, with help, and words that survive a shell."""
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.launch.fakes import ROOT
+
+SCRIPTS = sorted(path.name for path in (ROOT / "launch").glob("*.sh"))
+SHELLCHECK = shutil.which("shellcheck") or shutil.which(
+    "shellcheck", path=pathlib.Path(sys.executable).parent
+)
+
+
+@pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed (extra `test`)")
+def test_scripts_are_clean():
+    run = subprocess.run(
+        [SHELLCHECK, "--external-sources", *(f"launch/{name}" for name in SCRIPTS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("name", ["tpu", "kubernetes", "slurm"])
+def test_help_names_every_flag(fakes, name):
+    run = fakes.launch(name, "--help")
+    assert run.returncode == 0
+    assert "--dry_run" in run.stdout and f"bash launch/{name}.sh" in run.stdout
+    assert "shellcheck" not in run.stdout
+    script = (ROOT / "launch" / f"{name}.sh").read_text()
+    settings = set(re.findall("^([a-z_]+)=", script.partition("() {")[0], re.MULTILINE))
+    for flag in settings - {"attempts", "had_slice", "values"}:
+        assert f"--{flag}" in run.stdout, flag
+
+
+def test_quoted_words_are_read_back(fakes):
+    words = ["plain", "--config.data.path=a b", "it's", "", '"$HOME" \\ `x`', "a\nb", "*", "&&"]
+    run = fakes.run("bash", "-c", '. launch/launcher.sh; quoted "$@"', "-", *words)
+    assert shlex.split(run.stdout) == words
+    again = fakes.run("bash", "-c", f"printf '%s\\0' {run.stdout}")
+    assert again.stdout.split("\0")[:-1] == words

@@ -1,0 +1,91 @@
+"""launch/slurm.sh: the batch script, and what it does when the training has ended."""
+
+import pytest
+
+from tests.launch.fakes import error_of
+
+TRAINING = ("--config=configs/folder.py", "--workdir=runs/mine", "--config.data.path=a b")
+
+PLAN = """\
+mkdir -p runs
+bash launch/setup.sh cuda
+sbatch <<'END'
+#!/usr/bin/env bash
+#SBATCH --job-name=vpt-gen
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=8
+#SBATCH --gpus-per-node=8
+#SBATCH --cpus-per-task=8
+#SBATCH --time=24:00:00
+#SBATCH --signal=TERM@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=runs/%x-%j.log
+#SBATCH --partition=gpu
+# All processes of a node see all of its GPUs and take their own. When one has ended, the others
+# have time to save before they are ended too.
+srun --cpus-per-task=8 --kill-on-bad-exit=0 --wait=120 \\
+  VENV/bin/python -m vpt_gen.main --config=configs/folder.py --workdir=runs/mine \
+'--config.data.path=a b' --distributed
+code=$?
+# 128 + SIGTERM: it has saved. A job that is cancelled, or queued again by Slurm, is not RUNNING.
+state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)"
+if [ "$code" = 143 ] && [ "$state" = RUNNING ]; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
+END
+"""
+
+
+def test_dry_run_prints_what_would_be_done(fakes):
+    run = fakes.launch("slurm", "--dry_run", "--nodes=2", "--gpus=8", "--partition=gpu", *TRAINING)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.replace(str(fakes.folder / "venv"), "VENV") == PLAN
+
+
+def submitted(fakes):
+    """The script that sbatch is given."""
+    fakes.add("sbatch", 'cat >"$FAKE/script"')
+    run = fakes.launch("slurm", "--gpus=2", *TRAINING)
+    assert run.returncode == 0, run.stderr
+    assert fakes.noted() == ["sbatch "]
+    return str(fakes.folder / "script")
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "queued_again"),
+    [
+        (143, "RUNNING", True),  # before the end of its time
+        (143, "COMPLETING", False),  # cancelled, or preempted, when Slurm queues it again itself
+        (0, "RUNNING", False),
+        (2, "RUNNING", False),
+    ],
+)
+def test_the_job_queues_again_when_the_training_was_interrupted(fakes, code, state, queued_again):
+    script = submitted(fakes)
+    fakes.add("srun", f'shift 3; "$@"; exit {code}')
+    fakes.add_training("")
+    fakes.add("squeue", f"echo {state}")
+    fakes.add("scontrol")
+    run = fakes.run("env", "SLURM_JOB_ID=7", "bash", script)
+    assert run.returncode == code
+    assert ("scontrol requeue 7" in fakes.noted()) == queued_again
+    assert fakes.noted("trainings") == [" ".join((*TRAINING, "--distributed"))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (TRAINING[1:], "no --config given"),
+        (TRAINING[:1], "no --workdir given"),
+        ((*TRAINING, "--gpus=0"), "--gpus=0 is no positive number"),
+        ((*TRAINING, "--partition=a b"), "has a space in it"),
+        ((*TRAINING, "--gpu=8"), "no flag --gpu"),
+        (TRAINING, "sbatch is missing"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(fakes, arguments, message):
+    # Where Slurm is really there, this must not find it.
+    run = fakes.run("env", f"PATH={fakes.coreutils()}", "bash", "launch/slurm.sh", *arguments)
+    assert message in error_of(run)
