@@ -5,9 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from vpt_gen import sample, sharding
+from vpt_gen import sample, sharding, tuned
+from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
+from vpt_gen.generation import even_class_ids, proportional_class_ids
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
@@ -137,11 +140,62 @@ def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
     assert len({stem.lower() for stem in sample.file_stems(["cat", "Cat"])}) == 2
 
 
-def test_older_images_in_the_folder_are_told(params, tmp_path, capsys):
+def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
     samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
-    sample.save_images(samples, ["a", "b", "c"], tmp_path)
-    sample.save_images(samples, ["a", "b", "c"], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_0000.png", "b_0000.png"]
+    sample.save_images(samples, ["a", "b", "c"], tmp_path, {"seed": 0})
+    sample.save_images(samples, ["a", "b", "c"], tmp_path, {"seed": 0})
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a_0000.png", "b_0000.png"]
     assert "also holds" not in capsys.readouterr().out
-    sample.save_images(samples, ["x", "b", "c"], tmp_path)
+    sample.save_images(samples, ["x y", "b", "c"], tmp_path, {"seed": 1})
     assert "also holds 1 images" in capsys.readouterr().out
+    classes, record = sampled.read(tmp_path)
+    assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
+    assert record == {"seed": 1}
+
+
+def decoding():
+    return ConfigDict({"num_iterations": 12, "choice_temperature": 4.5, "schedule": "cosine"})
+
+
+def test_decoding_options_from_the_command_line():
+    decode = decoding()
+    for setting in ("num_iterations=8", "choice_temperature=2", "schedule=square"):
+        tuned._set_option(decode, setting)
+    assert decode.to_dict() == {
+        "num_iterations": 8,
+        "choice_temperature": 2.0,
+        "schedule": "square",
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("iterations=8", "no option 'iterations'; it has choice_temperature, num_iterations"),
+        ("num_iterations=8.5", "num_iterations is of the kind 12"),
+        ("num_iterations", "is of the kind 12"),
+        ("choice_temperature=warm", "is of the kind 4.5"),
+    ],
+)
+def test_decoding_options_that_cannot_be_are_named(setting, message):
+    with pytest.raises(UserError, match=message):
+        tuned._set_option(decoding(), setting)
+
+
+def test_a_stream_is_all_samples_batch_by_batch(params):
+    sampler = make_sampler()
+    bank = class_bank([0, 1, 1, 2, 0])
+    whole = sampler.sample(params, bank, seed=5)
+    parts = list(sampler.stream(params, bank, seed=5))
+    assert [len(part.images) for part in parts] == [4, 1]
+    np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
+    np.testing.assert_array_equal(np.concatenate([p.class_ids for p in parts]), whole.class_ids)
+
+
+def test_images_are_shared_out_over_the_classes():
+    assert even_class_ids(7, 3).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    counts = np.bincount(proportional_class_ids(1000, np.array([500, 250, 0, 249, 1])), minlength=5)
+    assert counts.tolist() == [500, 250, 0, 249, 1]
+    # Remainders 0.5, 0.3, 0.2 of quotas 2.5, 1.3, 1.2.
+    assert np.bincount(proportional_class_ids(5, np.array([25, 13, 12]))).tolist() == [3, 1, 1]
+    assert proportional_class_ids(1, np.array([1, 1])).tolist() == [0]

@@ -7,19 +7,22 @@ image was revealed. Same seed, same images.
 import collections
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
 
+from vpt_gen.data import sampled
 from vpt_gen.data.images import to_uint8
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
+from vpt_gen.generation import Generation
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.progress import say
 from vpt_gen.sampler import Samples, class_bank
-from vpt_gen.tuned import open_run
+from vpt_gen.tuned import TunedRun, open_run
 
 FLAGS = flags.FLAGS
 
@@ -105,18 +108,52 @@ def file_stems(class_names: list[str]) -> list[str]:
     return stems
 
 
-def save_images(samples: Samples, class_names: list[str], folder: pathlib.Path) -> None:
-    """Writes `<class>_<number>.png` for every image; says what else already lay in the folder."""
+def save_images(
+    samples: Samples, class_names: list[str], folder: pathlib.Path, record: dict[str, Any]
+) -> None:
+    """Writes `<class>_<number>.png` for every image; says what else already lay in the folder.
+
+    `samples.json` keeps the class of each and the record of the generation, for whoever measures
+    the folder (`data/sampled.py`).
+    """
     older = {path.name for path in folder.glob("*.png")} - {"grid.png", "trace.png"}
     stems = file_stems(class_names)
     numbers = collections.Counter()
+    classes = {}
     for image, c in zip(to_uint8(samples.images), samples.class_ids.tolist(), strict=True):
         name = f"{stems[c]}_{numbers[c]:04d}.png"
         grids.save_png(folder / name, image)
         numbers[c] += 1
-        older.discard(name)
+        classes[name] = class_names[c]
+    sampled.write(folder, classes, record)
+    older -= classes.keys()
     if older:
         say(f"Note: {folder} also holds {len(older)} images that are not of this call.")
+
+
+def define_generation_flags() -> None:
+    """What every program has that draws from a run; not at import, see `define_flags`."""
+    flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
+    flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
+    flags.DEFINE_multi_string(
+        "set",
+        [],
+        "A decoding option of the run's config.decode, such as num_iterations=8 or temperature=0.9 "
+        "(may be repeated).",
+    )
+    flags.DEFINE_string(
+        "marquee",
+        "constant",
+        "How the prompt changes while decoding: constant (the class prompt throughout), scroll "
+        "(from the first of --headers over the others to the class), instance_to_class (leaves "
+        "the one header, or a training image's prompt, for the class until --cutoff), or a .npy "
+        "file with a matrix (stages, headers + 1) whose rows sum to 1. Stages are decoding "
+        "iterations, or with autoregressive transformers rows of the image's tokens.",
+    )
+    flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
+    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
+    flags.DEFINE_string("transformer", "", "The frozen transformer, where it has moved.")
+    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
 
 
 def define_flags() -> None:
@@ -125,27 +162,41 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
     flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
     flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
-    flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
-    flags.DEFINE_string(
-        "marquee",
-        "constant",
-        "How the prompt changes while decoding: constant (the class prompt throughout), scroll "
-        "(from the first of --headers over the others to the class), instance_to_class (leaves "
-        "the one header, or each of --instances, for the class until --cutoff), or a .npy file "
-        "with a matrix (stages, headers + 1) whose rows sum to 1. Stages are decoding iterations, "
-        "or with autoregressive transformers rows of the image's tokens.",
-    )
-    flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
+    define_generation_flags()
     flags.DEFINE_list(
         "instances",
         [],
         "Numbers of training images to start from, where prompts know them; instead of --classes.",
     )
-    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
-    flags.DEFINE_string("transformer", "", "The frozen transformer, where it has moved.")
-    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
     flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
+
+
+def open_flagged_run() -> TunedRun:
+    """The run that the command line names."""
+    return open_run(FLAGS.checkpoint, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer, FLAGS.set)
+
+
+def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) -> Generation:
+    """What the command line says to draw from a run.
+
+    Args:
+      run: to draw from.
+      classes: of the images.
+      instances: numbers of training images, instead of classes; or none.
+    """
+    class_names, labels = run.facts["class_names"], run.facts.get("instance_labels", [])
+    if not run.sampler.generator.num_classes and not instances:
+        raise UserError("These prompts know training images only: name some by --instances=0,1.")
+    headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
+    bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
+    stages = num_stages(run.sampler.transformer, run.sampler.num_tokens, run.sampler.options)
+    weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)
+    named = {"name": FLAGS.marquee, "headers": [class_names[c] for c in headers]}
+    if FLAGS.marquee == "instance_to_class":
+        named["cutoff"] = FLAGS.cutoff
+    if FLAGS.marquee.endswith(".npy"):
+        named["matrix"] = weights.tolist()
+    return Generation(run, bank, weights, named, FLAGS.seed)
 
 
 def main(argv):
@@ -154,20 +205,16 @@ def main(argv):
     logging.set_verbosity(logging.FATAL)
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
-    run = open_run(FLAGS.checkpoint, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
-    sampler, facts = run.sampler, run.facts
-    class_names, labels = facts["class_names"], facts.get("instance_labels", [])
+    run = open_flagged_run()
+    class_names = run.facts["class_names"]
     classes = class_numbers(FLAGS.classes, class_names)
-    headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
-    instances = instance_numbers(FLAGS.instances, len(labels))
-    if not sampler.generator.num_classes and not instances:
-        raise UserError("These prompts know training images only: name some by --instances=0,1.")
-    bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
-    stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
-    weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)
-    samples = sampler.sample(run.params, np.repeat(bank, FLAGS.num, axis=0), FLAGS.seed, weights)
+    instances = instance_numbers(FLAGS.instances, len(run.facts.get("instance_labels", [])))
+    generation = flagged_generation(
+        run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
+    )
+    samples = generation.samples()
     folder = pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.checkpoint) / "samples")
-    save_images(samples, class_names, folder)
+    save_images(samples, class_names, folder, generation.record())
     grids.save_png(
         folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)
     )

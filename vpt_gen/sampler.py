@@ -7,7 +7,7 @@ is the same image whatever else is sampled beside it.
 import collections
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -82,7 +82,19 @@ class Sampler:
     def sample(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
     ) -> Samples:
-        """Generates n images.
+        """Generates n images; for the arguments see `stream`."""
+        parts = []
+        with track(total=len(bank), label="sampling") as bar:
+            for part in self.stream(params, bank, seed, weights):
+                parts.append(part)
+                bar.update(len(part.images))
+        names = [field.name for field in dataclasses.fields(Samples)]
+        return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+    def stream(
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Iterator[Samples]:
+        """Generates n images, batch by batch and in the order of the bank.
 
         Args:
           params: of the prompt generator.
@@ -98,19 +110,12 @@ class Sampler:
         split = sharding.split_batch(self.mesh)
         frozen = jax.device_put(self.frozen, sharding.replicated(self.mesh))
         size = -(-self.batch_size // self.mesh.size) * self.mesh.size
-        parts = []
-        bar = track(total=len(bank), label="sampling")
         for start in range(0, len(bank), size):
             rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
             batch = jax.device_put((keys[rows], bank[rows]), split)
+            made = jax.device_get(self._step(params, frozen, weights, *batch))
             count = min(size, len(bank) - start)
-            parts.append(
-                [x[:count] for x in jax.device_get(self._step(params, frozen, weights, *batch))]
-            )
-            bar.update(count)
-        bar.close()
-        images, tokens, revealed_at = (np.concatenate(x) for x in zip(*parts, strict=True))
-        return Samples(images, tokens, revealed_at, bank[:, -1, 0])
+            yield Samples(*(x[:count] for x in made), bank[start : start + count, -1, 0])
 
     @functools.cached_property
     def _step(self):

@@ -1,7 +1,9 @@
 """A prompt-tuning run as it lies on disk, opened to generate with."""
 
+import ast
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -41,7 +43,11 @@ class TunedRun:
 
 
 def open_run(
-    workdir: str, step: int | None = None, tokenizer: str = "", transformer: str = ""
+    workdir: str,
+    step: int | None = None,
+    tokenizer: str = "",
+    transformer: str = "",
+    decode: Sequence[str] = (),
 ) -> TunedRun:
     """Opens the checkpoint of update `step` (None: the newest).
 
@@ -50,14 +56,18 @@ def open_run(
       step: of a checkpoint that was kept.
       tokenizer: its directory, where it has moved since.
       transformer: its directory, where it has moved since.
+      decode: changes of `config.decode`, such as "num_iterations=8".
 
     Raises:
-      UserError: no such run or checkpoint, or nets that are not those the prompts were tuned on.
+      UserError: no such run, checkpoint or decoding option, or nets that are not those the prompts
+        were tuned on.
     """
     record = read_record(workdir)
     config, facts = ConfigDict(record["config"]), record["facts"]
     if config.get("task") != "prompts":
         raise UserError(f"{workdir} is not a prompt-tuning run; generating needs one.")
+    for setting in decode:
+        _set_option(config.decode, setting)
     check_config(config)
     moved = {"tokenizer": tokenizer, "transformer": transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
@@ -79,3 +89,20 @@ def open_run(
         params = store.restore_params(step)
         step = store.latest_step() if step is None else step
     return TunedRun(workdir, config, facts, step, params, sampler, vqgan, backbone)
+
+
+def _set_option(decode: ConfigDict, setting: str) -> None:
+    name, _, text = setting.partition("=")
+    if name not in decode:
+        known = ", ".join(sorted(decode))
+        raise UserError(f"--set={setting}: decoding has no option {name!r}; it has {known}.")
+    kind = type(decode[name])
+    try:
+        value = text if kind is str else ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UserError(f"--set={setting}: {name} is of the kind {decode[name]!r}.")
+    decode[name] = value

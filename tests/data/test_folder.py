@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vpt_gen.data import checked
+from vpt_gen.data import checked, sampled
 from vpt_gen.data.folder import open_folder
 from vpt_gen.errors import UserError
 
@@ -394,3 +394,21 @@ def deep(tmp_path):
 
 def test_very_deep_folders(deep):
     assert grey(open_folder(str(deep)), 0) == 3
+
+
+def test_a_folder_of_samples_has_the_classes_of_its_note(tmp_path, capsys):
+    for name, value in [("7_0", 70), ("a_b_0", 10), ("a_b_1", 11), ("grid", 0)]:
+        draw(tmp_path / f"{name}.png", value)
+    classes = {"7_0.png": "7", "a_b_0.png": "a b", "a_b_1.png": "a b"}
+    sampled.write(tmp_path, classes, {"seed": 3})
+    source = open_folder(str(tmp_path))
+    assert source.class_names == ("7", "a b")
+    assert source.labels.tolist() == [0, 1, 1]
+    assert [grey(source, i) for i in range(3)] == [70, 10, 11]
+    assert "grid.png (not listed in samples.json)" in capsys.readouterr().out
+    (tmp_path / "a_b_1.png").unlink()
+    with pytest.raises(UserError, match=r"lacks 1 of the images .* \(a_b_1.png, for one\)"):
+        open_folder(str(tmp_path))
+    (tmp_path / sampled.FILE).write_text("{")
+    with pytest.raises(UserError, match="samples.json is damaged"):
+        open_folder(str(tmp_path))

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from vpt_gen.data import images
+from vpt_gen.data import images, sampled
 from vpt_gen.data.checked import Checked, check, index_path, read_file
 from vpt_gen.data.listing import Listing, Names, list_folder, shown
 from vpt_gen.data.source import Source, digest_of
@@ -25,12 +25,13 @@ def open_folder(path: str) -> Source:
     remembered as long as the files do not change (`checked.py`).
 
     Args:
-      path: with one sub-folder a class (labels follow the sorted names), or images right inside
-        (then there is one class, named like the folder).
+      path: with one sub-folder a class (labels follow the sorted names), or images right inside:
+        then there is one class, named like the folder, or those that the note of `vpt_gen.sample`
+        tells (`sampled.py`).
 
     Raises:
-      UserError: missing folder, no images, a class without a readable image, or images beside
-        class folders.
+      UserError: missing folder, no images, a class without a readable image, images beside class
+        folders, or a note of images that are not there.
     """
     root = os.path.expanduser(path)
     if not path or not os.path.isdir(root):
@@ -38,6 +39,8 @@ def open_folder(path: str) -> Source:
             f"Image folder {path!r} does not exist; set config.data.path to your folder."
         )
     listing = list_folder(root)
+    if note := sampled.read(root):
+        listing = _as_sampled(root, listing, note[0])
     checked = check(root, listing.names)
     _tell_left_out(root, listing, checked)
     kept = np.delete(np.arange(len(listing.names)), sorted(checked.errors))
@@ -65,6 +68,25 @@ def open_folder(path: str) -> Source:
         load=load,
         digest=digest_of(blob, names.ends, digests, labels),
     )
+
+
+def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing:
+    """The images that a note names, with its classes; all others are left out."""
+    known = {os.fsencode(name): class_name for name, class_name in classes.items()}
+    missing = known.keys() - set(listing.names)
+    if missing:
+        raise UserError(
+            f"{root} lacks {len(missing):,} of the images that its {sampled.FILE} lists "
+            f"({shown(min(missing))}, for one): generate them anew, or delete {sampled.FILE}."
+        )
+    class_names = tuple(sorted(set(known.values())))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    names = [name for name in listing.names if name in known]
+    labels = np.array([numbers[known[name]] for name in names], np.int32)
+    others = [name for name in listing.names if name not in known]
+    left_out = [entry for entry in listing.left_out if entry[0] != os.fsencode(sampled.FILE)]
+    left_out += [(name, f"not listed in {sampled.FILE}") for name in others]
+    return Listing(class_names, Names.of(names), labels, left_out)
 
 
 def _check_classes(root: str, class_names: tuple[str, ...], labels: np.ndarray) -> None:

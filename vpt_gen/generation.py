@@ -1,0 +1,80 @@
+"""Images drawn from a tuned run: under which conditions, and the record of all that fixes them."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from vpt_gen.checkpoints.backbone import digest_of_params
+from vpt_gen.data.images import to_uint8
+from vpt_gen.sampler import Samples
+from vpt_gen.tuned import TunedRun
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """n images to be drawn.
+
+    Attributes:
+      run: that they are drawn from.
+      bank: (n, M, 2), the conditions of each image, see `sampler.class_bank`.
+      weights: marquee matrix (T, M); None stays on the last condition.
+      marquee: how the matrix is called, with what makes it, for the record.
+      seed: of all keys.
+    """
+
+    run: TunedRun
+    bank: np.ndarray
+    weights: np.ndarray | None
+    marquee: dict[str, Any]
+    seed: int
+
+    @property
+    def class_ids(self) -> np.ndarray:
+        """(n,) the class of each image."""
+        return self.bank[:, -1, 0]
+
+    def samples(self) -> Samples:
+        """All images at once."""
+        return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
+
+    def stream(self) -> Iterator[np.ndarray]:
+        """The images, uint8 (B, H, W, 3), batch by batch."""
+        batches = self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights)
+        return (to_uint8(samples.images) for samples in batches)
+
+    def record(self) -> dict[str, Any]:
+        """Checkpoint, nets and sampler settings, as JSON takes them."""
+        sampler = self.run.sampler
+        return {
+            "checkpoint": {
+                "workdir": self.run.workdir,
+                "step": self.run.step,
+                "digest": digest_of_params({}, self.run.params),
+            },
+            "tokenizer_digest": self.run.tokenizer.digest,
+            "transformer_digest": self.run.transformer.digest,
+            "sampler": {
+                "family": self.run.config.family,
+                **sampler.options,
+                "batch_size": sampler.batch_size,
+                "marquee": self.marquee,
+                "seed": self.seed,
+            },
+        }
+
+
+def even_class_ids(num: int, num_classes: int) -> np.ndarray:
+    """Classes (n,) of n images, equally many of each; of the first classes one more."""
+    return np.sort(np.arange(num) % num_classes)
+
+
+def proportional_class_ids(num: int, counts: np.ndarray) -> np.ndarray:
+    """Classes (n,) of n images in the proportions of `counts` (C,), by largest remainders."""
+    shares = num * np.asarray(counts, np.float64) / np.sum(counts)
+    numbers = np.floor(shares + 1e-9).astype(int)
+    # Of equal remainders the lower class gets the image.
+    largest = np.argsort(-np.round(shares - numbers, 9), kind="stable")[: num - numbers.sum()]
+    numbers[largest] += 1
+    return np.repeat(np.arange(len(numbers)), numbers)
