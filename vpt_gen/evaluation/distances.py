@@ -216,7 +216,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
     Raises:
       UserError: k rows or fewer.
     """
-    generated, real = _checked(generated, real, k + 1)
+    generated, real = _checked(generated, real, (k + 1, k + 1))
     real_radii, generated_radii = neighbour_radii(real, k), neighbour_radii(generated, k)
     inside, reached = 0, np.zeros(len(real), bool)
     for rows, distances in distance_blocks(generated, real):
@@ -242,7 +242,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
     Raises:
       UserError: k real rows or fewer.
     """
-    generated, real = _checked(generated, real, k + 1)
+    generated, real = _checked(generated, real, (1, k + 1))
     radii = neighbour_radii(real, k)
     held, covered = 0, np.zeros(len(real), bool)
     for _, distances in distance_blocks(generated, real):
@@ -252,7 +252,9 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
     return DensityCoverage(float(held / (k * len(generated))), float(covered.mean()))
 
 
-def _checked(a: np.ndarray, b: np.ndarray, fewest: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    a: np.ndarray, b: np.ndarray, fewest: tuple[int, int] = (2, 2)
+) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 rows.
 
     Raises:
@@ -261,10 +263,11 @@ def _checked(a: np.ndarray, b: np.ndarray, fewest: int = 2) -> tuple[np.ndarray,
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise UserError(f"Features are rows of one width, not {a.shape} and {b.shape}.")
-    if min(len(a), len(b)) < fewest:
+    if len(a) < fewest[0] or len(b) < fewest[1]:
         raise UserError(
-            f"Comparing images needs {fewest} of each set or more, here are {len(a)} and {len(b)}."
+            f"Too few images to compare: {len(a)} and {len(b)} where {fewest[0]} and {fewest[1]} "
+            "or more are needed."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise UserError("Some features are not finite: are the weights damaged?")
+        raise UserError("Some features are not finite; are the weights damaged?")
     return a, b
