@@ -62,13 +62,14 @@ def _data() -> ConfigDict:
     data.kind = "folder"
     data.path = ""
     data.name = ""
-    # TFDS: split expressions, VTAB: its names ('train', 'val', 'train800val200', ...); where
-    # eval_split is '', `holdout` applies. The folder of TFDS's data; '' is its own.
+    # TFDS: split expressions, VTAB: its names ('train', 'val', 'train800val200', ...), class
+    # folders: path/<split>/<class>, or path/<class> without splits. Where eval_split is '', or
+    # there are no splits, `holdout` applies. The folder of TFDS's data; '' is its own.
     data.train_split = "train"
     data.eval_split = ""
     data.data_dir = ""
-    # VTAB only: version of the TFDS data set, '' is the one in docs/vtab.md. Class folders in
-    # `path` take the place of TFDS.
+    # VTAB only: version of the TFDS data set, '' is the one in docs/vtab.md. With 'vtab' and
+    # 'tfds', class folders in `path` take the place of TFDS.
     data.version = ""
     # Train on these classes alone (their names; () for all) and on so many examples of each (0 for
     # all), drawn by shots_seed: fewer shots are a part of more (data/fewshot.py).

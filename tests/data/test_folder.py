@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -90,10 +91,11 @@ def test_every_image_stands_at_its_label(mixed):
 
 def test_broken_and_foreign_files_are_named_hidden_ones_not(mixed, capsys):
     open_folder(str(mixed))
-    broken, notes, total = capsys.readouterr().out.splitlines()
+    broken, notes, total, classes = capsys.readouterr().out.splitlines()
     assert notes == f"Left out: {mixed / 'dogs' / 'notes.txt'} (no image by its name)"
     assert broken.startswith(f"Left out: {mixed / 'cats' / 'broken.png'} (cannot be read: ")
     assert total == f"29 images in 5 classes, 2 left out: {mixed}"
+    assert classes == "Classes: ants (3), bees (10), cats (5), dogs (4), eels (7)"
 
 
 def test_order_does_not_hang_on_the_file_system(mixed, tmp_path):
@@ -212,7 +214,7 @@ def test_only_what_changed_is_checked_again(mixed, examined, capsys):
     capsys.readouterr()
     source = open_folder(str(mixed))
     assert sorted(examined) == ["2.bmp", "broken.png", "new.png"]
-    assert capsys.readouterr().out.splitlines()[-1].startswith("30 images in 5 classes, 1 left out")
+    assert "30 images in 5 classes, 1 left out" in capsys.readouterr().out
     assert [grey(source, i) for i in (3, 6)] == [99, 77]
     shutil.rmtree(checked.cache_folder())
     assert open_folder(str(mixed)).digest == source.digest
@@ -254,18 +256,16 @@ def test_findings_that_cannot_be_kept_do_not_stop_a_run(tmp_path, findings, caps
 def test_interrupted_check_keeps_what_it_found(tmp_path, examined, monkeypatch):
     for i in range(100):
         draw(tmp_path / f"{i:03}.png", i, size=(2, 2))
-    whole = checked._in_threads
 
-    def interrupted(task, items):
-        for number, result in enumerate(whole(task, items)):
-            if isinstance(items, np.ndarray) and number == 60:  # The check, and not the look.
+    def interrupted(results, **options):
+        for number, result in enumerate(results):
+            if number == 60:
                 raise KeyboardInterrupt
             yield result
 
-    monkeypatch.setattr(checked, "_in_threads", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checked, "track", interrupted)
         open_folder(str(tmp_path))
-    monkeypatch.setattr(checked, "_in_threads", whole)
     examined.clear()
     assert len(open_folder(str(tmp_path))) == 100
     assert sorted(examined) == [f"{i:03}.png" for i in range(60, 100)]
@@ -277,7 +277,7 @@ def test_many_bad_files_are_counted_and_listed(tmp_path, capsys):
     draw(tmp_path / "good.png", 0)
     open_folder(str(tmp_path))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 22
+    assert len(lines) == 23
     assert all(line.startswith("Left out: ") for line in lines[:20])
     start, _, whole = lines[20].rpartition(" ")
     assert start == "... and 10 more; the whole list:"
@@ -310,7 +310,7 @@ def test_any_name(tmp_path, name, capsys):
     assert grey(source, 0) == 5
     shown = name.replace("\n", "\\n").replace("\t", "\\t")
     assert [c.replace("\\'", "'") for c in source.class_names] == [shown]
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_names_that_are_no_text(tmp_path, capsys):
@@ -345,7 +345,7 @@ def test_links(tmp_path, capsys):
         (1, 0), (2, 0), (2, 0), (2, 1)
     ]  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
-    reasons = dict(line.removeprefix(f"Left out: {root}/").split(" (", 1) for line in lines[:-1])
+    reasons = dict(line.removeprefix(f"Left out: {root}/").split(" (", 1) for line in lines[:-2])
     twice = "a link to a folder that is read already)"
     assert reasons == {
         "a/to_itself.png": "cannot be followed: Too many levels of symbolic links)",
@@ -355,6 +355,66 @@ def test_links(tmp_path, capsys):
         "a/up/": twice,
         "loop/": twice,
     }
+
+
+def test_what_systems_leave_behind_is_no_image_and_no_class(tmp_path, capsys):
+    draw(tmp_path / "cats" / "1.png", 1)
+    draw(tmp_path / "cats" / "@eaDir" / "1.png" / "thumb.jpg", 2)
+    (tmp_path / "cats" / "Thumbs.db").touch()
+    (tmp_path / "desktop.ini").touch()
+    (tmp_path / "__MACOSX" / "cats").mkdir(parents=True)
+    (tmp_path / "__MACOSX" / "cats" / "._1.png").touch()
+    source = open_folder(str(tmp_path))
+    assert (source.class_names, len(source)) == (("cats",), 1)
+    assert capsys.readouterr().out.startswith("1 image in 1 class, 0 left out")
+
+
+def test_other_classes_are_neither_decoded_nor_told_of(mixed, examined, capsys):
+    whole = open_folder(str(mixed))
+    shutil.rmtree(checked.cache_folder())
+    examined.clear()
+    capsys.readouterr()
+    (mixed / "ants" / "broken.png").write_text("broken")
+    part = open_folder(str(mixed), classes=("bees", "dogs"))
+    assert len(examined) == 14
+    assert part.class_names == whole.class_names
+    assert part.labels.tolist() == [1] * 10 + [3] * 4
+    assert [grey(part, i) for i in (0, 10)] == [grey(whole, i) for i in (3, 18)]
+    assert "Classes: bees (10), dogs (4)\n" in capsys.readouterr().out
+    # What is known of some classes stays known, and what is not is found out.
+    assert open_folder(str(mixed)).digest == whole.digest
+    assert len(examined) == 31
+    assert open_folder(str(mixed), classes=("bees", "dogs")).digest == part.digest != whole.digest
+    assert len(examined) == 31
+
+
+def test_a_class_without_images_can_be_passed_over(tmp_path):
+    draw(tmp_path / "ants" / "1.png", 0)
+    (tmp_path / "annotations").mkdir()
+    with pytest.raises(UserError, match="or name the other classes in config.data.classes"):
+        open_folder(str(tmp_path))
+    assert open_folder(str(tmp_path), classes=("ants",)).labels.tolist() == [1]
+    with pytest.raises(UserError, match=f"names 'bees', which {tmp_path} does not have"):
+        open_folder(str(tmp_path), classes=("ants", "bees"))
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        (("Train/1.png", "Test/2.png"), "called like splits: if they are, .*/Test.$"),
+        (("mine/cats/1.png", "mine/dogs/2.png"), "inside of the one class: .*/mine.$"),
+        (("cats/1.png", "dogs/a/2.png"), ""),
+        (("1.png", "2.png"), ""),
+    ],
+)
+def test_a_folder_that_may_mean_something_else_is_told(tmp_path, capsys, images, hint):
+    for image in images:
+        draw(tmp_path / "train" / image, 0)
+    open_folder(str(tmp_path / "train"))
+    _, classes, *hints = capsys.readouterr().out.splitlines()
+    assert classes.startswith("Classes: ")
+    assert bool(hints) == bool(hint)
+    assert not hint or re.search(hint, hints[0])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file no one may read")

@@ -10,7 +10,7 @@ from PIL import Image
 from tests import made_vtab
 from vpt_gen.config import default_config
 from vpt_gen.data import batches, vtab
-from vpt_gen.data.vtab import TASKS, class_names, find_task, folder_key, open_task, split_folder
+from vpt_gen.data.vtab import TASKS, class_names, find_task, folder_key, open_task
 from vpt_gen.data.vtab_splits import SPLITS
 from vpt_gen.errors import UserError
 
@@ -161,11 +161,17 @@ def config_of(path):
 def test_folders_of_splits_are_the_splits(tmp_path):
     write_folders(tmp_path / "train", KITTI_FOLDERS, count=4)
     write_folders(tmp_path / "val", KITTI_FOLDERS, count=1)
-    assert split_folder(str(tmp_path), "val") == str(tmp_path / "val")
     train_source, eval_source = batches.open_sources(config_of(str(tmp_path)))
     assert (len(train_source), len(eval_source)) == (16, 4)
     with pytest.raises(UserError, match="splits train, val, but none for 'test'"):
         open_task("kitti", "test", path=str(tmp_path))
+
+
+def test_a_class_called_train_is_no_split(tmp_path):
+    names = TASKS["cifar100"].class_names
+    assert "train" in names
+    path = write_folders(tmp_path, names, count=1)
+    assert open_task("cifar100", "train", path=path).labels.tolist() == list(range(100))
 
 
 def test_folders_without_splits_hold_examples_out(tmp_path):

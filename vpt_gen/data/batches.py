@@ -18,7 +18,7 @@ from vpt_gen.data.fewshot import choose_classes, choose_shots
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
-from vpt_gen.data.vtab import split_folder
+from vpt_gen.data.split_folders import split_folder
 from vpt_gen.errors import UserError
 from vpt_gen.progress import say
 
@@ -38,6 +38,12 @@ def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
     if data.classes:
         sources = [source and choose_classes(source, data.classes) for source in sources]
     train_source, eval_source = sources
+    if eval_source and eval_source.class_names != train_source.class_names:
+        raise UserError(
+            f"{eval_source.name} has other classes than {train_source.name}: "
+            f"{', '.join(sorted(set(eval_source.class_names) ^ set(train_source.class_names)))} "
+            "(in one of them); evaluation needs the same."
+        )
     if eval_source is None:
         train_source, eval_source = split(train_source, data.holdout, config.seed)
     if data.shots:
@@ -61,10 +67,10 @@ def _open(data: ConfigDict, split_name: str) -> Source | None:
         return vtab.open_task(
             data.name, split_name, version=data.version, data_dir=data.data_dir, path=data.path
         )
+    if data.kind == "folder" or (data.kind == "tfds" and data.path):
+        return folder.open_folder(split_folder(data.path, split_name) or data.path, data.classes)
     if data.kind == "tfds":
         return tfds.open_tfds(data.name, split_name, data.data_dir)
-    if data.kind == "folder":
-        return folder.open_folder(data.path)
     if data.kind == "npz":
         return arrays.open_npz(data.path)
     return arrays.open_digits()
@@ -72,10 +78,10 @@ def _open(data: ConfigDict, split_name: str) -> Source | None:
 
 def _eval_split(data: ConfigDict) -> str:
     """The split to evaluate on, or '' where `data.holdout` of the training examples serve."""
-    if data.kind not in ("vtab", "tfds"):
+    if data.kind not in ("folder", "vtab", "tfds"):
         return ""
     # Class folders that no split parts have nothing to evaluate on but what is held out.
-    undivided = data.kind == "vtab" and data.path and not split_folder(data.path, data.train_split)
+    undivided = data.path and not split_folder(data.path, data.train_split)
     return "" if undivided else data.eval_split
 
 

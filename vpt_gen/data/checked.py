@@ -67,7 +67,7 @@ def read_file(path: bytes) -> bytes:
         return file.read()
 
 
-def check(root: str, names: Names) -> Checked:
+def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
     """Decodes every file that is new or has changed since it was last checked.
 
     What was found out is saved now and then, and also when Ctrl-C ends the check.
@@ -75,32 +75,36 @@ def check(root: str, names: Names) -> Checked:
     Args:
       root: the folder.
       names: of its files.
+      wanted: numbers of the files to check, ascending; what is returned tells the truth about these
+        alone.
     """
     folder = os.path.join(os.fsencode(os.path.abspath(root)), b"")
     index = index_path(root)
     known = _load(index, names)
     looked = time.time_ns()
-    looks = _in_threads(lambda i: _stamp(folder + names[i]), range(len(names)))
-    if len(names) > _QUICKLY_LOOKED_AT:
-        looks = track(looks, total=len(names), label="looking at files")
-    stamps = np.fromiter(looks, np.dtype((np.int64, 3)), count=len(names))
-    todo = np.flatnonzero((stamps != known.stamps).any(axis=1) | (stamps == _UNKNOWN).all(axis=1))
-    if not len(todo):
+    looks = _in_threads(lambda i: _stamp(folder + names[i]), wanted)
+    if len(wanted) > _QUICKLY_LOOKED_AT:
+        looks = track(looks, total=len(wanted), label="looking at files")
+    stamps = np.fromiter(looks, np.dtype((np.int64, 3)), count=len(wanted))
+    changed = (stamps != known.stamps[wanted]).any(axis=1) | (stamps == _UNKNOWN).all(axis=1)
+    if not changed.any():
         return known
+    todo, stamps = wanted[changed], stamps[changed]
     known.stamps[todo] = _UNKNOWN
     settled = looked - stamps[:, 1:].max(axis=1) > _SETTLED_NS
     saved = time.monotonic()
     try:
         results = _in_threads(lambda i: _examine(folder + names[i]), todo)
         results = track(results, total=len(todo), label="checking images")
-        for i, (digest, error, for_good) in zip(todo.tolist(), results, strict=True):
+        for j, (digest, error, for_good) in enumerate(results):
+            i = int(todo[j])
             known.errors.pop(i, None)
             if error:
                 known.errors[i] = error
             else:
                 known.digests[i] = np.frombuffer(digest, np.uint8)
-            if for_good and settled[i]:
-                known.stamps[i] = stamps[i]
+            if for_good and settled[j]:
+                known.stamps[i] = stamps[j]
             if time.monotonic() - saved > _SAVE_EVERY_S:
                 _save(index, names, known)
                 saved = time.monotonic()

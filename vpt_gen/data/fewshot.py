@@ -18,15 +18,7 @@ def choose_classes(source: Source, names: Sequence[str]) -> Source:
     Raises:
       UserError: a name that the source does not know, or one that stands twice.
     """
-    unknown = [name for name in names if name not in source.class_names]
-    if unknown:
-        known = ", ".join(source.class_names[:20]) + (", ..." if source.num_classes > 20 else "")
-        raise UserError(
-            f"config.data.classes names {', '.join(map(repr, unknown))}, which {source.name} does "
-            f"not have; it has {known}."
-        )
-    if len(set(names)) < len(names):
-        raise UserError(f"config.data.classes names a class twice: {', '.join(names)}.")
+    check_names(names, source.class_names, source.name)
     label_of = np.full(source.num_classes, -1, np.int32)
     label_of[[source.class_names.index(name) for name in names]] = np.arange(len(names))
     labels = label_of[source.labels]
@@ -37,6 +29,19 @@ def choose_classes(source: Source, names: Sequence[str]) -> Source:
         labels=labels[labels >= 0],
         digest=digest_of(kept.digest, *names),
     )
+
+
+def check_names(names: Sequence[str], known: Sequence[str], source_name: str) -> None:
+    """Raises UserError for a class that is not among the `known` ones, or stands twice."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+        raise UserError(
+            f"config.data.classes names {', '.join(map(repr, unknown))}, which {source_name} does "
+            f"not have; it has {shown}."
+        )
+    if len(set(names)) < len(names):
+        raise UserError(f"config.data.classes names a class twice: {', '.join(names)}.")
 
 
 def choose_shots(source: Source, shots: int, seed: int) -> Source:

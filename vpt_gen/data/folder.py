@@ -1,24 +1,22 @@
 """A folder of images: one sub-folder a class, or flat (one class)."""
 
 import hashlib
+import itertools
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from vpt_gen.data import images, sampled
-from vpt_gen.data.checked import Checked, check, index_path, read_file
+from vpt_gen.data import folder_messages, images, sampled
+from vpt_gen.data.checked import check, read_file
+from vpt_gen.data.fewshot import check_names
 from vpt_gen.data.listing import Listing, Names, list_folder, shown
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
-from vpt_gen.files import write_text
-from vpt_gen.progress import say
-
-# So many files that were left out are named; more are counted, and listed in a file.
-NAMED = 20
 
 
-def open_folder(path: str) -> Source:
+def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     """Reads a folder of images; what is left out is named and counted.
 
     Every file is decoded once, the first time that the folder is opened; what was found out is
@@ -28,10 +26,12 @@ def open_folder(path: str) -> Source:
       path: with one sub-folder a class (labels follow the sorted names), or images right inside:
         then there is one class, named like the folder, or those that the note of `vpt_gen.sample`
         tells (`sampled.py`).
+      classes: read the images of these classes alone; () for all. The others keep their labels,
+        and none of their files needs to be decoded.
 
     Raises:
       UserError: missing folder, no images, a class without a readable image, images beside class
-        folders, or a note of images that are not there.
+        folders, a class in `classes` that is not there, or a note of images that are not there.
     """
     root = os.path.expanduser(path)
     if not path or not os.path.isdir(root):
@@ -41,12 +41,20 @@ def open_folder(path: str) -> Source:
     listing = list_folder(root)
     if note := sampled.read(root):
         listing = _as_sampled(root, listing, note[0])
-    checked = check(root, listing.names)
-    _tell_left_out(root, listing, checked)
-    kept = np.delete(np.arange(len(listing.names)), sorted(checked.errors))
-    labels = listing.labels[kept]
-    _check_classes(root, listing.class_names, labels)
-    names, digests = Names.of(listing.names[i] for i in kept), checked.digests[kept]
+    check_names(classes, listing.class_names, root)
+    named = np.array([not classes or name in classes for name in listing.class_names])
+    wanted = np.flatnonzero(named[listing.labels])
+    checked = check(root, listing.names, wanted)
+    broken = np.array([i in checked.errors for i in wanted.tolist()], bool)
+    kept = wanted[~broken]
+    labels, digests = listing.labels[kept], checked.digests[kept]
+    names = Names.of(listing.names[i] for i in kept)
+    left_out = [(listing.names[i], checked.errors[i]) for i in wanted[broken].tolist()]
+    left_out += listing.left_out
+    counts = np.bincount(labels, minlength=len(named)).tolist()
+    counts = dict(itertools.compress(zip(listing.class_names, counts, strict=True), named))
+    folder_messages.tell(root, names, counts, left_out)
+    _check_classes(root, counts)
     folder = os.fsencode(os.path.abspath(root))
 
     def load(index: int) -> np.ndarray:
@@ -89,35 +97,11 @@ def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing
     return Listing(class_names, Names.of(names), labels, left_out)
 
 
-def _check_classes(root: str, class_names: tuple[str, ...], labels: np.ndarray) -> None:
-    missing = np.setdiff1d(np.arange(len(class_names)), labels)
-    if len(missing):
-        more = f" (and so do {len(missing) - 1} more)" if len(missing) > 1 else ""
+def _check_classes(root: str, counts: dict[str, int]) -> None:
+    empty = [name for name, count in counts.items() if not count]
+    if empty:
+        more = f" (and so do {len(empty) - 1} more)" if len(empty) > 1 else ""
         raise UserError(
-            f"Class {class_names[missing[0]]!r} of {root} holds no readable image{more}; "
-            "add some or remove the folder."
+            f"Class {empty[0]!r} of {root} holds no readable image{more}; add some, remove the "
+            "folder, or name the other classes in config.data.classes."
         )
-
-
-def _tell_left_out(root: str, listing: Listing, checked: Checked) -> None:
-    """Names the first files that are left out, counts the others, and sums up."""
-    unreadable = [(listing.names[i], reason) for i, reason in sorted(checked.errors.items())]
-    lines = [
-        f"Left out: {os.path.join(root, shown(name))} ({reason})"
-        for name, reason in unreadable + listing.left_out
-    ]
-    for line in lines[:NAMED]:
-        say(line)
-    if len(lines) > NAMED:
-        whole = index_path(root).with_suffix(".left_out.txt")
-        try:
-            write_text(whole, "\n".join(lines) + "\n")
-            say(f"... and {len(lines) - NAMED:,} more; the whole list: {whole}")
-        except OSError as error:
-            say(f"... and {len(lines) - NAMED:,} more ({whole}: {error.strerror})")
-    good = len(listing.names) - len(checked.errors)
-    classes = len(listing.class_names)
-    say(
-        f"{good:,} image{'s' * (good != 1)} in {classes:,} class{'es' * (classes != 1)}, "
-        f"{len(lines):,} left out: {root}"
-    )

@@ -12,6 +12,8 @@ from vpt_gen.errors import UserError
 
 _EXTENSIONS = frozenset(os.fsencode(extension) for extension in EXTENSIONS)
 _HEIC = frozenset({b".heic", b".heif"})
+# What macOS, Synology and Windows leave in folders: as little meant as hidden files are.
+_LEFTOVERS = frozenset({b"__macosx", b"@eadir", b"thumbs.db", b"desktop.ini"})
 
 
 class Names:
@@ -72,8 +74,8 @@ def shown(name: bytes) -> str:
 def list_folder(root: str) -> Listing:
     """Lists a folder with one sub-folder a class, or with images right inside (one class).
 
-    Hidden files and folders do not count. Links are followed, but no folder is entered twice for
-    the same class, so that links in a circle come to an end.
+    Hidden files and folders, and what systems leave behind, do not count. Links are followed, but
+    no folder is entered twice for the same class, so that links in a circle come to an end.
 
     Raises:
       UserError: images beside class folders, no images, or no right to look into the folder.
@@ -135,7 +137,7 @@ def _children(root: bytes, folder: bytes, left_out) -> list[bytes]:
     names, folders = [], set()
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in entries:
-            if entry.name.startswith(b"."):
+            if entry.name.startswith(b".") or entry.name.lower() in _LEFTOVERS:
                 continue
             kind = _kind(entry)
             if kind in ("file", "folder"):

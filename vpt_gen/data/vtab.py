@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import pathlib
 import re
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from vpt_gen.data.folder import open_folder
 from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.split_folders import split_folder
 from vpt_gen.data.tfds import Labelling, load_builder, open_builder, open_split
 from vpt_gen.data.vtab_splits import SPLITS
 from vpt_gen.data.vtab_tasks import TASKS, Task
@@ -56,24 +56,6 @@ def open_task(
         image_key=task.image_key,
         pixel_scale=task.pixel_scale,
     )
-
-
-def split_folder(path: str, split: str) -> str:
-    """`path/<split>`, or '' where class folders lie right in `path`.
-
-    Raises:
-      UserError: there are folders of other splits and none of this one.
-    """
-    root = pathlib.Path(path).expanduser()
-    if (root / split).is_dir():
-        return str(root / split)
-    others = [name for name in SPLITS if (root / name).is_dir()]
-    if others:
-        raise UserError(
-            f"{root} has folders for the splits {', '.join(others)}, but none for {split!r}; add "
-            "it, or set config.data.train_split and config.data.eval_split to what there is."
-        )
-    return ""
 
 
 def class_names(task: Task, builder: tfds.core.DatasetBuilder | None = None) -> tuple[str, ...]:

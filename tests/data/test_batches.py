@@ -1,0 +1,72 @@
+"""From `config.data` to sources: splits, classes and shots of folders as people have them."""
+
+import pytest
+
+from tests.made import write_folder
+from vpt_gen.config import default_config
+from vpt_gen.data.batches import open_sources
+from vpt_gen.errors import UserError
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = default_config("prompts")
+    config.data.kind = "folder"
+    config.data.path = str(tmp_path)
+    config.data.holdout = 0.5
+    return config
+
+
+def sizes(config):
+    train_source, eval_source = open_sources(config)
+    return len(train_source), eval_source and len(eval_source)
+
+
+def test_a_folder_without_splits_holds_examples_out(config, tmp_path):
+    write_folder(tmp_path, classes=("train", "plane"), count=4)
+    assert sizes(config) == (4, 4)
+    config.data.holdout = 0.0
+    assert sizes(config) == (8, None)
+
+
+@pytest.mark.parametrize("kind", ["folder", "tfds"])
+def test_folders_of_splits_are_the_splits(config, tmp_path, kind):
+    config.data.kind = kind
+    write_folder(tmp_path / "train", count=6)
+    write_folder(tmp_path / "test", count=3)
+    assert sizes(config) == (6, 6)
+    config.data.eval_split = "test"
+    assert sizes(config) == (12, 6)
+    config.data.train_split = "test"
+    assert sizes(config) == (6, 6)
+    config.data.train_split = "training"
+    with pytest.raises(UserError, match="splits train, test, but none for 'training'"):
+        open_sources(config)
+
+
+def test_splits_of_other_classes_are_named(config, tmp_path):
+    write_folder(tmp_path / "train", classes=("bars", "discs"))
+    write_folder(tmp_path / "test", classes=("bars", "rings"))
+    config.data.eval_split = "test"
+    with pytest.raises(UserError, match="other classes than .*: discs, rings"):
+        open_sources(config)
+    config.data.classes = ("bars",)
+    assert sizes(config) == (6, 6)
+
+
+def test_no_folder_is_not_the_present_one(config, tmp_path, monkeypatch):
+    write_folder(tmp_path / "train")
+    monkeypatch.chdir(tmp_path)
+    config.data.path = ""
+    with pytest.raises(UserError, match="'' does not exist"):
+        open_sources(config)
+
+
+def test_few_shots_of_some_classes(config, tmp_path):
+    write_folder(tmp_path, classes=("bars", "discs", "rings"), count=6)
+    config.data.classes = ("rings", "bars")
+    config.data.shots = 2
+    train_source, eval_source = open_sources(config)
+    assert train_source.class_names == eval_source.class_names == ("rings", "bars")
+    assert train_source.labels.tolist() == [1, 1, 0, 0]
+    assert len(eval_source) == 6
