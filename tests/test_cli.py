@@ -50,6 +50,7 @@ def test_help_explains_the_flags():
     run = start("vpt_gen.sample", "--help")
     assert "--marquee" in run.stdout
     assert "Same seed, same images" in run.stdout
+    assert run.returncode == 0
 
 
 def test_a_full_disk_is_one_sentence(capsys):
@@ -60,3 +61,21 @@ def test_a_full_disk_is_one_sentence(capsys):
     assert "the disk is full" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         report_user_errors(lambda: 1 / 0)
+
+
+def test_check_lists_what_is_missing(tmp_path):
+    only = "--only=vtab_dtd,vtab_resisc45,demo"
+    run = start("vpt_gen.data.check", only, f"--data_dir={tmp_path}")
+    assert run.returncode == 0, run.stderr
+    assert "put NWPU-RESISC45 at" in run.stdout
+    *_, blank, last = run.stdout.splitlines()
+    summary = "1 ready, 1 downloadable, 1 needs files. --prepare takes 1.3 GB of disk."
+    assert (blank, last) == ("", summary)
+    assert list(tmp_path.iterdir()) == [], "only --prepare writes"
+
+
+def test_check_names_what_is_wrong():
+    run = start("vpt_gen.data.check", "--only=vtab_caltec")
+    assert run.returncode == 2
+    message = "error: No config 'vtab_caltec' in configs; did you mean vtab_caltech?"
+    assert run.stderr.splitlines()[-1] == message

@@ -17,6 +17,9 @@ def report_user_errors(run: Callable[[], None]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except SystemExit as error:
+        # absl leaves with 1 after --help, too.
+        return 0 if any(argument.startswith("--help") for argument in sys.argv) else error.code or 0
     except KeyboardInterrupt:
         print("stopped; give the same command again to go on.", file=sys.stderr)
         return 130

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator
 
 
@@ -10,13 +11,19 @@ from collections.abc import Iterator
 def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A path beside `path` to write to; moved into its place on success, removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two runs may write the same file: each has a partial one of its own.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Two runs may write the same file, also from two hosts: each has a partial one of its own.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(path: pathlib.Path) -> None:
+    """Removes what runs that were killed left of `path`; for a file that one run writes."""
+    for partial in path.parent.glob(f".{path.name}.*.partial"):
+        partial.unlink()
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -60,10 +60,24 @@ def test_missing_files_are_named_with_place_and_address(status_of, tmp_path):
 def test_a_missing_package_or_a_full_disk_blocks(status_of):
     status = status_of(Access(1.0, packages={"no_such_module": "no-such-package", "sys": ""}))
     assert status.state == "blocked"
-    assert status.advice == ("preparing it needs no-such-package: pip install no-such-package.",)
+    assert status.advice == (
+        "preparing it needs no-such-package: pip install -e .[vtab], or pip install "
+        "no-such-package.",
+    )
     status = status_of(Access(60.0))
     assert status.state == "blocked"
     assert "takes about 120 GB of disk, and 100 GB are free" in status.advice[0]
+
+
+def test_what_a_killed_run_left_is_named_where_the_disk_is_full(status_of, tmp_path):
+    left = tmp_path / "not" / "incomplete.ABC123_yet"
+    left.mkdir(parents=True)
+    (tmp_path / "not" / "incomplete.ABC123_another").mkdir()
+    assert status_of(Access(1.0)).advice == ()
+    _, advice = status_of(Access(60.0)).advice
+    assert (
+        advice == f"{left} is what a killed run left half prepared: delete it if none is at work."
+    )
 
 
 def test_an_unknown_set_is_left_to_tfds(tmp_path):
@@ -71,10 +85,19 @@ def test_an_unknown_set_is_left_to_tfds(tmp_path):
     assert status.state == "downloadable" and "not known" in status.advice[0]
 
 
+def test_every_package_that_preparing_needs_is_declared():
+    declared = (pathlib.Path(__file__).parents[2] / "setup.cfg").read_text()
+    for facts in access.ACCESS.values():
+        for package in facts.packages.values():
+            assert f"    {package}>=" in declared
+
+
 def test_folders_and_packages(tmp_path):
     assert access.folder_status(str(tmp_path)).state == "ready"
     assert "does not exist" in access.folder_status(str(tmp_path / "no")).advice[0]
     assert "set --config.data.path" in access.folder_status("").advice[0]
+    pictures = access.folder_status("downloads/source_grey.npz")
+    assert "make it with `bash launch/fetch_source.sh downloads`" in pictures.advice[0]
     assert access.package_status("numpy", "").state == "ready"
     assert access.package_status("no_such_module", "pip install x").advice == (
         "it ships in the package no_such_module: pip install x.",

@@ -73,6 +73,23 @@ def test_every_config_of_the_project_names_a_known_data_set(tmp_path):
     assert sum(len(entry.configs) for entry in entries) == len(list(CONFIGS.glob("*.py")))
 
 
+def test_the_summary_counts_states_and_disk():
+    def entry(*status):
+        return check.Entry("set", None, access.Status(*status), [])
+
+    entries = [
+        entry("blocked", 100.0),
+        entry("ready"),
+        entry("downloadable", 3.0),
+        entry("preparable", 2.0),
+        entry("ready"),
+    ]
+    assert check.summary(entries) == (
+        "2 ready, 1 downloadable, 1 preparable, 1 blocked. --prepare takes 5.0 GB of disk."
+    )
+    assert check.summary(entries[:2]) == "1 ready, 1 blocked."
+
+
 class Builder:
     """A TFDS builder whose preparation succeeds or fails."""
 

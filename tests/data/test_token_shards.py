@@ -67,6 +67,16 @@ def test_harm_is_noticed(path, written, harm):
     assert not token_shards.is_intact(path)
 
 
+def test_what_a_killed_writer_left_is_removed(path):
+    path.parent.mkdir(exist_ok=True)
+    (path.parent / f".{path.name}.0badcafe.partial").write_bytes(b"half of a shard")
+    (path.parent / ".shard-00001-of-00002.tfrecord.1234abcd.partial").write_bytes(b"another's")
+    token_shards.write_shard(path, np.zeros(2, int), np.zeros((2, 1, 4), np.uint16))
+    assert [p.name for p in path.parent.glob(".*")] == [
+        ".shard-00001-of-00002.tfrecord.1234abcd.partial"
+    ]
+
+
 def test_failure_while_writing_leaves_nothing(path, monkeypatch):
     class FullDisk:
         def __init__(self, file):

@@ -39,6 +39,9 @@ _SUN = "https://vision.princeton.edu/projects/2010/SUN"
 _KAGGLE = "https://www.kaggle.com/c/diabetic-retinopathy-detection/data"
 _IMAGENET = "https://image-net.org/download-images"
 
+# Files that a program of ours makes -> how.
+_MADE_BY = {"downloads/source_grey.npz": "bash launch/fetch_source.sh downloads"}
+
 # By the name of the builder, without config and version.
 ACCESS = {
     "caltech101": Access(0.14),
@@ -89,12 +92,15 @@ ACCESS = {
 }
 
 
+STATES = ("ready", "downloadable", "preparable", "needs files", "blocked")
+
+
 @dataclasses.dataclass(frozen=True)
 class Status:
     """Whether a data set can be used.
 
     Attributes:
-      state: 'ready', 'downloadable', 'preparable' (its files are here), 'needs files', 'blocked'.
+      state: one of `STATES`; 'preparable' is what has all of its files here.
       gigabytes: of free disk that making it ready takes.
       advice: what to do, a sentence a line.
     """
@@ -114,7 +120,10 @@ def folder_status(path: str) -> Status:
         return Status("needs files", advice=("set --config.data.path to your folder of images.",))
     if pathlib.Path(path).expanduser().exists():
         return Status("ready")
-    return Status("needs files", advice=(f"{path} does not exist; set --config.data.path.",))
+    cure = "set --config.data.path"
+    if path in _MADE_BY:
+        cure = f"make it with `{_MADE_BY[path]}`, or {cure}"
+    return Status("needs files", advice=(f"{path} does not exist; {cure}.",))
 
 
 def package_status(module: str, cure: str) -> Status:
@@ -150,14 +159,26 @@ def _problems(builder, access: Access, gigabytes: float) -> list[str]:
         for module, package in access.packages.items()
         if importlib.util.find_spec(module) is None
     ]
-    problems = [f"preparing it needs {package}: pip install {package}." for package in lacking]
+    problems = [
+        f"preparing it needs {package}: pip install -e .[vtab], or pip install {package}."
+        for package in lacking
+    ]
     free = shutil.disk_usage(_existing(pathlib.Path(builder.data_path))).free / _GB
     if free < gigabytes:
         problems.append(
             f"preparing it takes about {gigabytes:.0f} GB of disk, and {free:.0f} GB are free at "
             f"{builder.data_path}: name a larger disk with --data_dir."
         )
+        problems += [
+            f"{folder} is what a killed run left half prepared: delete it if none is at work."
+            for folder in _half_prepared(pathlib.Path(builder.data_path))
+        ]
     return problems
+
+
+def _half_prepared(data_path: pathlib.Path) -> list[pathlib.Path]:
+    """Folders in which TFDS began to prepare a data set."""
+    return sorted(data_path.parent.glob(f"incomplete.*_{data_path.name}"))
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:

@@ -8,10 +8,14 @@
 
 --prepare makes ready what can be made ready, one data set after another. It may be interrupted:
 files that were fetched and data sets that were finished stay. Instead of a prepared set, every
-VTAB task takes class folders: --config.data.path=folder.
+task takes class folders: --config.data.path=folder.
+
+Exit code: 0; with --prepare 2 where something could not be prepared; 2 for wrong input.
 """
 
+import collections
 import dataclasses
+import difflib
 import os
 import pathlib
 import runpy
@@ -97,6 +101,15 @@ def table(entries: list[Entry]) -> str:
     return "\n".join(lines)
 
 
+def summary(entries: list[Entry]) -> str:
+    """How many data sets are in which state, and the disk that --prepare takes."""
+    count = collections.Counter(entry.status.state for entry in entries)
+    states = ", ".join(f"{count[state]} {state}" for state in access.STATES if count[state])
+    preparable = [entry.status for entry in entries if entry.status.can_be_prepared]
+    disk = sum(status.gigabytes for status in preparable)
+    return f"{states}." + f" --prepare takes {disk:.1f} GB of disk." * bool(preparable)
+
+
 def prepare(entries: list[Entry], manual_dir: str) -> list[str]:
     """Prepares what can be; the names of those where it failed, after a sentence for each."""
     failed = []
@@ -131,17 +144,18 @@ def main(argv):
     configs = load_configs(pathlib.Path(FLAGS.configs))
     unknown = sorted(set(FLAGS.only) - set(configs))
     if unknown:
-        raise UserError(
-            f"No config {unknown[0]!r} in {FLAGS.configs}; it has {', '.join(configs)}."
-        )
+        near = difflib.get_close_matches(unknown[0], configs, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(configs)}."
+        raise UserError(f"No config {unknown[0]!r} in {FLAGS.configs}; {hint}")
     chosen = {name: configs[name] for name in FLAGS.only or configs}
     entries = list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)
-    say(table(entries))
+    say(f"{table(entries)}\n\n{summary(entries)}")
     preparable = [entry for entry in entries if entry.status.can_be_prepared]
     if not FLAGS.prepare or not preparable:
         return
     failed = prepare(preparable, FLAGS.manual_dir)
-    say(table(list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)))
+    entries = list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)
+    say(f"{table(entries)}\n\n{summary(entries)}")
     if failed:
         raise UserError(f"Not prepared: {', '.join(failed)}; the reasons stand above.")
 

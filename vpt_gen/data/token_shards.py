@@ -10,7 +10,7 @@ import pathlib
 
 import numpy as np
 
-from vpt_gen.files import write_text, written_whole
+from vpt_gen.files import remove_partial, write_text, written_whole
 
 
 def _data_type(views: int, num_tokens: int) -> np.dtype:
@@ -26,12 +26,16 @@ def record_type(views: int, num_tokens: int) -> np.dtype:
 
 
 def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> None:
-    """Writes labels (n,) and tokens (n, V, N), and then the note of the file's checksum."""
+    """Writes labels (n,) and tokens (n, V, N), and then the note of the file's checksum.
+
+    What a killed writer of the same file left is removed.
+    """
     import tensorflow as tf
 
     data = np.empty(len(labels), _data_type(*tokens.shape[1:]))
     data["label"] = labels
     data["tokens"] = tokens
+    remove_partial(path)
     with written_whole(path) as partial:
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for example in data:
