@@ -31,3 +31,11 @@ def vtab_data(tmp_path_factory):
     from tests import made_vtab  # Only these tests need TensorFlow Datasets.
 
     return made_vtab.write(tmp_path_factory.mktemp("vtab"))
+
+
+@pytest.fixture(scope="session")
+def tiny_nets(tmp_path_factory):
+    """A folder with the smallest nets for 32 pixels: vqgan, nar (a MaskGIT) and ar (a GPT)."""
+    from tests import made
+
+    return made.save_nets(tmp_path_factory.mktemp("nets"))

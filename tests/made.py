@@ -1,9 +1,14 @@
 """Made data and tiny configs: what a real run needs, in seconds."""
 
+import jax
 import numpy as np
 from PIL import Image
 
+from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.config import default_config
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
 
 
 def write_folder(root, classes=("bars", "discs"), count=6, side=16):
@@ -20,6 +25,19 @@ def write_folder(root, classes=("bars", "discs"), count=6, side=16):
                 drawn = abs(columns - centre[1]) < 2
             Image.fromarray((drawn * 255).astype(np.uint8)).save(root / name / f"{i}.png")
     return root
+
+
+def save_nets(folder):
+    """Saves the smallest nets for images of 32 pixels, 64 tokens of 256 codes: vqgan, nar, ar."""
+    key = jax.random.key(0)
+    vqgan = VQGAN(32, (1, 1, 1), 1, 8, 256)
+    save_net(str(folder / "vqgan"), vqgan, vqgan.init(key, np.zeros((1, 32, 32, 3)))["params"], {})
+    sizes = {"num_layers": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
+    tokens, labels = np.zeros((1, 64), np.int32), np.zeros(1, np.int32)
+    for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
+        params = net.init(key, tokens, class_ids=labels)["params"]
+        save_net(str(folder / name), net, params, {})
+    return folder
 
 
 def shared(config, data):

@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 
 from vpt_gen import main, sharding
-from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.config import default_config
 from vpt_gen.config_check import check_config
 from vpt_gen.data.vtab import TASKS
 from vpt_gen.errors import UserError
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.vqgan import VQGAN
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 
@@ -25,23 +21,8 @@ def load(task, *family):
     return runpy.run_path(str(FOLDER / f"vtab_{task.short}.py"))["get_config"](*family)
 
 
-@pytest.fixture(scope="module")
-def nets(tmp_path_factory):
-    """A folder with the smallest nets: a tokenizer of 16 tokens an image, a MaskGIT and a GPT."""
-    folder = tmp_path_factory.mktemp("nets")
-    key = jax.random.key(0)
-    vqgan = VQGAN(32, (1, 1, 1), 1, 8, 256)
-    save_net(str(folder / "vqgan"), vqgan, vqgan.init(key, np.zeros((1, 32, 32, 3)))["params"], {})
-    sizes = {"num_layers": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
-    tokens, labels = np.zeros((1, 64), np.int32), np.zeros(1, np.int32)
-    for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
-        params = net.init(key, tokens, class_ids=labels)["params"]
-        save_net(str(folder / name), net, params, {})
-    return folder
-
-
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.short)
-def test_a_task_takes_a_real_step(task, nets, vtab_data, tmp_path, monkeypatch):
+def test_a_task_takes_a_real_step(task, tiny_nets, vtab_data, tmp_path, monkeypatch):
     mesh = sharding.make_mesh(jax.devices()[:1])
     monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
     config = load(task)
@@ -50,8 +31,8 @@ def test_a_task_takes_a_real_step(task, nets, vtab_data, tmp_path, monkeypatch):
     config.eval_every = 0
     config.data.data_dir = str(vtab_data)
     config.data.image_size = 32
-    config.backbone.tokenizer = str(nets / "vqgan")
-    config.backbone.transformer = str(nets / config.family)
+    config.backbone.tokenizer = str(tiny_nets / "vqgan")
+    config.backbone.transformer = str(tiny_nets / config.family)
     main.run(config, str(tmp_path))
     assert len(read_record(str(tmp_path))["facts"]["class_names"]) == task.num_classes
     params = Store(tmp_path).restore_params()
