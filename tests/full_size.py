@@ -34,6 +34,8 @@ MODELS = {
 
 def random_values(name: str, shape, generator) -> np.ndarray:
     """Weights that neither explode nor vanish: norms start at 1, all else is small."""
+    if name.endswith("attn.mask"):  # A buffer of the released GPT: which positions a row sees.
+        return np.broadcast_to(np.tri(shape[-1], dtype=np.float32), shape)
     if name.endswith("scale") or (len(shape) == 1 and name.endswith("weight")):
         return np.ones(shape, np.float32)
     return generator.standard_normal(shape, np.float32) * np.float32(0.02)

@@ -196,3 +196,16 @@ def discriminator() -> tuple[Discriminator, dict]:
 def threefry(variant: str):
     """Context with the random numbers of 'p1' (JAX's own today) or 'p0' (as in 2022)."""
     return jax.threefry_partitionable({"p0": False, "p1": True}[variant])
+
+
+def noted(monkeypatch, module, name: str) -> list[tuple[tuple, object]]:
+    """Lets a function of a module note its calls: a growing list of (arguments, result)."""
+    calls, function = [], getattr(module, name)
+
+    def call(*args, **kwargs):
+        result = function(*args, **kwargs)
+        calls.append((args, result))
+        return result
+
+    monkeypatch.setattr(module, name, call)
+    return calls

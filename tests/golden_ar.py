@@ -47,12 +47,12 @@ def to_unit(images: np.ndarray) -> np.ndarray:
     return (nhwc(images) + 1.0) / 2.0
 
 
-def check(file: str, name: str, value, scale: float = 1.0) -> None:
-    """Asserts that `value` is the golden array: integers exactly, floats to its own tolerance.
+def check(file: str, name: str, value, part=np.s_[...]) -> None:
+    """Asserts that `value` is the golden array, or a part of it, as an index.
 
-    `scale` multiplies the tolerance, for a value that is the array in another unit.
+    Integers must be the same exactly, floats to the array's own tolerance.
     """
-    expected = load(file, name)
+    expected = load(file, name)[part]
     value = np.asarray(value)
     assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
     tolerance = manifest()["arrays"][file][name]["tolerance"]
@@ -60,7 +60,7 @@ def check(file: str, name: str, value, scale: float = 1.0) -> None:
         np.testing.assert_array_equal(value, expected, name)
         return
     np.testing.assert_allclose(
-        value, expected, rtol=tolerance["rtol"], atol=scale * tolerance["atol"], err_msg=name
+        value, expected, rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=name
     )
 
 

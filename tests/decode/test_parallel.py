@@ -35,8 +35,9 @@ def numbered_prompts(num_iterations: int, batch: int) -> jax.Array:
 
 
 @pytest.mark.parametrize("case", golden.cases(FILE, r"topk/(p\d/t[\d.]+)/masking"))
-def test_choose_masked(case):
+def test_choose_masked(case, monkeypatch):
     variant, temperature = case.split("/t")
+    draws = golden.noted(monkeypatch, jax.random, "gumbel")
     with golden.threefry(variant):
         key = jax.random.PRNGKey(golden.load(FILE, f"topk/t{temperature}/seed"))
         masked = parallel.choose_masked(
@@ -46,6 +47,8 @@ def test_choose_masked(case):
             float(temperature),
         )
     golden.check(FILE, f"topk/{case}/masking", masked)
+    ((_, noise),) = draws
+    golden.check(FILE, f"topk/{case}/gumbel", noise)
 
 
 def choose(probabilities, num_masked):

@@ -90,6 +90,40 @@ def test_iteration_by_iteration(run):
 
 
 @pytest.mark.parametrize("run", RUNS)
+def test_what_an_iteration_decides_by(run, monkeypatch):
+    """Keys, confidences and temperature of every iteration; not compiled, so that they show."""
+    drawn = golden.noted(monkeypatch, jax.random, "categorical")
+    chosen = golden.noted(monkeypatch, parallel, "choose_masked")
+    prompts = prompts_of(run)
+    with golden.threefry(run[-2:]):
+        state = start(run)
+        for iteration in iterations(run):
+            logits = visual_logits(state.ids, prompts)
+            state, _ = parallel.decode_iteration(state, logits, iteration, **options(run))
+    golden.check(FILE, f"{run}/sample_key", np.stack([key for (key, _), _ in drawn]))
+    keys, confidences, _, temperatures = zip(*(arguments for arguments, _ in chosen), strict=True)
+    golden.check(FILE, f"{run}/choice_key", np.stack(keys))
+    golden.check(FILE, f"{run}/topk_temperature", np.float32(temperatures))
+    golden.check(FILE, f"{run}/masking", np.stack([masked for _, masked in chosen]))
+    name = f"{run}/selected_probs"
+    confidences, expected = np.stack(confidences), load(run, "selected_probs")
+    np.testing.assert_array_equal(np.isinf(confidences), np.isinf(expected), name)
+    # A probability is as exact as the logits that it comes from.
+    atol = golden.tolerance(FILE, name) + golden.tolerance("prompt.npz", "cond_logits_sliced_h0")
+    golden.assert_near(*(np.nan_to_num(x, posinf=0.0) for x in (confidences, expected)), atol, name)
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if str(run).startswith("maskgit/")])
+def test_classes_of_a_call(run):
+    net, variables = golden.maskgit()
+    ids, labels = load(run, "inputs"), golden.load(FILE, "maskgit/labels")
+    np.testing.assert_array_equal(ids[:, :1], net.codebook_size + labels)
+    logits = net.apply(variables, ids[:, 1:], class_ids=labels[:, 0])
+    atol = golden.tolerance("prompt.npz", "cond_logits_sliced_h0")
+    golden.assert_near(logits, load(run, "logits_first_iter")[:, 1:], atol, run)
+
+
+@pytest.mark.parametrize("run", RUNS)
 def test_whole_run(run):
     prompts = prompts_of(run)
     if prompts is not None:

@@ -1,5 +1,7 @@
 """The Taming Transformers VQGAN against the released one."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -50,11 +52,12 @@ def test_reconstructions_as_files():
     images, _, _ = golden_ar.run(
         golden_ar.vqgan(), "__call__", golden_ar.to_unit(golden_ar.load(FILE, "images"))
     )
-    levels = (255.0 * np.moveaxis(images, -1, 1)).clip(0, 255).astype(np.uint8)
-    # A value within rounding of an integer may fall on either side of it.
-    difference = levels.astype(int) - golden_ar.load(FILE, "recon_uint8")
-    assert np.abs(difference).max() <= 1
-    assert (difference == 0).mean() > 0.999
+    levels = 255.0 * np.moveaxis(images, -1, 1)
+    expected = golden_ar.load(FILE, "recon_uint8")
+    # The release truncates: a value within rounding of an integer may fall on either side of it.
+    undecided = np.abs(levels - np.round(levels)) < 127.5 * 1e-4
+    difference = np.abs(levels.clip(0, 255).astype(np.uint8).astype(int) - expected)
+    assert (difference <= undecided).all()
 
 
 def test_images_from_tokens():
@@ -70,25 +73,21 @@ def test_codes_are_codebook_rows():
     golden_ar.check(FILE, "codes_quant", np.moveaxis(rows, -1, 1))
 
 
-STAGES = {
-    "dbg_enc_down0_downsample": ("encoder", "down_0_downsample"),
-    "dbg_enc_down2_attn0": ("encoder", "down_2_attn_0"),
-    "dbg_enc_mid_block_1": ("encoder", "mid_block_1"),
-    "dbg_enc_mid_attn_1": ("encoder", "mid_attn_1"),
-    "dbg_enc_mid_block_2": ("encoder", "mid_block_2"),
-    "dbg_enc_norm_out": ("encoder", "norm_out"),
-    "dbg_dec_conv_in": ("decoder", "conv_in"),
-    "dbg_dec_mid_attn_1": ("decoder", "mid_attn_1"),
-    "dbg_dec_mid_block_2": ("decoder", "mid_block_2"),
-    "dbg_dec_up2_attn1": ("decoder", "up_2_attn_1"),
-}
+def path_inside(name):
+    """Where a debugging array of the reference is in our net: dbg_enc_down2_attn0 -> ..."""
+    part, module = re.fullmatch(r"dbg_(enc|dec)_(\w+)", name).groups()
+    module = re.sub(r"^(down|up)(\d+)", r"\1_\2", module)
+    module = re.sub(r"_(attn|block)(\d+)$", r"_\1_\2", module)
+    return {"enc": "encoder", "dec": "decoder"}[part], module
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_stage_inside(name):
+def test_stages_inside():
     module, variables = golden_ar.vqgan()
     images = golden_ar.to_unit(golden_ar.load(FILE, "images")[:1])
     _, state = module.apply(variables, images, capture_intermediates=True)
-    part, stage = STAGES[name]
-    output = state["intermediates"][part][stage]["__call__"][0]
-    golden_ar.check(FILE, name, np.moveaxis(output, -1, 1))
+    names = [name for name in golden_ar.manifest()["arrays"][FILE] if name.startswith("dbg_")]
+    assert names
+    for name in names:
+        part, stage = path_inside(name)
+        output = state["intermediates"][part][stage]["__call__"][0]
+        golden_ar.check(FILE, name, np.moveaxis(output, -1, 1))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.vqgan import VQGAN, Decoder, Encoder, Quantizer
+from vpt_gen.nets.vqgan import VQGAN, Decoder, Encoder, Quantizer, squared_distances
 
 FILE = "tokenizer.npz"
 
@@ -49,6 +49,13 @@ def test_quantized_vectors_are_codebook_rows():
     tokens = golden.load(FILE, "encoding_indices")
     quantized = net.apply(variables, tokens, method=lambda net, ids: net.quantizer.lookup(ids))
     golden.check(FILE, "quantized", quantized)
+
+
+def test_margin_of_the_nearest_code():
+    codebook = golden.vqgan()[1]["params"]["quantizer"]["codebook"]
+    latents = golden.run_vqgan("encode", golden.load(FILE, "image"))
+    nearest, second = np.moveaxis(np.sort(squared_distances(latents, codebook))[..., :2], -1, 0)
+    golden.check(FILE, "index_margin", second - nearest)
 
 
 def test_images_from_latents_and_from_tokens():

@@ -11,6 +11,7 @@ import pytest
 from flax import serialization
 
 from tests import golden
+from vpt_gen.decode.schedules import mask_rate
 from vpt_gen.training.losses import mask_tokens
 from vpt_gen.training.objectives import token_losses
 from vpt_gen.training.optimizers import make_optimizer, make_schedule
@@ -132,6 +133,24 @@ def test_masks_of_the_reference(variant):
         inputs, weights = mask_tokens(tokens, scores, golden.load(FILE, f"{step}/mask_ratio"))
         np.testing.assert_array_equal(inputs, golden.load(FILE, f"{step}/input_indices")[:, 1:])
         np.testing.assert_array_equal(weights, golden.load(FILE, f"{step}/weights")[:, 1:])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_mask_rates_of_the_reference(variant):
+    for step in steps(variant):
+        number = step.split("/")[1]
+        num_tokens = golden.load(FILE, f"{number}/tokens").shape[1]
+        schedule = golden.config("generative_transfer_config")["mask_scheduling_method"]
+        with golden.threefry(variant):
+            key = jax.random.split(jax.random.PRNGKey(golden.load(FILE, f"{number}/seed")), 3)[0]
+            rate = mask_rate(jax.random.uniform(key), num_tokens, schedule)
+        golden.check(FILE, f"{step}/mask_ratio", rate)
+
+
+@pytest.mark.parametrize("number", golden.cases(FILE, r"(step\d+)/image"))
+def test_tokens_of_the_references_images(number):
+    tokens = golden.run_vqgan("tokenize", golden.load(FILE, f"{number}/image"))
+    golden.check(FILE, f"{number}/tokens", tokens.reshape(len(tokens), -1))
 
 
 def loss_of(variables, labels, ids, targets, weights):

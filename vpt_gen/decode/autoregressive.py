@@ -45,8 +45,6 @@ def decode(
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
         key instead of B, or nothing to start from.
     """
-    if jnp.ndim(keys) == 0:
-        raise ValueError("keys must hold one key an image, not a single one; see jax.random.split.")
     if prompts is None or prompts.ndim == 3:
         stretches = None if prompts is None else prompts[None]
     else:
@@ -68,6 +66,7 @@ def decode(
     prefix, first = prefix_of(None if stretches is None else stretches[0])
     length = prefix.shape[1]
     net.check_length(first, num_tokens)
+    _check_keys(keys, len(prefix))
 
     def step(carry, n):
         x, cache = carry
@@ -88,3 +87,12 @@ def decode(
     # The last prefix token is run again as the first input: one kind of step for all tokens.
     _, tokens = jax.lax.scan(stretch, (prefix[:, -1:], empty), (stretches, positions))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
+
+
+def _check_keys(keys: jax.Array, count: int) -> None:
+    is_typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+    if keys.ndim != (1 if is_typed else 2) or len(keys) != count:
+        raise ValueError(
+            f"keys of shape {keys.shape} for {count} images: there must be one key an image; see "
+            "jax.random.split."
+        )

@@ -24,8 +24,9 @@ def top_p_filter(logits: jax.Array, p: float) -> jax.Array:
         return logits
     order = jnp.argsort(logits, axis=-1, descending=True)
     probabilities = jax.nn.softmax(jnp.take_along_axis(logits, order, axis=-1))
-    before = jnp.cumsum(probabilities, axis=-1) - probabilities
-    kept = (before <= p).at[..., 0].set(True)
+    reached = jnp.cumsum(probabilities, axis=-1)
+    # The sum before a token, not its own sum less itself: rounding must not decide at p exactly.
+    kept = jnp.concatenate([jnp.ones_like(reached[..., :1], bool), reached[..., :-1] <= p], axis=-1)
     kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
     return jnp.where(kept, logits, -jnp.inf)
 

@@ -107,12 +107,21 @@ class GPT(nn.Module):
     @nn.nowrap
     def to_sequence(self, tokens: jax.Array) -> jax.Array:
         """Row-major visual tokens (B, N) in the order of the sequence."""
-        return tokens[:, np.array(self.order)] if self.order else tokens
+        return self._permuted(tokens, np.array(self.order))
 
     @nn.nowrap
     def to_row_major(self, tokens: jax.Array) -> jax.Array:
         """The inverse of `to_sequence`."""
-        return tokens[:, np.argsort(self.order)] if self.order else tokens
+        return self._permuted(tokens, np.argsort(self.order))
+
+    @nn.nowrap
+    def _permuted(self, tokens, places):
+        if not self.order:
+            return tokens
+        # JAX would read beyond the end without a word.
+        if tokens.shape[1] != len(places):
+            raise ValueError(f"{tokens.shape[1]} tokens do not suit an order of {len(places)}.")
+        return tokens[:, places]
 
     @nn.nowrap
     def check_length(self, first_position: int, num_tokens: int) -> None:

@@ -71,7 +71,8 @@ def read_transformer(
 
 def _params(path, flat: dict[str, np.ndarray], expected: layout.Shapes) -> dict[str, Any]:
     layout.check(path, {name: value.shape for name, value in flat.items()}, expected)
-    return layout.nest({name: layout.floats(path, name, flat[name]) for name in expected})
+    # Taken out one by one, so that the file's tensors and their copies are never all held at once.
+    return layout.nest({name: layout.floats(path, name, flat.pop(name)) for name in expected})
 
 
 def _flat_params(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -3,7 +3,8 @@
 Source: CompVis/taming-transformers, `Net2NetTransformer`. The transformer's tensors stand under
 `transformer.`; its tokenizer's beside them are for `taming_vqgan`. A class id k is fed as visual
 token k, so there is no table of classes. A permuter orders the visual tokens: the published
-class-conditional model's is the identity, which has no tensors; others have their two index lists.
+class-conditional model's is the identity, which has no tensors; others have their two index lists,
+of which the first becomes the net's `order`.
 """
 
 import math
@@ -48,8 +49,8 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
       num_heads: attention heads, which no shape tells; by default 64 channels a head.
 
     Raises:
-      UserError: no such file, tensors that such a net has not, attention that is not causal, or
-        visual tokens in another order than row-major.
+      UserError: no such file, tensors that such a net has not, attention that is not causal, or a
+        permuter that is no permutation.
     """
     tensors = torch_file.tensors(path)
     found = {n: t.shape for n, t in tensors.items() if n.startswith((_PREFIX, _PERMUTER))}
@@ -63,7 +64,8 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
     layout.check(path, found, {**expected, **_buffer_shapes(found, fields)})
     _check_masks(path, tensors)
     if _ORDERS[0] in tensors:
-        _check_order(path, fields["num_positions"], *(tensors[name].read() for name in _ORDERS))
+        order = _order(path, fields["num_positions"], *(tensors[name].read() for name in _ORDERS))
+        fields["order"] = order
     return fields, layout.nest(
         {
             ours: layout.floats(
@@ -119,7 +121,8 @@ def _check_masks(path, tensors) -> None:
             )
 
 
-def _check_order(path, num_positions: int, forward: np.ndarray, backward: np.ndarray) -> None:
+def _order(path, num_positions: int, forward: np.ndarray, backward: np.ndarray) -> tuple[int, ...]:
+    """`GPT.order` of a permuter; () where it leaves the tokens in row-major order."""
     places = np.arange(len(forward))
     if (
         len(places) > num_positions
@@ -131,11 +134,7 @@ def _check_order(path, num_positions: int, forward: np.ndarray, backward: np.nda
             f"{path}: {' and '.join(_ORDERS)} are no permutation of at most {num_positions} visual "
             "tokens and its inverse."
         )
-    if not np.array_equal(forward, places):
-        raise UserError(
-            f"{path} orders its visual tokens by a permuter; orders other than row-major are not "
-            "supported."
-        )
+    return () if np.array_equal(forward, places) else tuple(forward.tolist())
 
 
 def _file_name(path: str) -> str:
