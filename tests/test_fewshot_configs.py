@@ -110,3 +110,15 @@ def test_a_config_takes_a_real_step(name, data, tiny_nets, tmp_path, monkeypatch
     params = Store(tmp_path).restore_params()
     assert params["prompt_embeddings"]["embedding"].shape[0] == SETTINGS[name][1]
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(params))
+
+
+def test_the_guide_tells_the_settings():
+    guide = (CONFIGS[0].parents[1] / "docs" / "fewshot.md").read_text()
+    for name, (shots, num_classes) in SETTINGS.items():
+        (row,) = (line for line in guide.splitlines() if line.startswith(f"| `{name}.py` |"))
+        _, _, data_set, classes, shown_shots, evaluated, _ = map(str.strip, row.split("|"))
+        data = load(name).data
+        assert data_set == (f"`{data.name}`" if data.name else "none: class folders")
+        assert classes.startswith(str(num_classes) if num_classes else "all")
+        assert shown_shots == (str(shots) if shots else "all")
+        assert not data.eval_split or evaluated == f"`{data.eval_split}`"

@@ -37,6 +37,8 @@ def test_every_stage_is_in_the_table(kind, stages, tmp_path, monkeypatch):
     config.batch_size = 8
     config.data.kind = kind
     config.data.path = str(made.write_folder(tmp_path / "images"))
+    (tmp_path / "images" / "bars" / "0.png").write_text("broken")
+    (tmp_path / "images" / "bars" / ".hidden.png").write_text("broken, too")
     config.data.image_size = 16
     config.data.cache_views = 2
     rates = speed.measure(config, num_tokens=4, seconds=0.05)

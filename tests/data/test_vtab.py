@@ -143,6 +143,9 @@ def test_folders_that_are_not_the_classes_are_named(tmp_path):
     path = write_folders(tmp_path / "kitti", ["8 to 20 m", "near", "no vehicle", "up to 8 m"])
     with pytest.raises(UserError, match="unknown: near; missing: beyond 20 m"):
         open_task("kitti", "train", path=path)
+    path = write_folders(tmp_path / "dtd", ["banded", "stones"])
+    with pytest.raises(UserError, match="unknown: stones; missing: blotchy, .* and 41 more"):
+        open_task("dtd", "train", path=path)
     path = write_folders(tmp_path / "twice", [*KITTI_FOLDERS, "8 to 20 m"])
     with pytest.raises(UserError, match="two folders name one class"):
         open_task("kitti", "train", path=path)

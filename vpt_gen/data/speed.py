@@ -6,6 +6,7 @@ a token cache saves the tokenizer's time alone; where they do not, it saves wait
 """
 
 import itertools
+import os
 import pathlib
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from vpt_gen import config_flag
 from vpt_gen.config_check import check_config
 from vpt_gen.data import images, token_shards
 from vpt_gen.data.batches import image_batches, image_spec, open_sources
+from vpt_gen.data.checked import read_file
+from vpt_gen.data.listing import list_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import preprocess
 from vpt_gen.data.source import Source
@@ -60,13 +63,21 @@ def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:
     """Name -> endless work on one image after another, in this thread."""
     if data.kind != "folder":
         return {"loading": map(source.load, itertools.cycle(range(len(source))))}
-    root = pathlib.Path(data.path).expanduser()
-    files = [p for p in root.rglob("*") if p.suffix.lower() in images.EXTENSIONS]
-    encoded = [file.read_bytes() for file in files[:_DECODED]]
+    root = os.path.join(os.fsencode(source.name), b"")
+    files = [root + name for name in list_folder(source.name).names]
+    encoded = list(itertools.islice(filter(_decodes, map(read_file, files)), _DECODED))
     return {
-        "reading": map(pathlib.Path.read_bytes, itertools.cycle(files)),
+        "reading": map(read_file, itertools.cycle(files)),
         "decoding": map(images.decode, itertools.cycle(encoded)),
     }
+
+
+def _decodes(content: bytes) -> bool:
+    try:
+        images.decode(content)
+    except Exception:  # Pillow raises many kinds on broken input.
+        return False
+    return True
 
 
 def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray]:

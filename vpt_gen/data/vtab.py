@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,6 +15,8 @@ from vpt_gen.data.tfds import Labelling, load_builder, open_builder, open_split
 from vpt_gen.data.vtab_splits import SPLITS
 from vpt_gen.data.vtab_tasks import TASKS, Task
 from vpt_gen.errors import UserError
+
+_SHOWN = 5  # class names in a message
 
 
 def find_task(name: str) -> Task:
@@ -71,6 +74,11 @@ def folder_key(class_name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", class_name.lower()).strip("_")
 
 
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) or "none") + more
+
+
 def _open_folders(task: Task, path: str) -> Source:
     """Class folders with the task's labels, whatever order the folders have."""
     source = open_folder(path)
@@ -82,7 +90,7 @@ def _open_folders(task: Task, path: str) -> Source:
     if unknown or missing or len(found) < len(source.class_names):
         raise UserError(
             f"The folders in {path} are not the {len(names)} classes of {task.id}: "
-            f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+            f"unknown: {_some(unknown)}; missing: {_some(missing)}"
             + ("." if len(found) == len(source.class_names) else "; two folders name one class.")
         )
     labels = np.array([label_of[folder_key(name)] for name in source.class_names], np.int32)
