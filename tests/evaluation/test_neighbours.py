@@ -1,0 +1,107 @@
+"""Neighbours, copies and diversity, where the answer is known."""
+
+import numpy as np
+import pytest
+
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation import pairwise
+from vpt_gen.evaluation.neighbours import intra_class_diversity, memorisation_rate, nearest
+
+
+def gaussian(seed, count, width=6):
+    return np.random.default_rng(seed).standard_normal((count, width))
+
+
+def test_nearest_by_hand():
+    found = nearest(np.array([[0.0, 0.0], [10.0, 4.0]]), np.array([[3.0, 4.0], [10.0, 5.0]]))
+    np.testing.assert_allclose(found.distances, [5.0, 1.0])
+    np.testing.assert_array_equal(found.indices, [0, 1])
+
+
+def test_equal_rows_are_at_distance_zero_and_the_first_is_named():
+    rows = 1e3 + np.repeat(gaussian(0, 50), 2, axis=0).astype(np.float32)
+    found = nearest(rows, rows)
+    np.testing.assert_array_equal(found.distances, 0.0)
+    np.testing.assert_array_equal(found.indices, np.arange(100) // 2 * 2)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    queries, references = gaussian(0, 100), gaussian(1, 80)
+    whole = nearest(queries, references)
+    monkeypatch.setattr(pairwise, "_BLOCK_BYTES", 8 * 80 * 7)
+    np.testing.assert_allclose(nearest(queries, references).distances, whole.distances)
+    np.testing.assert_array_equal(nearest(queries, references).indices, whole.indices)
+
+
+def test_copies_score_one_also_where_training_images_are_far_apart():
+    train = gaussian(0, 300) * np.repeat([1.0, 100.0], 150)[:, None]
+    held_out = gaussian(1, 300) * np.repeat([1.0, 100.0], 150)[:, None]
+    near = train + 1e-2 * np.abs(train) * gaussian(2, 300)
+    assert memorisation_rate(train, train, held_out).rate == 1.0
+    assert memorisation_rate(near, train, held_out).rate == 1.0
+
+
+def test_new_real_images_score_the_nominal_rate():
+    rates, nominal = [], None
+    for seed in range(0, 300, 3):
+        train, held_out, new = (gaussian(seed + i, 60) for i in range(3))
+        found = memorisation_rate(new, train, held_out, nominal=0.1)
+        rates.append(found.rate)
+        nominal = found.nominal
+    assert nominal == pytest.approx(6 / 61)
+    # The standard error of the mean is 0.005: 60 images of a rate that itself varies by 0.04.
+    assert np.mean(rates) == pytest.approx(nominal, abs=0.015)
+
+
+def test_the_held_out_images_stay_below_the_nominal_rate():
+    train, held_out = gaussian(0, 200), gaussian(1, 199)
+    found = memorisation_rate(held_out, train, held_out)
+    assert found.nominal == pytest.approx(0.05)
+    assert found.rate == pytest.approx(9 / 199)
+
+
+def test_a_rate_that_few_held_out_images_cannot_give_is_raised():
+    found = memorisation_rate(gaussian(0, 40), gaussian(1, 40), gaussian(2, 4))
+    assert found.nominal == pytest.approx(0.2)
+
+
+def test_copies_of_repeated_training_images_are_flagged():
+    train = np.repeat(gaussian(0, 20), 9, axis=0)
+    found = memorisation_rate(train[::9], train, gaussian(1, 40))
+    assert found.rate == 1.0 and np.all(found.ratios == 0.0)
+    # Two of each leave three others to compare with.
+    train = np.repeat(gaussian(0, 20), 2, axis=0)
+    near = train[::2] + 1e-3 * gaussian(2, 20)
+    assert memorisation_rate(near, train, gaussian(1, 40)).rate == 1.0
+
+
+def test_two_training_images_are_enough():
+    found = memorisation_rate(np.array([[0.1], [0.5]]), np.array([[0.0], [1.0]]), np.array([[0.4]]))
+    np.testing.assert_allclose(found.ratios, [1 / 9, 1.0])
+    np.testing.assert_array_equal(found.flagged, [True, False])
+    assert (found.rate, found.nominal) == (0.5, 0.5)
+    assert found.threshold == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ((0, 5, 5), "1 sample or more, not 0"),
+        ((5, 1, 5), "2 training images or more, not 1"),
+        ((5, 5, 0), "1 held-out image or more, not 0"),
+    ],
+)
+def test_too_few_images_are_said(counts, message):
+    with pytest.raises(UserError, match=message):
+        memorisation_rate(*(gaussian(0, count) for count in counts))
+    with pytest.raises(UserError, match="no images to look for neighbours in"):
+        nearest(gaussian(0, 3), gaussian(0, 0))
+
+
+def test_diversity_is_averaged_over_classes():
+    features = np.array([[0.0], [2.0], [4.0], [10.0], [20.0], [99.0]])
+    ids = np.array([7, 7, 7, 3, 3, 5])
+    # (2 + 4 + 2) / 3 and 10; the class of one image does not count.
+    assert intra_class_diversity(features, ids) == pytest.approx((8 / 3 + 10) / 2)
+    with pytest.raises(UserError, match="a class with two images or more"):
+        intra_class_diversity(features, np.arange(6))
