@@ -64,7 +64,7 @@ def test_a_set_against_itself_gives_the_floor(halves):
     # distribution (at these sizes about 0.9).
     found = kid(a, b, num_subsets=20, subset_size=len(a) // 2)
     assert abs(found.mean) < 2 * found.std
-    assert frechet(a, b) < 0.1 * a.var(axis=0).sum()
+    assert frechet(a, b) < 0.2 * a.var(axis=0).sum()
     assert min(precision_recall(a, b)) > 0.8
     density, coverage = density_coverage(a, b)
     assert 0.9 < density < 1.1 and coverage > 0.9
