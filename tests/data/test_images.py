@@ -361,6 +361,29 @@ def test_bomb_is_refused_before_it_goes_off():
         decode(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC; convert"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "`git lfs pull`"),
+        (b"\n<!DOCTYPE html><title>404</title>", "text in HTML"),
+    ],
+)
+def test_what_often_stands_under_an_image_s_name_is_told(data, kind, tmp_path):
+    for source in (data, tmp_path / "image.jpg"):
+        (tmp_path / "image.jpg").write_bytes(data)
+        with pytest.raises(OSError, match=kind):
+            decode(source)
+
+
+def test_a_jpeg_of_12_bits_is_told():
+    data = encode(Image.new("RGB", (8, 8)), "JPEG")
+    start = data.index(b"\xff\xc0")
+    with pytest.raises(OSError, match="a JPEG of 12 bits"):
+        decode(data[: start + 4] + b"\x0c" + data[start + 5 :])
+
+
 @pytest.mark.parametrize("data", [b"", b"no image"])
 def test_what_is_no_image_raises(data):
     with pytest.raises(OSError):

@@ -20,7 +20,7 @@ EXTENSIONS = frozenset(
 # Pillow's names. It knows more, but some of those start other programs or take anything.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
 # Raised with every change of what is read or refused, so that files are checked again.
-DECODER = 1
+DECODER = 2
 # Images with more pixels are shrunk to this at most, and decoded one at a time: their memory.
 LARGE = 2**24
 
@@ -56,11 +56,26 @@ def decode(data: bytes | pathlib.Path) -> np.ndarray:
     try:
         opened = Image.open(stream, formats=_FORMATS)
     except UnidentifiedImageError:  # Its message names an object in memory.
-        raise OSError("no image of a known format, or its header is damaged") from None
+        raise OSError(_what_else(data if isinstance(data, bytes) else data.read_bytes())) from None
     with opened as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
         if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
             image.draft(None, tuple(side // _excess(image) or 1 for side in image.size))
         return np.asarray(_as_shown(image))
+
+
+def _what_else(data: bytes) -> str:
+    """What a file is that Pillow does not know; of these there are many under an image's name."""
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return "HEIC; convert it to JPEG"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JPEG XL; convert it to PNG"
+    if data.startswith(b"\xff\xd8"):
+        return "a JPEG of 12 bits, without loss, or with a damaged header; only 8 bits are read"
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS; `git lfs pull` fetches the image"
+    if data.lstrip().startswith(b"<"):
+        return "text in HTML, SVG or XML"
+    return "no image of a known format, or its header is damaged"
 
 
 def _excess(image: Image.Image) -> int:
