@@ -36,6 +36,17 @@ def test_shots_are_balanced_and_nested(source, seed):
     assert positions(outer) == sorted(positions(outer))
 
 
+def test_a_class_s_shots_do_not_hang_on_the_other_classes(source):
+    whole = choose_shots(source, 5, 3)
+    of_c = {p for p, label in zip(positions(whole), whole.labels, strict=True) if label == 2}
+    part = choose_shots(choose_classes(source, ("c", "a")), 5, 3)
+    assert {p for p, label in zip(positions(part), part.labels, strict=True) if label == 0} == of_c
+    # Another class of the same size has a draw of its own.
+    twin = Source("twin", ("c", "d"), np.repeat([0, 1], 20).astype(np.int32), source.load, "twin")
+    shots = np.array(positions(choose_shots(twin, 5, 3)))
+    assert set(shots[:5]) != set(shots[5:] - 20)
+
+
 def test_the_seed_decides(source):
     assert positions(choose_shots(source, 5, 3)) == positions(choose_shots(source, 5, 3))
     assert positions(choose_shots(source, 5, 3)) != positions(choose_shots(source, 5, 4))

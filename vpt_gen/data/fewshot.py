@@ -47,14 +47,15 @@ def check_names(names: Sequence[str], known: Sequence[str], source_name: str) ->
 def choose_shots(source: Source, shots: int, seed: int) -> Source:
     """`shots` examples of each class, drawn by `seed`, in the order of the source.
 
-    A class's draw depends on the seed, its label and its size, and on nothing else; the draws
-    for fewer shots are the first of those for more.
+    A class's draw depends on the seed, its name and its size, and on nothing else, such as which
+    classes there are besides; the draws for fewer shots are the first of those for more.
 
     Raises:
       UserError: a class with fewer examples.
     """
     chosen = []
     for label, name in enumerate(source.class_names):
+        generator = np.random.default_rng([seed, 0xF5, *name.encode()])
         members = np.flatnonzero(source.labels == label)
         if len(members) < shots:
             raise UserError(
@@ -62,6 +63,5 @@ def choose_shots(source: Source, shots: int, seed: int) -> Source:
                 f"{len(members)} training example(s); lower it, or leave the class out with "
                 "config.data.classes."
             )
-        generator = np.random.default_rng([seed, label, 0xF5])
         chosen.append(generator.permutation(members)[:shots])
     return source.subset(np.sort(np.concatenate(chosen)))
