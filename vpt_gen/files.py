@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all, and where what can be made again is kept."""
+"""Files that are there whole or not at all, and where what can be made again is kept.
+
+A path of a working directory is an `epath.Path`, which may also lie in a bucket (gs://...).
+"""
 
 import contextlib
 import os
@@ -6,9 +9,11 @@ import pathlib
 import secrets
 from collections.abc import Iterator
 
+from etils import epath
+
 
 @contextlib.contextmanager
-def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def written_whole(path: epath.Path | pathlib.Path) -> Iterator[epath.Path | pathlib.Path]:
     """A path beside `path` to write to; moved into its place on success, removed otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two runs may write the same file, also from two hosts: each has a partial one of its own.
@@ -26,10 +31,20 @@ def remove_partial(path: pathlib.Path) -> None:
         partial.unlink()
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
+def write_text(path: epath.Path | pathlib.Path, text: str) -> None:
     """Writes a text file."""
     with written_whole(path) as partial:
         partial.write_text(text)
+
+
+def absolute(path: str) -> epath.Path:
+    """The path from the root on; that of a bucket is one already."""
+    return epath.Path(path if in_bucket(path) else os.path.abspath(path))
+
+
+def in_bucket(path: str | epath.Path) -> bool:
+    """Whether a path lies in an object store, which renames no folders and is never full."""
+    return "://" in os.fspath(path)
 
 
 def cache_folder() -> pathlib.Path:

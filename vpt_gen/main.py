@@ -17,6 +17,7 @@ from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.experiment import Experiment, make_experiment
+from vpt_gen.files import in_bucket
 from vpt_gen.progress import say
 from vpt_gen.training import loop
 from vpt_gen.tuning_report import report_tuning
@@ -32,6 +33,10 @@ def run(config, workdir: str) -> None:
     check_config(config)
     if jax.process_count() > 1:
         raise UserError("Several processes are not supported yet; use the devices of one host.")
+    if config.task != "prompts" and in_bucket(workdir):
+        raise UserError(
+            f"Pretraining leaves its net in the working directory, so {workdir} must be a folder."
+        )
     mesh = sharding.make_mesh()
     experiment = make_experiment(config, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts)

@@ -5,12 +5,12 @@ image was revealed. Same seed, same images.
 """
 
 import collections
-import pathlib
 import sys
 from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
+from etils import epath
 
 from vpt_gen.data import sampled
 from vpt_gen.data.images import to_uint8
@@ -109,7 +109,7 @@ def file_stems(class_names: list[str]) -> list[str]:
 
 
 def save_images(
-    samples: Samples, class_names: list[str], folder: pathlib.Path, record: dict[str, Any]
+    samples: Samples, class_names: list[str], folder: epath.Path, record: dict[str, Any]
 ) -> None:
     """Writes `<class>_<number>.png` for every image; says what else already lay in the folder.
 
@@ -213,7 +213,7 @@ def main(argv):
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
     samples = generation.samples()
-    folder = pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.checkpoint) / "samples")
+    folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
     save_images(samples, class_names, folder, generation.record())
     grids.save_png(
         folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)

@@ -6,7 +6,6 @@ as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 
 import json
 import math
-import pathlib
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 from vpt_gen.errors import UserError
-from vpt_gen.files import write_text
+from vpt_gen.files import absolute, in_bucket, write_text
 
 CONFIG_FILE = "config.json"
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes beside the arrays, generously
@@ -58,7 +58,7 @@ class Store:
             )
             policies.append(best)
         self._manager = ocp.CheckpointManager(
-            pathlib.Path(workdir).absolute() / "checkpoints",
+            absolute(workdir) / "checkpoints",
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
                 # Without a best_fn Orbax would not write the metrics down.
@@ -93,6 +93,8 @@ class Store:
             self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
 
     def _check_room(self, state: Any) -> None:
+        if in_bucket(self._workdir):
+            return
         # Orbax writes in the background and would tell of a full disk late and at length.
         needed = sum(x.nbytes for x in jax.tree.leaves(state)) + _CHECKPOINT_OVERHEAD
         free = shutil.disk_usage(self._workdir).free
@@ -136,7 +138,7 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
       UserError: the directory belongs to a run with another config or other facts, or cannot be
         written.
     """
-    path = pathlib.Path(workdir) / CONFIG_FILE
+    path = epath.Path(workdir) / CONFIG_FILE
     record = json.loads(json.dumps({"config": config, "facts": facts}))
     if path.exists() and has_checkpoint(workdir):
         changed = _differences(json.loads(path.read_text()), record)
@@ -154,14 +156,21 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
 
 
 def has_checkpoint(workdir: str) -> bool:
-    """Whether a finished checkpoint lies in `workdir`; unfinished ones have no plain number."""
-    folder = pathlib.Path(workdir) / "checkpoints"
-    return folder.is_dir() and any(child.name.isdecimal() for child in folder.iterdir())
+    """Whether a finished checkpoint lies in `workdir`.
+
+    Orbax gives an unfinished one a longer name than its number; in a bucket, which renames no
+    folders, a file says that it is finished.
+    """
+    folder = epath.Path(workdir) / "checkpoints"
+    return folder.is_dir() and any(
+        child.name.isdecimal() and (not in_bucket(child) or (child / "commit_success.txt").exists())
+        for child in folder.iterdir()
+    )
 
 
 def read_record(workdir: str) -> dict[str, Any]:
     """The `config` and `facts` of the run in `workdir`."""
-    path = pathlib.Path(workdir) / CONFIG_FILE
+    path = epath.Path(workdir) / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{workdir} is no working directory of a run: it has no {CONFIG_FILE}.")
     return json.loads(path.read_text())

@@ -20,6 +20,7 @@ from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
 from vpt_gen.data.split_folders import split_folder
 from vpt_gen.errors import UserError
+from vpt_gen.files import in_bucket
 from vpt_gen.progress import say
 
 # Tokenised at a time. The same whatever the training batch and the number of devices and hosts are,
@@ -139,6 +140,12 @@ def token_batches(
             f"The token cache holds up to {tokens.MAX_CODES} codes, the tokenizer has "
             f"{vqgan.net.codebook_size}: set config.data.cache to False."
         )
+    root = config.data.cache_dir or str(pathlib.Path(workdir) / "tokens")
+    if in_bucket(config.data.cache_dir or workdir):
+        raise UserError(
+            "The token cache is read as memory, which no bucket can be: set config.data.cache_dir "
+            "to a folder that all hosts see (docs/launch.md)."
+        )
     spec = image_spec(config.data)
     tokenize, images_at_a_time = _tokenizer(vqgan, mesh)
 
@@ -151,7 +158,7 @@ def token_batches(
             config.data.cache_views,
             images_at_a_time,
             config.seed,
-            config.data.cache_dir or str(pathlib.Path(workdir) / "tokens"),
+            root,
         ).cache()
 
     @functools.cache

@@ -6,9 +6,10 @@ record of how it came to be.
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
+
+from etils import epath
 
 from vpt_gen.errors import UserError
 from vpt_gen.files import write_text
@@ -16,7 +17,7 @@ from vpt_gen.files import write_text
 FILE = "samples.json"
 
 
-def write(folder: pathlib.Path, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
+def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
     """Writes the note.
 
     Args:
@@ -25,7 +26,7 @@ def write(folder: pathlib.Path, classes: Mapping[str, str], record: Mapping[str,
       record: of the generation.
     """
     note = {"classes": dict(classes), "record": dict(record)}
-    write_text(pathlib.Path(folder) / FILE, json.dumps(note, indent=1))
+    write_text(epath.Path(folder) / FILE, json.dumps(note, indent=1))
 
 
 def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | None:
@@ -34,7 +35,7 @@ def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | N
     Raises:
       UserError: a note that cannot be read.
     """
-    path = pathlib.Path(folder) / FILE
+    path = epath.Path(folder) / FILE
     if not path.is_file():
         return None
     try:

@@ -4,6 +4,7 @@ import math
 import pathlib
 
 import numpy as np
+from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
 from vpt_gen.data.images import to_uint8
@@ -86,7 +87,7 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
     return image_grid(magnify(pairs), columns=8)
 
 
-def save_png(path: pathlib.Path, picture: np.ndarray) -> None:
+def save_png(path: epath.Path | pathlib.Path, picture: np.ndarray) -> None:
     """Writes a uint8 picture; makes the folder where it is missing."""
-    with written_whole(path) as partial:
-        Image.fromarray(picture).save(partial, format="PNG")
+    with written_whole(path) as partial, partial.open("wb") as file:
+        Image.fromarray(picture).save(file, format="PNG")

@@ -1,10 +1,10 @@
 """The report after prompt tuning: figures before and after, beside those of real images."""
 
 import json
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+from etils import epath
 
 from vpt_gen.evaluation import grids
 from vpt_gen.evaluation.real import RealImages
@@ -33,7 +33,7 @@ def write(
         "num_samples": len(tuned.images),
         **facts,
     }
-    folder = pathlib.Path(workdir)
+    folder = epath.Path(workdir)
     for name, samples in (("samples_untuned", untuned), ("samples", tuned)):
         grid = grids.class_grid(samples.images, samples.class_ids, class_names)
         grids.save_png(folder / f"{name}.png", grid)

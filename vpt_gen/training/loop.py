@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import pathlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 from clu import metric_writers
 from clu import metrics as clu_metrics
+from etils import epath
 from jax.sharding import Mesh
 
 from vpt_gen import sharding
@@ -166,7 +166,7 @@ class _Clock:
     """Seconds spent in the loop, over all of a run's interruptions, kept in `seconds.json`."""
 
     def __init__(self, workdir: str):
-        self._path = pathlib.Path(workdir) / "seconds.json"
+        self._path = epath.Path(workdir) / "seconds.json"
         self._before = json.loads(self._path.read_text()) if self._path.exists() else 0.0
         self._start = time.monotonic()
 
@@ -179,7 +179,7 @@ class _Clock:
 
 def training_seconds(workdir: str) -> float:
     """Seconds that the run in `workdir` has spent training, compilation included."""
-    return json.loads((pathlib.Path(workdir) / "seconds.json").read_text())
+    return json.loads((epath.Path(workdir) / "seconds.json").read_text())
 
 
 class _StopSignal:
@@ -243,7 +243,7 @@ class _Evaluation:
         self._eval_step = jax.jit(task.eval_step)
         self._pictures = jax.jit(task.pictures)
         self._frozen, self._batches, self._mesh, self._key = frozen, eval_batches, mesh, key
-        self._folder = pathlib.Path(workdir) / "pictures"
+        self._folder = epath.Path(workdir) / "pictures"
 
     def __call__(self, step: int, state: TrainState, batch, writer) -> dict[str, float]:
         """Writes the metrics and pictures of `state`.
