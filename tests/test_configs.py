@@ -33,7 +33,7 @@ def test_a_config_says_what_it_is_and_how_to_run_it(path):
 @pytest.mark.parametrize("path", ON_FOLDERS, ids=lambda p: p.stem)
 def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
+    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
     config = load(path)
     made.write_folder(tmp_path / "data", count=4, side=32)
     config.num_steps = 1

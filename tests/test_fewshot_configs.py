@@ -96,7 +96,7 @@ def test_the_places_are_those_of_the_literature(data):
 @pytest.mark.parametrize("name", ON_TFDS)
 def test_a_config_takes_a_real_step(name, data, tiny_nets, tmp_path, monkeypatch):
     mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
+    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
     config = small(name, data)
     config.num_steps = 1
     config.batch_size = 4

@@ -26,7 +26,7 @@ def two_devices():
     """Runs share two devices: enough to split a batch, and quick on few cores."""
     mesh = sharding.make_mesh(jax.devices()[:2])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, "make_mesh", lambda: mesh)
+        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
         yield
 
 

@@ -28,7 +28,7 @@ STEPS = [(task, "nar") for task in TASKS.values()] + [(TASKS["dtd"], "ar")]
 @pytest.mark.parametrize(("task", "family"), STEPS, ids=lambda x: getattr(x, "short", x))
 def test_a_task_takes_a_real_step(task, family, tiny_nets, vtab_data, tmp_path, monkeypatch):
     mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda: mesh)
+    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
     config = load(task, family)
     config.num_steps = 1
     config.batch_size = 4

@@ -31,6 +31,7 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     # Newest checkpoints to keep; `best_metric` (an evaluation metric; '' for none) keeps one more.
     config.keep_checkpoints = 1
     config.best_metric = ""
+    config.mesh = _mesh()
     config.data = _data()
     config.optimizer = _optimizer()
     if task == "tokenizer":
@@ -53,6 +54,13 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.prompt = _prompt()
         config.evaluation = _evaluation()
     return config.lock()
+
+
+def _mesh() -> ConfigDict:
+    # How the devices are arranged (sharding.py, docs/scaling.md); -1 is all that the others leave.
+    # The batch is split over data and fsdp, parameters over fsdp and tensor. A run may go on with
+    # another mesh.
+    return ConfigDict({"data": -1, "fsdp": 1, "tensor": 1})
 
 
 def _data() -> ConfigDict:

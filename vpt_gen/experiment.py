@@ -90,7 +90,7 @@ def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
 
 
 def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    del workdir, mesh
+    del workdir
     net = VQGAN(**{**config.model, "channel_multipliers": tuple(config.model.channel_multipliers)})
     check_image_size(net, config.data.image_size)
     train_source, eval_source = open_sources(config)
@@ -120,12 +120,13 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         perceptual_params=load_perceptual(weights).params if weights else None,
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    rows = sharding.process_rows(config.batch_size, mesh)
     return Experiment(
         task,
         net,
         train_source,
         eval_source,
-        *image_batches(config, train_source, eval_source),
+        *image_batches(config, train_source, eval_source, rows),
         facts,
     )
 

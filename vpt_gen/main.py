@@ -37,7 +37,7 @@ def run(config, workdir: str) -> None:
         raise UserError(
             f"Pretraining leaves its net in the working directory, so {workdir} must be a folder."
         )
-    mesh = sharding.make_mesh()
+    mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts)
     state = loop.train(

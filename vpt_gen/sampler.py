@@ -66,7 +66,7 @@ class Sampler:
       frozen: {"transformer": ..., "tokenizer": ...} parameters.
       num_tokens: N, visual tokens of an image.
       options: of `decode.generate.generate`.
-      batch_size: images at a time, rounded up to a multiple of the devices.
+      batch_size: images at a time, rounded up so that the devices share them evenly.
       mesh: devices.
     """
 
@@ -108,19 +108,21 @@ class Sampler:
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
         keys = _image_keys(bank[:, -1], seed)
         split = sharding.split_batch(self.mesh)
-        frozen = jax.device_put(self.frozen, sharding.replicated(self.mesh))
-        size = -(-self.batch_size // self.mesh.size) * self.mesh.size
+        frozen = sharding.put(self.frozen, self.mesh)
+        parts = sharding.num_batch_parts(self.mesh)
+        size = -(-self.batch_size // parts) * parts
         for start in range(0, len(bank), size):
             rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
             batch = jax.device_put((keys[rows], bank[rows]), split)
-            made = jax.device_get(self._step(params, frozen, weights, *batch))
+            with sharding.use(self.mesh):
+                made = jax.device_get(self._step(params, frozen, weights, *batch))
             count = min(size, len(bank) - start)
             yield Samples(*(x[:count] for x in made), bank[start : start + count, -1, 0])
 
     @functools.cached_property
     def _step(self):
         """`_generate`, compiled once for all calls."""
-        return jax.jit(self._generate)
+        return jax.jit(self._generate, out_shardings=sharding.replicated(self.mesh))
 
     def _generate(self, params, frozen, weights, keys, bank):
         """Bank (B, M, 2) of conditions -> images, tokens, revealed_at."""

@@ -1,25 +1,92 @@
-"""The device mesh, and how parameters and batches lie on it.
+"""The device mesh, and how parameters, batches and activations lie on it.
 
-Today parameters are replicated and the batch is split over the `data` axis.
+The mesh has three axes. A batch is split over `data` and `fsdp`. Parameters are split over `fsdp`,
+and a layer's are gathered where it runs, and over `tensor`, where each device computes its own
+heads and hidden units; devices of one `tensor` group are neighbours, for they talk the most.
+
+How a parameter lies is said by the table `PARAMETER_RULES` alone, how an activation does by
+`ACTIVATION_RULES`, through the names that `nets/layout.py` gives its axes.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vpt_gen.errors import UserError
 
-DATA_AXIS = "data"
+AXES = ("data", "fsdp", "tensor")
+_BATCH_AXES = ("data", "fsdp")
+
+# A regular expression, searched in "/path/of/the/parameter[shape]" -> mesh axes of its *last*
+# dimensions; those before them, of stacked layers, are whole. The first rule that matches decides.
+# A moment of the optimiser ends in its parameter's path, and so lies as the parameter does.
+PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+    # Prompts: few, and read everywhere in every step.
+    (r"/prompt_\w+/", ()),
+    # Attention of MaskGIT and GPT, by heads, and their MLPs, by hidden units.
+    (r"/(query|key|value)/kernel", ("fsdp", "tensor", None)),
+    (r"/(query|key|value)/bias", ("tensor", None)),
+    (r"/(self_attention/out|attention/projection)/kernel", ("tensor", None, "fsdp")),
+    (r"/(intermediate_output|mlp_in)/kernel", ("fsdp", "tensor")),
+    (r"/(intermediate_output|mlp_in)/bias", ("tensor",)),
+    (r"/(layer_output|mlp_out)/kernel", ("tensor", "fsdp")),
+    # Looking up in a split table would gather the batch: tables, 1 or 2 % of a model, stay whole.
+    (r"/(word|token|position)_embeddings/embedding", ()),
+    (r"/mlm_dense/kernel", ("fsdp", None)),
+    (r"/head/kernel", ("fsdp", "tensor")),
+    # VQGANs, discriminator, LPIPS; what leads from or to three colours is small.
+    (r"/kernel\[\d+,\d+,(3,\d+|\d+,3)\]", ()),
+    (r"/kernel\[\d+,\d+,\d+,\d+\]", (None, None, None, "fsdp")),
+    (r"/Dense_\d/kernel", ("fsdp", None)),
+    (r"/quantizer/codebook", ("fsdp", None)),
+    # Biases and norms (also of stacked layers), and other vectors and scalars.
+    (r"/(scale|bias)\[|\[\d*\]", ()),
+)
+
+# Name of an activation's axis (`nets/layout.py`) -> mesh axes.
+ACTIVATION_RULES: tuple[tuple[str, str | tuple[str, ...] | None], ...] = (
+    ("batch", _BATCH_AXES),
+    ("heads", "tensor"),
+    ("hidden", "tensor"),
+    ("codes", "tensor"),
+)
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """One mesh over the given devices, by default all devices of all processes."""
+def make_mesh(
+    devices: Sequence[jax.Device] | None = None, shape: Sequence[int] = (-1, 1, 1)
+) -> Mesh:
+    """The mesh over the given devices, by default all devices of all processes.
+
+    Args:
+      devices: to share out.
+      shape: lengths of `AXES`; a -1 stands for all devices that the others leave.
+
+    Raises:
+      UserError: lengths that the devices do not fit.
+    """
     devices = jax.devices() if devices is None else devices
-    return jax.make_mesh(
-        (len(devices),), (DATA_AXIS,), axis_types=(AxisType.Auto,), devices=devices
-    )
+    shape = _complete(tuple(shape), len(devices))
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+
+
+def _complete(shape: tuple[int, ...], num_devices: int) -> tuple[int, ...]:
+    given = f"config.mesh is {dict(zip(AXES, shape, strict=True))}"
+    if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
+        raise UserError(f"{given}: lengths are 1 or more, and -1 (the rest) once at most.")
+    known = math.prod(size for size in shape if size != -1)
+    if num_devices % known or (-1 not in shape and known != num_devices):
+        raise UserError(
+            f"{given}, which does not fit {num_devices} devices: the product must be "
+            f"{num_devices}; leave one axis at -1 for the rest."
+        )
+    return tuple(num_devices // known if size == -1 else size for size in shape)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -29,21 +96,93 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def split_batch(mesh: Mesh) -> NamedSharding:
     """The sharding of arrays whose first axis is the batch."""
-    return NamedSharding(mesh, PartitionSpec(DATA_AXIS))
+    return NamedSharding(mesh, PartitionSpec(_BATCH_AXES))
+
+
+def num_batch_parts(mesh: Mesh) -> int:
+    """Into how many parts a batch is split."""
+    return math.prod(mesh.shape[axis] for axis in _BATCH_AXES)
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Raises UserError where the devices cannot share a batch evenly."""
-    if batch_size <= 0 or batch_size % mesh.size:
+    parts = num_batch_parts(mesh)
+    if batch_size <= 0 or batch_size % parts:
         raise UserError(
             f"batch_size {batch_size} cannot be shared by {mesh.size} devices; "
-            f"use a multiple of {mesh.size}."
+            f"use a multiple of {parts}."
         )
 
 
+def process_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
+    """The rows of a global batch that this process's devices need, in order."""
+    slices = split_batch(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in slices]))
+
+
 def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a batch -> global arrays, split over the mesh."""
+    """This process's rows of a batch, those of `process_rows` -> global arrays over the mesh."""
     sharding = split_batch(mesh)
-    return {
-        name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()
-    }
+    held = len(next(iter(batch.values())))
+    parts = num_batch_parts(mesh)
+    held_parts = len({str(x) for x in sharding.addressable_devices_indices_map((parts,)).values()})
+    size = held * parts // held_parts
+    rows = process_rows(size, mesh)
+
+    def make(local: np.ndarray) -> jax.Array:
+        def part(index):
+            return local[np.searchsorted(rows, np.arange(size)[index[0]])]
+
+        return jax.make_array_from_callback((size, *local.shape[1:]), sharding, part)
+
+    return {name: make(np.asarray(local)) for name, local in batch.items()}
+
+
+def put(tree: Any, mesh: Mesh) -> Any:
+    """Parameters that every process holds whole -> arrays that lie as `shardings` says.
+
+    What lies so already stays where it is.
+    """
+
+    def place(x, sharding: NamedSharding) -> jax.Array:
+        if isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim):
+            return x
+        whole = np.asarray(x)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(place, tree, shardings(tree, mesh))
+
+
+def shardings(tree: Any, mesh: Mesh) -> Any:
+    """A sharding for every parameter of a tree (arrays, or shapes of `jax.eval_shape`).
+
+    Raises:
+      UserError: an axis of the mesh that does not divide a parameter.
+      KeyError: a parameter without a rule.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: NamedSharding(mesh, _spec(path, np.shape(x), mesh)), tree
+    )
+
+
+def _spec(path, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
+    described = f"{name}[{','.join(map(str, shape))}]"
+    axes = next((axes for rule, axes in PARAMETER_RULES if re.search(rule, described)), None)
+    if axes is None:
+        raise KeyError(f"No rule in sharding.PARAMETER_RULES says how {described} is split.")
+    axes = (None,) * (len(shape) - len(axes)) + axes
+    for size, axis in zip(shape, axes, strict=True):
+        if axis is not None and size % mesh.shape[axis]:
+            raise UserError(
+                f"config.mesh.{axis} is {mesh.shape[axis]}, which does not divide the {size} of "
+                f"{described}: heads (for tensor) and widths must be multiples of it."
+            )
+    return PartitionSpec(*axes)
+
+
+@contextlib.contextmanager
+def use(mesh: Mesh) -> Iterator[None]:
+    """Where programs are traced and run: names of activations' axes then have a meaning."""
+    with jax.set_mesh(mesh), nn.logical_axis_rules(ACTIVATION_RULES):
+        yield

@@ -15,7 +15,8 @@ from vpt_gen.evaluation import report
 from vpt_gen.evaluation.real import RealImages
 from vpt_gen.experiment import Experiment, decode_options
 from vpt_gen.sampler import Sampler, class_bank
-from vpt_gen.training.loop import initial_state, training_seconds
+from vpt_gen.training.clock import training_seconds
+from vpt_gen.training.state import initial_state
 
 MAX_REAL_IMAGES = 10_000
 

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from vpt_gen.data import pipeline
-from vpt_gen.data.pipeline import ImageSpec, eval_batches, train_batches, view_stream
+from vpt_gen.data.pipeline import ImageSpec, eval_batches, eval_shares, train_batches, view_stream
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
@@ -26,9 +25,9 @@ def toy(n=7, load=None):
     return Source("toy", ("a", "b", "c"), labels, load or ramp, "digest")
 
 
-def train(count, *, n=7, spec=PLAIN, batch_size=3, seed=0, start_step=0):
+def train(count, *, n=7, spec=PLAIN, **options):
     """The first `count` batches from `start_step` on."""
-    batches = train_batches(toy(n), spec, batch_size=batch_size, seed=seed, start_step=start_step)
+    batches = train_batches(toy(n), spec, **{"batch_size": 3, "seed": 0, **options})
     return list(itertools.islice(batches, count))
 
 
@@ -98,13 +97,12 @@ def test_an_example_is_augmented_afresh_in_every_epoch():
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_share_the_global_batch(monkeypatch, processes):
+def test_processes_share_the_global_batch(processes):
     whole = train(4, spec=AUGMENTED, batch_size=6)
-    monkeypatch.setattr(pipeline.jax, "process_count", lambda: processes)
-    parts = []
-    for process in range(processes):
-        monkeypatch.setattr(pipeline.jax, "process_index", lambda p=process: p)
-        parts.append(train(4, spec=AUGMENTED, batch_size=6))
+    parts = [
+        train(4, spec=AUGMENTED, batch_size=6, rows=rows)
+        for rows in np.split(np.arange(6), processes)
+    ]
     joined = [
         {name: np.concatenate([part[t][name] for part in parts]) for name in whole[t]}
         for t in range(4)
@@ -119,6 +117,18 @@ def test_evaluation_sees_each_example_once_in_order(batch_size):
     assert sizes == [batch_size] * (7 // batch_size) + [7 % batch_size] * (7 % batch_size > 0)
     np.testing.assert_array_equal(column(batches), np.arange(7))
     np.testing.assert_array_equal(column(batches, "label"), np.arange(7) % 3)
+
+
+def test_processes_share_an_evaluation():
+    shares = [
+        list(eval_shares(toy(), AUGMENTED, batch_size=4, rows=rows))
+        for rows in (np.array([0, 1]), np.array([2, 3]))
+    ]
+    assert [batch["index"].tolist() for batch in shares[0]] == [[0, 1], [4, 5]]
+    assert [batch["index"].tolist() for batch in shares[1]] == [[2, 3], [6, 6]]
+    assert [batch["valid"].tolist() for batch in shares[1]] == [[True, True], [True, False]]
+    plain = column(eval_batches(toy(), PLAIN, batch_size=7), "image")
+    np.testing.assert_array_equal(column(shares[1], "image"), plain[[2, 3, 6, 6]])
 
 
 def test_evaluation_is_never_augmented():

@@ -94,8 +94,10 @@ def image_spec(data: ConfigDict) -> ImageSpec:
     return ImageSpec(data.image_size, data.fit, augmentation)
 
 
-def image_batches(config: ConfigDict, train_source: Source, eval_source: Source | None):
-    """Batches of images, see `data/pipeline.py` for what is in them.
+def image_batches(
+    config: ConfigDict, train_source: Source, eval_source: Source | None, rows: np.ndarray
+):
+    """The `rows` of batches of images, see `data/pipeline.py` for what is in them.
 
     Returns:
       start step -> endless training batches, and -> one evaluation pass; None where `eval_source`
@@ -110,10 +112,11 @@ def image_batches(config: ConfigDict, train_source: Source, eval_source: Source 
             batch_size=config.batch_size,
             seed=config.seed,
             start_step=start_step,
+            rows=rows,
         )
 
     def eval_batches():
-        return pipeline.eval_batches(eval_source, spec, batch_size=config.batch_size)
+        return pipeline.eval_shares(eval_source, spec, batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
 
@@ -133,8 +136,9 @@ def token_batches(
     Raises:
       UserError: a codebook too large for the cache.
     """
+    rows = sharding.process_rows(config.batch_size, mesh)
     if not config.data.cache:
-        return image_batches(config, train_source, eval_source)
+        return image_batches(config, train_source, eval_source, rows)
     if vqgan.net.codebook_size > tokens.MAX_CODES:
         raise UserError(
             f"The token cache holds up to {tokens.MAX_CODES} codes, the tokenizer has "
@@ -169,11 +173,15 @@ def token_batches(
     def train_batches(start_step: int):
         # Both caches are made here, before the first update, and not when the run is described.
         return tokens.token_batches(
-            caches()[0], batch_size=config.batch_size, seed=config.seed, start_step=start_step
+            caches()[0],
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_step=start_step,
+            rows=rows,
         )
 
     def eval_batches():
-        return tokens.eval_token_batches(caches()[1], batch_size=config.batch_size)
+        return tokens.eval_token_shares(caches()[1], batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
 

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Iterator
 
-import jax
 import numpy as np
 import tensorflow as tf
 
 from vpt_gen.data.preprocess import Augmentation, preprocess
+from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch, Source
 from vpt_gen.errors import UserError
 from vpt_gen.progress import say
@@ -102,30 +102,34 @@ def _batches(
 
 
 def train_batches(
-    source: Source, spec: ImageSpec, *, batch_size: int, seed: int, start_step: int = 0
+    source: Source,
+    spec: ImageSpec,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
     """Endless shuffled batches, from the one of update `start_step` on.
 
     Every epoch is a fresh permutation of the source; example j of the stream has its own
-    augmentation. With several processes, each gets its rows of the global batch.
+    augmentation. `rows` are those of the global batch that this process needs; None for all.
 
     Yields:
       image float32 (B, R, R, 3) in [0, 1], label int32 (B,), index int32 (B,).
     """
     n = len(source)
-    local = batch_size // jax.process_count()
-    first = jax.process_index() * local
+    rows = np.arange(batch_size) if rows is None else rows
 
     def order(position):
         epoch_seed = tf.stack([tf.constant(seed, tf.int64), position // n])
         return tf.random.experimental.index_shuffle(position % n, epoch_seed, n - 1)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    rows = tf.range(first, first + local, dtype=tf.int64)
     positions = steps.flat_map(
-        lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + rows)
+        lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + rows.astype(np.int64))
     )
-    return _batches(source, spec, positions, order, seed=seed, size=local)
+    return _batches(source, spec, positions, order, seed=seed, size=len(rows))
 
 
 def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterator[Batch]:
@@ -133,6 +137,18 @@ def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterato
     plain = dataclasses.replace(spec, augmentation=Augmentation())
     positions = tf.data.Dataset.range(len(source))
     return _batches(source, plain, positions, lambda position: position, seed=0, size=batch_size)
+
+
+def eval_shares(
+    source: Source, spec: ImageSpec, *, batch_size: int, rows: np.ndarray
+) -> Iterator[Batch]:
+    """The `rows` of `eval_batches`, all of one size; `valid` bool (B,) says which of them count."""
+    shares = list(pass_shares(len(source), batch_size, rows))
+    plain = dataclasses.replace(spec, augmentation=Augmentation())
+    positions = tf.data.Dataset.from_tensor_slices(np.concatenate([p for p, _ in shares]))
+    batches = _batches(source, plain, positions, lambda position: position, seed=0, size=len(rows))
+    for batch, (_, valid) in zip(batches, shares, strict=True):
+        yield batch | {"valid": valid}
 
 
 def view_stream(

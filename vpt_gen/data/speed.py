@@ -109,7 +109,7 @@ def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, fl
         batches = token_batches(cache, batch_size=batch_size, seed=0)
         label = f"token cache ({len(cache):,} random examples, V = {views}, N = {num_tokens})"
         rates[label] = rate(batches, seconds, batch_size)
-    train_batches, _ = image_batches(config, source, None)
+    train_batches, _ = image_batches(config, source, None, np.arange(batch_size))
     rates[f"images to {spec.size} px, all cores"] = rate(train_batches(0), seconds, batch_size)
     for name, work in loading_stages(config.data, source).items():
         rates[f"one thread: {name}"] = rate(work, seconds)

@@ -12,10 +12,10 @@ import pathlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import numpy as np
 
 from vpt_gen.data import token_shards
+from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch
 from vpt_gen.errors import UserError
 from vpt_gen.progress import track
@@ -109,27 +109,24 @@ def token_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
-    process_index: int | None = None,
-    process_count: int | None = None,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
     """Endless shuffled batches, from the one of update `start_step` on.
 
     Every epoch is a fresh permutation, and every draw picks one of the views. The global batch
-    hangs on (seed, step) alone; each process gets its rows of it.
+    hangs on (seed, step) alone.
 
     Args:
       cache: the examples.
-      batch_size: of the global batch; a multiple of the number of processes.
+      batch_size: of the global batch.
       seed: of the order and of the views.
       start_step: of the first batch.
-      process_index: of this process, by default JAX's.
-      process_count: likewise.
+      rows: of the global batch, those that this process needs; None for all.
 
     Yields:
       Batches of `TokenCache.batch`.
     """
-    process_index = jax.process_index() if process_index is None else process_index
-    local = batch_size // (process_count or jax.process_count())
+    rows = np.arange(batch_size) if rows is None else rows
     n = len(cache)
 
     @functools.lru_cache(maxsize=2)  # a batch may span two epochs
@@ -138,9 +135,8 @@ def token_batches(
         return generator.permutation(n), generator.integers(cache.views, size=n)
 
     for step in itertools.count(start_step):
-        first = step * batch_size + process_index * local
-        epochs, places = np.divmod(np.arange(first, first + local), n)
-        indices, views = np.empty((2, local), np.int64)
+        epochs, places = np.divmod(step * batch_size + rows, n)
+        indices, views = np.empty((2, len(rows)), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             order, view = epoch_draws(int(epoch))
@@ -148,8 +144,11 @@ def token_batches(
         yield cache.batch(views, indices)
 
 
-def eval_token_batches(cache: TokenCache, *, batch_size: int) -> Iterator[Batch]:
-    """One pass over the first view, in order; the last batch may be smaller."""
-    for start in range(0, len(cache), batch_size):
-        indices = np.arange(start, min(start + batch_size, len(cache)))
-        yield cache.batch(np.zeros_like(indices), indices)
+def eval_token_shares(cache: TokenCache, *, batch_size: int, rows: np.ndarray) -> Iterator[Batch]:
+    """One pass over the first view, in order: `rows` of each batch, all batches of one size.
+
+    Yields:
+      Batches of `TokenCache.batch`, with `valid` bool (B,) for the rows that count.
+    """
+    for indices, valid in pass_shares(len(cache), batch_size, rows):
+        yield cache.batch(np.zeros_like(indices), indices) | {"valid": valid}

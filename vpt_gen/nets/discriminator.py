@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
+from vpt_gen.nets.layout import named
+
 RELEASED_WIDTHS = FrozenDict({4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64})
 _BLUR = (1.0, 3.0, 3.0, 1.0)
 
@@ -48,7 +50,7 @@ class ResBlock(nn.Module):
         branch = blur_downsample(_leaky_relu(nn.Conv(x.shape[-1], (3, 3))(x)))
         shortcut = nn.Conv(self.filters, (1, 1), use_bias=False)(blur_downsample(x))
         branch = _leaky_relu(nn.Conv(self.filters, (3, 3))(branch))
-        return (shortcut + branch) / jnp.sqrt(2.0)
+        return named((shortcut + branch) / jnp.sqrt(2.0), "batch")
 
 
 class Discriminator(nn.Module):
@@ -67,6 +69,6 @@ class Discriminator(nn.Module):
             resolution //= 2
             x = ResBlock(self.widths[resolution])(x)
         x = _leaky_relu(nn.Conv(self.widths[4], (3, 3))(x))
-        x = x.reshape(x.shape[0], -1)
-        x = _leaky_relu(nn.Dense(self.widths[4])(x))
+        x = named(x.reshape(x.shape[0], -1), "batch")
+        x = named(_leaky_relu(nn.Dense(self.widths[4])(x)), "batch")
         return nn.Dense(1)(x)

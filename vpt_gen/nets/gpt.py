@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vpt_gen.nets.layout import named
+
 _kernel_init = nn.initializers.normal(0.02)
 
 # Keys and values of one layer, each (B, L, heads, D / heads).
@@ -45,7 +47,12 @@ class CausalAttention(nn.Module):
         """
         heads = (self.num_heads, x.shape[-1] // self.num_heads)
         query, key, value = (
-            nn.DenseGeneral(heads, kernel_init=_kernel_init, name=name)(x)
+            named(
+                nn.DenseGeneral(heads, kernel_init=_kernel_init, name=name)(x),
+                "batch",
+                None,
+                "heads",
+            )
             for name in ("query", "key", "value")
         )
         if cache is not None:
@@ -75,13 +82,14 @@ class Block(nn.Module):
     ) -> tuple[jax.Array, LayerCache]:
         attention = CausalAttention(self.num_heads, self.dropout_rate, name="attention")
         attended, cache = attention(_layer_norm("attention_ln")(x), cache, start, deterministic)
-        x = x + attended
+        x = named(x + attended, "batch")
         hidden = nn.Dense(self.intermediate_size, kernel_init=_kernel_init, name="mlp_in")(
             _layer_norm("mlp_ln")(x)
         )
-        hidden = nn.gelu(hidden, approximate=False)
+        hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=False)
         hidden = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="mlp_out")(hidden)
-        return x + nn.Dropout(self.dropout_rate)(hidden, deterministic), cache
+        x = x + nn.Dropout(self.dropout_rate)(hidden, deterministic)
+        return named(x, "batch"), cache
 
 
 class GPT(nn.Module):
@@ -197,12 +205,12 @@ class GPT(nn.Module):
         Returns:
           Logits (B, T, K), and the keys and values: the cache's, or of `x` alone.
         """
-        x = self.dropout(x, deterministic)
+        x = named(self.dropout(x, deterministic), "batch")
         caches = []
         for number, block in enumerate(self.blocks):
             x, layer_cache = block(x, cache[number] if cache else None, start, deterministic)
             caches.append(layer_cache)
-        return self.head(self.final_ln(x)), caches
+        return named(self.head(self.final_ln(x)), "batch", None, "codes"), caches
 
     def __call__(
         self,

@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.layout import named
+
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
 LAYER_NORM_EPSILON = 1e-12
@@ -61,7 +63,7 @@ class Attention(nn.Module):
             name="self_attention",
         )(x, deterministic=deterministic)
         attended = nn.Dropout(self.dropout_rate)(attended, deterministic)
-        return layer_norm("attention_output_ln")(attended + x)
+        return named(layer_norm("attention_output_ln")(attended + x), "batch")
 
 
 class Mlp(nn.Module):
@@ -75,10 +77,10 @@ class Mlp(nn.Module):
         hidden = nn.Dense(
             self.intermediate_size, kernel_init=_kernel_init, name="intermediate_output"
         )(x)
-        hidden = nn.gelu(hidden, approximate=True)
+        hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=True)
         output = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="layer_output")(hidden)
         output = nn.Dropout(self.dropout_rate)(output, deterministic)
-        return layer_norm("layer_output_ln")(output + x)
+        return named(layer_norm("layer_output_ln")(output + x), "batch")
 
 
 class TransformerLayer(nn.Module):
@@ -169,6 +171,7 @@ class MaskGIT(nn.Module):
         x = self.embed(ids, deterministic)
         if prompts is not None:
             x = jnp.concatenate([prompts, x[:, 1:]], axis=1)
+        x = named(x, "batch")
         for layer in self.layers:
             x = layer(x, deterministic)
         return x

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.layout import named
 from vpt_gen.nets.maskgit import LAYER_NORM_EPSILON
 
 NO_INSTANCE = -1
@@ -90,7 +91,7 @@ class PromptGenerator(nn.Module):
         x = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, name="prompt_embeddings_ln")(x)
         if self.hidden_size is not None:
             x = nn.Dense(self.hidden_size, name="prompt_embedding_hidden_mapping")(x)
-        return nn.Dropout(self.dropout_rate)(x, deterministic)
+        return named(nn.Dropout(self.dropout_rate)(x, deterministic), "batch")
 
     @property
     def _num_factors(self) -> int:

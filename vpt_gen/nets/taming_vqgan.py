@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.layout import named
 from vpt_gen.nets.vqgan import Quantizer, Tokenizer
 
 NUM_NORM_GROUPS = 32
@@ -36,7 +37,7 @@ class ResnetBlock(nn.Module):
         hidden = _conv(self.channels, "conv2")(nn.swish(_norm("norm2")(hidden)))
         if x.shape[-1] != self.channels:
             x = _conv(self.channels, "nin_shortcut", width=1)(x)
-        return x + hidden
+        return named(x + hidden, "batch")
 
 
 class AttentionBlock(nn.Module):
@@ -51,7 +52,7 @@ class AttentionBlock(nn.Module):
             for name in ("q", "k", "v")
         )
         attended = jax.nn.dot_product_attention(query, key, value).reshape(x.shape)
-        return x + _conv(channels, "proj_out", width=1)(attended)
+        return named(x + _conv(channels, "proj_out", width=1)(attended), "batch")
 
 
 class Downsample(nn.Module):

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.layout import named
+
 NUM_NORM_GROUPS = 32
 
 
@@ -38,7 +40,7 @@ class ResBlock(nn.Module):
         x = _conv(self.filters, use_bias=False)(_norm_swish(x))
         if residual.shape[-1] != self.filters:
             residual = _conv(self.filters, width=1, use_bias=False)(x)
-        return x + residual
+        return named(x + residual, "batch")
 
 
 class Encoder(nn.Module):

@@ -7,6 +7,9 @@ from typing import Any
 import flax
 import jax
 import optax
+from jax.sharding import Mesh
+
+from vpt_gen import sharding
 
 Params = Any
 Metrics = Mapping[str, jax.Array]
@@ -57,3 +60,16 @@ def apply_gradients(
         params=optax.apply_updates(state.params, updates),
         opt_state=opt_state,
     )
+
+
+def keys(seed: int) -> jax.Array:
+    """The keys of initialisation, training and evaluation."""
+    return jax.random.split(jax.random.key(seed), 3)
+
+
+def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
+    """The state before the first update; it is born on the mesh, and never whole in one place."""
+    key = keys(seed)[0]
+    shardings = sharding.shardings(jax.eval_shape(task.init, key), mesh)
+    with sharding.use(mesh):
+        return jax.jit(task.init, out_shardings=shardings)(key)

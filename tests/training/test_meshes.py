@@ -1,0 +1,146 @@
+"""Prompt tuning on meshes of eight devices: the losses of one, and only the talk a mesh implies.
+
+Whole runs are compared by `python -m tests.many_meshes`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.collectives import collectives
+from vpt_gen import sharding
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training import prompts, transformer
+from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.state import initial_state
+
+BATCH, LAYERS, WIDTH, HIDDEN, HEADS, CODES, LENGTH = 40, 2, 32, 48, 8, 64, 16
+NET = MaskGIT(CODES, 5, LENGTH, LAYERS, WIDTH, HEADS, HIDDEN)
+MESHES = {
+    "data": (8, 1, 1),
+    "fsdp": (1, 8, 1),
+    "tensor": (1, 1, 8),
+    "mixed": (2, 2, 2),
+}
+# Weights of a layer, and what one device has of them under each mesh.
+KERNELS = {(WIDTH, HEADS, WIDTH // HEADS), (HEADS, WIDTH // HEADS, WIDTH)}
+KERNELS |= {(WIDTH, HIDDEN), (HIDDEN, WIDTH), (WIDTH, WIDTH)}
+
+
+def prompt_task():
+    vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
+    tokens = jnp.zeros((1, LENGTH), jnp.int32)
+    frozen = {
+        "transformer": NET.init(jax.random.key(0), tokens)["params"],
+        "tokenizer": vqgan.init(jax.random.key(1), jnp.zeros((1, 16, 16, 3)))["params"],
+    }
+    return prompts.make_task(
+        PromptGenerator(5, 3, WIDTH),
+        NET,
+        make_objective(NET, 0.1, "cosine"),
+        vqgan,
+        frozen,
+        optax.adamw(1e-2),
+        num_tokens=LENGTH,
+        decode_options={},
+    )
+
+
+def pretraining_task():
+    vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
+    return transformer.make_task(
+        NET,
+        make_objective(NET, 0.1, "cosine"),
+        vqgan,
+        {},
+        optax.adamw(1e-2),
+        num_classes=5,
+        num_tokens=LENGTH,
+        class_dropout=0.1,
+        decode_options={},
+    )
+
+
+def batch(step):
+    generator = np.random.default_rng(step)
+    tokens = generator.integers(CODES, size=(BATCH, LENGTH)).astype(np.uint16)
+    return {"tokens": tokens, "label": generator.integers(5, size=BATCH).astype(np.int32)}
+
+
+def compiled(task, mesh):
+    """The compiled step, its state and frozen parameters, and its text before compilation."""
+    state = initial_state(task, 0, mesh)
+    frozen = sharding.put(task.frozen, mesh)
+    step = jax.jit(
+        task.train_step,
+        out_shardings=(sharding.shardings(state, mesh), sharding.replicated(mesh)),
+    )
+    with sharding.use(mesh):
+        lowered = step.lower(state, frozen, sharding.to_global(batch(0), mesh), jax.random.key(0))
+        return lowered.compile(), state, frozen, lowered.as_text()
+
+
+def losses(task, mesh, steps):
+    step, state, frozen, _ = compiled(task, mesh)
+    found = []
+    for number in range(steps):
+        data = sharding.to_global(batch(number), mesh)
+        state, metrics = step(state, frozen, data, jax.random.key(number))
+        found.append(metrics["loss"])
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return prompt_task()
+
+
+@pytest.fixture(scope="module")
+def one_device(task):
+    return losses(task, sharding.make_mesh(jax.devices()[:1]), 5)
+
+
+@pytest.mark.parametrize("shape", MESHES.values(), ids=MESHES)
+def test_losses_are_those_of_one_device(task, one_device, shape):
+    np.testing.assert_allclose(
+        losses(task, sharding.make_mesh(shape=shape), 5), one_device, rtol=2e-5
+    )
+    assert np.ptp(one_device) > 1e-2
+
+
+@pytest.mark.parametrize("shape", MESHES.values(), ids=MESHES)
+def test_a_step_talks_as_its_mesh_implies(task, shape):
+    data, fsdp, tensor = shape
+    step, state, _, text = compiled(task, sharding.make_mesh(shape=shape))
+    # The input of the layers, and in each the outputs of both halves and the hidden units.
+    assert text.count("sharding_constraint") >= 1 + 3 * LAYERS
+    found = collectives(step.as_text())
+    assert set(found) <= {"all-gather", "all-reduce", "collective-permute"}
+    local = BATCH // (data * fsdp)
+    gathered = {tuple(sorted(shape)) for shape in found.get("all-gather", [])}
+    # Heads and hidden units that a device keeps: those of its place along `tensor`.
+    kernels = {
+        tuple(sorted(size // tensor if size in (HEADS, HIDDEN) else size for size in k))
+        for k in KERNELS
+    }
+    assert gathered == (kernels if fsdp > 1 else set())
+    assert len(found.get("all-gather", [])) == (6 * LAYERS + 1 if fsdp > 1 else 0)
+    # Each half of a layer is summed over `tensor`, forward and backward: its input's gradient once
+    # for each of query, key and value, and for the MLP.
+    sums = [s for s in found["all-reduce"] if len(s) == 3 and s[0] == local and s[2] == WIDTH]
+    assert len(sums) == (6 * LAYERS if tensor > 1 else 0)
+    gradients = {x.shape for x in jax.tree.leaves(state.params)}
+    reduced = {tuple(size for size in s if size != 1) for s in found["all-reduce"]} - {()}
+    reduced -= {tuple(size for size in s if size != 1) for s in sums}
+    assert reduced == (gradients if data * fsdp > 1 else set())
+
+
+def test_pretraining_never_gathers_the_batch():
+    step, *_ = compiled(pretraining_task(), sharding.make_mesh(shape=(2, 2, 2)))
+    found = collectives(step.as_text())
+    for shape in found["all-gather"] + found.get("collective-permute", []):
+        assert BATCH not in shape and LENGTH + 1 not in shape, shape

@@ -1,0 +1,26 @@
+"""How long a run has trained, over all of its interruptions."""
+
+import json
+import time
+
+from etils import epath
+
+from vpt_gen.files import write_text
+
+
+class Clock:
+    """Seconds spent in the loop, over all of a run's interruptions, kept in `seconds.json`."""
+
+    def __init__(self, workdir: str):
+        self._path = epath.Path(workdir) / "seconds.json"
+        self._before = json.loads(self._path.read_text()) if self._path.exists() else 0.0
+        self._start = time.monotonic()
+
+    def save(self) -> None:
+        seconds = self._before + time.monotonic() - self._start
+        write_text(self._path, json.dumps(seconds))
+
+
+def training_seconds(workdir: str) -> float:
+    """Seconds that the run in `workdir` has spent training, compilation included."""
+    return json.loads((epath.Path(workdir) / "seconds.json").read_text())

@@ -1,0 +1,95 @@
+"""Between updates: metrics over the evaluation data, and the task's pictures."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from clu import metric_writers
+from etils import epath
+from jax.sharding import Mesh
+
+from vpt_gen import sharding
+from vpt_gen.evaluation import grids
+from vpt_gen.training.state import Batch, Params, Task
+
+
+class Evaluation:
+    """One pass over the evaluation data, and the task's pictures."""
+
+    def __init__(
+        self,
+        task: Task,
+        frozen: Params,
+        batches: Callable[[], Iterator[Mapping[str, np.ndarray]]] | None,
+        mesh: Mesh,
+        key: jax.Array,
+        workdir: str,
+    ):
+        """Compiles nothing yet.
+
+        Args:
+          task: whose metrics and pictures.
+          frozen: the task's frozen parameters, on the mesh.
+          batches: -> one pass, see `loop.train`; None where there is no evaluation data.
+          mesh: devices.
+          key: of all evaluations alike.
+          workdir: pictures go to its folder `pictures`.
+        """
+        whole = sharding.replicated(mesh)
+        self._sums = jax.jit(_sums(task), out_shardings=whole)
+        self._pictures = jax.jit(task.pictures, out_shardings=whole)
+        self._frozen, self._batches, self._mesh, self._key = frozen, batches, mesh, key
+        self._folder = epath.Path(workdir) / "pictures"
+
+    def __call__(
+        self, step: int, params: Params, batch: Batch, writer: metric_writers.MetricWriter
+    ) -> dict[str, float]:
+        """Writes the metrics and pictures of `params`.
+
+        Args:
+          step: updates done.
+          params: to evaluate.
+          batch: of training, for pictures where there is no evaluation data.
+          writer: of metrics.
+
+        Returns:
+          The mean of every metric over the examples; nothing where there are none.
+        """
+        metrics = {}
+        if self._batches is not None:
+            metrics, batch = self._average(params)
+            writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
+        with sharding.use(self._mesh):
+            pictures = self._pictures(params, self._frozen, batch, self._key)
+        for name, images in pictures.items():
+            grid = grids.image_grid(grids.magnify(np.asarray(images)))
+            grids.save_png(self._folder / f"{name}_{step:07d}.png", grid)
+            writer.write_images(step, {name: grid[None]})
+        return metrics
+
+    def _average(self, params: Params) -> tuple[dict[str, float], Batch]:
+        """The metrics of one pass, and its first batch."""
+        parts, first = [], None
+        for number, rows in enumerate(self._batches()):
+            batch = sharding.to_global(rows, self._mesh)
+            valid = batch.pop("valid")
+            first = first or batch
+            key = jax.random.fold_in(self._key, number)
+            with sharding.use(self._mesh):
+                parts.append(self._sums(params, self._frozen, batch, valid, key))
+        sums, counts = zip(*jax.device_get(parts), strict=True)
+        total = sum(map(float, counts))
+        return {name: sum(float(s[name]) for s in sums) / total for name in sums[0]}, first
+
+
+def _sums(task: Task):
+    """The sums of `task`'s metrics over the examples of a batch that count, and their number."""
+
+    def sums(params, frozen, batch, valid, key):
+        metrics = task.eval_step(params, frozen, batch, key)
+        return {
+            name: jnp.where(valid, values, 0.0).sum() for name, values in metrics.items()
+        }, valid.sum()
+
+    return sums
