@@ -73,6 +73,8 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
         ("prompt.condition", "text", "config.prompt.condition is 'text'"),
         ("prompt.design", "cubic", "one of additive, factorised, full"),
         ("prompt.num_factors", 4, "1 where config.prompt.design is not 'factorised'"),
+        ("evaluation.features", "dino", "tokenizer or inception"),
+        ("evaluation.every", 5, "0 where config.evaluation.num_samples is 0"),
     ],
 )
 def test_impossible_values_are_named(field, value, message):

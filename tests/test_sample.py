@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from vpt_gen import sample, sharding, tuned
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
-from vpt_gen.generation import even_class_ids, proportional_class_ids
+from vpt_gen.generation import even_class_ids, instances_of, proportional_class_ids
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
@@ -190,6 +190,11 @@ def test_a_stream_is_all_samples_batch_by_batch(params):
     assert [len(part.images) for part in parts] == [4, 1]
     np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
     np.testing.assert_array_equal(np.concatenate([p.class_ids for p in parts]), whole.class_ids)
+
+
+def test_the_training_images_of_a_class_take_turns():
+    labels = [1, 0, 1, 0, 0]
+    assert instances_of(np.array([0, 0, 0, 0, 1, 1, 1]), labels).tolist() == [1, 3, 4, 1, 0, 2, 0]
 
 
 def test_images_are_shared_out_over_the_classes():

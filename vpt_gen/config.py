@@ -28,7 +28,8 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     config.log_every = 20
     config.eval_every = 500
     config.checkpoint_every = 200
-    # Newest checkpoints to keep; `best_metric` (an evaluation metric; '' for none) keeps one more.
+    # Newest checkpoints to keep; `best_metric` (an evaluation metric, or a figure where
+    # evaluation.every is set; '' for none) keeps the best, too.
     config.keep_checkpoints = 1
     config.best_metric = ""
     config.mesh = _mesh()
@@ -204,6 +205,12 @@ def _evaluation() -> ConfigDict:
     evaluation = ConfigDict()
     # Images to generate for the report after tuning, over all classes evenly; 0 for no report.
     evaluation.num_samples = 0
+    # Also measure every so many updates, and after the last (0: never). config.best_metric may then
+    # name a figure, such as 'frechet', 'fid', 'kid' or 'class_agreement'.
+    evaluation.every = 0
+    # 'tokenizer', or 'inception' (FID; its weights are looked up in weights_dir, or fetched).
+    evaluation.features = "tokenizer"
+    evaluation.weights_dir = "weights"
     # Principal components of the pixels in which the Frechet distance is taken.
     evaluation.num_components = 64
     return evaluation

@@ -41,11 +41,12 @@ def check_config(config: ConfigDict) -> None:
         not config.data.random_crop or config.data.fit == "crop",
         "False where config.data.fit is not 'crop'",
     )
+    measured = config.task == "prompts" and config.evaluation.every > 0
     _check(
         config,
         "best_metric",
-        not config.best_metric or config.eval_every > 0,
-        "'' where config.eval_every is 0",
+        not config.best_metric or config.eval_every > 0 or measured,
+        "'' where nothing is evaluated: config.eval_every is 0",
     )
     _check(config, "seed", config.seed >= 0, "0 or a positive number")
     _check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
@@ -70,6 +71,7 @@ def check_config(config: ConfigDict) -> None:
         _check_decoding(config)
     if config.task == "prompts":
         _check_prompt(config)
+        _check_evaluation(config)
 
 
 def _check_decoding(config: ConfigDict) -> None:
@@ -104,6 +106,20 @@ def _check_prompt(config: ConfigDict) -> None:
         "1 where config.prompt.design is not 'factorised'",
     )
     _check(config, "prompt.instance_dropout", 0 <= prompt.instance_dropout <= 1, "from 0 to 1")
+
+
+def _check_evaluation(config: ConfigDict) -> None:
+    evaluation = config.evaluation
+    known = ("tokenizer", "inception")
+    _check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
+    _check(config, "evaluation.num_samples", evaluation.num_samples >= 0, "0 or a positive number")
+    _check(
+        config,
+        "evaluation.every",
+        evaluation.every == 0 or (evaluation.every > 0 and evaluation.num_samples > 0),
+        "0 where config.evaluation.num_samples is 0",
+    )
+    _check(config, "evaluation.num_components", evaluation.num_components > 0, "positive")
 
 
 def _check(config: ConfigDict, name: str, holds: bool, wanted: str) -> None:

@@ -15,21 +15,27 @@ def define() -> flags.FlagHolder:
     )
 
 
-def parse(argv: list[str]) -> list[str]:
+def parse(argv: list[str], required: bool = True) -> list[str]:
     """Parses as absl does; what is left of the arguments.
+
+    Args:
+      argv: the command line.
+      required: whether there must be a --config.
 
     Raises:
       UserError: a config that is missing or has no such field, or an argument that is no flag.
     """
     given = [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
+    fields = [a.removeprefix("--") for a in argv if a.startswith("--config.")]
+    if fields and not any(a == "--config" or a.startswith("--config=") for a in argv):
+        raise UserError(f"--{fields[0]} needs --config: name the file whose field it sets.")
     if given and not pathlib.Path(given[-1].split(":")[0]).is_file():
         raise UserError(f"Config file {given[-1]} does not exist; configs/ holds those there are.")
     try:
         rest = app.parse_flags_with_usage(argv)
-        if flags.FLAGS["config"].value is None:
+        if required and flags.FLAGS["config"].value is None:
             raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
     except (AttributeError, KeyError) as error:
-        fields = [a.removeprefix("--") for a in argv if a.startswith("--config.")]
         names = ", ".join(field.split("=")[0] for field in fields)
         if not fields:
             reason = str(error).strip("'").splitlines()[0]

@@ -1,7 +1,6 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.figures import names_in
 from vpt_gen.nets import lpips
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator
 from vpt_gen.nets.gpt import GPT
@@ -73,6 +73,11 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 
 def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
+    figures = []
+    if config.task == "prompts" and config.evaluation.every:
+        figures = names_in(config.evaluation.features)
+    if config.best_metric in figures:
+        return
     if experiment.eval_batches is None:
         raise UserError(
             "config.best_metric needs held-out examples; raise config.data.holdout or set it to ''."
@@ -82,10 +87,11 @@ def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
     batch = {"image": np.zeros((1, side, side, 3), np.float32), "label": np.zeros(1, np.int32)}
     params = jax.eval_shape(experiment.task.init, key).params
     metrics = jax.eval_shape(experiment.task.eval_step, params, experiment.task.frozen, batch, key)
-    if config.best_metric not in metrics:
+    known = [*(sorted(metrics) if config.eval_every else []), *figures]
+    if config.best_metric not in known:
         raise UserError(
             f"config.best_metric is {config.best_metric!r}; this task's evaluation measures "
-            f"{', '.join(sorted(metrics))}."
+            f"{', '.join(known)}."
         )
 
 
@@ -179,8 +185,6 @@ def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
             "Prompts of instances know training images only, so none can be held out: set "
             "config.data.holdout to 0 (and config.data.eval_split to '')."
         )
-    if config.evaluation.num_samples:
-        check_report(train_source, eval_source)
     facts = {
         "class_names": list(train_source.class_names),
         "data": train_source.digest,
@@ -202,20 +206,6 @@ def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     )
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
     return Experiment(task, generator, train_source, eval_source, *batches, facts)
-
-
-def check_report(train_source: Source, eval_source: Source | None) -> None:
-    """Raises UserError, before any training, where the report afterwards could not be made."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise UserError(
-            "The report after tuning needs scikit-learn; install it with `pip install -e .[demo]` "
-            "or set config.evaluation.num_samples to 0."
-        )
-    if eval_source is None or len(eval_source) < 2 or train_source.num_classes < 2:
-        raise UserError(
-            "The report after tuning needs two classes and two held-out images at least; raise "
-            "config.data.holdout or set config.evaluation.num_samples to 0."
-        )
 
 
 def make_generator(

@@ -8,7 +8,8 @@ import numpy as np
 
 from vpt_gen.checkpoints.backbone import digest_of_params
 from vpt_gen.data.images import to_uint8
-from vpt_gen.sampler import Samples
+from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.sampler import Samples, class_bank
 from vpt_gen.tuned import TunedRun
 
 
@@ -44,6 +45,12 @@ class Generation:
         batches = self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights)
         return (to_uint8(samples.images) for samples in batches)
 
+    def image_set(self, **record: Any) -> ImageSet:
+        """The images as a set to be measured; `record` says more of how they were chosen."""
+        class_names = tuple(self.run.facts["class_names"])
+        record = {"count": len(self.bank), **record, **self.record()}
+        return ImageSet("generated images", self.class_ids, class_names, self.stream, record)
+
     def record(self) -> dict[str, Any]:
         """Checkpoint, nets and sampler settings, as JSON takes them."""
         sampler = self.run.sampler
@@ -65,6 +72,14 @@ class Generation:
         }
 
 
+def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
+    """Images of classes (n,) without a marquee; where prompts know instances alone, of these."""
+    bank = class_bank(class_ids)
+    if not run.sampler.generator.num_classes:
+        bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
+    return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
+
+
 def even_class_ids(num: int, num_classes: int) -> np.ndarray:
     """Classes (n,) of n images, equally many of each; of the first classes one more."""
     return np.sort(np.arange(num) % num_classes)
@@ -78,3 +93,12 @@ def proportional_class_ids(num: int, counts: np.ndarray) -> np.ndarray:
     largest = np.argsort(-np.round(shares - numbers, 9), kind="stable")[: num - numbers.sum()]
     numbers[largest] += 1
     return np.repeat(np.arange(len(numbers)), numbers)
+
+
+def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:
+    """Training images (n,) to start from, each of its image's class: a class's in turn."""
+    chosen = np.empty(len(class_ids), np.int64)
+    for label in np.unique(class_ids):
+        rows = class_ids == label
+        chosen[rows] = np.resize(np.flatnonzero(np.asarray(instance_labels) == label), rows.sum())
+    return chosen

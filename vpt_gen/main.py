@@ -20,7 +20,7 @@ from vpt_gen.experiment import Experiment, make_experiment
 from vpt_gen.files import in_bucket
 from vpt_gen.progress import say
 from vpt_gen.training import loop
-from vpt_gen.tuning_report import report_tuning
+from vpt_gen.tuning_report import TuningReport
 
 _CONFIG = config_flag.define()
 _WORKDIR = flags.DEFINE_string(
@@ -39,6 +39,9 @@ def run(config, workdir: str) -> None:
         )
     mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
+    report = None
+    if config.task == "prompts" and config.evaluation.num_samples:
+        report = TuningReport(config, experiment, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts)
     state = loop.train(
         experiment.task,
@@ -47,12 +50,13 @@ def run(config, workdir: str) -> None:
         experiment.train_batches,
         experiment.eval_batches,
         mesh,
+        report and report.measurement,
     )
     if config.task != "prompts":
         _export(config, experiment, state.params, workdir)
         return
-    if config.evaluation.num_samples:
-        report_tuning(config, experiment, state.params, workdir, mesh)
+    if report:
+        report.write(state.params)
     say(f"Generate more: python -m vpt_gen.sample --checkpoint={workdir} --num=20")
 
 

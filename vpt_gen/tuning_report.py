@@ -1,74 +1,229 @@
-"""After prompt tuning: generates before and after, and measures both against real images."""
+"""Prompt tuning measured: now and then while it runs, and in full when it is done."""
 
+import dataclasses
+import itertools
+import json
+import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.compatibility import load_backbone, tokens_per_image
-from vpt_gen.data import pipeline
-from vpt_gen.data.batches import image_spec
-from vpt_gen.data.source import Source
-from vpt_gen.evaluation import report
-from vpt_gen.evaluation.real import RealImages
+from vpt_gen.data.images import to_uint8
+from vpt_gen.evaluation import grids, report
+from vpt_gen.evaluation.features import Extractor
+from vpt_gen.evaluation.figures import HIGHER_IS_BETTER, Found, draw
+from vpt_gen.evaluation.image_sets import ImageSet, real_sets, tapped
+from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
+from vpt_gen.evaluation.pixel_distance import PixelDistance
+from vpt_gen.evaluation.spaces import open_space
+from vpt_gen.evaluation.yardstick import Measured, Yardstick
 from vpt_gen.experiment import Experiment, decode_options
-from vpt_gen.sampler import Sampler, class_bank
+from vpt_gen.files import write_text
+from vpt_gen.generation import even_class_ids, plain_generation
+from vpt_gen.progress import say
+from vpt_gen.sampler import Sampler
 from vpt_gen.training.clock import training_seconds
+from vpt_gen.training.loop import Measurement
 from vpt_gen.training.state import initial_state
+from vpt_gen.tuned import TunedRun
 
-MAX_REAL_IMAGES = 10_000
+_GRID_COLUMNS = 10
 
 
-def report_tuning(
-    config: ConfigDict, experiment: Experiment, params: Any, workdir: str, mesh: Mesh
-) -> None:
-    """Prints the table and writes `metrics.json` and grids into `workdir`.
+class TuningReport:
+    """Measures the prompts of a run against its real images, always in the same way."""
 
-    Args:
-      config: of the prompt-tuning run.
-      experiment: its parts.
-      params: the tuned parameters of the prompt generator.
-      workdir: of the run.
-      mesh: devices.
-    """
-    vqgan, backbone = load_backbone(config)
-    sampler = Sampler(
-        experiment.net,
-        backbone.net,
-        vqgan.net,
-        experiment.task.frozen,
-        tokens_per_image(vqgan.net, config.data.image_size),
-        decode_options(config),
-        config.decode.batch_size,
-        mesh,
-    )
-    class_names = experiment.facts["class_names"]
-    class_ids = np.arange(config.evaluation.num_samples) % len(class_names)
-    untuned_params = initial_state(experiment.task, config.seed, mesh).params
-    untuned = sampler.sample(untuned_params, class_bank(class_ids), config.seed)
-    tuned = sampler.sample(params, class_bank(class_ids), config.seed)
+    def __init__(self, config: ConfigDict, experiment: Experiment, workdir: str, mesh: Mesh):
+        """Opens the feature space; nothing is drawn or written yet.
 
-    train = _load(config, experiment.train_source)
-    held_out = _load(config, experiment.eval_source)
-    encode = jax.jit(lambda x: vqgan.net.apply({"params": vqgan.params}, x)[0])
-    size = config.decode.batch_size
-    parts = [held_out[0][i : i + size] for i in range(0, len(held_out[0]), size)]
-    reconstructed = np.concatenate([np.clip(encode(x), 0.0, 1.0) for x in parts])
-    report.write(
-        workdir,
-        RealImages(train, held_out, config.evaluation.num_components, len(class_ids), config.seed),
-        untuned,
-        tuned,
-        (reconstructed, held_out[1]),
-        class_names,
-        {
+        Args:
+          config: of the prompt-tuning run, with `evaluation.num_samples` above 0.
+          experiment: its parts.
+          workdir: of the run.
+          mesh: devices.
+
+        Raises:
+          UserError: weights of the feature space that are damaged or cannot be fetched.
+        """
+        self._config, self._experiment, self._workdir = config, experiment, workdir
+        self._mesh = mesh
+        self._nets = tokenizer, transformer = load_backbone(config)
+        self._sampler = Sampler(
+            experiment.net,
+            transformer.net,
+            tokenizer.net,
+            experiment.task.frozen,
+            tokens_per_image(tokenizer.net, config.data.image_size),
+            decode_options(config),
+            config.decode.batch_size,
+            mesh,
+        )
+        evaluation = config.evaluation
+        space = open_space(
+            evaluation.features, evaluation.weights_dir, tokenizer, config.data.image_size
+        )
+        self._yardstick = Yardstick(
+            Extractor(space, mesh),
+            *real_sets(config, experiment.train_source, experiment.eval_source),
+            config.seed,
+            find_perceptual(evaluation.weights_dir),
+        )
+
+        self._latest: tuple[Any, _Taken] | None = None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What the training loop does now and then; None where `evaluation.every` is 0."""
+        every = self._config.evaluation.every
+        return Measurement(every, self._figures, HIGHER_IS_BETTER) if every else None
+
+    def write(self, params: Any) -> None:
+        """Prints the table, and writes `metrics.json` and two grids into the workdir.
+
+        Args:
+          params: the tuned parameters of the prompt generator.
+        """
+        config, folder = self._config, epath.Path(self._workdir)
+        before = initial_state(self._experiment.task, config.seed, self._mesh).params
+        untuned, tuned = self._take(before), self._take(params)
+        images = self._images(params, config.num_steps)
+        record = report.make_record(
+            tuned.found, report.protocol(self._yardstick, images, self._command())
+        )
+        for name, figure in record["figures"].items():
+            if value := untuned.found.values.get(name):
+                figure["untuned"] = value.value
+        counts = {
+            "num_samples": len(images),
             "trainable_parameters": count(params),
-            "frozen_parameters": count(experiment.task.frozen),
-            "tuning_seconds": training_seconds(workdir),
-        },
-    )
+            "frozen_parameters": count(self._experiment.task.frozen),
+            "tuning_seconds": training_seconds(self._workdir),
+        }
+        metrics = {**self._agreements(untuned, tuned), **self._pixel_distances(untuned, tuned)}
+        write_text(folder / "metrics.json", json.dumps({**metrics, **counts, **record}, indent=1))
+        for name, taken in (("samples_untuned", untuned), ("samples", tuned)):
+            grids.save_png(folder / f"{name}.png", taken.grid())
+        say(report.table(record))
+        say(_counted(metrics | counts))
+        say(
+            f"\nLook at {folder / 'samples.png'} (before tuning: samples_untuned.png); each figure "
+            f"with its protocol: {folder / 'metrics.json'}"
+        )
+
+    def _figures(self, params: Any) -> dict[str, float]:
+        taken = self._take(params)
+        self._latest = params, taken
+        return {name: figure.value for name, figure in taken.found.values.items()}
+
+    def _take(self, params: Any) -> "_Taken":
+        """Draws and measures; what the loop measured last is not drawn again."""
+        if self._latest and self._latest[0] is params:
+            return self._latest[1]
+        images = self._images(params, step=0)
+        pictures: list[np.ndarray] = []
+        shown = first_of_classes(images.labels, _GRID_COLUMNS)
+
+        def stream():
+            return tapped(images.stream(), shown, pictures)
+
+        measured = self._yardstick.measure(dataclasses.replace(images, stream=stream))
+        return _Taken(*measured, pictures, images.labels[shown])
+
+    def _images(self, params: Any, step: int) -> ImageSet:
+        """What prompts draw; `step` is for the record alone."""
+        config, facts, nets = self._config, self._experiment.facts, self._nets
+        run = TunedRun(self._workdir, config, facts, step, params, self._sampler, *nets)
+        class_ids = even_class_ids(config.evaluation.num_samples, len(facts["class_names"]))
+        return plain_generation(run, class_ids, config.seed).image_set(class_counts="even")
+
+    def _agreements(self, untuned: "_Taken", tuned: "_Taken") -> dict[str, float]:
+        """Class agreement before, after, and of real images as they are and reconstructed."""
+        if "class_agreement" not in tuned.found.values:
+            return {}
+        agreement = tuned.found.values["class_agreement"]
+        reconstructed = self._yardstick.features_of(self._reconstructed())
+        return {
+            "class_agreement_untuned": untuned.found.values["class_agreement"].value,
+            "class_agreement": agreement.value,
+            "class_agreement_reconstructed": self._yardstick.agreement(reconstructed),
+            "class_agreement_real": agreement.floor,
+        }
+
+    def _pixel_distances(self, untuned: "_Taken", tuned: "_Taken") -> dict[str, float]:
+        """Distances from held-out images before, after, and of as many training images."""
+        if self._yardstick.train is None or "class_agreement" not in tuned.found.values:
+            return {}
+        train, held_out = (
+            self._yardstick.features_of(images).features
+            for images in (self._yardstick.train, self._yardstick.reference)
+        )
+        if "pixels" not in train.rows:
+            return {}
+        drawn, _ = draw(train, len(tuned.measured.images), self._config.seed)
+        distance = PixelDistance(
+            train.rows["pixels"],
+            held_out.rows["pixels"],
+            self._config.evaluation.num_components,
+        )
+        of = {
+            "frechet_pixels_untuned": untuned.measured.features,
+            "frechet_pixels": tuned.measured.features,
+            "frechet_pixels_real": drawn,
+        }
+        return {name: distance(features.rows["pixels"]) for name, features in of.items()}
+
+    def _reconstructed(self) -> ImageSet:
+        """The real images of the reference as the tokenizer gives them back."""
+        reference, (tokenizer, _) = self._yardstick.reference, self._nets
+        reconstruct = jax.jit(lambda params, x: tokenizer.net.apply({"params": params}, x)[0])
+        size = self._config.decode.batch_size
+
+        def stream() -> Iterator[np.ndarray]:
+            images = (image for item in reference.stream() for image in item)
+            while batch := list(itertools.islice(images, size)):
+                filled = np.stack(batch + batch[-1:] * (size - len(batch))) / np.float32(255.0)
+                yield to_uint8(reconstruct(tokenizer.params, filled))[: len(batch)]
+
+        return dataclasses.replace(
+            reference, name="reconstructed images", stream=stream, record={}, digest=""
+        )
+
+    def _command(self) -> str:
+        """What draws and measures the same images once more."""
+        evaluation = self._config.evaluation
+        values = {
+            "checkpoint": self._workdir,
+            "weights_dir": evaluation.weights_dir,
+            "features": evaluation.features,
+            "seed": self._config.seed,
+            "step": self._config.num_steps,
+            "num": evaluation.num_samples,
+            "class_counts": "even",
+        }
+        given = [f"--{name}={shlex.quote(str(value))}" for name, value in values.items()]
+        return " ".join(["python -m vpt_gen.evaluate", *given])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taken:
+    """Figures of images, their features, and the first pictures of each class for a grid."""
+
+    found: Found
+    measured: Measured
+    pictures: list[np.ndarray]
+    labels: np.ndarray
+
+    def grid(self) -> np.ndarray:
+        images = np.stack(self.pictures) / np.float32(255.0)
+        return grids.class_grid(
+            images, self.labels, list(self.measured.images.class_names), _GRID_COLUMNS
+        )
 
 
 def count(params: Any) -> int:
@@ -76,11 +231,16 @@ def count(params: Any) -> int:
     return sum(x.size for x in jax.tree.leaves(params))
 
 
-def _load(config: ConfigDict, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `MAX_REAL_IMAGES` images, drawn evenly from the source, and their labels."""
-    if len(source) > MAX_REAL_IMAGES:
-        source = source.subset(np.linspace(0, len(source) - 1, MAX_REAL_IMAGES).astype(int))
-    batches = list(
-        pipeline.eval_batches(source, image_spec(config.data), batch_size=config.batch_size)
-    )
-    return tuple(np.concatenate([b[name] for b in batches]) for name in ("image", "label"))
+def _counted(metrics: dict[str, float]) -> str:
+    lines = [""]
+    if "class_agreement_reconstructed" in metrics:
+        agreement = f"{metrics['class_agreement_reconstructed']:>11.4g}"
+        about = "real images through the tokenizer: its ceiling"
+        lines.append(f"{'class agreement, reconstructed':32}{agreement}   {about}")
+    lines += [
+        f"{'images generated':32}{metrics['num_samples']:>11,}   unselected",
+        f"{'parameters trained':32}{metrics['trainable_parameters']:>11,}",
+        f"{'parameters frozen':32}{metrics['frozen_parameters']:>11,}",
+        f"{'seconds of tuning':32}{metrics['tuning_seconds']:>11.0f}",
+    ]
+    return "\n".join(lines)

@@ -34,6 +34,7 @@ def pixels():
         digest="0",
         dims={"small": 12, "first": 1},
         main="small",
+        classes="small",
         resize="antialiased",
         params=jnp.float32(2.0),
         prepare=lambda images, sizes: resize.antialiased(images, sizes, 2),

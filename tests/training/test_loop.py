@@ -173,7 +173,7 @@ def test_the_best_figure_is_kept_in_its_own_direction(tmp_path, higher, best):
     measured = []
 
     def measure(params):
-        measured.append(params)
+        measured.append(jax.device_get(params))  # The loop gives its memory away.
         return next(values)
 
     measurement = loop.Measurement(2, measure, frozenset(["score"] if higher else []))

@@ -174,3 +174,16 @@ def view_stream(
     return reader.iterate(
         dataset.map(all_views, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     )
+
+
+def image_stream(source: Source) -> Iterator[np.ndarray]:
+    """All images in order and as they are, uint8 (H, W, 3) of any sizes; each must be readable."""
+    reader = _Reader(source, replace=False)
+    dataset = tf.data.Dataset.range(len(source))
+    return reader.iterate(
+        dataset.map(
+            lambda index: reader.read(index)[0],
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    )

@@ -25,6 +25,7 @@ from vpt_gen.nets import inception, resize
 from vpt_gen.progress import track
 
 MAX_KEPT = 50_000
+PIXEL_SIDE = 32
 _IN_FLIGHT = 2  # Batches on the devices while the host prepares the next.
 
 
@@ -37,20 +38,29 @@ class FeatureSpace:
       digest: SHA-256 of its weights.
       dims: name of a feature -> its width.
       main: the feature that distances are taken in.
+      classes: the feature that a classifier is trained on.
       resize: how images get the net's size, in words, for the record.
       params: of the net.
       prepare: (images (B, H, W, 3), sizes (B, 2)) -> images of the net's size; see `nets.resize`.
       apply: (params, prepared images) -> {name: (B, width)}.
+      logits: the feature that the Inception Score is taken of; None where there is none.
     """
 
     name: str
     digest: str
     dims: Mapping[str, int]
     main: str
+    classes: str
     resize: str
     params: Any
     prepare: Callable[[jax.Array, jax.Array], jax.Array]
     apply: Callable[[Any, jax.Array], dict[str, jax.Array]]
+    logits: str | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The features that figures are made of."""
+        return tuple(dict.fromkeys(n for n in (self.main, self.classes, self.logits) if n))
 
 
 def inception_space(path: str | pathlib.Path) -> FeatureSpace:
@@ -68,18 +78,21 @@ def inception_space(path: str | pathlib.Path) -> FeatureSpace:
         digest=pretrained.digest,
         dims=inception.FEATURES,
         main="2048",
+        classes="2048",
         resize=f"TensorFlow 1 bilinear to {inception.SIDE}x{inception.SIDE}, not rounded",
         params=pretrained.params,
         prepare=functools.partial(resize.tf1_bilinear, side=inception.SIDE),
         apply=lambda params, images: pretrained.net.apply({"params": params}, images),
+        logits="logits_unbiased",
     )
 
 
 def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     """The space of a tokenizer's encoder: no download where the tokenizer is at hand.
 
-    The feature is the mean and the standard deviation of each latent channel over the image,
-    before quantisation. A Frechet distance in it is not a FID.
+    The main feature is the mean and the standard deviation of each latent channel over the image,
+    before quantisation. A Frechet distance in it is not a FID. As they forget what is where,
+    classes are told by the pixels of a 32x32 copy, in [0, 1].
 
     Args:
       tokenizer: of the kinds `checkpoints.backbone.TOKENIZERS`.
@@ -89,13 +102,18 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     def apply(params, images):
         latents = tokenizer.net.apply({"params": params}, images / 255.0, method="encode")
         pooled = [latents.mean(axis=(1, 2)), latents.std(axis=(1, 2))]
-        return {"latents": jax.numpy.concatenate(pooled, axis=-1)}
+        small = (len(images), PIXEL_SIDE, PIXEL_SIDE, 3)
+        return {
+            "latents": jax.numpy.concatenate(pooled, axis=-1),
+            "pixels": jax.image.resize(images, small, "linear").reshape(len(images), -1) / 255.0,
+        }
 
     return FeatureSpace(
         name="tokenizer",
         digest=tokenizer.digest,
-        dims={"latents": 2 * tokenizer.net.embedding_dim},
+        dims={"latents": 2 * tokenizer.net.embedding_dim, "pixels": PIXEL_SIDE**2 * 3},
         main="latents",
+        classes="pixels",
         resize=f"antialiased bilinear to {side}x{side}, not rounded",
         params=tokenizer.params,
         prepare=functools.partial(resize.antialiased, side=side),
@@ -175,6 +193,7 @@ class Extractor:
         max_kept: int = MAX_KEPT,
         seed: int = 0,
         total: int | None = None,
+        label: str = "",
     ) -> Features:
         """All that the metrics of a set of images need, in one pass.
 
@@ -188,6 +207,7 @@ class Extractor:
           max_kept: rows kept at most; of a longer stream, a uniform random subset.
           seed: of that subset.
           total: number of images, where it is known, for the progress bar.
+          label: of the bar.
 
         Raises:
           UserError: no images, too few for a covariance, or a feature that the space has not.
@@ -203,7 +223,7 @@ class Extractor:
         running = {name: Moments(dims[name]) for name in moments}
         reservoir = Reservoir({name: dims[name] for name in keep}, max_kept, seed)
         count = 0
-        with track(total=total, label=f"{self.space.name} features") as bar:
+        with track(total=total, label=label or f"{self.space.name} features") as bar:
             for batch in self.stream(images):
                 for name, accumulator in running.items():
                     accumulator.update(batch[name])

@@ -1,66 +1,92 @@
-"""The report after prompt tuning: figures before and after, beside those of real images."""
+"""Figures as they are written (`metrics.json`) and as people read them (a table)."""
 
-import json
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-from etils import epath
+from vpt_gen.evaluation.features import MAX_KEPT
+from vpt_gen.evaluation.figures import KINDS, Found
+from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.protocol import environment
+from vpt_gen.evaluation.yardstick import Yardstick
 
-from vpt_gen.evaluation import grids
-from vpt_gen.evaluation.real import RealImages
-from vpt_gen.files import write_text
-from vpt_gen.sampler import Samples
+_LABELS = {
+    "fid": "FID",
+    "frechet": "Frechet distance",
+    "kid": "KID",
+    "inception_score": "Inception Score",
+    "intra_lpips": "intra-class LPIPS",
+}
+_DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
 
 
-def write(
-    workdir: str,
-    real: RealImages,
-    untuned: Samples,
-    tuned: Samples,
-    reconstructed: tuple[np.ndarray, np.ndarray],
-    class_names: list[str],
-    facts: Mapping[str, float | int],
-) -> None:
-    """Prints the table and writes `metrics.json` and the two labelled grids into `workdir`."""
-    metrics = {
-        "class_agreement_untuned": real.classifier.agreement(untuned.images, untuned.class_ids),
-        "class_agreement": real.classifier.agreement(tuned.images, tuned.class_ids),
-        "class_agreement_reconstructed": real.classifier.agreement(*reconstructed),
-        "class_agreement_real": real.agreement(),
-        "frechet_pixels_untuned": real.distance(untuned.images),
-        "frechet_pixels": real.distance(tuned.images),
-        "frechet_pixels_real": real.floor,
-        "num_samples": len(tuned.images),
-        **facts,
+def protocol(yardstick: Yardstick, generated: ImageSet, command: str) -> dict[str, Any]:
+    """What all figures of a set of images share, as JSON takes it.
+
+    Args:
+      yardstick: real images and a feature space.
+      generated: what is measured.
+      command: that repeats it.
+    """
+    space = yardstick.extractor.space
+    shared = {"generated": generated.record, "reference": yardstick.reference.record}
+    if yardstick.train:
+        shared["train"] = yardstick.train.record
+    shared["features"] = {
+        "space": space.name,
+        "digest": space.digest,
+        "resize": space.resize,
+        "max_rows": MAX_KEPT,
+        "batch_size": yardstick.extractor.batch_size,
     }
-    folder = epath.Path(workdir)
-    for name, samples in (("samples_untuned", untuned), ("samples", tuned)):
-        grid = grids.class_grid(samples.images, samples.class_ids, class_names)
-        grids.save_png(folder / f"{name}.png", grid)
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=1))
-    print(table(metrics))
-    print(
-        f"\nLook at {folder / 'samples.png'} (before tuning: samples_untuned.png); "
-        f"figures: {folder / 'metrics.json'}"
-    )
+    return shared | environment() | {"command": command}
 
 
-def table(metrics: Mapping[str, float | int]) -> str:
-    """The figures as people read them."""
-    m = metrics
-    agreement = [m["class_agreement_untuned"], m["class_agreement"], m["class_agreement_real"]]
-    distance = [m["frechet_pixels_untuned"], m["frechet_pixels"], m["frechet_pixels_real"]]
-    lines = [
-        "",
-        f"{'':34}{'untuned':>10}{'tuned':>10}{'real':>10}",
-        f"{'class agreement':34}" + "".join(f"{x:>10.1%}" for x in agreement),
-        f"{'Frechet distance, pixel PCA':34}" + "".join(f"{x:>10.2f}" for x in distance),
-        "",
-        f"{'class agreement, reconstructed':34}{m['class_agreement_reconstructed']:>10.1%}"
-        "   real held-out images through the tokenizer: its ceiling",
-        f"{'images generated':34}{m['num_samples']:>10,}   unselected",
-        f"{'parameters trained':34}{m['trainable_parameters']:>10,}",
-        f"{'parameters frozen':34}{m['frozen_parameters']:>10,}",
-        f"{'seconds of tuning':34}{m['tuning_seconds']:>10.0f}",
-    ]
-    return "\n".join(lines)
+def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `metrics.json`.
+
+    Args:
+      found: what was measured.
+      shared: see `protocol`. Each figure gets all of it, so that it can be copied alone.
+    """
+    figures = {}
+    for name in KINDS:
+        if value := found.values.get(name):
+            figures[name] = {
+                "value": value.value,
+                "std": value.std,
+                "floor": value.floor,
+                "better": KINDS[name].better,
+                "meaning": KINDS[name].meaning,
+                "protocol": {**shared, **value.details},
+            }
+    left_out = {name: found.left_out[name] for name in KINDS if name in found.left_out}
+    return {"figures": figures, "left_out": left_out, "protocol": dict(shared)}
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """The figures of a record, one a line, with what real images reach beside them."""
+    figures = record["figures"]
+    columns = {"untuned": "untuned", "value": "generated", "std": "± std", "floor": "real"}
+    columns = {k: v for k, v in columns.items() if k == "value" or _has(figures, k)}
+    lines = ["", f"{'':24}" + "".join(f"{title:>11}" for title in columns.values()) + "   better"]
+    for name, figure in figures.items():
+        numbers = "".join(f"{_number(figure.get(part)):>11}" for part in columns)
+        lines.append(f"{label(name):24}{numbers}   {_DIRECTIONS[figure['better']]}")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in record["left_out"].items():
+        reasons.setdefault(reason, []).append(label(name))
+    lines += ["", *(f"No {', '.join(names)}: {reason}" for reason, names in reasons.items())]
+    return "\n".join(lines if reasons else lines[:-1])
+
+
+def _has(figures: Mapping[str, Any], part: str) -> bool:
+    return any(figure.get(part) is not None for figure in figures.values())
+
+
+def label(name: str) -> str:
+    """A figure's name as people write it."""
+    return _LABELS.get(name, name.replace("_", " ").replace("intra class", "intra-class"))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

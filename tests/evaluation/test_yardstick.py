@@ -1,0 +1,148 @@
+"""Figures of made images against real ones: floors, classes, and counts that are too small."""
+
+import numpy as np
+import pytest
+
+from tests import measured
+from vpt_gen.evaluation import figures
+from vpt_gen.evaluation.yardstick import Measured
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture(scope="module")
+def yardstick():
+    return measured.yardstick()
+
+
+def measure(yardstick, images, labels, **options):
+    return yardstick.measure(measured.image_set(images, labels, digest="", **options))[0]
+
+
+@pytest.fixture(scope="module")
+def alike(yardstick):
+    """Figures of images like the real ones."""
+    return measure(yardstick, *measured.blobs(80, seed=5))
+
+
+def test_images_like_the_real_ones_are_at_the_floor(alike):
+    assert set(alike.values) == {
+        *("frechet", "kid", "precision", "recall", "density", "coverage", "class_agreement"),
+        *("memorisation_rate", "intra_class_diversity"),
+    }
+    for name, figure in alike.values.items():
+        spread = {"frechet": 1.0 * figure.floor, "kid": 3 * (figure.std or 0)}
+        spread = spread.get(name, 0.15 * (1 + abs(figure.floor)))
+        assert abs(figure.value - figure.floor) < spread, name
+    assert set(alike.left_out) == {"intra_lpips"}
+
+
+def test_noise_is_far_from_the_floor(yardstick, alike):
+    noise = np.random.default_rng(3).integers(0, 256, (80, 4, 4, 3)).astype(np.uint8)
+    found = measure(yardstick, noise, np.arange(80) % 3).values
+    assert found["frechet"].value > 20 * found["frechet"].floor
+    assert found["precision"].value < 0.5 * alike.values["precision"].value
+    assert found["class_agreement"].value < 0.6
+
+
+def test_a_lost_class_is_seen(yardstick, alike):
+    images, labels = measured.blobs(240, seed=5)
+    found = measure(yardstick, images[labels < 2][:80], labels[labels < 2][:80]).values
+    assert found["recall"].value < alike.values["recall"].value - 0.2
+    assert found["coverage"].value < alike.values["coverage"].value - 0.2
+    assert found["precision"].value > alike.values["precision"].value - 0.15
+
+
+def test_copies_are_seen(yardstick):
+    found = measure(yardstick, *measured.blobs(90, seed=2)).values
+    assert found["memorisation_rate"].value == 1.0
+    assert found["memorisation_rate"].floor < 0.06
+
+
+def test_one_image_a_class_has_no_diversity_but_looks_right(yardstick):
+    images, labels = measured.blobs(3, seed=4)
+    found = measure(yardstick, np.tile(images, (20, 1, 1, 1)), np.tile(labels, 20)).values
+    assert found["intra_class_diversity"].value < 1e-9 < found["intra_class_diversity"].floor
+    assert found["class_agreement"].value == 1.0
+
+
+def test_floors_are_taken_with_as_many_images(yardstick, alike):
+    details = alike.values["frechet"].details
+    assert details["floor_of"] == "80 training images against 120 held-out images"
+    many = measure(yardstick, *measured.blobs(200, seed=5)).values["frechet"].details
+    assert many["floor_of"] == "90 training images against 120 held-out images"
+    # The floor is the same code on real images in the place of the generated ones.
+    drawn, _ = figures.draw(yardstick._sides[0].features, 80, 0)
+    again = figures.compare(yardstick.extractor.space, drawn, yardstick.real.features)
+    assert alike.values["kid"].floor == again.values["kid"].value
+
+
+def test_without_training_images_halves_of_the_reference_serve():
+    yardstick = measured.yardstick(train=0)
+    found = measure(yardstick, *measured.blobs(80, seed=5))
+    assert "needs training images" in found.left_out["memorisation_rate"]
+    details = found.values["recall"].details
+    assert details["floor_of"] == "60 held-out images against 60 held-out images"
+    assert found.values["class_agreement"].details["classifier_trained_on"] == "60 held-out images"
+    fitted, tried = (side.features.indices for side in yardstick._sides)
+    assert sorted([*fitted, *tried]) == list(range(120))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_what_few_images_do_not_give_is_left_out_with_a_reason(yardstick, count):
+    images, labels = measured.blobs(count)
+    found = measure(yardstick, images, np.zeros_like(labels), class_names=("class 0",))
+    assert found.values.keys() | found.left_out.keys() == set(figures.names_in("small"))
+    assert ("frechet" in found.values) == (count >= 2)
+    assert ("kid" in found.values) == (count >= 4)
+    assert ("recall" in found.values) == (count >= 4)
+    assert "class_agreement" in found.values
+    assert all(reason.endswith(".") or "say" in reason for reason in found.left_out.values())
+
+
+def test_one_real_image_is_no_obstacle():
+    yardstick = measured.yardstick(reference=1, train=0)
+    found = measure(yardstick, *measured.blobs(20))
+    assert not {"frechet", "kid", "recall", "class_agreement"} & found.values.keys()
+    assert "two classes or more" in found.left_out["class_agreement"]
+
+
+def test_classes_are_told_by_name(yardstick):
+    images, labels = measured.blobs(60, seed=5)
+    names = ("class 2", "class 1", "class 0")
+    turned = measure(yardstick, images, 2 - labels, class_names=names).values
+    assert turned["class_agreement"].value == 1.0
+    unknown = measure(yardstick, images, labels * 0, class_names=("pictures",))
+    for name in ("class_agreement", "intra_class_diversity"):
+        assert "'pictures' of the images is none of the" in unknown.left_out[name]
+    assert "frechet" in unknown.values
+
+
+def test_a_class_without_an_image_needs_no_name_in_the_reference(yardstick):
+    images, labels = measured.blobs(60, seed=5)
+    names = ("class 0", "class 1", "class 2", "class of none")
+    found = measure(yardstick, images, labels, class_names=names)
+    assert found.values["class_agreement"].value == 1.0
+
+
+def test_small_sets_have_kid_on_smaller_subsets(alike):
+    assert alike.values["kid"].details["subset_size"] == 40
+    assert alike.values["kid"].std > 0
+
+
+def test_the_same_images_give_the_same_numbers(yardstick, alike):
+    assert measure(measured.yardstick(), *measured.blobs(80, seed=5)) == alike
+
+
+def test_a_distance_over_more_images_than_are_kept_takes_their_moments(yardstick):
+    images, labels = measured.blobs(50, seed=5)
+    whole = measured.extractor().collect(images, moments=["small"], keep=["small"])
+    some = measured.extractor().collect(images, moments=["small"], keep=["small"], max_kept=30)
+    real = yardstick.real.features
+    expected = figures.frechet(whole, real, "small")
+    np.testing.assert_allclose(figures.frechet(some, real, "small"), expected, rtol=1e-6)
+    assert Measured(measured.image_set(images, labels), some).labels.shape == (30,)
+
+
+def test_intra_lpips_needs_weights_that_are_told(alike):
+    assert "weights of LPIPS" in alike.left_out["intra_lpips"]

@@ -1,0 +1,266 @@
+"""The command: the same numbers from a checkpoint, its folder of samples, and its own command."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import made
+from vpt_gen import evaluate, main, sample, sharding
+from vpt_gen.checkpoints.store import Store
+from vpt_gen.config import default_config
+from vpt_gen.errors import UserError
+from vpt_gen.generation import even_class_ids, plain_generation
+from vpt_gen.tuned import open_run
+
+ROOT = pathlib.Path(__file__).parents[1]
+NUM = 9
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return made.write_folder(tmp_path_factory.mktemp("data") / "shapes", count=12, side=32)
+
+
+@pytest.fixture(scope="module")
+def workdir(data, tmp_path_factory):
+    """A run on the shipped nets, measured after both of its updates."""
+    config = default_config("prompts")
+    made.shared(config, data)
+    config.eval_every = 0
+    config.data.image_size = 32
+    config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
+    config.backbone.transformer = "vpt_gen/assets/demo/transformer"
+    config.prompt.num_prompt_tokens = 2
+    config.decode.num_iterations = 2
+    config.decode.batch_size = 4
+    config.evaluation.num_samples = NUM
+    config.evaluation.every = 1
+    config.best_metric = "precision"
+    workdir = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        mesh = sharding.make_mesh(jax.devices()[:1])
+        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+        main.run(config, str(workdir))
+    return workdir
+
+
+def start(*arguments):
+    """Runs a program on one device, compiled as in tests/conftest.py: rounding hangs on both."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+    )
+
+
+def read(folder):
+    return json.loads((pathlib.Path(folder) / "metrics.json").read_text())
+
+
+def figures(record):
+    return {name: (f["value"], f["std"], f["floor"]) for name, f in record["figures"].items()}
+
+
+def test_training_measures_and_keeps_the_best_and_the_last(workdir):
+    record = read(workdir)
+    assert record["figures"]["frechet"]["untuned"] > 0
+    assert record["protocol"]["generated"]["checkpoint"]["step"] == 2
+    kept = Store(str(workdir), read_only=True, best_metric="precision", higher_is_better=True)
+    steps = sorted(kept._manager.all_steps())
+    assert steps[-1] == 2 and len(steps) <= 2
+    for step in steps:
+        assert "precision" in kept._manager.metrics(step)
+
+
+def test_the_command_in_metrics_json_gives_its_figures_again(workdir):
+    record = read(workdir)
+    python, *arguments = shlex.split(record["protocol"]["command"])
+    assert (python, arguments[0]) == ("python", "-m")
+    run = start(*arguments[1:])
+    assert run.returncode == 0, run.stderr
+    again = read(workdir / "evaluation")
+    assert figures(again) == figures(record)
+    assert again["protocol"].pop("devices") == "1 x cpu"
+    del record["protocol"]["devices"]  # Tests see eight, of which the run used one.
+    assert again["protocol"] == record["protocol"]
+    assert again["left_out"] == record["left_out"]
+    for name in ("class agreement", "Frechet distance", "memorisation rate"):
+        assert name in run.stdout
+
+
+@pytest.fixture(scope="module")
+def samples(workdir, tmp_path_factory):
+    """The run's images as vpt_gen.sample writes them."""
+    run = open_run(str(workdir))
+    generation = plain_generation(run, even_class_ids(NUM, 2), 0)
+    folder = tmp_path_factory.mktemp("samples")
+    sample.save_images(generation.samples(), ["bars", "discs"], folder, generation.record())
+    Image.new("RGB", (99, 99)).save(folder / "grid.png")
+    return folder
+
+
+def test_a_folder_of_samples_has_the_figures_of_its_checkpoint(workdir, data, samples):
+    """Against the same real images, as a config names them."""
+    config = ROOT / "configs" / "folder.py"
+    overrides = {"data.path": data, "data.holdout": 0.5, "data.fit": "crop"}
+    arguments = [f"--config.{name}={value}" for name, value in overrides.items()]
+    run = start("vpt_gen.evaluate", f"--images={samples}", f"--config={config}", *arguments)
+    assert run.returncode == 0, run.stderr
+    assert "there is no FID" in run.stdout
+    record = read(f"{samples}_evaluation")
+    assert figures(record) == figures(read(workdir))
+    made_by = record["protocol"]["generated"]["generation"]
+    assert made_by["checkpoint"] == read(workdir)["protocol"]["generated"]["checkpoint"]
+
+
+def draw_mixed(folder):
+    """Nine images of mixed sizes and kinds, one broken, and a file that is none."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    for i in range(9):
+        channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[("L", "RGB", "RGBA")[i % 3]]
+        pixels = random.integers(0, 256, (20 + 9 * i, 60 - 5 * i, *channels))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    (folder / "broken.png").write_bytes((folder / "3.png").read_bytes()[:200])
+    (folder / "notes.txt").write_text("none")
+
+
+def test_folders_of_mixed_images(data, tmp_path):
+    draw_mixed(tmp_path / "mixed")
+    run = start(
+        "vpt_gen.evaluate",
+        f"--images={tmp_path / 'mixed'}",
+        f"--reference={data / 'bars'}",
+        f"--train={data / 'discs'}",
+        f"--output={tmp_path / 'out'}",
+    )
+    assert run.returncode == 0, run.stderr
+    assert "broken.png (cannot be read: image file is truncated)" in run.stdout
+    record = read(tmp_path / "out")
+    assert record["protocol"]["generated"]["count"] == 9
+    assert record["protocol"]["reference"]["preparation"] == "as they are"
+    assert {"frechet", "kid", "memorisation_rate"} <= record["figures"].keys()
+    assert "two classes" in record["left_out"]["class_agreement"]
+
+
+class Given:
+    """Flags as if a command line had set them."""
+
+    def __init__(self, **values):
+        self._values = values
+
+    def __getattr__(self, name):
+        if name == "config":
+            return self._values.get("config")
+        return self._values.get(name, [] if name in ("set", "headers") else "")
+
+    def __getitem__(self, name):
+        return types.SimpleNamespace(value=getattr(self, name), present=name in self._values)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "either --checkpoint=<workdir> or --images=<folder>"),
+        ({"checkpoint": "a", "images": "b"}, "either --checkpoint=<workdir> or --images=<folder>"),
+        ({"images": "."}, "--reference=<folder> or --config=<config>"),
+        ({"checkpoint": "a", "config": object(), "reference": "."}, "either --config or"),
+        ({"checkpoint": "a", "train": "."}, "--train goes with --reference"),
+        ({"images": ".", "reference": ".", "num": 5}, "--num says how to draw"),
+        ({"images": "nowhere", "reference": "."}, "--images: the folder 'nowhere' does not exist"),
+        ({"images": ".", "reference": "nowhere"}, "--reference: the folder 'nowhere' does not"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_named(given, message, monkeypatch):
+    monkeypatch.setattr(evaluate, "FLAGS", Given(**given))
+    with pytest.raises(UserError, match=message):
+        evaluate.check_flags()
+
+
+def test_the_repeating_command_settles_what_defaults_stood_for(monkeypatch):
+    given = ["--checkpoint=runs/a b", "--features", "tokenizer", "--seed=3", "--set=top_k=4"]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *given])
+    command = evaluate.repeating_command({"features": "tokenizer", "seed": 3, "step": 7})
+    assert command == (
+        "python -m vpt_gen.evaluate --checkpoint='runs/a b' --set=top_k=4 --features=tokenizer "
+        "--seed=3 --step=7"
+    )
+    monkeypatch.setattr(sys, "argv", ["evaluate", *shlex.split(command)[3:]])
+    assert evaluate.repeating_command({"features": "tokenizer", "seed": 3, "step": 7}) == command
+
+
+def open_sets(monkeypatch, run, **given):
+    monkeypatch.setattr(evaluate, "FLAGS", Given(**given))
+    return evaluate.open_real_sets(run)
+
+
+def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, monkeypatch):
+    run = open_run(str(workdir))
+    changed = data.parent / "changed"
+    shutil.copytree(data, changed)
+    (changed / "bars" / "0.png").unlink()
+    run.config.data.path = str(changed)
+    with pytest.raises(UserError, match="are not those that it was tuned on any more"):
+        open_sets(monkeypatch, run)
+    # A config of the user's own says that it is meant.
+    reference, train = open_sets(monkeypatch, run, config=run.config)
+    assert len(reference) + len(train) == 23
+
+
+def test_a_folder_is_squared_as_the_run_saw_its_images(workdir, data, monkeypatch):
+    run = open_run(str(workdir))
+    reference, train = open_sets(monkeypatch, run, reference=str(data))
+    assert train is None
+    assert reference.record["preparation"].startswith("crop to 32x32")
+    with pytest.raises(UserError, match="hold the same images"):
+        open_sets(monkeypatch, run, reference=str(data), train=str(data))
+
+
+def test_images_of_another_size_than_the_run_makes_are_refused(workdir, monkeypatch):
+    run = open_run(str(workdir))
+    other = open_run(str(workdir)).config
+    other.data.image_size = 64
+    with pytest.raises(UserError, match="add --config.data.image_size=32"):
+        open_sets(monkeypatch, run, config=other)
+
+
+def draw(monkeypatch, run, reference, **given):
+    flags = Given(**{"marquee": "constant", "seed": 0, "cutoff": 6.0, **given})
+    monkeypatch.setattr(evaluate, "FLAGS", flags)
+    monkeypatch.setattr(sample, "FLAGS", flags)
+    return evaluate.draw_from_run(run, reference)
+
+
+def test_classes_are_drawn_as_the_reference_has_them(workdir, data, monkeypatch, capsys):
+    run = open_run(str(workdir))
+    (data.parent / "lean" / "discs").mkdir(parents=True)
+    shutil.copytree(data / "bars", data.parent / "lean" / "bars")
+    shutil.copy(data / "discs" / "0.png", data.parent / "lean" / "discs")
+    lean, _ = open_sets(monkeypatch, run, reference=str(data.parent / "lean"))
+    assert np.bincount(draw(monkeypatch, run, lean).labels).tolist() == [12, 1]
+    even = draw(monkeypatch, run, lean, class_counts="even", num=5)
+    assert np.bincount(even.labels).tolist() == [3, 2]
+    assert even.record["class_counts"] == "even"
+    shutil.copytree(data / "bars", data.parent / "flat")
+    flat, _ = open_sets(monkeypatch, run, reference=str(data.parent / "flat"))
+    capsys.readouterr()
+    assert draw(monkeypatch, run, flat).record["class_counts"] == "even"
+    assert "drawn evenly" in capsys.readouterr().out
+    birds = dataclasses.replace(flat, class_names=("birds",))
+    with pytest.raises(UserError, match="'birds' of the reference images is no class of the run"):
+        draw(monkeypatch, run, birds, class_counts="reference")

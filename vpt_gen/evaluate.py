@@ -1,0 +1,263 @@
+"""`python -m vpt_gen.evaluate --checkpoint=runs/demo`: generated images against real ones.
+
+What is measured is drawn from a prompt-tuning run, or lies in a folder (--images). It is compared
+with the data of a config, by default the run's own, or with a folder (--reference). Prints a table
+and writes `metrics.json`, in which each figure carries all that fixes it. Same command, same
+numbers.
+
+Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen), under `features/`.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from absl import app, flags, logging
+from etils import epath
+
+from vpt_gen import config_flag, sample, sharding
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.config_check import check_config
+from vpt_gen.data import sampled
+from vpt_gen.data.batches import image_spec, open_sources
+from vpt_gen.data.folder import open_folder
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.evaluation import report, spaces
+from vpt_gen.evaluation.features import Extractor
+from vpt_gen.evaluation.image_sets import ImageSet, real_images, real_sets
+from vpt_gen.evaluation.perceptual_diversity import find_perceptual
+from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.files import write_text
+from vpt_gen.generation import even_class_ids, instances_of, proportional_class_ids
+from vpt_gen.progress import say
+from vpt_gen.tuned import TunedRun
+
+FLAGS = flags.FLAGS
+MAX_NUM = 10_000
+_FOR_CHECKPOINTS = ("num", "class_counts", "step", "set", "marquee", "headers", "cutoff")
+_FOR_CHECKPOINTS += ("transformer", "tokenizer")
+
+
+def check_flags() -> None:
+    """Raises UserError where flags do not go together."""
+    if bool(FLAGS.checkpoint) == bool(FLAGS.images):
+        raise UserError("Give either --checkpoint=<workdir> or --images=<folder>; see --help.")
+    if FLAGS.config is not None and FLAGS.reference:
+        raise UserError("Give either --config or --reference: both say what to compare with.")
+    if FLAGS.images and FLAGS.config is None and not FLAGS.reference:
+        raise UserError("Say what to compare with: --reference=<folder> or --config=<config>.")
+    if FLAGS.train and not FLAGS.reference:
+        raise UserError("--train goes with --reference; a config names its own training images.")
+    for name in _FOR_CHECKPOINTS if FLAGS.images else ():
+        if FLAGS[name].present:
+            raise UserError(f"--{name} says how to draw from a --checkpoint; leave it out here.")
+    for name in ("images", "reference", "train"):
+        if FLAGS[name].value and not os.path.isdir(os.path.expanduser(FLAGS[name].value)):
+            raise UserError(f"--{name}: the folder {FLAGS[name].value!r} does not exist.")
+
+
+def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None]:
+    """The reference, and the training images where they are known.
+
+    Args:
+      run: that is measured, or None.
+
+    Raises:
+      UserError: data that are not what the run was tuned on, or of another size.
+    """
+    if FLAGS.reference:
+        spec = image_spec(run.config.data) if run else None
+        folders = {"reference images": FLAGS.reference, "training images": FLAGS.train}
+        sets = [
+            real_images(open_folder(path), name, "all", spec) if path else None
+            for name, path in folders.items()
+        ]
+        if FLAGS.train and sets[0].digest == sets[1].digest:
+            raise UserError("--train and --reference hold the same images; leave --train out.")
+        return tuple(sets)
+    config = FLAGS.config
+    if config is None:
+        config = run.config
+    check_config(config)
+    sources = open_sources(config)
+    if run and FLAGS.config is None and sources[0].digest != run.facts["data"]:
+        raise UserError(
+            f"The training images of {run.workdir} are not those that it was tuned on any more: "
+            "say what to compare with, by --config or --reference."
+        )
+    if run and config.data.image_size != run.config.data.image_size:
+        size = run.config.data.image_size
+        raise UserError(
+            f"{run.workdir} makes images of {size} pixels: add --config.data.image_size={size}."
+        )
+    return real_sets(config, *sources)
+
+
+def open_folder_set(path: str) -> ImageSet:
+    """The images of a folder, as they are, to be measured."""
+    images = real_images(open_folder(path), "images", "all", None)
+    record = images.record
+    if note := sampled.read(os.path.expanduser(path)):
+        record = {**record, "generation": note[1]}
+    return dataclasses.replace(images, record=record, digest="")  # Only real images are kept.
+
+
+def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
+    """The images to draw from a run, with classes as the command line says."""
+    num = FLAGS.num or min(len(reference), MAX_NUM)
+    class_names = run.facts["class_names"]
+    how = FLAGS.class_counts or _class_counts(class_names, reference)
+    if how == "even":
+        class_ids = even_class_ids(num, len(class_names))
+    else:
+        class_ids = proportional_class_ids(num, _counts_of(class_names, reference))
+    instances, generator = [], run.sampler.generator
+    starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
+    if generator.num_instances and (starts or not generator.num_classes):
+        instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
+    generation = sample.flagged_generation(run, class_ids.tolist(), instances)
+    return generation.image_set(class_counts=how)
+
+
+def _class_counts(class_names: list[str], reference: ImageSet) -> str:
+    if set(reference.class_names) <= set(class_names):
+        return "reference"
+    say("The reference has other classes than the run: images are drawn evenly over the run's.")
+    return "even"
+
+
+def _counts_of(class_names: list[str], reference: ImageSet) -> np.ndarray:
+    """Images (C,) of each of a run's classes in the reference."""
+    counts = dict(zip(reference.class_names, np.bincount(reference.labels), strict=True))
+    unknown = counts.keys() - set(class_names)
+    if unknown:
+        raise UserError(
+            f"--class_counts=reference: {min(unknown)!r} of the {reference.name} is no class of "
+            "the run; use --class_counts=even."
+        )
+    return np.array([counts.get(name, 0) for name in class_names])
+
+
+def open_tokenizer(run: TunedRun | None) -> tuple[PretrainedNet | None, int]:
+    """The tokenizer that the run or the config names, and its images' side; or none."""
+    if run:
+        return run.tokenizer, run.config.data.image_size
+    if FLAGS.config is not None and "backbone" in FLAGS.config:
+        tokenizer = load_net(FLAGS.config.backbone.tokenizer, *TOKENIZERS)
+        return tokenizer, FLAGS.config.data.image_size
+    return None, spaces.SHIPPED_SIDE
+
+
+def repeating_command(settled: Mapping[str, Any]) -> str:
+    """The command line as given, with the values that defaults stood for."""
+    given, rest = [], list(sys.argv[1:])
+    while rest:
+        name, separator, value = rest.pop(0).lstrip("-").partition("=")
+        given.append((name, value if separator else rest.pop(0)))
+    given = [(name, value) for name, value in given if name not in settled]
+    arguments = [f"--{name}={shlex.quote(str(value))}" for name, value in given]
+    arguments += [f"--{name}={shlex.quote(str(value))}" for name, value in settled.items()]
+    return " ".join(["python -m vpt_gen.evaluate", *arguments])
+
+
+def output_folder() -> epath.Path | pathlib.Path:
+    """Where `metrics.json` goes."""
+    if FLAGS.output:
+        return epath.Path(FLAGS.output).expanduser()
+    if FLAGS.checkpoint:
+        return epath.Path(FLAGS.checkpoint) / "evaluation"
+    folder = pathlib.Path(FLAGS.images).expanduser().absolute()
+    return folder.with_name(f"{folder.name}_evaluation")
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("checkpoint", None, "A prompt-tuning run's workdir, to draw images from.")
+    flags.DEFINE_string(
+        "images",
+        None,
+        "A folder of generated images instead: flat, one sub-folder a class, or as vpt_gen.sample "
+        "wrote it.",
+    )
+    config_flag.define()
+    flags.DEFINE_string(
+        "reference",
+        None,
+        "A folder of real images to compare with, instead of a config's held-out ones.",
+    )
+    flags.DEFINE_string(
+        "train",
+        None,
+        "With --reference: a folder of the images that the generator was trained on.",
+    )
+    flags.DEFINE_integer(
+        "num",
+        None,
+        f"Images to draw; by default as many as the reference has, at most {MAX_NUM:,}.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "class_counts",
+        None,
+        ["reference", "even"],
+        "Draw classes in the proportions of the reference (the default, where the run knows its "
+        "classes), or evenly.",
+    )
+    sample.define_generation_flags()
+    flags.DEFINE_enum(
+        "features",
+        None,
+        list(spaces.NAMES),
+        "Feature space: inception gives FID and its kin, and its weights are fetched where "
+        "--weights_dir lacks them; tokenizer needs no download. By default inception where its "
+        "weights are at hand.",
+    )
+    flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
+    flags.DEFINE_integer("batch_size", 64, "Images in the feature net at a time.", lower_bound=1)
+    flags.DEFINE_string(
+        "output",
+        None,
+        "Folder for metrics.json; by default <checkpoint>/evaluation or <images>_evaluation.",
+    )
+
+
+def main(argv):
+    """Entry point; flags are checked by `config_flag.parse`."""
+    del argv
+    # Orbax tells every step of every save, and its errors twice: they are raised, too.
+    logging.set_verbosity(logging.FATAL)
+    check_flags()
+    run = sample.open_flagged_run() if FLAGS.checkpoint else None
+    reference, train = open_real_sets(run)
+    generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
+    features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
+    space = spaces.open_space(features, FLAGS.weights_dir, *open_tokenizer(run))
+    extractor = Extractor(space, sharding.make_mesh(), FLAGS.batch_size)
+    yardstick = Yardstick(
+        extractor, reference, train, FLAGS.seed, find_perceptual(FLAGS.weights_dir)
+    )
+    settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
+    if run:
+        settled |= {"step": run.step, "num": len(generated)}
+        settled["class_counts"] = generated.record["class_counts"]
+    found, _ = yardstick.measure(generated)
+    record = report.make_record(
+        found, report.protocol(yardstick, generated, repeating_command(settled))
+    )
+    path = output_folder() / "metrics.json"
+    write_text(path, json.dumps(record, indent=1))
+    say(report.table(record))
+    say(f"\nEach figure with its protocol: {path}")
+
+
+if __name__ == "__main__":
+    define_flags()
+    parse = functools.partial(config_flag.parse, required=False)
+    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=parse)))

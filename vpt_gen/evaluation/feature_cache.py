@@ -1,0 +1,99 @@
+"""Features of sets of images; those of real ones are kept between runs."""
+
+import pathlib
+import zipfile
+
+import numpy as np
+
+from vpt_gen.data.source import digest_of
+from vpt_gen.evaluation.features import MAX_KEPT, Extractor, Features
+from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.files import cache_folder, written_whole
+from vpt_gen.progress import say
+
+# Raised with every change of what the features of an image are made of, or how they are kept.
+_VERSION = 1
+_DAMAGES = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
+
+
+def features_path(key: str) -> pathlib.Path:
+    """Where the features that a key stands for are kept."""
+    return cache_folder() / "features" / f"{key[:32]}.npz"
+
+
+def features_of(extractor: Extractor, images: ImageSet) -> Features:
+    """The features that figures need: from the cache, or by one pass over the images.
+
+    The cache is for sets whose digest is known beforehand. Its key covers the images, how they are
+    prepared, and the feature space; a file that is damaged is made anew.
+
+    Raises:
+      UserError: an image that cannot be read any more.
+    """
+    space = extractor.space
+    if not images.digest:
+        return _extract(extractor, images)
+    key = digest_of(
+        images.digest,
+        f"{_VERSION} {MAX_KEPT}",
+        space.name,
+        space.digest,
+        space.resize,
+        *space.needed,
+    )
+    path = features_path(key)
+    if (found := _load(path, key)) is not None:
+        return found
+    features = _extract(extractor, images)
+    _save(path, key, features)
+    return features
+
+
+def _extract(extractor: Extractor, images: ImageSet) -> Features:
+    space = extractor.space
+    return extractor.collect(
+        images.stream(),
+        # One image has no covariance.
+        moments=[space.main] if len(images) > 1 else [],
+        keep=space.needed,
+        max_kept=min(MAX_KEPT, len(images)),
+        total=len(images),
+        label=f"{images.name}, {space.name} features",
+    )
+
+
+def _save(path: pathlib.Path, key: str, features: Features) -> None:
+    arrays = {"count": np.array(features.count), "indices": features.indices}
+    arrays |= {f"rows/{name}": rows for name, rows in features.rows.items()}
+    for name, (mean, covariance) in features.moments.items():
+        arrays |= {f"mean/{name}": mean, f"covariance/{name}": covariance}
+    try:
+        with written_whole(path) as partial, open(partial, "wb") as file:
+            np.savez(file, content=np.array(_content_digest(key, arrays)), **arrays)
+    except OSError as error:  # It only saves time.
+        say(f"Cannot keep the features in {path}: {error.strerror}.")
+
+
+def _load(path: pathlib.Path, key: str) -> Features | None:
+    """What was saved; None where there is nothing, or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        if str(arrays.pop("content")) != _content_digest(key, arrays):
+            raise ValueError("its content does not match its digest")
+    except _DAMAGES as error:
+        say(f"The kept features {path} are damaged ({error}); they are made anew.")
+        return None
+    moments = {
+        name.removeprefix("mean/"): (mean, arrays[name.replace("mean/", "covariance/", 1)])
+        for name, mean in arrays.items()
+        if name.startswith("mean/")
+    }
+    rows = {n.removeprefix("rows/"): rows for n, rows in arrays.items() if n.startswith("rows/")}
+    return Features(int(arrays["count"]), moments, rows, arrays["indices"])
+
+
+def _content_digest(key: str, arrays: dict[str, np.ndarray]) -> str:
+    return digest_of(key, *(part for name in sorted(arrays) for part in (name, arrays[name])))

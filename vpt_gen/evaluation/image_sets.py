@@ -1,0 +1,109 @@
+"""Sets of images to be measured, as streams, with the record of what fixes them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vpt_gen.data import images, pipeline
+from vpt_gen.data.batches import image_spec
+from vpt_gen.data.images import to_uint8
+from vpt_gen.data.pipeline import ImageSpec
+from vpt_gen.data.source import Source, digest_of
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """Images to be measured.
+
+    Attributes:
+      name: for people, such as "held-out images".
+      labels: (n,) number of each image's class.
+      class_names: one for each number.
+      stream: -> uint8 images (H, W, 3) or batches (B, H, W, 3), n in all, in the order of `labels`.
+      record: what fixes them, as JSON takes it.
+      digest: of the images as they are streamed; '' where it is not known beforehand.
+    """
+
+    name: str
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    stream: Callable[[], Iterator[np.ndarray]]
+    record: dict[str, Any]
+    digest: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def tapped(
+    stream: Iterator[np.ndarray], chosen: np.ndarray, into: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """The same stream; the images (H, W, 3) whose numbers are chosen (n,) are also kept."""
+    start = 0
+    for item in stream:
+        batch = item if item.ndim == 4 else item[None]
+        into.extend(batch[chosen[start : start + len(batch)]])
+        start += len(batch)
+        yield item
+
+
+def real_images(source: Source, name: str, split: str, spec: ImageSpec | None) -> ImageSet:
+    """The images of a source.
+
+    Args:
+      source: of images.
+      name: for people.
+      split: which part of the data they are, for the record.
+      spec: how they become squares of one size (its augmentation does not count), and are rounded
+        to 8 bits again; None takes them as they are.
+    """
+    preparation = "as they are"
+    if spec:
+        spec = ImageSpec(spec.size, spec.fit)
+        preparation = f"{spec.fit} to {spec.size}x{spec.size}, antialiased bilinear, 8 bits"
+
+    def stream():
+        indices = np.arange(len(source))
+        if spec is None:
+            return pipeline.image_stream(source)
+        views = pipeline.view_stream(source, spec, indices, views=1, seed=0)
+        return (to_uint8(view) for view in views)
+
+    record = {
+        "source": source.name,
+        "split": split,
+        "count": len(source),
+        "classes": source.num_classes,
+        "digest": source.digest,
+        "preparation": preparation,
+    }
+    digest = digest_of(source.digest, preparation, f"decoder {images.DECODER}")
+    return ImageSet(name, source.labels, source.class_names, stream, record, digest)
+
+
+def real_sets(
+    config: ConfigDict, train: Source, held_out: Source | None
+) -> tuple[ImageSet, ImageSet | None]:
+    """The reference and the training images of a run: both, or one set where none are held out.
+
+    Args:
+      config: whose `data` the sources are.
+      train: what prompts are tuned on; here without augmentation.
+      held_out: what they are not.
+    """
+    data, spec = config.data, image_spec(config.data)
+    whole, rest = data.train_split, data.eval_split
+    if not (held_out and rest):
+        whole, rest = f"all but {data.holdout:g} of each class", f"{data.holdout:g} of each class"
+        rest += f", drawn by seed {config.seed}"
+    if data.classes:
+        whole += f", of the classes {', '.join(data.classes)}"
+    if data.shots:
+        whole += f", {data.shots} of each class, drawn by seed {data.shots_seed}"
+    training = real_images(train, "training images", whole, spec)
+    if held_out is None:
+        return training, None
+    return real_images(held_out, "held-out images", rest, spec), training
