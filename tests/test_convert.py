@@ -1,13 +1,23 @@
-"""The command line of `vpt_gen.convert`, on a small file in a published format."""
+"""The command line of `vpt_gen.convert`, on small files in the published formats."""
 
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 from flax import serialization
 
-from vpt_gen import convert
+from tests import golden, golden_ar, torch_files
+from vpt_gen import convert, nets
+from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.backbone import load_net
-from vpt_gen.checkpoints.released import layout
+from vpt_gen.checkpoints.released import layout, torch_file
 from vpt_gen.errors import UserError
 from vpt_gen.nets.maskgit import MaskGIT
 
@@ -65,3 +75,142 @@ def test_what_is_no_net_is_never_replaced(tmp_path):
     for _ in range(2):
         convert.convert("maskgit_transformer", source, str(mine), {"codebook_size": 8}, "")
     assert load_net(str(mine), "maskgit").net == NET
+
+
+# Every kind, with every fault that a file can have.
+
+FILES = {
+    "maskgit_tokenizer": golden.FOLDER / "tokenizer.msgpack",
+    "maskgit_transformer": golden.FOLDER / "transformer.msgpack",
+    "taming_vqgan": golden_ar.FOLDER / "vqgan.ckpt",
+    "taming_gpt": golden_ar.FOLDER / "cin_transformer.ckpt",
+    "diffusers_vqgan": golden_ar.FOLDER
+    / "diffusers_vqmodel"
+    / "diffusion_pytorch_model.safetensors",
+}
+# A tensor of each kind that is not one of those which tell the architecture.
+TENSORS = {
+    "maskgit_tokenizer": "encoder/GroupNorm_0/scale",
+    "maskgit_transformer": "MlmLayer_0/mlm_ln/scale",
+    "taming_vqgan": "encoder.norm_out.weight",
+    "taming_gpt": "transformer.ln_f.weight",
+    "diffusers_vqgan": "encoder.conv_norm_out.weight",
+}
+TORCH_KINDS = ("taming_vqgan", "taming_gpt", "diffusers_vqgan")
+
+
+class Hostile:
+    """Pickled as a call; `os.system` itself, which the reader would have to be tricked into."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+def overrides(kind):
+    if kind == "maskgit_transformer":
+        return {"codebook_size": golden.checkpoint_config("transformer.msgpack")["codebook_size"]}
+    return {"num_heads": golden_ar.num_heads()} if kind == "taming_gpt" else {}
+
+
+def tensors_of(kind):
+    """Names and arrays of a kind's golden file, as they stand in it."""
+    if kind.startswith("maskgit"):
+        content = serialization.msgpack_restore(FILES[kind].read_bytes())
+        return golden.flat(content["params"])
+    if kind == "diffusers_vqgan":
+        return safetensors.numpy.load_file(FILES[kind])
+    return {name: x.read() for name, x in torch_file.tensors(FILES[kind]).items()}
+
+
+def write_tensors(kind, path, tensors):
+    if kind.startswith("maskgit"):
+        content = {"params": layout.nest({n: np.asarray(x) for n, x in tensors.items()})}
+        path.write_bytes(serialization.msgpack_serialize(content))
+    elif kind == "diffusers_vqgan":
+        safetensors.numpy.save_file({n: np.ascontiguousarray(x) for n, x in tensors.items()}, path)
+    else:
+        torch_files.write_arrays(path, tensors)
+
+
+def refused(kind, source, folder, message, **more):
+    """Converts; asserts that there is one sentence that matches, and nothing beside the source."""
+    before = sorted(path.name for path in folder.rglob("*"))
+    with pytest.raises(UserError, match=message) as error:
+        convert.convert(kind, source, str(folder / "net"), {**overrides(kind), **more}, "")
+    text = str(error.value)
+    assert "\n" not in text and text.endswith(".") and str(source) in text
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+@pytest.fixture(params=FILES)
+def kind(request):
+    if not FILES[request.param].exists():
+        pytest.skip("no golden folder")
+    return request.param
+
+
+def test_every_kind_is_converted(kind, tmp_path):
+    convert.convert(kind, FILES[kind], str(tmp_path / "net"), overrides(kind), "")
+    config, params = released.read(kind, FILES[kind], **overrides(kind))
+    loaded = load_net(str(tmp_path / "net"), config.net)
+    assert loaded.net == nets.build(config)
+    chex.assert_trees_all_equal(loaded.params, params)
+
+
+def test_a_file_cut_anywhere_is_refused(kind, tmp_path):
+    whole = FILES[kind].read_bytes()
+    source = tmp_path / f"cut{FILES[kind].suffix}"
+    for share in (0.0, 0.001, 0.5, 0.999):
+        source.write_bytes(whole[: int(len(whole) * share)])
+        refused(kind, source, tmp_path, "incomplete one|cut short|is damaged")
+
+
+def test_a_file_of_any_other_kind_is_refused(kind, tmp_path):
+    for other, file in FILES.items():
+        # A transformer's file of Taming Transformers holds its tokenizer too.
+        if other != kind and (kind, other) != ("taming_vqgan", "taming_gpt"):
+            source = tmp_path / f"other{file.suffix}"
+            shutil.copy(file, source)
+            refused(kind, source, tmp_path, "is no |cannot be read: it is a safetensors file")
+
+
+def test_missing_unknown_and_misshapen_tensors_are_named(kind, tmp_path):
+    tensors, name = tensors_of(kind), TENSORS[kind]
+    source = tmp_path / f"changed{FILES[kind].suffix}"
+    unknown = name.replace("norm", "mystery").replace("Norm", "Mystery").replace("ln", "mystery")
+    for changed, message in (
+        ({n: x for n, x in tensors.items() if n != name}, f"missing {name}"),
+        ({**tensors, name: tensors[name][:-1]}, f"{name} has shape"),
+        ({**tensors, unknown: tensors[name]}, f"unknown {unknown}"),
+    ):
+        write_tensors(kind, source, changed)
+        refused(kind, source, tmp_path, message)
+
+
+def test_wrong_numbers_for_what_the_file_cannot_tell_are_refused(tmp_path):
+    for kind, wrong, message in (
+        ("taming_gpt", {"num_heads": 7}, "7 heads cannot share"),
+        ("maskgit_transformer", {"codebook_size": 10**6}, "too small for 1000000"),
+        ("taming_vqgan", {"resolution": 32, "attn_resolutions": [16]}, "has attention at"),
+        ("diffusers_vqgan", {"resolution": 32, "attn_resolutions": [16]}, "has attention at"),
+    ):
+        if FILES[kind].exists():
+            refused(kind, FILES[kind], tmp_path, message, **wrong)
+
+
+@pytest.mark.parametrize("kind", TORCH_KINDS)
+def test_a_pickle_that_would_run_code_is_one_sentence_of_the_program(kind, tmp_path):
+    source = torch_files.write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(2)}, callbacks=Hostile())
+    refused(kind, source, tmp_path, "it would run .*system; weights need no code")
+    if kind != TORCH_KINDS[0]:
+        return  # One start of the program is enough.
+    run = subprocess.run(
+        [sys.executable, "-m", "vpt_gen.convert", f"--kind={kind}", f"--file={source}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(convert.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]

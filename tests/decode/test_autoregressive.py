@@ -151,8 +151,43 @@ def test_tokens_and_keys_that_do_not_fit_are_errors():
         autoregressive.decode(
             NET, params(), jax.random.split(jax.random.key(0), 4), 17, prompts=prompts(2)
         )
-    with pytest.raises(ValueError, match="one key an image"):
-        decode(jax.random.key(0), prompts(2, count=1))
+    for keys in (jax.random.key(0), jax.random.PRNGKey(0), jax.random.split(jax.random.key(0), 3)):
+        with pytest.raises(ValueError, match="one key an image"):
+            decode(keys, prompts(2, count=2))
+
+
+def test_old_keys_draw_as_typed_ones():
+    keys = jax.random.split(jax.random.key(3), 4)
+    np.testing.assert_array_equal(
+        decode(keys, prompts(2)), decode(jax.random.key_data(keys), prompts(2))
+    )
+
+
+@pytest.mark.parametrize(("batch", "num_prompts"), [(1, 16), (3, 1)])
+def test_as_many_tokens_as_positions_and_prompts_of_any_number(batch, num_prompts):
+    given = jax.random.normal(jax.random.key(4), (batch, num_prompts, 16))
+    keys = jax.random.split(jax.random.key(5), batch)
+    greedy = decode(keys, given, temperature=0.0)
+    logits = NET.apply({"params": params()}, greedy, prompts=given)
+    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
+
+
+def test_the_smallest_choices_are_the_likeliest_token():
+    greedy = decode(prompts=prompts(2), temperature=0.0)
+    for options in ({"top_k": 1}, {"top_p": 0.0}, {"top_k": 1, "top_p": 0.3, "temperature": 9.0}):
+        np.testing.assert_array_equal(decode(prompts=prompts(2), **options), greedy)
+    free = decode(prompts=prompts(2))
+    np.testing.assert_array_equal(decode(prompts=prompts(2), top_k=9, top_p=1.0), free)
+    np.testing.assert_array_equal(decode(prompts=prompts(2), top_k=500), free)
+
+
+def test_a_class_without_prompts():
+    classes = jnp.array([0, 8, 3, 3])
+    greedy = decode(class_ids=classes, temperature=0.0)
+    logits = NET.apply({"params": params()}, greedy, class_ids=classes)
+    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
+    np.testing.assert_array_equal(greedy[2], greedy[3])
+    assert (greedy[0] != greedy[1]).any()
 
 
 @pytest.mark.parametrize("of_params", [jnp.float32, jnp.bfloat16])
@@ -182,6 +217,13 @@ def test_a_net_of_another_order_gives_row_major_tokens():
         for net, tokens in ((NET, plain), (permuted, moved))
     ]
     np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+def test_a_probability_reached_exactly_lets_one_more_in():
+    """As released: a token stays where those before it reach no more than p."""
+    logits = jnp.log(jnp.array([0.5, 0.25, 0.125, 0.125]))
+    for p, kept in ((0.5, 2), (0.75, 3), (0.875, 4)):
+        assert jnp.isfinite(filter_logits(logits, 1.0, 0, p)).sum() == kept
 
 
 @pytest.mark.parametrize(("p", "kept"), [(1.0, 4), (0.0, 1), (0.6, 1), (0.65, 2)])
