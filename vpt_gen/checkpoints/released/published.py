@@ -3,7 +3,9 @@
 import base64
 import dataclasses
 import hashlib
+import os
 import pathlib
+from typing import Any
 
 import requests
 
@@ -121,7 +123,8 @@ FILES = {
 def obtain(name: str, weights_dir: str) -> pathlib.Path:
     """The path of a published file, which is fetched where the folder lacks it.
 
-    Next to a file lies `<file>.sha256`, written when it was fetched and compared ever after.
+    Next to a file lies `<file>.sha256`, written when it was fetched. It is compared whenever the
+    file's size or time is no longer the one noted there.
 
     Raises:
       UserError: unknown name, no network, or a file that changed since it was fetched.
@@ -140,7 +143,7 @@ def obtain(name: str, weights_dir: str) -> pathlib.Path:
 def fetch(address: str, path: pathlib.Path) -> None:
     """Downloads a file, going on where an earlier attempt stopped.
 
-    The server's own checksum is compared where it sends one (`x-goog-hash`).
+    The checksum that the server announces, if any, is compared.
 
     Raises:
       UserError: no network or no such address, or what came is not what the server announced.
@@ -148,60 +151,100 @@ def fetch(address: str, path: pathlib.Path) -> None:
     partial = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        announced = _download(address, partial)
+        announced, hashes = _download(address, partial)
     except requests.RequestException as error:
         raise UserError(
             f"{address} cannot be fetched ({type(error).__name__}); fetch it elsewhere and put it "
             f"at {path}, or give the same command again to go on."
         ) from error
-    if announced and announced != base64.b64encode(_digest(partial, "md5").digest()).decode():
+    if any(hashes[name].hexdigest() != digest for name, digest in announced.items()):
         partial.unlink()
         raise UserError(f"{address} arrived damaged; give the same command again.")
-    write_text(_digest_file(path), _digest(partial, "sha256").hexdigest())
+    _note(path, hashes["sha256"].hexdigest(), partial.stat())
     partial.replace(path)
 
 
-def _download(address: str, partial: pathlib.Path) -> str:
-    """Appends to `partial` what it lacks; the server's MD5 (base64), or ''."""
+def _download(address: str, partial: pathlib.Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Appends to `partial` what it lacks; the announced checksums, and the hashes of the whole.
+
+    Hashes are taken while the file arrives: reading gigabytes once more takes long.
+    """
+    hashes = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return ""  # All of it is here already.
+            _hash_file(partial, hashes)  # All of it is here already.
+            return {}, hashes
         answer.raise_for_status()
         if answer.status_code != requests.codes.partial_content:
             have = 0  # The server starts from the beginning.
         total = have + int(answer.headers.get("Content-Length", 0))
         say(f"Fetching {address}, {total / 1e6:,.0f} MB, into {partial.parent}.")
+        if have:
+            _hash_file(partial, hashes)
         with (
             open(partial, "ab" if have else "wb") as file,
             track(total=total, initial=have, label="fetching", in_bytes=True) as bar,
         ):
             for chunk in answer.iter_content(_CHUNK):
                 file.write(chunk)
+                _update(hashes, chunk)
                 bar.update(len(chunk))
         if partial.stat().st_size < total:
             raise requests.ConnectionError("the connection ended early")
-        hashes = answer.headers.get("x-goog-hash", "")
-    return next((h.strip()[4:] for h in hashes.split(",") if h.strip().startswith("md5=")), "")
+        return _announced(answer), hashes
 
 
-def _digest(path: pathlib.Path, algorithm: str):
+def _announced(answer: requests.Response) -> dict[str, str]:
+    """The checksums, in hexadecimal, that a server sends: Google's storage, Hugging Face's."""
+    checksums = {}
+    for entry in answer.headers.get("x-goog-hash", "").split(","):
+        name, _, value = entry.strip().partition("=")
+        if name == "md5":
+            checksums["md5"] = base64.b64decode(value).hex()
+    # Hugging Face names a large file's SHA-256 where it redirects to the file's place.
+    for redirect in answer.history:
+        tag = redirect.headers.get("X-Linked-ETag", "").strip('"')
+        if len(tag) == 64:
+            checksums["sha256"] = tag
+    return checksums
+
+
+def _update(hashes: dict[str, Any], chunk: bytes) -> None:
+    for one in hashes.values():
+        one.update(chunk)
+
+
+def _hash_file(path: pathlib.Path, hashes: dict[str, Any]) -> None:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm)
+        while chunk := file.read(_CHUNK):
+            _update(hashes, chunk)
 
 
 def _digest_file(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.sha256")
 
 
+def _note(path: pathlib.Path, digest: str, status: os.stat_result) -> None:
+    write_text(_digest_file(path), f"{digest} {status.st_size} {status.st_mtime_ns}\n")
+
+
 def _compare(path: pathlib.Path) -> None:
     noted = _digest_file(path)
-    if noted.exists() and noted.read_text().split()[0] != _digest(path, "sha256").hexdigest():
-        raise UserError(
-            f"{path} is not the file that was fetched: its SHA-256 is not that of {noted}. Delete "
-            "both and fetch it again."
-        )
+    if not noted.exists():
+        return
+    digest, *seen = noted.read_text().split()
+    status = path.stat()
+    if seen == [str(status.st_size), str(status.st_mtime_ns)]:
+        return
+    with open(path, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise UserError(
+                f"{path} is not the file that was fetched: its SHA-256 is not that of {noted}. "
+                "Delete both and fetch it again."
+            )
+    _note(path, digest, status)
 
 
 def table() -> str:
