@@ -13,8 +13,12 @@ def track(
     label: str,
     initial: int = 0,
     in_bytes: bool = False,
+    delay: float = 0.0,
 ) -> tqdm:
-    """A tqdm bar on stderr; where that is a log file instead of a terminal, a line every 10 s."""
+    """A tqdm bar on stderr; where that is a log file instead of a terminal, a line every 10 s.
+
+    What ends within `delay` seconds shows none.
+    """
     interval = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(
         iterable,
@@ -27,6 +31,7 @@ def track(
         unit="B" if in_bytes else "it",
         unit_scale=in_bytes,
         unit_divisor=1000,
+        delay=delay,
     )
 
 

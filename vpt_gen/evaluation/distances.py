@@ -4,6 +4,8 @@ Features are rows (n, d) of NumPy, figures are floats. All but the Frechet dista
 follow PyPI `torch-fidelity` 0.4.0, down to the draw of subsets, so that figures can be compared.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +14,11 @@ import scipy.special
 
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.pairwise import distance_blocks, neighbour_radii
+from vpt_gen.progress import track
 
 SEED = 2020  # torch-fidelity's own
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 1024
+_PATIENCE = 3.0  # seconds before a progress bar
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
@@ -37,12 +41,15 @@ def frechet_from_moments(
     """`frechet` from means (d,) and unbiased covariances (d, d), of any rank.
 
     Raises:
+      UserError: values that are not finite.
       ValueError: shapes that do not go together.
     """
     moments = [np.asarray(moment, np.float64) for moment in (mean_a, cov_a, mean_b, cov_b)]
     width = moments[0].size
     if [moment.shape for moment in moments] != [(width,), (width, width)] * 2:
         raise ValueError(f"Means (d,) and covariances (d, d): {[m.shape for m in moments]}")
+    if not all(np.isfinite(moment).all() for moment in moments):
+        raise UserError("Some moments are not finite; are the weights damaged?")
     mean_a, cov_a, mean_b, cov_b = moments
     return _frechet(mean_a, _root_of_covariance(cov_a), mean_b, _root_of_covariance(cov_b))
 
@@ -56,27 +63,27 @@ def _frechet(
     squares, values that should be 0 come out as 1e-16 instead of 1e-8, and hundreds of them (fewer
     images than features) do not add up.
     """
-    cross = scipy.linalg.svdvals(root_a @ root_b.T).sum()
+    cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     difference = mean_a - mean_b
     return float(difference @ difference + (root_a**2).sum() + (root_b**2).sum() - 2 * cross)
 
 
 def _root_of_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, d) -> a root (min(n, d), d) of their covariance: a QR decomposition by blocks."""
-    mean, root = rows.mean(axis=0), np.empty((0, rows.shape[1]))
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        root = np.concatenate([root, rows[start : start + _BLOCK_ROWS] - mean])
-        if len(root) > root.shape[1]:
-            root = np.linalg.qr(root, mode="r")
-    return root / np.sqrt(len(rows) - 1)
+    """Rows (n, d) -> a root (r, d) of their covariance, r at most n and d."""
+    if len(rows) > rows.shape[1]:
+        return _root_of_covariance(np.cov(rows, rowvar=False).reshape(rows.shape[1], -1))
+    return (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1)
 
 
 def _root_of_covariance(covariance: np.ndarray) -> np.ndarray:
-    """A covariance (d, d) -> a root (rank, d) of it."""
-    values, vectors = scipy.linalg.eigh(covariance)
-    # Below this an eigenvalue is rounding, whose root would be no small thing.
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+    """A covariance (d, d) -> a root (rank, d) of it: a Cholesky decomposition with pivoting.
+
+    It ends where only rounding is left, whose root would be no small thing.
+    """
+    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(covariance)
+    root = np.empty((rank, len(covariance)))
+    root[:, pivots - 1] = np.triu(factor[:rank])
+    return root
 
 
 class KID(NamedTuple):
@@ -107,7 +114,7 @@ def kid(
       num_subsets: pairs of subsets.
       subset_size: rows of each, drawn without replacement.
       seed: of the draw.
-      degree: of the kernel (gamma x y + coef0)^degree.
+      degree: of the kernel (gamma x y + coef0)^degree, 1 or more.
       gamma: of the kernel; None is 1 / d.
       coef0: of the kernel.
 
@@ -121,12 +128,25 @@ def kid(
             f"KID compares subsets of {subset_size:,} images, but one set has only {fewest:,}: "
             f"choose a subset size of {fewest:,} or less, or take more images."
         )
+    kernel = _polynomial(a.shape[1], degree, gamma, coef0)
     random = np.random.RandomState(seed)
-    values = []
-    for _ in range(num_subsets):
-        x = a[random.choice(len(a), subset_size, replace=False)]
-        y = b[random.choice(len(b), subset_size, replace=False)]
-        values.append(mmd2(x, y, degree=degree, gamma=gamma, coef0=coef0))
+    draws = [
+        [random.choice(len(x), subset_size, replace=False) for x in (a, b)]
+        for _ in range(num_subsets)
+    ]
+    if len(a) ** 2 + len(b) ** 2 + len(a) * len(b) < 3 * num_subsets * subset_size**2:
+        # Every pair of images once, instead of once for each of the subsets that it is in.
+        marks = [np.zeros((len(x), num_subsets)) for x in (a, b)]
+        for subset, draw in enumerate(draws):
+            for mark, rows in zip(marks, draw, strict=True):
+                mark[rows, subset] = 1.0
+        values = _mmd2(kernel, a, b, *marks)
+    else:
+        every = np.ones((subset_size, 1))
+        values = [
+            _mmd2(kernel, a[rows_a], b[rows_b], every, every)
+            for rows_a, rows_b in track(draws, total=num_subsets, label="KID", delay=_PATIENCE)
+        ]
     return KID(float(np.mean(values)), float(np.std(values)))
 
 
@@ -147,17 +167,47 @@ def mmd2(
       UserError: see `frechet`.
     """
     a, b = _checked(a, b)
-    gamma = 1.0 / a.shape[1] if gamma is None else gamma
+    every = (np.ones((len(x), 1)) for x in (a, b))
+    return float(_mmd2(_polynomial(a.shape[1], degree, gamma, coef0), a, b, *every)[0])
 
-    def kernel_sum(x, y):
-        blocks = (x[i : i + _BLOCK_ROWS] for i in range(0, len(x), _BLOCK_ROWS))
-        return sum((((block @ y.T) * gamma + coef0) ** degree).sum() for block in blocks)
 
-    def within(x):
-        diagonal = ((np.einsum("nd,nd->n", x, x) * gamma + coef0) ** degree).sum()
-        return (kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
+Kernel = Callable[[np.ndarray], np.ndarray]
 
-    return float(within(a) + within(b) - 2 * kernel_sum(a, b) / (len(a) * len(b)))
+
+def _polynomial(width: int, degree: int, gamma: float | None, coef0: float) -> Kernel:
+    """Inner products of rows -> values of the kernel."""
+    gamma = 1.0 / width if gamma is None else gamma
+    # Whole powers by products: many times faster than `**`.
+    return lambda products: functools.reduce(np.multiply, [products * gamma + coef0] * degree)
+
+
+def _mmd2(
+    kernel: Kernel, a: np.ndarray, b: np.ndarray, marks_a: np.ndarray, marks_b: np.ndarray
+) -> np.ndarray:
+    """Unbiased squared discrepancies (S,) of S pairs of subsets.
+
+    Args:
+      kernel: see `_polynomial`.
+      a: features (n, d).
+      b: features (m, d).
+      marks_a: (n, S), 1 for the rows of a subset and 0 for the others.
+      marks_b: (m, S).
+    """
+
+    def sums(x, y, marks_x, marks_y):
+        total = np.zeros(marks_x.shape[1])
+        for start in range(0, len(x), _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
+            total += np.einsum("ns,ns->s", marks_x[rows], kernel(x[rows] @ y.T) @ marks_y)
+        return total
+
+    def within(x, marks):
+        count = marks.sum(axis=0)
+        diagonal = kernel(np.einsum("nd,nd->n", x, x)) @ marks
+        return (sums(x, x, marks, marks) - diagonal) / (count * (count - 1))
+
+    between = sums(a, b, marks_a, marks_b) / (marks_a.sum(axis=0) * marks_b.sum(axis=0))
+    return within(a, marks_a) + within(b, marks_b) - 2 * between
 
 
 class InceptionScore(NamedTuple):

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vpt_gen.progress import track
+
 _BLOCK_BYTES = 2**28
+_PATIENCE = 3.0  # seconds before a progress bar
 # Rows count as equal where their squared distance is below this share of their squared lengths:
 # far above the rounding of the formula below, and below what float32 features can tell apart.
 _EQUAL = 1e-13
@@ -24,16 +27,18 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
     b = b - centre
     b_squares = np.einsum("md,md->m", b, b)
     size = max(1, _BLOCK_BYTES // (8 * max(b.shape)))
-    for start in range(0, len(a), size):
-        rows = slice(start, min(start + size, len(a)))
-        x = a[rows] - centre
-        lengths = np.einsum("nd,nd->n", x, x)[:, None] + b_squares
-        squares = x @ b.T
-        squares *= -2.0
-        squares += lengths
-        lengths *= _EQUAL
-        squares[squares < lengths] = 0.0
-        yield rows, np.sqrt(squares, out=squares)
+    with track(total=len(a), label="pairs of images", delay=_PATIENCE) as bar:
+        for start in range(0, len(a), size):
+            rows = slice(start, min(start + size, len(a)))
+            x = a[rows] - centre
+            lengths = np.einsum("nd,nd->n", x, x)[:, None] + b_squares
+            squares = x @ b.T
+            squares *= -2.0
+            squares += lengths
+            lengths *= _EQUAL
+            squares[squares < lengths] = 0.0
+            yield rows, np.sqrt(squares, out=squares)
+            bar.update(len(x))
 
 
 def neighbour_radii(features: np.ndarray, k: int) -> np.ndarray:
