@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from vpt_gen.checkpoints import backbone
 from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.errors import UserError
 from vpt_gen.nets.maskgit import MaskGIT
@@ -26,6 +27,17 @@ def test_round_trip(tmp_path, params):
     assert loaded.net == NET
     assert loaded.digest == digest
     assert loaded.about == {"class_names": ["a", "b", "c"]}
+    chex.assert_trees_all_equal(loaded.params, params)
+
+
+def test_a_large_net_is_written_array_by_array(tmp_path, params, monkeypatch):
+    digest = save_net(tmp_path / "net", NET, params, {})
+    monkeypatch.setattr(backbone, "_LARGE", 1)
+    assert save_net(tmp_path / "large", NET, params, {}) == digest
+    assert (tmp_path / "net" / "params" / "manifest.ocdbt").exists()
+    assert not (tmp_path / "large" / "params" / "manifest.ocdbt").exists()
+    loaded = load_net(tmp_path / "large", "maskgit")
+    assert loaded.digest == digest
     chex.assert_trees_all_equal(loaded.params, params)
 
 

@@ -23,6 +23,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets import NETS, build
 
 TOKENIZERS = ("vqgan", "taming_vqgan")
+_LARGE = 2**27  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +69,8 @@ def save_net(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(partial / "params", params)
+        with ocp.Checkpointer(_handler(params)) as checkpointer:
+            checkpointer.save(partial / "params", args=ocp.args.PyTreeSave(params))
         # Orbax notes this machine's path in it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
         (partial / "net.json").write_text(json.dumps(record, indent=1))
@@ -130,6 +131,15 @@ def digest_of_params(fields: Mapping[str, Any], params: Any) -> str:
         digest.update(f"{path}{value.shape}{value.dtype}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
+
+
+def _handler(params: Any) -> ocp.PyTreeCheckpointHandler:
+    """Orbax's writer: a few files (OCDBT) where they are small, one an array where they are not.
+
+    OCDBT holds twice the parameters in memory until all is written, beside the parameters.
+    """
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    return ocp.PyTreeCheckpointHandler(use_ocdbt=size < _LARGE)
 
 
 def _fields(net: nn.Module) -> dict[str, Any]:
