@@ -108,6 +108,13 @@ def test_the_batch_is_shared_out(pixels):
     assert {shard.data.shape for shard in prepared.addressable_shards} == {(2, 2, 2, 3)}
 
 
+def test_products_are_exact_also_where_a_device_would_round(demo):
+    extractor = Extractor(demo, mesh(), 1)
+    with jax.default_matmul_precision("bfloat16"):
+        text = extractor._apply.lower(demo.params, np.zeros((1, 32, 32, 3), np.float32)).as_text()
+    assert "convolution" in text and "HIGHEST" in text and "DEFAULT" not in text
+
+
 def test_one_pass_gives_moments_and_rows(pixels):
     found = Extractor(pixels, mesh(), 3).collect(
         MIXED, moments=["small", "first"], keep=["small"], max_kept=4

@@ -77,7 +77,12 @@ def intra_lpips(
     if not pairs:
         raise UserError("Intra-LPIPS needs a class with two images or more.")
     squares = np.stack([np.asarray(_square(image, side)) for image in images])
-    distance = jax.jit(lambda params, a, b: lpips.net.apply({"params": params}, a, b))
+
+    @jax.jit
+    def distance(params, a, b):
+        with jax.default_matmul_precision("highest"):  # As for features.
+            return lpips.net.apply({"params": params}, a, b)
+
     found = []
     with track(total=len(pairs), label=f"LPIPS of {name}") as bar:
         for start in range(0, len(pairs), _BATCH):
