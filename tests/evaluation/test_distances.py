@@ -185,6 +185,15 @@ def test_images_that_occur_many_times_lie_in_their_own_balls(features):
     assert density_coverage(real[:5], real, k=3) == (0.0, 0.0)
 
 
+def test_single_precision_is_widened_before_it_is_computed_with(features):
+    # A mean large against the spread, which single precision would lose.
+    single = (1e4 + features).astype(np.float32)
+    double = single.astype(np.float64)
+    for metric in (frechet, mmd2, precision_recall, density_coverage):
+        found, expected = (metric(x[:200], x[200:]) for x in (single, double))
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_half_precision_and_lists_are_taken(features):
     half = features.astype(np.float16)
     np.testing.assert_allclose(

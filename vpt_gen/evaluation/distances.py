@@ -32,7 +32,8 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
       UserError: fewer than two rows, rows of two widths, or values that are not finite.
     """
     a, b = _checked(a, b)
-    return _frechet(a.mean(axis=0), _root_of_rows(a), b.mean(axis=0), _root_of_rows(b))
+    mean_a, mean_b = (np.mean(x, axis=0, dtype=np.float64) for x in (a, b))
+    return _frechet(mean_a, _root_of_rows(a), mean_b, _root_of_rows(b))
 
 
 def frechet_from_moments(
@@ -72,7 +73,7 @@ def _root_of_rows(rows: np.ndarray) -> np.ndarray:
     """Rows (n, d) -> a root (r, d) of their covariance, r at most n and d."""
     if len(rows) > rows.shape[1]:
         return _root_of_covariance(np.cov(rows, rowvar=False).reshape(rows.shape[1], -1))
-    return (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1)
+    return (rows - np.mean(rows, axis=0, dtype=np.float64)) / np.sqrt(len(rows) - 1)
 
 
 def _root_of_covariance(covariance: np.ndarray) -> np.ndarray:
@@ -193,6 +194,7 @@ def _mmd2(
       marks_a: (n, S), 1 for the rows of a subset and 0 for the others.
       marks_b: (m, S).
     """
+    a, b = a.astype(np.float64), b.astype(np.float64)
 
     def sums(x, y, marks_x, marks_y):
         total = np.zeros(marks_x.shape[1])
@@ -305,12 +307,12 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
 def _checked(
     a: np.ndarray, b: np.ndarray, fewest: tuple[int, int] = (2, 2)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 rows.
+    """Both as arrays; float32 stays so, for the memory, until it is computed with.
 
     Raises:
       UserError: fewer rows than `fewest`, rows of two widths, or values that are not finite.
     """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = (np.asarray(x, None if _is_single(x) else np.float64) for x in (a, b))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise UserError(f"Features are rows of one width, not {a.shape} and {b.shape}.")
     if len(a) < fewest[0] or len(b) < fewest[1]:
@@ -321,3 +323,7 @@ def _checked(
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UserError("Some features are not finite; are the weights damaged?")
     return a, b
+
+
+def _is_single(values: np.ndarray) -> bool:
+    return getattr(values, "dtype", None) == np.float32

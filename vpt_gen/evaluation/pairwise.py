@@ -6,7 +6,7 @@ import numpy as np
 
 from vpt_gen.progress import track
 
-_BLOCK_BYTES = 2**28
+_BLOCK_BYTES = 2**27
 _PATIENCE = 3.0  # seconds before a progress bar
 # Rows count as equal where their squared distance is below this share of their squared lengths:
 # far above the rounding of the formula below, and below what float32 features can tell apart.
