@@ -160,7 +160,7 @@ def decoding():
 def test_decoding_options_from_the_command_line():
     decode = decoding()
     for setting in ("num_iterations=8", "choice_temperature=2", "schedule=square"):
-        tuned._set_option(decode, setting)
+        tuned.set_option(decode, setting)
     assert decode.to_dict() == {
         "num_iterations": 8,
         "choice_temperature": 2.0,
@@ -179,7 +179,7 @@ def test_decoding_options_from_the_command_line():
 )
 def test_decoding_options_that_cannot_be_are_named(setting, message):
     with pytest.raises(UserError, match=message):
-        tuned._set_option(decoding(), setting)
+        tuned.set_option(decoding(), setting)
 
 
 def test_a_stream_is_all_samples_batch_by_batch(params):

@@ -36,12 +36,17 @@ def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
     check_image_size(vqgan.net, config.data.image_size)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
-    if vqgan.net.codebook_size != backbone.net.codebook_size:
-        raise UserError(
-            f"The tokenizer has {vqgan.net.codebook_size} codes, the transformer knows "
-            f"{backbone.net.codebook_size}: config.backbone names nets that do not belong together."
-        )
+    check_codebooks(vqgan.net, backbone.net)
     return vqgan, backbone
+
+
+def check_codebooks(vqgan: Tokenizer, net: MaskGIT | GPT) -> None:
+    """Raises UserError where a transformer speaks of other codes than the tokenizer's."""
+    if vqgan.codebook_size != net.codebook_size:
+        raise UserError(
+            f"The tokenizer has {vqgan.codebook_size} codes, the transformer knows "
+            f"{net.codebook_size}: these are nets that do not belong together."
+        )
 
 
 def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: MaskGIT | GPT, num_tokens: int):

@@ -67,7 +67,7 @@ def open_run(
     if config.get("task") != "prompts":
         raise UserError(f"{workdir} is not a prompt-tuning run; generating needs one.")
     for setting in decode:
-        _set_option(config.decode, setting)
+        set_option(config.decode, setting)
     check_config(config)
     moved = {"tokenizer": tokenizer, "transformer": transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
@@ -91,7 +91,12 @@ def open_run(
     return TunedRun(workdir, config, facts, step, params, sampler, vqgan, backbone)
 
 
-def _set_option(decode: ConfigDict, setting: str) -> None:
+def set_option(decode: ConfigDict, setting: str) -> None:
+    """Changes an option of a config's `decode` as "num_iterations=8" says.
+
+    Raises:
+      UserError: no such option, or a value of another kind than it has.
+    """
     name, _, text = setting.partition("=")
     if name not in decode:
         known = ", ".join(sorted(decode))
