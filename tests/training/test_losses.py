@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.training import losses
+from vpt_gen.training import losses, tokenizer
 
 PROMPT = "loss.npz"
 VQGAN = "tokenizer_train_losses.npz"
@@ -180,6 +180,21 @@ def test_quantizer_losses_and_gradients(variant):
     check_terms(f"quantizer/{variant}", terms)
     for name, gradient in zip(("x", "codebook"), gradients, strict=True):
         golden.check(VQGAN, f"quantizer/{variant}/grad_{name}", gradient)
+
+
+def test_reconstruction_error_is_the_mean_square():
+    real, fake = (golden.load(VQGAN, f"disc/{name}") for name in ("real", "fake"))
+
+    class Fixed:
+        """Reconstructs every image as the same one."""
+
+        def apply(self, variables, images):
+            return fake, None, None
+
+    options = {"image_size": 0, "adversarial_weight": 0.0, "adversarial_start": 0, "r1_cost": 0.0}
+    task = tokenizer.make_task(Fixed(), None, discriminator=None, perceptual_weight=0.0, **options)
+    measured = task.eval_step({"vqgan": {}}, {}, {"image": real}, jax.random.key(0))
+    golden.check(VQGAN, "pixel/l2_real_fake", measured["reconstruction"].mean())
 
 
 def test_unknown_entropy_type_is_an_error():
