@@ -42,9 +42,14 @@ def convert(kind: str, source: pathlib.Path, output: str, overrides: dict, addre
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     about = {"kind": kind, "file": source.name, "address": address}
     digest = save_net(output, net, params, about)
-    fields = ", ".join(f"{name} {config[name]}" for name in config if name != "net")
+    fields = ", ".join(f"{name} {_brief(config[name])}" for name in config if name != "net")
     say(f"Read {kind} {source}: {count:,} parameters; {fields}.")
     say(f"Wrote {output} (digest {digest[:12]}).")
+
+
+def _brief(value: object) -> str:
+    """A field's value; of a long one, such as the order of 256 tokens, its length."""
+    return f"of {len(value)}" if isinstance(value, tuple) and len(value) > 10 else str(value)
 
 
 def define_flags() -> None:
