@@ -8,11 +8,9 @@ from ml_collections import config_flags
 from vpt_gen.errors import UserError
 
 
-def define() -> flags.FlagHolder:
+def define(about: str = "The experiment: a file of configs/.") -> flags.FlagHolder:
     """Defines --config, whose fields can be set as --config.name=value."""
-    return config_flags.DEFINE_config_file(
-        "config", None, "The experiment: a file of configs/.", lock_config=True
-    )
+    return config_flags.DEFINE_config_file("config", None, about, lock_config=True)
 
 
 def parse(argv: list[str], required: bool = True) -> list[str]:

@@ -186,7 +186,10 @@ def define_flags() -> None:
         "A folder of generated images instead: flat, one sub-folder a class, or as vpt_gen.sample "
         "wrote it.",
     )
-    config_flag.define()
+    config_flag.define(
+        "A file of configs/ whose data to compare with, by default the run's own; its fields are "
+        "set as --config.data.path=my_images."
+    )
     flags.DEFINE_string(
         "reference",
         None,
@@ -219,6 +222,8 @@ def define_flags() -> None:
         "--weights_dir lacks them; tokenizer needs no download. By default inception where its "
         "weights are at hand.",
     )
+    for name in ("config", "seed", *_FOR_CHECKPOINTS):
+        flags.declare_key_flag(name)  # --help shows them, though other modules define them.
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
     flags.DEFINE_integer("batch_size", 64, "Images in the feature net at a time.", lower_bound=1)
     flags.DEFINE_string(

@@ -9,6 +9,7 @@ from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.data import arrays
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation import canvases
 from vpt_gen.evaluation.distances import frechet
 from vpt_gen.evaluation.features import Extractor, FeatureSpace, tokenizer_space
 from vpt_gen.nets import resize
@@ -73,6 +74,27 @@ def test_a_stream_equals_one_batch(pixels, batch_size):
     np.testing.assert_allclose(
         rows(pixels, MIXED, batch_size=batch_size), rows(pixels, MIXED), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("most", [1, 2000, 10_000])
+def test_little_memory_changes_nothing(pixels, most, devices, monkeypatch):
+    expected = rows(pixels, MIXED * 2, batch_size=5)
+    monkeypatch.setattr(canvases, "MAX_BYTES", most)
+    np.testing.assert_allclose(rows(pixels, MIXED * 2, devices, 5), expected, rtol=1e-6)
+
+
+def test_canvases_together_stay_below_the_limit(monkeypatch):
+    monkeypatch.setattr(canvases, "MAX_BYTES", 2000)
+    groups = list(canvases.groups(MIXED * 3, 5))
+    assert [image.shape for group, _ in groups for image in group] == [x.shape for x in MIXED * 3]
+    laid = [canvases.lay(group)[0].nbytes for group, _ in groups]
+    assert all(
+        size <= 2000 for (group, _), size in zip(groups, laid, strict=True) if len(group) > 1
+    )
+    ends = np.cumsum([len(group) for group, _ in groups])[[is_last for _, is_last in groups]]
+    assert ends.tolist() == [5, 10, 15, 20, 21]
+    assert laid and max(laid) <= 2000
 
 
 def test_pictures_batches_and_arrays_are_the_same_stream(pixels):

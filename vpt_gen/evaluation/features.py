@@ -7,7 +7,6 @@ another number. Floating images in [0, 1] become uint8 by `data.images.to_uint8`
 import collections
 import dataclasses
 import functools
-import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.inception import load_inception
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation import canvases
 from vpt_gen.evaluation.accumulators import Moments, Reservoir
 from vpt_gen.nets import inception, resize
 from vpt_gen.progress import track
@@ -151,6 +151,7 @@ class Extractor:
         """
         self.space = space
         self.batch_size = -(-batch_size // mesh.size) * mesh.size
+        self._parts = mesh.size
         self._split, whole = sharding.split_batch(mesh), sharding.replicated(mesh)
         self._params = jax.device_put(space.params, whole)
         # Two programs: only the small one depends on the size of the images.
@@ -170,10 +171,15 @@ class Extractor:
         Raises:
           ValueError: images of another type or shape.
         """
-        pictures = _pictures(images)
         pending: collections.deque = collections.deque()
-        while chunk := list(itertools.islice(pictures, self.batch_size)):
-            pending.append((len(chunk), self._dispatch(chunk)))
+        count, squares = 0, []
+        for group, is_last in canvases.groups(images, self.batch_size):
+            count += len(group)
+            squares.append(self._squares(group))
+            if is_last:
+                batch = squares[0] if len(squares) == 1 else jax.numpy.concatenate(squares)
+                pending.append((count, self._apply(self._params, self._filled(batch))))
+                count, squares = 0, []
             if len(pending) > _IN_FLIGHT:
                 yield _fetch(*pending.popleft())
         for count, features in pending:
@@ -184,10 +190,17 @@ class Extractor:
         with jax.default_matmul_precision("highest"):
             return self.space.apply(params, images)
 
-    def _dispatch(self, chunk: list[np.ndarray]) -> dict[str, jax.Array]:
-        filled = chunk + chunk[-1:] * (self.batch_size - len(chunk))
-        batch = jax.device_put(_canvas(filled), self._split)
-        return self._apply(self._params, self._prepare(*batch))
+    def _squares(self, group: list[np.ndarray]) -> jax.Array:
+        """Pictures -> (n, side, side, 3)."""
+        size = canvases.room_for(group, self.batch_size, self._parts)
+        filled = group + group[-1:] * (size - len(group))
+        squares = self._prepare(*jax.device_put(canvases.lay(filled), self._split))
+        return squares if size == len(group) else squares[: len(group)]
+
+    def _filled(self, squares: jax.Array) -> jax.Array:
+        """A whole batch, shared out evenly."""
+        rows = np.minimum(np.arange(self.batch_size), len(squares) - 1)
+        return squares if len(squares) == len(rows) else jax.device_put(squares[rows], self._split)
 
     def collect(
         self,
@@ -240,30 +253,6 @@ class Extractor:
             raise UserError("There are no images to compare.")
         rows, indices = reservoir.finish()
         return Features(count, {n: m.finish() for n, m in running.items()}, rows, indices)
-
-
-def _pictures(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pictures and batches -> pictures (H, W, 3)."""
-    for item in images:
-        item = np.asarray(item)
-        if item.dtype != np.uint8 or item.ndim not in (3, 4) or item.shape[-1] != 3:
-            raise ValueError(
-                f"uint8 images (H, W, 3) or (B, H, W, 3) are wanted, not {item.dtype} {item.shape}."
-            )
-        yield from item if item.ndim == 4 else (item,)
-
-
-def _canvas(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures -> canvases (B, H, W, 3) with them at the top left, and their sizes (B, 2).
-
-    Sides are powers of two, so that images of many sizes need few programs.
-    """
-    sizes = np.array([picture.shape[:2] for picture in pictures], np.int32)
-    height, width = (1 << int(longest - 1).bit_length() for longest in sizes.max(axis=0))
-    canvas = np.zeros((len(pictures), height, width, 3), np.uint8)
-    for room, picture, (h, w) in zip(canvas, pictures, sizes, strict=True):
-        room[:h, :w] = picture
-    return canvas, sizes
 
 
 def _fetch(count: int, features: dict[str, jax.Array]) -> dict[str, np.ndarray]:

@@ -1,0 +1,90 @@
+"""Pictures of any size in batches: each lies at the top left of a canvas.
+
+Sides of canvases and, where a whole batch would not fit the memory, their number are powers of two,
+so that many sizes of pictures need few programs.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+MAX_BYTES = 2**26  # of canvases that are resized together
+
+
+def groups(
+    images: Iterable[np.ndarray], batch_size: int
+) -> Iterator[tuple[list[np.ndarray], bool]]:
+    """Pictures whose canvases fit the memory together; one beyond the limit is alone.
+
+    Args:
+      images: uint8 pictures (H, W, 3) and batches (B, H, W, 3) of them.
+      batch_size: pictures in a batch.
+
+    Yields:
+      Pictures in order, and whether a batch ends with them.
+
+    Raises:
+      ValueError: images of another type or shape.
+    """
+    group: list[np.ndarray] = []
+    count, sides = 0, (1, 1)
+    for picture in _pictures(images):
+        sides = np.maximum(picture.shape[:2], sides)
+        if group and (len(group) + 1) * _num_bytes(sides) > MAX_BYTES:
+            yield group, False
+            group, sides = [], picture.shape[:2]
+        group.append(picture)
+        count += 1
+        if count == batch_size:
+            yield group, True
+            group, count, sides = [], 0, (1, 1)
+    if group:
+        yield group, True
+
+
+def room_for(group: list[np.ndarray], batch_size: int, multiple: int) -> int:
+    """How many canvases to lay a group on: a batch of them where that many fit.
+
+    Args:
+      group: pictures.
+      batch_size: pictures in a batch.
+      multiple: of which the number must be one.
+    """
+    if batch_size * _num_bytes(_longest(group)) <= MAX_BYTES:
+        return batch_size
+    return multiple * _power_of_two(-(-len(group) // multiple))
+
+
+def lay(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures -> canvases (B, H, W, 3), and how far each reaches: their sizes (B, 2)."""
+    sizes = np.array([picture.shape[:2] for picture in pictures], np.int32)
+    height, width = map(_power_of_two, _longest(pictures))
+    canvas = np.zeros((len(pictures), height, width, 3), np.uint8)
+    for room, picture, (h, w) in zip(canvas, pictures, sizes, strict=True):
+        room[:h, :w] = picture
+    return canvas, sizes
+
+
+def _pictures(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pictures and batches -> pictures (H, W, 3)."""
+    for item in images:
+        item = np.asarray(item)
+        if item.dtype != np.uint8 or item.ndim not in (3, 4) or item.shape[-1] != 3:
+            raise ValueError(
+                f"uint8 images (H, W, 3) or (B, H, W, 3) are wanted, not {item.dtype} {item.shape}."
+            )
+        yield from item if item.ndim == 4 else (item,)
+
+
+def _longest(pictures: list[np.ndarray]) -> np.ndarray:
+    return np.max([picture.shape[:2] for picture in pictures], axis=0)
+
+
+def _num_bytes(sides) -> int:
+    """Of a canvas for a picture of these sides."""
+    return 3 * _power_of_two(sides[0]) * _power_of_two(sides[1])
+
+
+def _power_of_two(number: int) -> int:
+    """The least that is not below `number`."""
+    return 1 << int(number - 1).bit_length()
