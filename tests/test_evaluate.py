@@ -246,6 +246,17 @@ def draw(monkeypatch, run, reference, **given):
     return evaluate.draw_from_run(run, reference)
 
 
+def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch):
+    run = open_run(str(workdir))
+    generator = dataclasses.replace(run.sampler.generator, num_classes=0, num_instances=12)
+    run = dataclasses.replace(run, sampler=dataclasses.replace(run.sampler, generator=generator))
+    run.facts["instance_labels"] = [0] * 6 + [1] * 6
+    reference, _ = open_sets(monkeypatch, run)
+    assert draw(monkeypatch, run, reference, num=4).labels.tolist() == [0, 0, 1, 1]
+    with pytest.raises(UserError, match="These prompts know no classes"):
+        draw(monkeypatch, run, reference, num=4, marquee="instance_to_class")
+
+
 def test_classes_are_drawn_as_the_reference_has_them(workdir, data, monkeypatch, capsys):
     run = open_run(str(workdir))
     (data.parent / "lean" / "discs").mkdir(parents=True)

@@ -203,6 +203,11 @@ def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
     config.best_metric = "accuracy"
     with pytest.raises(UserError, match="best_metric is 'accuracy'; .* measures loss"):
         main.run(config, str(tmp_path / "run"))
+    config.evaluation.num_samples = 2
+    config.evaluation.every = 1
+    with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_lpips"):
+        main.run(config, str(tmp_path / "run"))
+    config.evaluation.every = 0
     config.best_metric = "loss"
     config.data.holdout = 0.0
     with pytest.raises(UserError, match="best_metric needs held-out examples"):

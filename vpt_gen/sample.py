@@ -188,6 +188,9 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
     if not run.sampler.generator.num_classes and not instances:
         raise UserError("These prompts know training images only: name some by --instances=0,1.")
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
+    to_class = headers or FLAGS.marquee == "instance_to_class"
+    if to_class and not run.sampler.generator.num_classes:
+        raise UserError("These prompts know no classes: leave --headers and --marquee out.")
     bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
     stages = num_stages(run.sampler.transformer, run.sampler.num_tokens, run.sampler.options)
     weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)

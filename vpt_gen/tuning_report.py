@@ -147,13 +147,14 @@ class TuningReport:
         if "class_agreement" not in tuned.found.values:
             return {}
         agreement = tuned.found.values["class_agreement"]
-        reconstructed = self._yardstick.features_of(self._reconstructed())
-        return {
+        metrics = {
             "class_agreement_untuned": untuned.found.values["class_agreement"].value,
             "class_agreement": agreement.value,
-            "class_agreement_reconstructed": self._yardstick.agreement(reconstructed),
-            "class_agreement_real": agreement.floor,
         }
+        if self._yardstick.train:  # Otherwise the classifier has seen half of the reference.
+            reconstructed = self._yardstick.features_of(self._reconstructed())
+            metrics["class_agreement_reconstructed"] = self._yardstick.agreement(reconstructed)
+        return metrics | {"class_agreement_real": agreement.floor}
 
     def _pixel_distances(self, untuned: "_Taken", tuned: "_Taken") -> dict[str, float]:
         """Distances from held-out images before, after, and of as many training images."""

@@ -167,7 +167,7 @@ def test_evaluation_averages_over_examples_and_keeps_the_best(tmp_path):
 
 
 @pytest.mark.parametrize(("higher", "best"), [(True, 6), (False, 4)])
-def test_the_best_figure_is_kept_in_its_own_direction(tmp_path, higher, best):
+def test_the_best_figure_is_kept_in_its_own_direction(tmp_path, higher, best, capsys):
     """Five measurements at 2, 4, ..., 10; the figure is missing from one."""
     values = iter([{"score": 2.0}, {"score": 1.0}, {"score": 5.0}, {}, {"score": 3.0}])
     measured = []
@@ -181,6 +181,7 @@ def test_the_best_figure_is_kept_in_its_own_direction(tmp_path, higher, best):
     run(tmp_path, num_steps=10, measurement=measurement, best_metric="score")
     kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
     assert kept == {best, 10}
+    assert f"The best score is that of update {best} (--step={best})." in capsys.readouterr().out
     chex.assert_trees_all_equal(Store(tmp_path).restore_params(best), measured[best // 2 - 1])
 
 

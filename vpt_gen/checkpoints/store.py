@@ -74,6 +74,10 @@ class Store:
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
+    def best_step(self) -> int | None:
+        """The step with the best `best_metric` of those kept; None where nothing says."""
+        return self._manager.best_step() if self._best_metric else None
+
     def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
         """Starts to save in the background; a step that is already there is left alone.
 

@@ -142,6 +142,8 @@ def train(
             if stopping:
                 say(f"Stopping at update {step}; the same command goes on from there.")
                 raise Interrupted(128 + stopping)
+        if (best := store.best_step()) is not None:
+            say(f"The best {options.best_metric} is that of update {best} (--step={best}).")
     return state
 
 

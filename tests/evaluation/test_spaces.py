@@ -1,0 +1,38 @@
+"""Which features: Inception's where its weights are, and otherwise a tokenizer's, which is told."""
+
+import dataclasses
+
+import pytest
+
+from tests import measured
+from vpt_gen.checkpoints.inception import FILE
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation import figures, spaces
+
+
+def test_weights_at_hand_decide(tmp_path, capsys):
+    assert spaces.choose_space(str(tmp_path)) == "tokenizer"
+    assert "there is no FID" in capsys.readouterr().out
+    (tmp_path / FILE).write_bytes(b"not the published file")
+    assert spaces.choose_space(str(tmp_path)) == "inception"
+    assert not capsys.readouterr().out
+    with pytest.raises(UserError, match="is not the published file"):
+        spaces.open_space("inception", str(tmp_path))
+
+
+def test_the_shipped_tokenizer_serves_where_none_is_named(tmp_path):
+    space = spaces.open_space("tokenizer", str(tmp_path))
+    assert (space.name, space.dims["latents"], space.logits) == ("tokenizer", 64, None)
+
+
+@pytest.mark.parametrize("name", spaces.NAMES)
+def test_only_inception_has_a_fid_and_a_score(name):
+    space = dataclasses.replace(measured.small_space(), name=name)
+    if name == "inception":
+        space = dataclasses.replace(space, logits="small")
+    yardstick = measured.yardstick(space=space)
+    found, _ = yardstick.measure(measured.image_set(*measured.blobs(40), digest=""))
+    taken = {*found.values, *found.left_out}
+    assert taken == set(figures.names_in(name))
+    assert {"fid", "inception_score"} <= taken if name == "inception" else "frechet" in taken
+    assert ("fid" in taken) != ("frechet" in taken)
