@@ -6,6 +6,7 @@ from vpt_gen import prompt_sizes
 from vpt_gen.checkpoints.released import published
 from vpt_gen.data import vtab_table
 from vpt_gen.data.images import EXTENSIONS
+from vpt_gen.evaluation.figures import KINDS
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -27,3 +28,8 @@ def test_extensions_of_the_guide_are_those_that_are_read():
     guide = (pathlib.Path(__file__).parents[1] / "docs" / "images.md").read_text()
     listed = guide.split("An image counts by its extension: `")[1].split("`")[0]
     assert sorted(listed.split()) == sorted(EXTENSIONS)
+
+
+def test_every_figure_is_explained():
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    assert [name for name in KINDS if f"`{name}`" not in page] == []

@@ -104,15 +104,12 @@ class Yardstick:
         return classifier.agreement(images.features.rows[self.extractor.space.classes], labels)
 
     def _distances(self, generated: Measured) -> Found:
-        """The figures that need no classes; as a floor, real images take the generated ones' place.
-
-        They are as many as the generated ones where there are so many.
-        """
-        space, (fitted, tried) = self.extractor.space, self._sides
-        drawn, _ = figures.draw(fitted.features, len(generated.features.indices), self.seed)
-        found = figures.compare(space, generated.features, self.real.features)
-        floors = figures.compare(space, drawn, tried.features).values
-        floor_of = f"{Measured(fitted.images, drawn)} against {tried}"
+        """The figures that need no classes, with their floors."""
+        count = len(generated.features.indices)
+        found = figures.compare(self.extractor.space, generated.features, self.real.features)
+        if count not in self._floors:  # They are the same for all that training measures.
+            self._floors[count] = self._floors_of(count)
+        floors, floor_of = self._floors[count]
         for name, value in found.values.items():
             if floor := floors.get(name):
                 details = {"floor_of": floor_of, "floor_seed": self.seed}
@@ -122,6 +119,17 @@ class Yardstick:
                     value, floor=floor.value, details={**value.details, **details}
                 )
         return found
+
+    @functools.cached_property
+    def _floors(self) -> dict[int, tuple[dict[str, Value], str]]:
+        return {}
+
+    def _floors_of(self, count: int) -> tuple[dict[str, Value], str]:
+        """Figures of real images in the generated ones' place, as many where there are so many."""
+        fitted, tried = self._sides
+        drawn, _ = figures.draw(fitted.features, count, self.seed)
+        floors = figures.compare(self.extractor.space, drawn, tried.features).values
+        return floors, f"{Measured(fitted.images, drawn)} against {tried}"
 
     def _agreement(self, generated: Measured) -> Value:
         space, (fitted, tried) = self.extractor.space, self._sides
