@@ -112,7 +112,8 @@ class Quantizer(nn.Module):
 
     def __call__(self, latents: jax.Array) -> jax.Array:
         """Latents (..., d) -> token ids (...) in [0, K)."""
-        return jnp.argmin(squared_distances(latents, self.codebook), axis=-1)
+        distances = squared_distances(latents, self.codebook)
+        return jnp.argmin(distances, axis=-1).astype(jnp.int32)
 
     def lookup(self, tokens: jax.Array) -> jax.Array:
         """Token ids (...) in [0, K) -> codebook rows (..., d)."""
