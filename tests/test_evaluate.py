@@ -197,7 +197,7 @@ def test_the_repeating_command_settles_what_defaults_stood_for(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["evaluate", *given])
     command = evaluate.repeating_command({"features": "tokenizer", "seed": 3, "step": 7})
     assert command == (
-        "python -m vpt_gen.evaluate --checkpoint='runs/a b' --set=top_k=4 --features=tokenizer "
+        "python -m vpt_gen.evaluate '--checkpoint=runs/a b' --set=top_k=4 --features=tokenizer "
         "--seed=3 --step=7"
     )
     monkeypatch.setattr(sys, "argv", ["evaluate", *shlex.split(command)[3:]])

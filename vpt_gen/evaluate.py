@@ -23,14 +23,14 @@ from absl import app, flags, logging
 from etils import epath
 
 from vpt_gen import config_flag, sample, sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.config_check import check_config
 from vpt_gen.data import sampled
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.data.folder import open_folder
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import report, spaces
-from vpt_gen.evaluation.features import Extractor
+from vpt_gen.evaluation.features import Extractor, FeatureSpace
 from vpt_gen.evaluation.image_sets import ImageSet, real_images, real_sets
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
@@ -111,13 +111,19 @@ def open_folder_set(path: str) -> ImageSet:
 
 def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
     """The images to draw from a run, with classes as the command line says."""
-    num = FLAGS.num or min(len(reference), MAX_NUM)
-    class_names = run.facts["class_names"]
-    how = FLAGS.class_counts or _class_counts(class_names, reference)
+    num, class_names = FLAGS.num or min(len(reference), MAX_NUM), run.facts["class_names"]
+    counts = np.bincount(reference.labels, minlength=len(reference.class_names))
+    wanted = {name: n for name, n in zip(reference.class_names, counts.tolist(), strict=True) if n}
+    how = FLAGS.class_counts or _class_counts(class_names, wanted)
     if how == "even":
         class_ids = even_class_ids(num, len(class_names))
+    elif unknown := wanted.keys() - set(class_names):
+        raise UserError(
+            f"--class_counts=reference: {min(unknown)!r} of the {reference.name} is no class of "
+            "the run; use --class_counts=even."
+        )
     else:
-        class_ids = proportional_class_ids(num, _counts_of(class_names, reference))
+        class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in class_names])
     instances, generator = [], run.sampler.generator
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
     if generator.num_instances and (starts or not generator.num_classes):
@@ -126,45 +132,36 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
     return generation.image_set(class_counts=how)
 
 
-def _class_counts(class_names: list[str], reference: ImageSet) -> str:
-    if set(reference.class_names) <= set(class_names):
+def _class_counts(class_names: list[str], wanted: Mapping[str, int]) -> str:
+    if wanted.keys() <= set(class_names):
         return "reference"
     say("The reference has other classes than the run: images are drawn evenly over the run's.")
     return "even"
 
 
-def _counts_of(class_names: list[str], reference: ImageSet) -> np.ndarray:
-    """Images (C,) of each of a run's classes in the reference."""
-    counts = dict(zip(reference.class_names, np.bincount(reference.labels), strict=True))
-    unknown = counts.keys() - set(class_names)
-    if unknown:
-        raise UserError(
-            f"--class_counts=reference: {min(unknown)!r} of the {reference.name} is no class of "
-            "the run; use --class_counts=even."
-        )
-    return np.array([counts.get(name, 0) for name in class_names])
-
-
-def open_tokenizer(run: TunedRun | None) -> tuple[PretrainedNet | None, int]:
-    """The tokenizer that the run or the config names, and its images' side; or none."""
-    if run:
-        return run.tokenizer, run.config.data.image_size
-    if FLAGS.config is not None and "backbone" in FLAGS.config:
-        tokenizer = load_net(FLAGS.config.backbone.tokenizer, *TOKENIZERS)
-        return tokenizer, FLAGS.config.data.image_size
-    return None, spaces.SHIPPED_SIDE
+def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
+    """A feature space; the tokenizer's is that of the run, or of the config if it is at hand."""
+    if name == "tokenizer" and run:
+        return spaces.open_space(name, "", run.tokenizer, run.config.data.image_size)
+    if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
+        try:
+            tokenizer = load_net(FLAGS.config.backbone.tokenizer, *TOKENIZERS)
+            return spaces.open_space(name, "", tokenizer, FLAGS.config.data.image_size)
+        except UserError as error:
+            say(f"{error} The shipped tokenizer makes the features instead.")
+    return spaces.open_space(name, FLAGS.weights_dir)
 
 
 def repeating_command(settled: Mapping[str, Any]) -> str:
     """The command line as given, with the values that defaults stood for."""
-    given, rest = [], list(sys.argv[1:])
+    words, rest = ["python -m vpt_gen.evaluate"], list(sys.argv[1:])
     while rest:
-        name, separator, value = rest.pop(0).lstrip("-").partition("=")
-        given.append((name, value if separator else rest.pop(0)))
-    given = [(name, value) for name, value in given if name not in settled]
-    arguments = [f"--{name}={shlex.quote(str(value))}" for name, value in given]
-    arguments += [f"--{name}={shlex.quote(str(value))}" for name, value in settled.items()]
-    return " ".join(["python -m vpt_gen.evaluate", *arguments])
+        flag = [rest.pop(0)]
+        if "=" not in flag[0] and rest and not rest[0].startswith("--"):
+            flag.append(rest.pop(0))
+        if flag[0].lstrip("-").partition("=")[0] not in settled:
+            words += map(shlex.quote, flag)
+    return " ".join([*words, *(f"--{k}={shlex.quote(str(v))}" for k, v in settled.items())])
 
 
 def output_folder() -> epath.Path | pathlib.Path:
@@ -243,8 +240,7 @@ def main(argv):
     reference, train = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
-    space = spaces.open_space(features, FLAGS.weights_dir, *open_tokenizer(run))
-    extractor = Extractor(space, sharding.make_mesh(), FLAGS.batch_size)
+    extractor = Extractor(open_features(features, run), sharding.make_mesh(), FLAGS.batch_size)
     yardstick = Yardstick(
         extractor, reference, train, FLAGS.seed, find_perceptual(FLAGS.weights_dir)
     )
