@@ -120,7 +120,9 @@ def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, fl
 
 def table(rates: dict[str, float]) -> str:
     """The rates as a Markdown table."""
-    rows = [f"| {name} | {x:,.0f} | {1000 / x:,.3f} |" for name, x in rates.items()]
+    rows = [
+        f"| {name} | {x:,.{0 if x >= 10 else 2}f} | {1000 / x:,.3f} |" for name, x in rates.items()
+    ]
     return "\n".join(["| what feeds | images/s | ms an image |", "|---|---:|---:|", *rows])
 
 
