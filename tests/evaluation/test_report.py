@@ -18,15 +18,23 @@ FOUND = Found(
 )
 
 
+SHARED = {
+    "generated": {"count": 5000, "class_counts": "even"},
+    "reference": {"count": 70},
+    "train": {"count": 30},
+    "features": {"space": "inception"},
+}
+
+
 @pytest.fixture
 def record():
-    return report.make_record(FOUND, {"command": "python", "seed": 3})
+    return report.make_record(FOUND, SHARED)
 
 
 def test_a_figure_carries_all_that_fixes_it(record):
     assert list(record["figures"]) == ["fid", "kid", "precision"]
     precision = record["figures"]["precision"]
-    assert precision["protocol"] == {"command": "python", "seed": 3, "k": 3}
+    assert precision["protocol"] == {**SHARED, "k": 3}
     assert {k: v for k, v in precision.items() if k != "protocol"} == {
         "value": 0.5,
         "std": None,
@@ -39,11 +47,16 @@ def test_a_figure_carries_all_that_fixes_it(record):
         "coverage": "Too few.",
         "intra_lpips": "No weights.",
     }
-    assert record["protocol"] == {"command": "python", "seed": 3}
+    assert record["protocol"] == SHARED
 
 
 def test_the_table_has_a_line_a_figure_and_a_reason_for_the_others(record):
     lines = report.table(record).splitlines()
+    assert lines[1] == (
+        "5,000 generated images, classes evenly, trained on 30; compared with 70 real ones; "
+        "inception features"
+    )
+    del lines[1]
     assert lines[1].split() == ["generated", "±", "std", "real", "better"]
     assert lines[2].split() == ["FID", "12.35", "3.21", "lower"]
     assert lines[3].split() == ["KID", "0.00123", "0.0004", "lower"]

@@ -68,7 +68,11 @@ def table(record: Mapping[str, Any]) -> str:
     figures = record["figures"]
     columns = {"untuned": "untuned", "value": "generated", "std": "± std", "floor": "real"}
     columns = {k: v for k, v in columns.items() if k == "value" or _has(figures, k)}
-    lines = ["", f"{'':24}" + "".join(f"{title:>11}" for title in columns.values()) + "   better"]
+    lines = [
+        "",
+        *_heading(record["protocol"]),
+        f"{'':24}" + "".join(f"{title:>11}" for title in columns.values()) + "   better",
+    ]
     for name, figure in figures.items():
         numbers = "".join(f"{_number(figure.get(part)):>11}" for part in columns)
         lines.append(f"{label(name):24}{numbers}   {_DIRECTIONS[figure['better']]}")
@@ -77,6 +81,18 @@ def table(record: Mapping[str, Any]) -> str:
         reasons.setdefault(reason, []).append(label(name))
     lines += ["", *(f"No {', '.join(names)}: {reason}" for reason, names in reasons.items())]
     return "\n".join(lines if reasons else lines[:-1])
+
+
+def _heading(shared: Mapping[str, Any]) -> list[str]:
+    """What was compared with what."""
+    generated, reference = shared["generated"], shared["reference"]
+    classes = {"even": ", classes evenly", "reference": ", classes as in the reference"}
+    drawn = classes.get(generated.get("class_counts"), "")
+    train = f", trained on {shared['train']['count']:,}" if "train" in shared else ""
+    return [
+        f"{generated['count']:,} generated images{drawn}{train}; compared with "
+        f"{reference['count']:,} real ones; {shared['features']['space']} features"
+    ]
 
 
 def _has(figures: Mapping[str, Any], part: str) -> bool:
