@@ -29,7 +29,7 @@ def make_sampler(batch_size=4, devices=2):
     frozen = {name: variables["params"] for name, variables in frozen.items()}
     options = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    return Sampler(GENERATOR, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, mesh)
+    return Sampler(GENERATOR, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, 2, mesh)
 
 
 @pytest.fixture(scope="module")

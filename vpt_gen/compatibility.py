@@ -1,10 +1,12 @@
 """Do the nets, the image size and a prompt checkpoint belong together?"""
 
+import dataclasses
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.compute import hold_frozen
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
@@ -26,7 +28,7 @@ def tokens_per_image(net: Tokenizer, image_size: int) -> int:
 
 
 def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
-    """The frozen tokenizer and transformer of a prompt-tuning config.
+    """The frozen tokenizer and transformer of a prompt-tuning config, held as it says.
 
     Raises:
       UserError: one is missing or damaged, or they do not fit each other or the image size.
@@ -37,7 +39,8 @@ def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
     check_codebooks(vqgan.net, backbone.net)
-    return vqgan, backbone
+    net, params = hold_frozen(backbone.net, backbone.params, config.compute)
+    return vqgan, dataclasses.replace(backbone, net=net, params=params)
 
 
 def check_codebooks(vqgan: Tokenizer, net: MaskGIT | GPT) -> None:

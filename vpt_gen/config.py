@@ -44,6 +44,7 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.backbone = ConfigDict({"tokenizer": ""})
         # Target distribution onehot * (1 - eps) + eps / K, as released.
         config.label_smoothing = 0.1 if family == "nar" else 0.0
+        config.compute = _compute()
         config.decode = _decode(family)
     if task != "tokenizer" and family == "nar":
         # Mask rates in training (decode/schedules.py).
@@ -117,6 +118,21 @@ def _optimizer() -> ConfigDict:
     # Global gradient norm to clip at; 0 for none.
     optimizer.clip_norm = 0.0
     return optimizer
+
+
+def _compute() -> ConfigDict:
+    # compute.py: of the transformer; the tokenizer is always float32.
+    compute = ConfigDict()
+    # Type of its matrices, and so of its products: 'float32', or 'bfloat16', for which accelerators
+    # are made. Trained parameters, norms, softmax and losses are float32 with either.
+    compute.dtype = "float32"
+    # What the backward pass computes again instead of keeping it: 'none', 'attention', 'dots' or
+    # 'layer', from the most memory to the least (nets/stack.py).
+    compute.remat = "none"
+    # Layers as one loop, which compiles once instead of once a layer: 'yes', 'no', or 'auto', which
+    # is no on a CPU.
+    compute.scan_layers = "auto"
+    return compute
 
 
 def _vqgan() -> ConfigDict:
@@ -196,8 +212,9 @@ def _decode(family: str) -> ConfigDict:
         decode.temperature = 1.0
         decode.top_k = 0
         decode.top_p = 1.0
-    # Images generated at a time.
+    # Images generated at a time by the transformer, and of these by the tokenizer.
     decode.batch_size = 50
+    decode.tokenizer_batch_size = 8
     return decode
 
 

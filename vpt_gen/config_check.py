@@ -5,10 +5,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from vpt_gen.compute import DTYPES, SCAN_LAYERS
 from vpt_gen.config import TASKS, default_config
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import DESIGNS
+from vpt_gen.nets.stack import REMAT
 
 CONDITIONS = ("class", "instance", "class+instance")
 
@@ -68,15 +70,23 @@ def check_config(config: ConfigDict) -> None:
         "'cosine' or 'constant'",
     )
     if config.task != "tokenizer":
+        _check_compute(config)
         _check_decoding(config)
     if config.task == "prompts":
         _check_prompt(config)
         _check_evaluation(config)
 
 
+def _check_compute(config: ConfigDict) -> None:
+    for name, known in (("dtype", DTYPES), ("remat", REMAT), ("scan_layers", SCAN_LAYERS)):
+        wanted = f"one of {', '.join(known)}"
+        _check(config, f"compute.{name}", config.compute[name] in known, wanted)
+
+
 def _check_decoding(config: ConfigDict) -> None:
     decode = config.decode
-    _check(config, "decode.batch_size", decode.batch_size > 0, "positive")
+    for name in ("batch_size", "tokenizer_batch_size"):
+        _check(config, f"decode.{name}", decode[name] > 0, "positive")
     if config.family == "ar":
         _check(config, "decode.temperature", decode.temperature >= 0, "0 or positive")
         _check(config, "decode.top_k", decode.top_k >= 0, "0 or positive")

@@ -13,6 +13,7 @@ from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.compatibility import check_image_size, load_backbone, tokens_per_image
+from vpt_gen.compute import scans_layers
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
@@ -144,6 +145,7 @@ def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     fields = dict(config.model)
     class_dropout = fields.pop("class_dropout", 0.0)
+    fields["remat"] = config.compute.remat
     net = _new_transformer(config.family, fields, vqgan.net, num_tokens, train_source.num_classes)
     task = transformer.make_task(
         net,
@@ -155,6 +157,8 @@ def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         num_tokens=num_tokens,
         class_dropout=class_dropout,
         decode_options=decode_options(config),
+        dtype=config.compute.dtype,
+        scan_layers=scans_layers(config.compute),
     )
     facts = {
         "class_names": list(train_source.class_names),
@@ -235,6 +239,5 @@ def make_generator(
 
 def decode_options(config: ConfigDict) -> dict[str, Any]:
     """The options of `decode.generate` from `config.decode`."""
-    options = dict(config.decode)
-    del options["batch_size"]
-    return options
+    sizes = ("batch_size", "tokenizer_batch_size")
+    return {name: value for name, value in config.decode.items() if name not in sizes}

@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from vpt_gen import config_flag, sharding
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import claim_workdir
+from vpt_gen.compute import as_published
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.experiment import Experiment, make_experiment
@@ -63,9 +64,11 @@ def run(config, workdir: str) -> None:
 def _export(config, experiment: Experiment, params, workdir: str) -> None:
     """Saves the trained net as a backbone for the tasks that build on it."""
     path = pathlib.Path(workdir) / "net"
-    params = params["vqgan"] if config.task == "tokenizer" else params
+    params = jax.device_get(params)
+    tokenizer = config.task == "tokenizer"
+    params = params["vqgan"] if tokenizer else as_published(experiment.net, params)
     about = {"config": config.to_dict(), **experiment.facts}
-    digest = save_net(str(path), experiment.net, jax.device_get(params), about)
+    digest = save_net(str(path), experiment.net, params, about)
     say(f"Wrote the trained {config.task} to {path} (digest {digest[:12]}).")
 
 

@@ -37,6 +37,7 @@ def prompt_tuning(family: str, tokenizer: str, transformer: str, image_size: int
     config.backbone.tokenizer = f"weights/{tokenizer}"
     config.backbone.transformer = f"weights/{transformer}"
     config.decode.batch_size = 8
+    config.decode.tokenizer_batch_size = 1
     return config
 
 

@@ -66,7 +66,9 @@ class Sampler:
       frozen: {"transformer": ..., "tokenizer": ...} parameters.
       num_tokens: N, visual tokens of an image.
       options: of `decode.generate.generate`.
-      batch_size: images at a time, rounded up so that the devices share them evenly.
+      batch_size: images at a time in the transformer, rounded up so that the devices share them
+        evenly.
+      tokenizer_batch_size: images at a time in the tokenizer, rounded up likewise.
       mesh: devices.
     """
 
@@ -77,6 +79,7 @@ class Sampler:
     num_tokens: int
     options: dict[str, Any]
     batch_size: int
+    tokenizer_batch_size: int
     mesh: Mesh
 
     def sample(
@@ -107,42 +110,68 @@ class Sampler:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
         keys = _image_keys(bank[:, -1], seed)
-        split = sharding.split_batch(self.mesh)
         frozen = sharding.put(self.frozen, self.mesh)
-        parts = sharding.num_batch_parts(self.mesh)
-        size = -(-self.batch_size // parts) * parts
-        for start in range(0, len(bank), size):
-            rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
-            batch = jax.device_put((keys[rows], bank[rows]), split)
+        size = self._full(self.batch_size)
+        # The last batch is filled up.
+        batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
+        shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
+        # One number of conditions for all batches: what is compiled hangs on it.
+        count = self._full(max(len(conditions) for conditions, _ in shared))
+        for rows, (conditions, of_image) in zip(batches, shared, strict=True):
+            conditions = np.resize(conditions, (count, *conditions.shape[1:]))
+            batch = self._split((conditions, keys[rows], of_image))
             with sharding.use(self.mesh):
-                made = jax.device_get(self._step(params, frozen, weights, *batch))
-            count = min(size, len(bank) - start)
-            yield Samples(*(x[:count] for x in made), bank[start : start + count, -1, 0])
+                made = self._tokens(params, frozen["transformer"], weights, *batch)
+                tokens, revealed_at = jax.device_get(made)
+                images = self._images(frozen["tokenizer"], tokens)
+            left = min(size, len(bank) - rows[0])
+            yield Samples(*(x[:left] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
+
+    def _full(self, count: int) -> int:
+        """The next number that the devices can share evenly."""
+        parts = sharding.num_batch_parts(self.mesh)
+        return -(-count // parts) * parts
+
+    def _split(self, arrays):
+        return jax.device_put(arrays, sharding.split_batch(self.mesh))
 
     @functools.cached_property
-    def _step(self):
-        """`_generate`, compiled once for all calls."""
-        return jax.jit(self._generate, out_shardings=sharding.replicated(self.mesh))
+    def _tokens(self):
+        """`_draw`, compiled once for all calls."""
+        return jax.jit(self._draw, out_shardings=sharding.replicated(self.mesh))
 
-    def _generate(self, params, frozen, weights, keys, bank):
-        """Bank (B, M, 2) of conditions -> images, tokens, revealed_at."""
-        b, m, _ = bank.shape
-        class_ids, instance_ids = jnp.moveaxis(bank.reshape(b * m, 2), 1, 0)
+    def _draw(self, params, transformer_params, weights, conditions, keys, rows):
+        """Conditions (P, M, 2), and the row of every image in them -> tokens, revealed_at."""
+        p, m, _ = conditions.shape
+        class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
         prompts = self.generator.apply(
             {"params": params},
             class_ids if self.generator.num_classes else None,
             instance_ids if self.generator.num_instances else None,
         )
-        tokens, revealed_at = generate(
+        return generate(
             self.transformer,
-            frozen["transformer"],
+            transformer_params,
             keys,
             self.num_tokens,
-            prompts=marquee.interpolate(weights, prompts.reshape(b, m, *prompts.shape[1:])),
+            prompts=marquee.interpolate(weights, prompts.reshape(p, m, *prompts.shape[1:])),
+            rows=rows,
             **self.options,
         )
-        images = tokens_to_images(self.tokenizer, frozen["tokenizer"], tokens)
-        return images, tokens, revealed_at
+
+    @functools.cached_property
+    def _detokenize(self):
+        whole = sharding.replicated(self.mesh)
+        return jax.jit(functools.partial(tokens_to_images, self.tokenizer), out_shardings=whole)
+
+    def _images(self, tokenizer_params, tokens: np.ndarray) -> np.ndarray:
+        """Tokens (B, N) -> images, in batches of the tokenizer's own size."""
+        size = self._full(self.tokenizer_batch_size)
+        parts = [
+            self._detokenize(tokenizer_params, self._split(np.resize(x, (size, x.shape[1]))))
+            for x in np.split(tokens, range(size, len(tokens), size))
+        ]
+        return np.concatenate(jax.device_get(parts))[: len(tokens)]
 
 
 def _image_keys(conditions: np.ndarray, seed: int) -> jax.Array:

@@ -81,6 +81,7 @@ def open_run(
         tokens_per_image(vqgan.net, config.data.image_size),
         decode_options(config),
         config.decode.batch_size,
+        config.decode.tokenizer_batch_size,
         sharding.make_mesh(),
     )
     if not has_checkpoint(workdir):

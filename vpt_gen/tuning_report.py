@@ -62,6 +62,7 @@ class TuningReport:
             tokens_per_image(tokenizer.net, config.data.image_size),
             decode_options(config),
             config.decode.batch_size,
+            config.decode.tokenizer_batch_size,
             mesh,
         )
         evaluation = config.evaluation

@@ -136,9 +136,9 @@ def test_a_changed_prompt_replaces_the_prefix_and_keeps_what_tokens_left():
         prefix = marquee[n // 4]
         if n % 4 == 0:
             _, fresh = NET.apply(variables, prefix, method="run")
-            after = cache or jax.tree.map(lambda _: jnp.zeros((4, 18, 2, 8)), fresh)
+            after = cache or jax.tree.map(lambda _: jnp.zeros((4, 2, 18, 8)), fresh)
             cache = jax.tree.map(
-                lambda new, old: jnp.concatenate([new, old[:, 3:]], axis=1), fresh, after
+                lambda new, old: jnp.concatenate([new, old[:, :, 3:]], axis=2), fresh, after
             )
         x = NET.apply(variables, tokens[-1][:, None], n, method="embed") if n else prefix[:, -1:]
         logits, cache = NET.apply(variables, x, cache, length - 1 + n, method="run")

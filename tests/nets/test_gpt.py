@@ -145,10 +145,11 @@ def test_one_token_a_call_with_a_cache(kind):
     if kind:
         golden_ar.check(FILE, "first_logits_prompt", logits)
         pairs = np.stack([np.stack(pair) for pair in fresh])
-        golden_ar.check(FILE, "first_present_prompt", np.moveaxis(pairs, 3, 4))
+        golden_ar.check(FILE, "first_present_prompt", pairs)
     length, count = prefix.shape[1], tokens.shape[1] - 1
     cache = [
-        tuple(jnp.pad(x, ((0, 0), (0, count - 1), (0, 0), (0, 0))) for x in pair) for pair in fresh
+        jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (0, 0), (0, count - 1), (0, 0))), pair)
+        for pair in fresh
     ]
 
     def step(cache, inputs):
@@ -216,11 +217,14 @@ def test_too_many_tokens_and_no_condition_are_errors():
         TINY.apply(variables, TOKENS, prompts=jnp.zeros((2, 0, 8)))
 
 
-def test_layers_compute_in_the_type_of_the_parameters():
-    prompts = jnp.ones((2, 1, 8), jnp.bfloat16)
-    assert TINY.apply(tiny_variables(), TOKENS, prompts=prompts).dtype == jnp.float32
+def test_layers_compute_in_the_type_of_their_matrices_and_logits_are_float32():
     halved = jax.tree.map(lambda x: x.astype(jnp.bfloat16), tiny_variables())
-    assert TINY.apply(halved, TOKENS, prompts=jnp.ones((2, 1, 8))).dtype == jnp.bfloat16
+    for variables, dtype in ((tiny_variables(), jnp.float32), (halved, jnp.bfloat16)):
+        prompts = jnp.ones((2, 1, 8), jnp.bfloat16)
+        assert TINY.apply(variables, TOKENS, prompts=prompts).dtype == jnp.float32
+        x, first = TINY.apply(variables, prompts, method="prefix")
+        _, cache = TINY.apply(variables, x, method="run")
+        assert cache[0].keys.dtype == dtype
 
 
 @golden_ar.needed

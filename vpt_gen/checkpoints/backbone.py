@@ -32,7 +32,7 @@ class PretrainedNet:
 
     Attributes:
       net: the Flax module.
-      params: its parameters, float32.
+      params: its parameters; float32 as they are read.
       digest: SHA-256 of the net's fields and its parameters as they lie on disk.
       about: where it came from: source data, class names, figures.
     """
@@ -143,8 +143,9 @@ def _handler(params: Any) -> ocp.PyTreeCheckpointHandler:
 
 
 def _fields(net: nn.Module) -> dict[str, Any]:
-    """A module's own fields, as JSON reads them back."""
-    names = [f.name for f in dataclasses.fields(net) if f.name not in ("parent", "name")]
+    """What a module is, as JSON reads it back; how it is computed is no part of that."""
+    others = ("parent", "name", "remat")
+    names = [f.name for f in dataclasses.fields(net) if f.name not in others]
     return json.loads(json.dumps({name: getattr(net, name) for name in names}))
 
 

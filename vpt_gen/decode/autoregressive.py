@@ -23,6 +23,7 @@ def decode(
     *,
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
+    rows: jax.Array | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -34,9 +35,11 @@ def decode(
       params: its parameters.
       keys: B PRNG keys, one an image: it does not depend on its neighbours.
       num_tokens: N.
-      prompts: (B, S, D), or (T, B, S, D): a prompt for each of T equal stretches of tokens (for
+      prompts: (P, S, D), or (T, P, S, D): a prompt for each of T equal stretches of tokens (for
         each image row where T is the number of rows), or None.
-      class_ids: (B,), or None; see `nets/gpt.py` for what both together mean.
+      class_ids: (P,), or None; see `nets/gpt.py` for what both together mean.
+      rows: (B,) in [0, P), the condition of every image, whose prefix is run once for all of them;
+        None: P is B, and image i has the i-th.
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: only the k likeliest tokens; 0 for all.
       top_p: only the likeliest tokens that together reach this probability.
@@ -57,6 +60,9 @@ def decode(
     def prefix_of(prompts_t):
         return net.apply(variables, prompts_t, class_ids, method="prefix")
 
+    def of_images(x, axis=0):
+        return x if rows is None else jnp.take(x, rows, axis=axis)
+
     def draw(keys, logits):
         if temperature == 0:
             return jnp.argmax(logits, axis=-1)
@@ -66,7 +72,7 @@ def decode(
     prefix, first = prefix_of(None if stretches is None else stretches[0])
     length = prefix.shape[1]
     net.check_length(first, num_tokens)
-    _check_keys(keys, len(prefix))
+    _check_keys(keys, len(prefix) if rows is None else len(rows))
 
     def step(carry, n):
         x, cache = carry
@@ -77,15 +83,17 @@ def decode(
     def stretch(carry, inputs):
         x, cache = carry
         prompts_t, positions = inputs
-        _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="run")
-        cache = jax.tree.map(lambda old, new: old.at[:, :length].set(new), cache, fresh)
+        _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="hidden_states")
+        # Axis -4 is the batch, behind the axis of layers where these are stacked.
+        cache = jax.tree.map(
+            lambda old, new: old.at[..., :length, :].set(of_images(new, -4)), cache, fresh
+        )
         return jax.lax.scan(step, (x, cache), positions)
 
-    shape = (len(keys), length + num_tokens - 1, net.num_heads, net.hidden_size // net.num_heads)
-    empty = [(jnp.zeros(shape, prefix.dtype),) * 2 for _ in range(net.num_layers)]
+    empty = net.apply(variables, len(keys), length + num_tokens - 1, method="empty_cache")
     positions = jnp.arange(num_tokens).reshape(count, -1)
     # The last prefix token is run again as the first input: one kind of step for all tokens.
-    _, tokens = jax.lax.scan(stretch, (prefix[:, -1:], empty), (stretches, positions))
+    _, tokens = jax.lax.scan(stretch, (of_images(prefix[:, -1:]), empty), (stretches, positions))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
 
 

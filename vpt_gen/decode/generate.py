@@ -22,18 +22,23 @@ def generate(
     *,
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
+    rows: jax.Array | None = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens, in parallel or one by one, as the net does.
+
+    Images may share their conditions: what hangs on a condition alone (of MaskGIT the first
+    iteration, in which nothing is known; of a GPT the prefix) is then computed once for each.
 
     Args:
       net: a transformer.
       params: its parameters.
       keys: (B,), one an image.
       num_tokens: N.
-      prompts: (T, B, S, D), the prompt of each of T stages: of iterations (NAR), of equal
+      prompts: (T, P, S, D), the prompt of each of T stages: of iterations (NAR), of equal
         stretches of tokens (AR), or of all decoding where T is 1. Or None.
-      class_ids: (B,), the pretrained conditions, or None.
+      class_ids: (P,), the pretrained conditions, or None.
+      rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
       options: of `parallel.decode` or `autoregressive.decode`.
 
     Returns:
@@ -42,11 +47,18 @@ def generate(
     """
     if isinstance(net, GPT):
         tokens = autoregressive.decode(
-            net, params, keys, num_tokens, prompts=prompts, class_ids=class_ids, **options
+            net,
+            params,
+            keys,
+            num_tokens,
+            prompts=prompts,
+            class_ids=class_ids,
+            rows=rows,
+            **options,
         )
         steps = jnp.broadcast_to(jnp.arange(num_tokens), tokens.shape)
         return net.to_row_major(tokens), net.to_row_major(steps)
-    return _in_parallel(net, params, keys, num_tokens, prompts, class_ids, options)
+    return _in_parallel(net, params, keys, num_tokens, prompts, class_ids, rows, options)
 
 
 def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> int:
@@ -54,26 +66,55 @@ def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> 
     return int(num_tokens**0.5) if isinstance(net, GPT) else options["num_iterations"]
 
 
-def _in_parallel(net, params, keys, num_tokens, prompts, class_ids, options):
-    def logits_fn(ids, prompts_t):
+def _in_parallel(net, params, keys, num_tokens, prompts, class_ids, rows, options):
+    def logits_of(ids, prompts_t):
         return net.apply({"params": params}, ids, prompts_t, method="visual_logits")
 
-    def one(key, ids, prompts):
-        prompts = None if prompts is None else prompts[:, None]
-        tokens, revealed_at = parallel.decode(key, ids[None], logits_fn, prompts, **options)
-        return tokens[0, 1:], revealed_at[0, 1:]
-
+    count = len(keys) if rows is None else len(class_ids if prompts is None else prompts[0])
     # Position 0 is the class token, or unknown where prompts condition the model.
-    ids = jnp.full((len(keys), num_tokens + 1), MASK_TOKEN_ID, jnp.int32)
+    ids = jnp.full((count, num_tokens + 1), MASK_TOKEN_ID, jnp.int32)
     if class_ids is not None:
         ids = ids.at[:, 0].set(net.codebook_size + class_ids)
+    first = None
+    if rows is None:
+        rows = jnp.arange(count)
+    else:
+        first = logits_of(ids, None if prompts is None else prompts[0])
+    constant = None
     if prompts is not None and len(prompts) == 1:
-        prompts = jnp.repeat(prompts, options["num_iterations"], axis=0)
-    return jax.vmap(one, in_axes=(0, 0, None if prompts is None else 1))(keys, ids, prompts)
+        constant, prompts = prompts[0], None
+
+    def one(key, row):
+        def logits_fn(ids, prompts_t):
+            prompts_t = constant if prompts_t is None else prompts_t
+            return logits_of(ids, None if prompts_t is None else prompts_t[row][None])
+
+        first_of_image = None if first is None else first[row][None]
+        tokens, revealed_at = parallel.decode(
+            key, ids[row][None], logits_fn, prompts, first_of_image, **options
+        )
+        return tokens[0, 1:], revealed_at[0, 1:]
+
+    return jax.vmap(one)(keys, rows)
 
 
-def tokens_to_images(net: nn.Module, params: Any, tokens: jax.Array) -> jax.Array:
-    """Visual tokens (B, N) of square images -> images (B, H, W, 3), clipped to [0, 1]."""
+def tokens_to_images(
+    net: nn.Module, params: Any, tokens: jax.Array, batch_size: int | None = None
+) -> jax.Array:
+    """Visual tokens (B, N) of square images -> images (B, H, W, 3), clipped to [0, 1].
+
+    Args:
+      net: a tokenizer.
+      params: its parameters.
+      tokens: row-major.
+      batch_size: images at a time, which bounds the memory; None for all at once.
+    """
     side = int(tokens.shape[-1] ** 0.5)
-    grid = tokens.reshape(-1, side, side)
-    return jnp.clip(net.apply({"params": params}, grid, method="detokenize"), 0.0, 1.0)
+
+    def detokenize(tokens):
+        grid = tokens.reshape(-1, side, side)
+        return jnp.clip(net.apply({"params": params}, grid, method="detokenize"), 0.0, 1.0)
+
+    if batch_size is None:
+        return detokenize(tokens)
+    return jax.lax.map(lambda x: detokenize(x)[0], tokens, batch_size=batch_size)

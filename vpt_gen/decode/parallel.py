@@ -8,6 +8,7 @@ by its own class embedding; `MASK_TOKEN_ID` where prompts condition it, and then
 reference, it is one more unknown position, predicted from the last prompt token and thrown away.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax
@@ -123,6 +124,7 @@ def decode(
     ids: jax.Array,
     logits_fn: Callable[[jax.Array, jax.Array | None], jax.Array],
     prompts: jax.Array | None = None,
+    first_logits: jax.Array | None = None,
     *,
     num_iterations: int = 12,
     start_iteration: int = 0,
@@ -136,6 +138,8 @@ def decode(
       ids: (B, L) int32 with `MASK_TOKEN_ID` where unknown.
       logits_fn: (ids (B, L), prompts (B, S, D) or None) -> logits (B, L, K).
       prompts: (T, B, S, D), the prompt of every iteration (see `decode/marquee.py`), or None.
+      first_logits: (B, L, K), what `logits_fn` would give in the first iteration, where somebody
+        has it already: where nothing is known yet, it hangs on the prompt alone.
       num_iterations: T.
       start_iteration: first iteration, above 0 where a partly decoded image goes on.
       choice_temperature: see `decode_iteration`.
@@ -156,18 +160,21 @@ def decode(
             )
         prompts = prompts[start_iteration:]
 
+    step = functools.partial(
+        decode_iteration,
+        num_iterations=num_iterations,
+        choice_temperature=choice_temperature,
+        schedule=schedule,
+    )
+
     def body(carry, xs):
         state, _ = carry
         iteration, prompts_t = xs
-        return decode_iteration(
-            state,
-            logits_fn(state.ids, prompts_t),
-            iteration,
-            num_iterations=num_iterations,
-            choice_temperature=choice_temperature,
-            schedule=schedule,
-        ), None
+        return step(state, logits_fn(state.ids, prompts_t), iteration), None
 
-    iterations = jnp.arange(start_iteration, num_iterations)
-    (state, tokens), _ = jax.lax.scan(body, (init_state(key, ids), ids), (iterations, prompts))
+    carry, xs = (init_state(key, ids), ids), (jnp.arange(start_iteration, num_iterations), prompts)
+    if first_logits is not None:
+        carry = step(carry[0], first_logits, start_iteration)
+        xs = jax.tree.map(lambda x: x[1:], xs)
+    (state, tokens), _ = jax.lax.scan(body, carry, xs)
     return tokens, state.revealed_at

@@ -19,77 +19,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vpt_gen.nets.causal_layers import Block, LayerCache
+from vpt_gen.nets.layers import sum_type, wide_product
 from vpt_gen.nets.layout import named
+from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
 
 _kernel_init = nn.initializers.normal(0.02)
 
-# Keys and values of one layer, each (B, L, heads, D / heads).
-LayerCache = tuple[jax.Array, jax.Array]
 
+class Head(nn.Module):
+    """Normalised hidden states (..., D) -> float32 logits (..., K)."""
 
-def _layer_norm(name: str) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=1e-5, name=name)
-
-
-class CausalAttention(nn.Module):
-    """Multi-head attention (B, T, D) -> (B, T, D) in which a position sees none after it."""
-
-    num_heads: int
-    dropout_rate: float
+    codebook_size: int
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, cache: LayerCache | None, start: jax.Array | int, deterministic: bool
-    ) -> tuple[jax.Array, LayerCache]:
-        """Attends from positions start..start+T-1 to what the cache holds before them and to them.
-
-        Without a cache the keys and values are those of `x` alone.
-        """
-        heads = (self.num_heads, x.shape[-1] // self.num_heads)
-        query, key, value = (
-            named(
-                nn.DenseGeneral(heads, kernel_init=_kernel_init, name=name)(x),
-                "batch",
-                None,
-                "heads",
-            )
-            for name in ("query", "key", "value")
-        )
-        if cache is not None:
-            key, value = (
-                jax.lax.dynamic_update_slice_in_dim(old, new, start, axis=1)
-                for old, new in zip(cache, (key, value), strict=True)
-            )
-        queries = start + jnp.arange(x.shape[1])
-        visible = jnp.arange(key.shape[1])[None, :] <= queries[:, None]
-        attended = jax.nn.dot_product_attention(query, key, value, mask=visible[None, None])
-        output = nn.DenseGeneral(
-            x.shape[-1], axis=(-2, -1), kernel_init=_kernel_init, name="projection"
-        )(attended)
-        return nn.Dropout(self.dropout_rate)(output, deterministic), (key, value)
-
-
-class Block(nn.Module):
-    """One pre-LN layer; GELU is exact."""
-
-    num_heads: int
-    intermediate_size: int
-    dropout_rate: float
-
-    @nn.compact
-    def __call__(
-        self, x: jax.Array, cache: LayerCache | None, start: jax.Array | int, deterministic: bool
-    ) -> tuple[jax.Array, LayerCache]:
-        attention = CausalAttention(self.num_heads, self.dropout_rate, name="attention")
-        attended, cache = attention(_layer_norm("attention_ln")(x), cache, start, deterministic)
-        x = named(x + attended, "batch")
-        hidden = nn.Dense(self.intermediate_size, kernel_init=_kernel_init, name="mlp_in")(
-            _layer_norm("mlp_ln")(x)
-        )
-        hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=False)
-        hidden = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="mlp_out")(hidden)
-        x = x + nn.Dropout(self.dropout_rate)(hidden, deterministic)
-        return named(x, "batch"), cache
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", _kernel_init, (x.shape[-1], self.codebook_size))
+        return named(wide_product(x, kernel), "batch", None, "codes")
 
 
 class GPT(nn.Module):
@@ -101,7 +47,13 @@ class GPT(nn.Module):
         visual tokens need N rows, because the last one is never an input.
       order: the row-major index of the 1st, 2nd, ... visual token of the sequence (the release's
         permuter); () where the sequence is row-major itself.
+      remat: a key of `nets.stack.REMAT`.
+
+    Layers compute in the type of their matrices (see `nets/precision.py`); norms, softmax, logits
+    and the residual stream are float32. Parameters may be stacked (see `nets/stack.py`).
     """
+
+    layer_prefix = "block_"
 
     codebook_size: int = 16384
     num_positions: int = 256
@@ -111,6 +63,7 @@ class GPT(nn.Module):
     intermediate_size: int = 6144
     dropout_rate: float = 0.0
     order: tuple[int, ...] = ()
+    remat: str = "none"
 
     @nn.nowrap
     def to_sequence(self, tokens: jax.Array) -> jax.Array:
@@ -148,17 +101,24 @@ class GPT(nn.Module):
             self.num_positions, self.hidden_size, embedding_init=_kernel_init
         )
         self.dropout = nn.Dropout(self.dropout_rate)
-        self.blocks = [
-            Block(self.num_heads, self.intermediate_size, self.dropout_rate, name=f"block_{i}")
-            for i in range(self.num_layers)
-        ]
+        self.blocks = [self._block(name=f"{self.layer_prefix}{i}") for i in range(self.num_layers)]
         self.final_ln = nn.LayerNorm(epsilon=1e-5)
-        self.head = nn.Dense(self.codebook_size, use_bias=False, kernel_init=_kernel_init)
+        self.head = Head(self.codebook_size)
+
+    @nn.nowrap
+    def _block(self, **where) -> Block:
+        block = rematerialised(Block, self.remat, 5)
+        return block(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
 
     def embed(self, tokens: jax.Array, first_position: jax.Array | int) -> jax.Array:
-        """Tokens (B, T) at positions first_position.. -> (B, T, D)."""
-        positions = first_position + jnp.arange(tokens.shape[1])
-        return self.token_embeddings(tokens) + self.position_embeddings(positions)
+        """Tokens (B, T) at positions first_position.. -> float32 (B, T, D)."""
+        positions = self._positions(first_position + jnp.arange(tokens.shape[1]))
+        words = self.token_embeddings(tokens)
+        return words.astype(sum_type(words.dtype)) + positions
+
+    def _positions(self, positions: jax.Array) -> jax.Array:
+        rows = self.position_embeddings(positions)
+        return rows.astype(sum_type(rows.dtype))
 
     def prefix(
         self, prompts: jax.Array | None = None, class_ids: jax.Array | None = None
@@ -175,8 +135,7 @@ class GPT(nn.Module):
         if prompts is not None:
             if prompts.shape[1] == 0:
                 raise ValueError("Prompts must hold one token at least.")
-            # The layers compute in the type of the parameters, whatever made the prompts.
-            prompts = prompts.astype(self.token_embeddings.embedding.dtype)
+            prompts = prompts.astype(sum_type(self.token_embeddings.embedding.dtype))
         if class_ids is None:
             if prompts is None:
                 raise ValueError("A GPT needs prompts or class ids before the visual tokens.")
@@ -184,33 +143,77 @@ class GPT(nn.Module):
         if prompts is None:
             return self.embed(class_ids[:, None], 0), 1
         count = prompts.shape[1]
-        prompts = prompts + self.position_embeddings(jnp.arange(count))
+        prompts = prompts + self._positions(jnp.arange(count))
         return jnp.concatenate([prompts, self.embed(class_ids[:, None], count)], axis=1), count + 1
 
-    def run(
+    def hidden_states(
         self,
         x: jax.Array,
-        cache: list[LayerCache] | None = None,
+        cache: list[LayerCache] | LayerCache | None = None,
         start: jax.Array | int = 0,
         deterministic: bool = True,
-    ) -> tuple[jax.Array, list[LayerCache]]:
+    ) -> tuple[jax.Array, list[LayerCache] | LayerCache]:
         """The layers on embedded inputs (B, T, D).
 
         Args:
           x: embedded inputs.
-          cache: keys and values of every layer, of L positions; `start`.. are overwritten.
+          cache: a list, or stacked as the parameters are; what is in it from `start` on is
+            overwritten.
           start: index of `x` in the cache.
           deterministic: no dropout.
 
         Returns:
-          Logits (B, T, K), and the keys and values: the cache's, or of `x` alone.
+          (B, T, D), and the cache: of `x` alone where none was given.
         """
         x = named(self.dropout(x, deterministic), "batch")
+        stacked = self.get_variable("params", STACKED)
+        if stacked is not None:
+            return self._scan_blocks(stacked, x, cache, start, deterministic)
         caches = []
         for number, block in enumerate(self.blocks):
-            x, layer_cache = block(x, cache[number] if cache else None, start, deterministic)
-            caches.append(layer_cache)
-        return named(self.head(self.final_ln(x)), "batch", None, "codes"), caches
+            x, of_block = block(x, cache[number] if cache else None, start, None, deterministic)
+            caches.append(of_block)
+        return x, caches
+
+    def _scan_blocks(self, stacked, x, cache, start, deterministic):
+        block, keys = self._block(parent=None), None
+        if self.dropout_rate > 0 and not deterministic:
+            keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
+
+        def run(params, carry, number, key):
+            x, cache = carry
+            rngs = None if key is None else {"dropout": key}
+            x, of_block = block.apply(
+                {"params": params}, x, cache, start, number, deterministic, rngs=rngs
+            )
+            return ((x, None), of_block) if cache is None else ((x, of_block), None)
+
+        numbers = jnp.arange(self.num_layers)
+        (x, cache), fresh = scan_layers(run, stacked, (x, cache), numbers, keys)
+        return x, fresh if cache is None else cache
+
+    def empty_cache(self, batch: int, length: int) -> list[LayerCache] | LayerCache:
+        """A cache of `length` positions for `hidden_states`, without anything in it."""
+        shape = (batch, self.num_heads, length, self.hidden_size // self.num_heads)
+        dtype = self.token_embeddings.embedding.dtype
+        if self.has_variable("params", STACKED):
+            shape = (self.num_layers, *shape)
+            return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+        return [
+            LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+            for _ in range(self.num_layers)
+        ]
+
+    def run(
+        self,
+        x: jax.Array,
+        cache: list[LayerCache] | LayerCache | None = None,
+        start: jax.Array | int = 0,
+        deterministic: bool = True,
+    ) -> tuple[jax.Array, list[LayerCache] | LayerCache]:
+        """`hidden_states`, and of them the logits (B, T, K)."""
+        x, cache = self.hidden_states(x, cache, start, deterministic)
+        return self.head(self.final_ln(x)), cache
 
     def __call__(
         self,
@@ -233,5 +236,5 @@ class GPT(nn.Module):
         prefix, first = self.prefix(prompts, class_ids)
         self.check_length(first, tokens.shape[1])
         x = jnp.concatenate([prefix, self.embed(tokens[:, :-1], first)], axis=1)
-        logits, _ = self.run(x, deterministic=deterministic)
-        return logits[:, prefix.shape[1] - 1 :]
+        x, _ = self.hidden_states(x, deterministic=deterministic)
+        return self.head(self.final_ln(x)[:, prefix.shape[1] - 1 :])

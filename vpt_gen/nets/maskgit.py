@@ -9,7 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.nets.layout import named
+from vpt_gen.nets.attention import SelfAttention
+from vpt_gen.nets.layers import Dense, wide_product
+from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
 
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
@@ -56,12 +58,9 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        attended = nn.MultiHeadDotProductAttention(
-            self.num_heads,
-            dropout_rate=self.dropout_rate,
-            kernel_init=_kernel_init,
-            name="self_attention",
-        )(x, deterministic=deterministic)
+        attended = SelfAttention(
+            self.num_heads, self.dropout_rate, _kernel_init, name="self_attention"
+        )(x, deterministic)
         attended = nn.Dropout(self.dropout_rate)(attended, deterministic)
         return named(layer_norm("attention_output_ln")(attended + x), "batch")
 
@@ -74,11 +73,9 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        hidden = nn.Dense(
-            self.intermediate_size, kernel_init=_kernel_init, name="intermediate_output"
-        )(x)
+        hidden = Dense(self.intermediate_size, _kernel_init, name="intermediate_output")(x)
         hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=True)
-        output = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="layer_output")(hidden)
+        output = Dense(x.shape[-1], _kernel_init, name="layer_output")(hidden)
         output = nn.Dropout(self.dropout_rate)(output, deterministic)
         return named(layer_norm("layer_output_ln")(output + x), "batch")
 
@@ -111,10 +108,10 @@ class MlmLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array, num_entries: int) -> jax.Array:
-        x = nn.Dense(x.shape[-1], kernel_init=_kernel_init, name="mlm_dense")(x)
+        x = Dense(x.shape[-1], _kernel_init, name="mlm_dense")(x)
         x = layer_norm("mlm_ln")(nn.gelu(x, approximate=True))
         bias = Bias(embedding.shape[0], name="mlm_bias")()
-        return x @ embedding[:num_entries].T + bias[:num_entries]
+        return wide_product(x, embedding[:num_entries].T) + bias[:num_entries]
 
 
 class MaskGIT(nn.Module):
@@ -123,7 +120,23 @@ class MaskGIT(nn.Module):
     The vocabulary is [0, K) visual tokens, [K, K + C) class tokens, and one mask row at the end.
     A sequence holds N + 1 ids: the class token (or anything, where prompts replace it), then N
     visual tokens in row-major order; a masked position holds `MASK_TOKEN_ID`.
+
+    Layers compute in the type of their matrices (see `nets/precision.py`); norms, softmax and
+    logits are float32. Parameters may be stacked (see `nets/stack.py`).
+
+    Attributes:
+      codebook_size: K.
+      num_classes: C.
+      num_tokens: N.
+      num_layers: layers.
+      hidden_size: D.
+      num_heads: divides D.
+      intermediate_size: of the MLPs.
+      dropout_rate: in training, of embeddings, attention and layers.
+      remat: a key of `nets.stack.REMAT`.
     """
+
+    layer_prefix = "TransformerLayer_"
 
     codebook_size: int = 1024
     num_classes: int = 1000
@@ -133,6 +146,7 @@ class MaskGIT(nn.Module):
     num_heads: int = 16
     intermediate_size: int = 3072
     dropout_rate: float = 0.1
+    remat: str = "none"
 
     @property
     def vocab_size(self) -> int:
@@ -146,16 +160,29 @@ class MaskGIT(nn.Module):
             self.dropout_rate,
             name="Embed_0",
         )
-        self.layers = [
-            TransformerLayer(
-                self.num_heads,
-                self.intermediate_size,
-                self.dropout_rate,
-                name=f"TransformerLayer_{i}",
-            )
-            for i in range(self.num_layers)
-        ]
+        self.layers = [self._layer(name=f"{self.layer_prefix}{i}") for i in range(self.num_layers)]
         self.mlm = MlmLayer(name="MlmLayer_0")
+
+    @nn.nowrap
+    def _layer(self, **where) -> TransformerLayer:
+        layer = rematerialised(TransformerLayer, self.remat, 2)
+        return layer(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
+
+    def _run_layers(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        stacked = self.get_variable("params", STACKED)
+        if stacked is None:
+            for layer in self.layers:
+                x = layer(x, deterministic)
+            return x
+        layer, keys = self._layer(parent=None), None
+        if self.dropout_rate > 0 and not deterministic:
+            keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
+
+        def run(params, x, key):
+            rngs = None if key is None else {"dropout": key}
+            return layer.apply({"params": params}, x, deterministic, rngs=rngs), None
+
+        return scan_layers(run, stacked, x, keys)[0]
 
     def hidden_states(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
@@ -171,10 +198,7 @@ class MaskGIT(nn.Module):
         x = self.embed(ids, deterministic)
         if prompts is not None:
             x = jnp.concatenate([prompts, x[:, 1:]], axis=1)
-        x = named(x, "batch")
-        for layer in self.layers:
-            x = layer(x, deterministic)
-        return x
+        return self._run_layers(named(x, "batch"), deterministic)
 
     def visual_logits(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
@@ -213,4 +237,5 @@ class MaskGIT(nn.Module):
             class_ids = jnp.full_like(tokens[:, 0], NO_CLASS)
         first = jnp.where(class_ids == NO_CLASS, MASK_TOKEN_ID, self.codebook_size + class_ids)
         ids = jnp.concatenate([first[:, None], tokens], axis=1)
-        return self.visual_logits(ids, prompts, deterministic)[:, 1:]
+        x = self.hidden_states(ids, prompts, deterministic)[:, -tokens.shape[1] :]
+        return self.mlm(x, self.embed.word_embeddings.embedding, self.codebook_size)

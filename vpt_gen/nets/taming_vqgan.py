@@ -12,18 +12,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.group_norm import GroupNorm
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.vqgan import Quantizer, Tokenizer
-
-NUM_NORM_GROUPS = 32
 
 
 def _conv(channels: int, name: str, width: int = 3) -> nn.Conv:
     return nn.Conv(channels, (width, width), padding=width // 2, name=name)
 
 
-def _norm(name: str) -> nn.GroupNorm:
-    return nn.GroupNorm(NUM_NORM_GROUPS, epsilon=1e-6, name=name)
+def _norm(name: str) -> GroupNorm:
+    return GroupNorm(name=name)
 
 
 class ResnetBlock(nn.Module):

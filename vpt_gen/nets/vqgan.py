@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from vpt_gen.nets.group_norm import GroupNorm
 from vpt_gen.nets.layout import named
-
-NUM_NORM_GROUPS = 32
 
 
 def _conv(filters: int, width: int = 3, use_bias: bool = True) -> nn.Conv:
@@ -21,7 +21,21 @@ def _conv(filters: int, width: int = 3, use_bias: bool = True) -> nn.Conv:
 
 def _norm_swish(x: jax.Array) -> jax.Array:
     """GroupNorm (32 groups) and swish; call it inside a compact method only."""
-    return nn.swish(nn.GroupNorm(NUM_NORM_GROUPS)(x))
+    return nn.swish(GroupNorm()(x))
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """Means (B, ceil(H/2), ceil(W/2), C) of 2x2 places; at an odd edge, of those that there are.
+
+    By slices: dividing by sums of ones, as the release does, has XLA fold constants of the size of
+    an image for most of the time that it takes to compile an encoder.
+    """
+    _, h, w, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))
+    top, bottom = x[:, ::2], x[:, 1::2]
+    total = top[:, :, ::2] + top[:, :, 1::2] + bottom[:, :, ::2] + bottom[:, :, 1::2]
+    rows, columns = (np.minimum(2.0, n - np.arange(0, n, 2)) for n in (h, w))
+    return total * (1.0 / np.outer(rows, columns))[..., None].astype(x.dtype)
 
 
 class ResBlock(nn.Module):
@@ -62,7 +76,7 @@ class Encoder(nn.Module):
             for _ in range(self.num_res_blocks):
                 x = ResBlock(self.filters * multiplier)(x)
             if level < len(self.channel_multipliers) - 1:
-                x = nn.avg_pool(x, (2, 2), (2, 2), padding="SAME", count_include_pad=False)
+                x = average_pool(x)
         for _ in range(self.num_res_blocks):
             x = ResBlock(x.shape[-1])(x)
         return _conv(self.embedding_dim, width=1)(_norm_swish(x))

@@ -58,12 +58,13 @@ def masked_cross_entropy(
       weights: (B, L); an example without weight contributes 0.
       label_smoothing: eps; the target distribution is onehot * (1 - eps) + eps / K.
     """
-    log_probabilities = jax.nn.log_softmax(logits)
     targets = jnp.clip(targets, 0, logits.shape[-1] - 1)[..., None]
-    on_target = jnp.take_along_axis(log_probabilities, targets, axis=-1)[..., 0]
-    smoothed = (1.0 - label_smoothing) * on_target + label_smoothing * log_probabilities.mean(-1)
+    on_target = jnp.take_along_axis(logits, targets, axis=-1)[..., 0]
+    smoothed = (1.0 - label_smoothing) * on_target + label_smoothing * logits.mean(axis=-1)
+    # The target distribution sums to 1, so that the normaliser need not be taken off every logit.
+    losses = jax.nn.logsumexp(logits, axis=-1) - smoothed
     total = jnp.maximum(weights.sum(axis=-1), 1e-8)
-    return -(smoothed * weights).sum(axis=-1) / total
+    return (losses * weights).sum(axis=-1) / total
 
 
 def entropy_loss(distances: jax.Array, loss_type: str = "softmax", temperature: float = 0.01):

@@ -19,6 +19,7 @@ from vpt_gen.training.state import Batch, Params, Task, TrainState, apply_gradie
 from vpt_gen.training.tokens import visual_tokens
 
 NUM_PICTURES = 64
+_PICTURES_AT_A_TIME = 8  # through the tokenizer
 
 
 def make_task(
@@ -77,15 +78,19 @@ def make_task(
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del batch
-        if generator.num_classes:
-            condition = {"class_ids": jnp.arange(NUM_PICTURES) % generator.num_classes}
-        else:
-            condition = {"instance_ids": jnp.arange(NUM_PICTURES) % generator.num_instances}
-        prompts = generator.apply({"params": params}, **condition)
-        keys = jax.random.split(key, NUM_PICTURES)
+        count = min(NUM_PICTURES, generator.num_classes or generator.num_instances)
+        condition = "class_ids" if generator.num_classes else "instance_ids"
+        prompts = generator.apply({"params": params}, **{condition: jnp.arange(count)})
         tokens, _ = generate(
-            net, frozen["transformer"], keys, num_tokens, prompts=prompts[None], **decode_options
+            net,
+            frozen["transformer"],
+            jax.random.split(key, NUM_PICTURES),
+            num_tokens,
+            prompts=prompts[None],
+            rows=jnp.arange(NUM_PICTURES) % count,
+            **decode_options,
         )
-        return {"samples": tokens_to_images(tokenizer, frozen["tokenizer"], tokens)}
+        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)
+        return {"samples": images}
 
     return Task(init, train_step, eval_step, pictures, frozen)

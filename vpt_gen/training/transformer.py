@@ -12,12 +12,15 @@ import optax
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import NO_CLASS, MaskGIT
+from vpt_gen.nets.precision import cast_matrices
+from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import Batch, Params, Task, TrainState, apply_gradients
 from vpt_gen.training.tokens import visual_tokens
 
 NUM_PICTURES = 64
+_PICTURES_AT_A_TIME = 8  # through the tokenizer
 
 
 def make_task(
@@ -31,6 +34,8 @@ def make_task(
     num_tokens: int,
     class_dropout: float,
     decode_options: dict,
+    dtype: str = "float32",
+    scan_layers: bool = False,
 ) -> Task:
     """Builds the pretraining task.
 
@@ -44,11 +49,15 @@ def make_task(
       num_tokens: N, visual tokens of an image.
       class_dropout: share of examples trained without their class; 0 for a GPT.
       decode_options: of the pictures, see `decode.generate`.
+      dtype: of the net's matrices in its products; they are kept and updated in float32.
+      scan_layers: whether the state holds the layers stacked, see `nets/stack.py`.
     """
 
     def init(key: jax.Array) -> TrainState:
         tokens = jnp.zeros((1, num_tokens), jnp.int32)
         params = net.init(key, tokens, class_ids=tokens[:, 0])["params"]
+        if scan_layers:
+            params = stack_layers(params, net.layer_prefix)
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
@@ -59,7 +68,11 @@ def make_task(
 
         def mean_loss(params):
             return objective(
-                params, tokens, mask_key, class_ids=class_ids, dropout_key=dropout_key
+                cast_matrices(params, dtype),
+                tokens,
+                mask_key,
+                class_ids=class_ids,
+                dropout_key=dropout_key,
             ).mean()
 
         loss, gradients = jax.value_and_grad(mean_loss)(state.params)
@@ -68,13 +81,22 @@ def make_task(
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
+        params = cast_matrices(params, dtype)
         return {"loss": objective(params, tokens, key, class_ids=batch["label"])}
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del batch
-        class_ids = jnp.arange(NUM_PICTURES) % num_classes
-        keys = jax.random.split(key, NUM_PICTURES)
-        tokens, _ = generate(net, params, keys, num_tokens, class_ids=class_ids, **decode_options)
-        return {"samples": tokens_to_images(tokenizer, frozen["tokenizer"], tokens)}
+        count = min(NUM_PICTURES, num_classes)
+        tokens, _ = generate(
+            net,
+            cast_matrices(params, dtype),
+            jax.random.split(key, NUM_PICTURES),
+            num_tokens,
+            class_ids=jnp.arange(count),
+            rows=jnp.arange(NUM_PICTURES) % count,
+            **decode_options,
+        )
+        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)
+        return {"samples": images}
 
     return Task(init, train_step, eval_step, pictures, {"tokenizer": tokenizer_params})

@@ -16,11 +16,11 @@ import safetensors
 
 from vpt_gen.checkpoints.released import layout, taming_vqgan, torch_file
 from vpt_gen.errors import UserError
-from vpt_gen.nets.taming_vqgan import NUM_NORM_GROUPS
+from vpt_gen.nets.group_norm import NUM_GROUPS
 
 WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 # What `config.json` says and no shape tells, as the net has it.
-_BUILT_IN = {"norm_num_groups": NUM_NORM_GROUPS, "norm_type": "group", "act_fn": "silu"}
+_BUILT_IN = {"norm_num_groups": NUM_GROUPS, "norm_type": "group", "act_fn": "silu"}
 
 _ENCODER_LEVEL = re.compile(r"encoder\.down_blocks\.(\d+)\.")
 # Modules of an attention block, as written since diffusers 0.15, and before.

@@ -1,0 +1,79 @@
+"""Images that share their conditions: the same tokens, with less work."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.stack import stack_layers
+from vpt_gen.nets.vqgan import VQGAN
+
+SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+NETS = {"nar": MaskGIT(9, 4, 16, **SIZES), "ar": GPT(9, 16, **SIZES)}
+OPTIONS = {"nar": {"num_iterations": 4}, "ar": {}}
+ROWS = jnp.array([1, 0, 1, 2, 2, 1])
+CLASSES = jnp.array([3, 0, 2])
+families = pytest.mark.parametrize("family", NETS)
+
+
+def params_of(net):
+    tokens = jnp.zeros((1, 16), jnp.int32)
+    params = net.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
+
+
+def draw(family, rows=None, params=None, **conditions):
+    net = NETS[family]
+    keys = jax.random.split(jax.random.key(1), len(ROWS))
+    params = params_of(net) if params is None else params
+    return generate(net, params, keys, 16, rows=rows, **conditions, **OPTIONS[family])
+
+
+@families
+@pytest.mark.parametrize("stages", [1, 4])
+def test_shared_prompts_give_the_same_tokens(family, stages):
+    prompts = jax.random.normal(jax.random.key(2), (stages, 3, 5, 16))
+    shared = draw(family, ROWS, prompts=prompts)
+    own = draw(family, prompts=prompts[:, ROWS])
+    for a, b in zip(shared, own, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(np.unique(shared[0], axis=0)) == len(ROWS)
+
+
+@families
+def test_shared_classes_give_the_same_tokens(family):
+    shared, own = draw(family, ROWS, class_ids=CLASSES), draw(family, class_ids=CLASSES[ROWS])
+    np.testing.assert_array_equal(shared[0], own[0])
+
+
+@families
+def test_stacked_layers_give_the_same_tokens(family):
+    prompts = jax.random.normal(jax.random.key(2), (4, 3, 5, 16))
+    net = NETS[family]
+    stacked = stack_layers(params_of(net), net.layer_prefix)
+    np.testing.assert_array_equal(
+        draw(family, ROWS, stacked, prompts=prompts)[0], draw(family, ROWS, prompts=prompts)[0]
+    )
+
+
+def test_a_shared_first_iteration_leaves_one_less_to_the_loop():
+    prompts = jax.random.normal(jax.random.key(2), (1, 3, 5, 16))
+
+    def loop_lengths(**conditions):
+        jaxpr = jax.make_jaxpr(lambda: draw("nar", params=params_of(NETS["nar"]), **conditions))()
+        return [e.params["length"] for e in jaxpr.eqns if e.primitive.name == "scan"]
+
+    assert loop_lengths(prompts=prompts[:, ROWS]) == [4]
+    assert loop_lengths(rows=ROWS, prompts=prompts) == [3]
+
+
+def test_images_in_batches_are_the_images():
+    net = VQGAN(32, (1, 1), 1, 8, 16)
+    params = net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    tokens = jax.random.randint(jax.random.key(1), (5, 16), 0, 16)
+    images = tokens_to_images(net, params, tokens)
+    assert images.shape == (5, 8, 8, 3)
+    np.testing.assert_allclose(tokens_to_images(net, params, tokens, 2), images, atol=1e-5)

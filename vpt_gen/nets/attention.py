@@ -1,0 +1,114 @@
+"""Multi-head attention, written so that a step through frozen layers costs what its products cost.
+
+Matrices may be of a smaller type than float32: products then take their factors in that type and
+add up in float32, and so does the softmax.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+from vpt_gen.nets.layers import FromHeads, ToHeads, sum_type
+
+# What a rematerialisation policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
+PROBABILITIES = "attention_probabilities"
+
+
+def _product(subscripts: str, *factors: jax.Array) -> jax.Array:
+    """Einsum in the type of the last factor, added up and kept in `sum_type`."""
+    dtype = factors[-1].dtype
+    factors = (x.astype(dtype) for x in factors)
+    return jnp.einsum(subscripts, *factors, preferred_element_type=sum_type(dtype))
+
+
+@jax.custom_vjp
+def attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    visible: jax.Array | None = None,
+    kept: jax.Array | None = None,
+) -> jax.Array:
+    """softmax(query key^T / sqrt(E)) value for every head.
+
+    Args:
+      query: (B, H, L, E).
+      key: (B, H, L', E).
+      value: (B, H, L', E).
+      visible: bool (L, L'), False where a position must not look; None: all are seen.
+      kept: (L, L'), what multiplies the probabilities: dropout, the same for all heads.
+
+    Returns:
+      (B, H, L, E), in the type of `query`.
+    """
+    return _forward(query, key, value, visible, kept)[0]
+
+
+def _forward(query, key, value, visible, kept):
+    scores = _product("bhqe,bhke->bhqk", query * query.shape[-1] ** -0.5, key)
+    if visible is not None:
+        scores = jnp.where(visible, scores, -jnp.inf)
+    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights = checkpoint_name(weights.astype(query.dtype), PROBABILITIES)
+    # Dividing (L, E) instead of (L, L') saves a pass over the largest array of the layer.
+    total = weights.sum(axis=-1, keepdims=True, dtype=sum_type(query.dtype))
+    summed = _product("bhqk,bhke->bhqe", _times(weights, kept), value)
+    output = (summed / total).astype(query.dtype)
+    return output, (query, key, value, weights, total, output, kept)
+
+
+def _backward(saved, gradient):
+    """Sums over rows of (L, L') are taken of (L, E) instead, where they are the same."""
+    query, key, value, weights, total, output, kept = saved
+    scale = query.shape[-1] ** -0.5
+    gradient = (gradient / total).astype(query.dtype)
+    along = jnp.sum(gradient * output, axis=-1, keepdims=True, dtype=sum_type(query.dtype))
+    of_weights = _times(_product("bhqe,bhke->bhqk", gradient, value), kept)
+    of_scores = (weights * (of_weights - along)).astype(query.dtype)
+    of_query = scale * _product("bhqk,bhke->bhqe", of_scores, key)
+    # As (E, L') and turned afterwards: half the time of a product that turns the larger factor.
+    of_key = scale * _product("bhqe,bhqk->bhek", query, of_scores)
+    of_value = _product("bhqe,bhqk->bhek", gradient, _times(weights, kept))
+    return (
+        of_query.astype(query.dtype),
+        jnp.swapaxes(of_key, 2, 3).astype(key.dtype),
+        jnp.swapaxes(of_value, 2, 3).astype(value.dtype),
+        None,
+        None,
+    )
+
+
+def _times(x: jax.Array, factor: jax.Array | None) -> jax.Array:
+    return x if factor is None else (x * factor).astype(x.dtype)
+
+
+attention.defvjp(_forward, _backward)
+
+
+def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> jax.Array:
+    """0 with probability `rate`, else 1 / (1 - rate)."""
+    return jax.random.bernoulli(key, 1.0 - rate, shape) / (1.0 - rate)
+
+
+class SelfAttention(nn.Module):
+    """x (B, L, D) -> (B, L, D): every position sees every other."""
+
+    num_heads: int
+    dropout_rate: float
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        query, key, value = (
+            ToHeads(self.num_heads, self.kernel_init, name=name)(x)
+            for name in ("query", "key", "value")
+        )
+        kept = None
+        if self.dropout_rate > 0 and not deterministic:
+            shape = (query.shape[2], key.shape[2])
+            kept = dropout_mask(self.make_rng("dropout"), self.dropout_rate, shape)
+        attended = attention(query, key, value, None, kept)
+        return FromHeads(self.kernel_init, name="out")(attended)

@@ -1,0 +1,119 @@
+"""A layer of the autoregressive transformer, with a cache of the keys and values before it.
+
+Source: Taming Transformers (arXiv 2012.09841), `taming/modules/transformer/mingpt.py`.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.nets.attention import attention
+from vpt_gen.nets.layers import Dense, FromHeads, ToHeads
+from vpt_gen.nets.layout import named
+
+_kernel_init = nn.initializers.normal(0.02)
+
+
+class LayerCache(NamedTuple):
+    """Keys and values of a layer, (B, H, L, E) each; of stacked layers (layers, B, H, L, E)."""
+
+    keys: jax.Array
+    values: jax.Array
+
+
+def _layer_norm(name: str) -> nn.LayerNorm:
+    return nn.LayerNorm(epsilon=1e-5, name=name)
+
+
+def _write(
+    cache: jax.Array, new: jax.Array, start: jax.Array | int, layer: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Puts `new` (B, H, T, E) into a cache, from position `start` on.
+
+    Returns:
+      The cache, and its part that belongs to the layer, (B, H, L, E).
+    """
+    if layer is None:
+        cache = jax.lax.dynamic_update_slice_in_dim(cache, new, start, axis=2)
+        return cache, cache
+    cache = jax.lax.dynamic_update_slice(cache, new[None], (layer, 0, 0, start, 0))
+    return cache, jax.lax.dynamic_index_in_dim(cache, layer, keepdims=False)
+
+
+class CausalAttention(nn.Module):
+    """Multi-head attention (B, T, D) -> (B, T, D) in which a position sees none after it."""
+
+    num_heads: int
+    dropout_rate: float
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        cache: LayerCache | None,
+        start: jax.Array | int,
+        layer: jax.Array | None,
+        deterministic: bool,
+    ) -> tuple[jax.Array, LayerCache]:
+        """Attends from positions start..start+T-1 to what the cache holds before them and to them.
+
+        Without a cache the keys and values are those of `x` alone.
+        """
+        query, key, value = (
+            ToHeads(self.num_heads, _kernel_init, name=name)(x)
+            for name in ("query", "key", "value")
+        )
+        new_cache = LayerCache(key, value)
+        if cache is not None:
+            keys, key = _write(cache.keys, key, start, layer)
+            values, value = _write(cache.values, value, start, layer)
+            new_cache = LayerCache(keys, values)
+        queries = start + jnp.arange(x.shape[1])
+        visible = jnp.arange(key.shape[2])[None, :] <= queries[:, None]
+        attended = attention(query, key, value, visible)
+        output = FromHeads(_kernel_init, name="projection")(attended)
+        return nn.Dropout(self.dropout_rate)(output, deterministic), new_cache
+
+
+class Block(nn.Module):
+    """One pre-LN layer; GELU is exact."""
+
+    num_heads: int
+    intermediate_size: int
+    dropout_rate: float
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        cache: LayerCache | None = None,
+        start: jax.Array | int = 0,
+        layer: jax.Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[jax.Array, LayerCache]:
+        """One layer on (B, T, D).
+
+        Args:
+          x: of any positions.
+          cache: of the layer, or of all where `layer` says which is meant; None: `x` is all.
+          start: of `x` in the cache.
+          layer: its number, where the cache is stacked.
+          deterministic: no dropout.
+
+        Returns:
+          (B, T, D), and the cache with the keys and values of `x`.
+        """
+        causal_attention = CausalAttention(self.num_heads, self.dropout_rate, name="attention")
+        attended, cache = causal_attention(
+            _layer_norm("attention_ln")(x), cache, start, layer, deterministic
+        )
+        x = named(x + attended, "batch")
+        hidden = Dense(self.intermediate_size, _kernel_init, name="mlp_in")(
+            _layer_norm("mlp_ln")(x)
+        )
+        hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=False)
+        hidden = Dense(x.shape[-1], _kernel_init, name="mlp_out")(hidden)
+        x = x + nn.Dropout(self.dropout_rate)(hidden, deterministic)
+        return named(x, "batch"), cache

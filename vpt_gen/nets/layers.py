@@ -1,0 +1,78 @@
+"""Products with matrices, whose kernels have the released shapes.
+
+They compute in the type of the kernel, whatever the type of `x`; see `nets/precision.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.nets.layout import named
+
+
+def sum_type(dtype: Any) -> Any:
+    """The type in which numbers of a type are summed up: float32, or a larger one itself."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """X kernel + bias with a kernel (D, features), in the type of the kernel."""
+    return x.astype(kernel.dtype) @ kernel + bias.astype(kernel.dtype)
+
+
+def wide_product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """X (..., D) times a matrix (D, K), added up and kept in `sum_type`."""
+    dtype = sum_type(matrix.dtype)
+    return jnp.dot(x.astype(matrix.dtype), matrix, preferred_element_type=dtype)
+
+
+class Dense(nn.Module):
+    """x (..., D) -> (..., features), in the type of the kernel."""
+
+    features: int
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return dense(x, kernel, bias)
+
+
+class ToHeads(nn.Module):
+    """x (B, L, D) -> (B, H, L, D / H), by a kernel (D, H, D / H) as released."""
+
+    num_heads: int
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        b, length, d = x.shape
+        shape = (self.num_heads, d // self.num_heads)
+        kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (d, *shape))
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        # As a matrix: a product over two axes would turn the kernel round in every step.
+        x = dense(x, kernel.reshape(d, d), bias.reshape(d))
+        return named(jnp.swapaxes(x.reshape(b, length, *shape), 1, 2), "batch", "heads")
+
+
+class FromHeads(nn.Module):
+    """x (B, H, L, E) -> (B, L, H * E), by a kernel (H, E, H * E) as released."""
+
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        b, heads, length, size = x.shape
+        d = heads * size
+        kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (heads, size, d))
+        bias = self.param("bias", nn.initializers.zeros, (d,))
+        return dense(jnp.swapaxes(x, 1, 2).reshape(b, length, d), kernel.reshape(d, d), bias)
+
+
+def _flat(init: Callable, flat_shape: tuple[int, int]) -> Callable:
+    """An initialiser of a kernel that counts its heads as one axis."""
+    return lambda key, shape, *rest: init(key, flat_shape, *rest).reshape(shape)

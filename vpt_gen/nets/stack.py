@@ -1,0 +1,83 @@
+"""Many layers of one shape: one after another, or as one `lax.scan` over stacked parameters.
+
+A net's own parameters, as published, are a subtree for each layer. `stack_layers` makes of them one
+subtree `STACKED`, whose arrays have an axis more, in front, over the layers. The nets take either:
+they run what they are given. Stacked layers compile once instead of L times, which counts on
+accelerators; XLA on a CPU compiles the L copies nearly as fast, and copies each layer's matrices
+out of the stack in every step.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vpt_gen.nets.attention import PROBABILITIES
+
+STACKED = "layers"
+_policies = jax.checkpoint_policies
+# What the backward pass computes again instead of keeping it; see `rematerialised`.
+REMAT = {
+    "none": None,
+    "attention": _policies.save_anything_except_these_names(PROBABILITIES),
+    "dots": _policies.dots_with_no_batch_dims_saveable,
+    "layer": _policies.nothing_saveable,
+}
+
+
+def rematerialised(layer: type[nn.Module], remat: str, *static_arguments: int) -> type[nn.Module]:
+    """A layer that keeps less for its backward pass.
+
+    Args:
+      layer: a module class.
+      remat: 'none'; 'attention' computes the (B, H, L, L) probabilities again; 'dots' all but
+        products with matrices; 'layer' everything from the layer's input.
+      static_arguments: of the layer's call, counted with `self` as 0.
+    """
+    if remat not in REMAT:
+        raise ValueError(f"Remat {remat!r} is not one of {', '.join(REMAT)}.")
+    if remat == "none":
+        return layer
+    return nn.remat(layer, policy=REMAT[remat], static_argnums=static_arguments)
+
+
+def stack_layers(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Parameters with the subtrees `<prefix>0`, `<prefix>1`, ... as one, `STACKED`.
+
+    Args:
+      params: of a net with `layer_prefix`; on the host they stay there.
+      prefix: its `layer_prefix`.
+    """
+    names = [name for name in params if name.startswith(prefix)]
+    names.sort(key=lambda name: int(name.removeprefix(prefix)))
+    layers = [params[name] for name in names]
+    rest = {name: params[name] for name in params if name not in names}
+    return rest | {STACKED: jax.tree.map(_stack, *layers)}
+
+
+def unstack_layers(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The inverse of `stack_layers`."""
+    rest = {name: value for name, value in params.items() if name != STACKED}
+    count = len(jax.tree.leaves(params[STACKED])[0])
+    layers = {
+        f"{prefix}{i}": jax.tree.map(lambda x, i=i: x[i], params[STACKED]) for i in range(count)
+    }
+    return rest | layers
+
+
+def _stack(*arrays):
+    on_host = all(isinstance(x, np.ndarray) for x in arrays)
+    return (np if on_host else jnp).stack(arrays)
+
+
+def scan_layers(layer: Callable[[Any, Any, Any], Any], stacked: Any, carry: Any, *inputs: Any):
+    """Runs `layer(params, carry, *inputs) -> carry, output` for every layer of a stack."""
+
+    def body(carry, slices):
+        params, *inputs = slices
+        return layer(params, carry, *inputs)
+
+    return jax.lax.scan(body, carry, (stacked, *inputs))
