@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from vpt_gen.nets.attention import SelfAttention
 from vpt_gen.nets.layers import Dense, wide_product
+from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
 
 MASK_TOKEN_ID = -1
