@@ -26,9 +26,6 @@ MESHES = {
     "tensor": (1, 1, 8),
     "mixed": (2, 2, 2),
 }
-# Weights of a layer, and what one device has of them under each mesh.
-KERNELS = {(WIDTH, HEADS, WIDTH // HEADS), (HEADS, WIDTH // HEADS, WIDTH)}
-KERNELS |= {(WIDTH, HIDDEN), (HIDDEN, WIDTH), (WIDTH, WIDTH)}
 
 
 def prompt_task():
@@ -122,11 +119,9 @@ def test_a_step_talks_as_its_mesh_implies(task, shape):
     assert set(found) <= {"all-gather", "all-reduce", "collective-permute"}
     local = BATCH // (data * fsdp)
     gathered = {tuple(sorted(shape)) for shape in found.get("all-gather", [])}
-    # Heads and hidden units that a device keeps: those of its place along `tensor`.
-    kernels = {
-        tuple(sorted(size // tensor if size in (HEADS, HIDDEN) else size for size in k))
-        for k in KERNELS
-    }
+    # Of heads (as one matrix) and hidden units a device keeps those of its place along `tensor`.
+    kernels = {(WIDTH, WIDTH // tensor), (WIDTH, HIDDEN // tensor), (WIDTH, WIDTH)}
+    kernels = {tuple(sorted(kernel)) for kernel in kernels}
     assert gathered == (kernels if fsdp > 1 else set())
     assert len(found.get("all-gather", [])) == (6 * LAYERS + 1 if fsdp > 1 else 0)
     # Each half of a layer is summed over `tensor`, forward and backward: its input's gradient once
