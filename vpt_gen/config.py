@@ -203,10 +203,16 @@ def _prompt() -> ConfigDict:
 def _decode(family: str) -> ConfigDict:
     decode = ConfigDict()
     if family == "nar":
-        # decode/parallel.py; as released.
+        # Order in which tokens are fixed: 'confidence' as released (decode/parallel.py), 'halton'
+        # spread evenly (decode/halton.py), or that order recomputing a part of the positions only:
+        # 'masked', 'frontier' (decode/approximate.py). docs/decoders.md compares them.
+        decode.decoder = "confidence"
         decode.num_iterations = 12
-        decode.choice_temperature = 4.5
         decode.schedule = "cosine"
+        # Noise on the confidence.
+        decode.choice_temperature = 4.5
+        # 'masked', 'frontier': every so many iterations one is computed in full; 0: the first.
+        decode.refresh_every = 0
     else:
         # decode/autoregressive.py; temperature 0 is greedy, top_k 0 and top_p 1 are off.
         decode.temperature = 1.0

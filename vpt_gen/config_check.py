@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.compute import DTYPES, SCAN_LAYERS
 from vpt_gen.config import TASKS, default_config
+from vpt_gen.decode.generate import PARALLEL_DECODERS
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import DESIGNS
@@ -93,6 +94,9 @@ def _check_decoding(config: ConfigDict) -> None:
         _check(config, "decode.top_p", 0 <= decode.top_p <= 1, "between 0 and 1")
         return
     _check(config, "decode.num_iterations", decode.num_iterations > 0, "positive")
+    wanted = f"one of {', '.join(PARALLEL_DECODERS)}"
+    _check(config, "decode.decoder", decode.decoder in PARALLEL_DECODERS, wanted)
+    _check(config, "decode.refresh_every", decode.refresh_every >= 0, "0 or positive")
     for name, value in (
         ("config.mask_schedule", config.mask_schedule),
         ("config.decode.schedule", decode.schedule),

@@ -9,7 +9,7 @@ from tests.decode.test_parallel import numbered_prompts, prompt_logits, wavy_log
 from vpt_gen.decode import halton
 from vpt_gen.nets.maskgit import MASK_TOKEN_ID
 
-KEY = jax.random.key(0)
+KEYS = jax.random.split(jax.random.key(0), 3)
 MASK = MASK_TOKEN_ID
 
 
@@ -50,7 +50,7 @@ def test_counts_are_known_while_tracing():
 
 def test_unknown_tokens_are_decoded_in_their_turn_and_given_ones_stay():
     tokens = jnp.full((3, 12), MASK).at[0, 2:7].set(jnp.arange(5))
-    decoded, revealed_at = halton.decode(KEY, tokens, wavy_logits, width=4, num_iterations=5)
+    decoded, revealed_at = halton.decode(KEYS, tokens, wavy_logits, width=4, num_iterations=5)
     assert ((decoded >= 0) & (decoded < 9)).all()
     np.testing.assert_array_equal(decoded[0, 2:7], jnp.arange(5))
     np.testing.assert_array_equal(revealed_at[0, 2:7], -1)
@@ -68,7 +68,7 @@ def test_an_iteration_sees_what_those_before_it_revealed():
         return 1e4 * jax.nn.one_hot(jnp.broadcast_to(known[:, None], tokens.shape), 17)
 
     tokens, revealed_at = halton.decode(
-        KEY, jnp.full((1, 16), MASK), count_known, width=4, num_iterations=4
+        KEYS[:1], jnp.full((1, 16), MASK), count_known, width=4, num_iterations=4
     )
     before = np.concatenate([[0], halton.reveal_counts(16, 4, "arccos")[:-1]])
     np.testing.assert_array_equal(tokens, before[revealed_at])
@@ -76,7 +76,7 @@ def test_an_iteration_sees_what_those_before_it_revealed():
 
 def test_every_iteration_has_its_prompt():
     tokens, revealed_at = halton.decode(
-        KEY,
+        KEYS[:2],
         jnp.full((2, 16), MASK),
         prompt_logits,
         numbered_prompts(6, batch=2),
@@ -84,3 +84,10 @@ def test_every_iteration_has_its_prompt():
         num_iterations=6,
     )
     np.testing.assert_array_equal(tokens, revealed_at)
+
+
+def test_an_image_hangs_on_its_key_alone():
+    tokens = jnp.full((3, 16), MASK)
+    together, _ = halton.decode(KEYS, tokens, wavy_logits, width=4, num_iterations=4)
+    alone, _ = halton.decode(KEYS[1:2], tokens[:1], wavy_logits, width=4, num_iterations=4)
+    np.testing.assert_array_equal(alone[0], together[1])

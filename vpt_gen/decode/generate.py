@@ -9,9 +9,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode import autoregressive, parallel
+from vpt_gen.decode import approximate, autoregressive, halton, parallel
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
+
+# Of MaskGIT: as released, in the Halton order, and the two ways to approximate that.
+PARALLEL_DECODERS = ("confidence", "halton", *approximate.RECOMPUTE)
 
 
 def generate(
@@ -39,7 +42,9 @@ def generate(
         stretches of tokens (AR), or of all decoding where T is 1. Or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
-      options: of `parallel.decode` or `autoregressive.decode`.
+      options: of `autoregressive.decode`; or `decoder`, one of `PARALLEL_DECODERS`, and those of
+        `parallel.decode` ('confidence', the default), `halton.decode` or `approximate.decode`. What
+        belongs to another decoder of MaskGIT is passed over.
 
     Returns:
       Visual tokens (B, N), row-major, and for each the iteration (NAR) or the step (AR) that fixed
@@ -58,7 +63,24 @@ def generate(
         )
         steps = jnp.broadcast_to(jnp.arange(num_tokens), tokens.shape)
         return net.to_row_major(tokens), net.to_row_major(steps)
-    return _in_parallel(net, params, keys, num_tokens, prompts, class_ids, rows, options)
+    decoder = options.pop("decoder", "confidence")
+    approximate_options = {"refresh_every": options.pop("refresh_every", 0), "recompute": decoder}
+    if decoder == "confidence":
+        return _by_confidence(net, params, keys, num_tokens, prompts, class_ids, rows, options)
+    options.pop("choice_temperature", None)
+    if decoder == "halton":
+        return _in_halton_order(net, params, keys, num_tokens, prompts, class_ids, rows, options)
+    return approximate.decode(
+        net,
+        params,
+        keys,
+        num_tokens,
+        prompts=prompts,
+        class_ids=class_ids,
+        rows=rows,
+        **approximate_options,
+        **options,
+    )
 
 
 def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> int:
@@ -66,7 +88,7 @@ def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> 
     return int(num_tokens**0.5) if isinstance(net, GPT) else options["num_iterations"]
 
 
-def _in_parallel(net, params, keys, num_tokens, prompts, class_ids, rows, options):
+def _by_confidence(net, params, keys, num_tokens, prompts, class_ids, rows, options):
     def logits_of(ids, prompts_t):
         return net.apply({"params": params}, ids, prompts_t, method="visual_logits")
 
@@ -96,6 +118,29 @@ def _in_parallel(net, params, keys, num_tokens, prompts, class_ids, rows, option
         return tokens[0, 1:], revealed_at[0, 1:]
 
     return jax.vmap(one)(keys, rows)
+
+
+def _in_halton_order(net, params, keys, num_tokens, prompts, class_ids, rows, options):
+    def logits_of(tokens, prompts_t, class_ids):
+        return net.apply({"params": params}, tokens, prompts_t, class_ids)
+
+    def of_images(x):
+        return x if x is None or rows is None else x[rows]
+
+    def logits_fn(tokens, prompts_t):
+        prompts_t = constant if prompts_t is None else prompts_t
+        return logits_of(tokens, of_images(prompts_t), of_images(class_ids))
+
+    constant = None
+    if prompts is not None and len(prompts) == 1:
+        constant, prompts = prompts[0], None
+    first_prompts = constant if prompts is None else prompts[0]
+    conditions = class_ids if first_prompts is None else first_prompts
+    nothing = jnp.full((len(conditions), num_tokens), MASK_TOKEN_ID, jnp.int32)
+    first = of_images(logits_of(nothing, first_prompts, class_ids))
+    unknown = jnp.full((len(keys), num_tokens), MASK_TOKEN_ID, jnp.int32)
+    width = int(num_tokens**0.5)
+    return halton.decode(keys, unknown, logits_fn, prompts, first, width=width, **options)
 
 
 def tokens_to_images(

@@ -54,21 +54,35 @@ def reveal_counts(num_tokens: int, num_iterations: int, schedule: str) -> np.nda
     return np.minimum(counts, num_tokens).astype(np.int32)
 
 
-def ranks(key: jax.Array, num_images: int, height: int, width: int) -> jax.Array:
+def turns(keys: jax.Array, height: int, width: int) -> jax.Array:
     """The turn (B, N) of every position; each image enters the Halton order at a point of its own.
 
     Without that, the same corner of every image would be drawn first.
     """
     order = halton_order(height, width)
-    offsets = jax.random.randint(key, (num_images, 1), 0, len(order))
+    offsets = jax.vmap(lambda key: jax.random.randint(key, (1,), 0, len(order)))(keys)
     return (np.argsort(order) - offsets) % len(order)
 
 
+def draw(keys: jax.Array, positions: jax.Array, logits: jax.Array) -> jax.Array:
+    """Draws tokens (B, A) from logits (B, A, K) at positions (B, A).
+
+    What is drawn hangs on the image's key, the position and the logits alone: a decoder that only
+    approximates the logits differs by what that changes.
+    """
+
+    def one(key, position, logits):
+        return jax.random.categorical(jax.random.fold_in(key, position), logits)
+
+    return jax.vmap(jax.vmap(one, (None, 0, 0)))(keys, positions, logits).astype(jnp.int32)
+
+
 def decode(
-    key: jax.Array,
+    keys: jax.Array,
     tokens: jax.Array,
     logits_fn: Callable[[jax.Array, jax.Array | None], jax.Array],
     prompts: jax.Array | None = None,
+    first_logits: jax.Array | None = None,
     *,
     width: int,
     num_iterations: int = 12,
@@ -77,10 +91,12 @@ def decode(
     """Decodes all unknown tokens in one `jax.lax.scan`; given tokens never change.
 
     Args:
-      key: PRNG key.
+      keys: (B,) PRNG keys, one an image.
       tokens: (B, N) int32, row-major, `MASK_TOKEN_ID` where unknown.
       logits_fn: (tokens (B, N), prompts (B, S, D) or None) -> logits (B, N, K).
       prompts: (T, B, S, D), the prompt of every iteration (see `decode/marquee.py`), or None.
+      first_logits: (B, N, K), what `logits_fn` would give in the first iteration, where somebody
+        has it already.
       width: of the token grid; N is a multiple of it.
       num_iterations: T.
       schedule: mask schedule; the paper's is 'arccos'.
@@ -89,18 +105,33 @@ def decode(
       Tokens (B, N), and for each the iteration that fixed it (B, N), -1 where it was given.
     """
     b, n = tokens.shape
-    order_key, sample_key = jax.random.split(key)
-    turns = ranks(order_key, b, n // width, width)
-    counts = jnp.asarray(reveal_counts(n, num_iterations, schedule))
+    order_keys, draw_keys = split_keys(keys)
     # Given tokens keep their turn: an iteration then has less to do.
-    reveal_at = jnp.searchsorted(counts, turns, side="right").astype(jnp.int32)
+    reveal_at = reveal_iterations(turns(order_keys, n // width, width), num_iterations, schedule)
     revealed_at = jnp.where(tokens == MASK_TOKEN_ID, reveal_at, -1)
+    positions = jnp.broadcast_to(jnp.arange(n), (b, n))
+
+    def reveal(tokens, logits, iteration):
+        drawn = draw(draw_keys, positions, logits)
+        return jnp.where(revealed_at == iteration, drawn, tokens)
 
     def body(tokens, xs):
-        iteration, key, prompts_t = xs
-        sampled = jax.random.categorical(key, logits_fn(tokens, prompts_t))
-        return jnp.where(revealed_at == iteration, sampled.astype(tokens.dtype), tokens), None
+        iteration, prompts_t = xs
+        return reveal(tokens, logits_fn(tokens, prompts_t), iteration), None
 
-    keys = jax.random.split(sample_key, num_iterations)
-    tokens, _ = jax.lax.scan(body, tokens, (jnp.arange(num_iterations), keys, prompts))
+    xs = jnp.arange(num_iterations), prompts
+    if first_logits is not None:
+        tokens, xs = reveal(tokens, first_logits, 0), jax.tree.map(lambda x: x[1:], xs)
+    tokens, _ = jax.lax.scan(body, tokens, xs)
     return tokens, revealed_at
+
+
+def split_keys(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """From the keys (B,) of images, those of their orders and those of their tokens."""
+    return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+
+
+def reveal_iterations(turns: jax.Array, num_iterations: int, schedule: str) -> jax.Array:
+    """The iteration (B, N) that reveals each position, from its turn."""
+    counts = reveal_counts(turns.shape[-1], num_iterations, schedule)
+    return jnp.searchsorted(jnp.asarray(counts), turns, side="right").astype(jnp.int32)

@@ -5,6 +5,7 @@ add up in float32, and so does the softmax.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,6 +16,13 @@ from vpt_gen.nets.layers import FromHeads, ToHeads, sum_type
 
 # What a rematerialisation policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
 PROBABILITIES = "attention_probabilities"
+
+
+class LayerCache(NamedTuple):
+    """Keys and values of a layer, (B, H, L, E) each; of stacked layers (layers, B, H, L, E)."""
+
+    keys: jax.Array
+    values: jax.Array
 
 
 def _product(subscripts: str, *factors: jax.Array) -> jax.Array:
@@ -101,14 +109,37 @@ class SelfAttention(nn.Module):
     kernel_init: Callable
 
     @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        deterministic: bool,
+        cache: LayerCache | None = None,
+        positions: jax.Array | None = None,
+    ) -> tuple[jax.Array, LayerCache]:
+        """Attends from `x` to `x`, or to a longer sequence of which `x` is a part.
+
+        Args:
+          x: (B, A, D).
+          deterministic: no dropout.
+          cache: the layer's keys and values at all L positions; None: `x` is all.
+          positions: (B, A), where `x` belongs in the cache.
+
+        Returns:
+          (B, A, D), and the keys and values with those of `x`.
+        """
         query, key, value = (
             ToHeads(self.num_heads, self.kernel_init, name=name)(x)
             for name in ("query", "key", "value")
         )
+        if cache is not None:
+            images = jnp.arange(len(x))[:, None]
+            key, value = (
+                old.at[images, :, positions].set(jnp.swapaxes(new, 1, 2))
+                for old, new in zip(cache, (key, value), strict=True)
+            )
         kept = None
         if self.dropout_rate > 0 and not deterministic:
             shape = (query.shape[2], key.shape[2])
             kept = dropout_mask(self.make_rng("dropout"), self.dropout_rate, shape)
         attended = attention(query, key, value, None, kept)
-        return FromHeads(self.kernel_init, name="out")(attended)
+        return FromHeads(self.kernel_init, name="out")(attended), LayerCache(key, value)

@@ -3,24 +3,15 @@
 Source: Taming Transformers (arXiv 2012.09841), `taming/modules/transformer/mingpt.py`.
 """
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.nets.attention import attention
+from vpt_gen.nets.attention import LayerCache, attention
 from vpt_gen.nets.layers import Dense, FromHeads, ToHeads
 from vpt_gen.nets.layout import named
 
 _kernel_init = nn.initializers.normal(0.02)
-
-
-class LayerCache(NamedTuple):
-    """Keys and values of a layer, (B, H, L, E) each; of stacked layers (layers, B, H, L, E)."""
-
-    keys: jax.Array
-    values: jax.Array
 
 
 def _layer_norm(name: str) -> nn.LayerNorm:

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.nets.attention import SelfAttention
+from vpt_gen.nets.attention import LayerCache, SelfAttention
 from vpt_gen.nets.layers import Dense, wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
@@ -17,6 +17,9 @@ from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
 LAYER_NORM_EPSILON = 1e-12
+
+# Of every layer, one after another, or stacked in one `LayerCache`.
+Cache = tuple[LayerCache, ...] | LayerCache
 
 _kernel_init = nn.initializers.truncated_normal(0.02)
 
@@ -44,11 +47,16 @@ class Embed(nn.Module):
         self.embeddings_ln = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON)
         self.dropout = nn.Dropout(self.dropout_rate)
 
-    def __call__(self, ids: jax.Array, deterministic: bool) -> jax.Array:
+    def __call__(
+        self, ids: jax.Array, deterministic: bool, positions: jax.Array | None = None
+    ) -> jax.Array:
+        """Embeds ids (B, L) of the first L positions, or of `positions` (B, L)."""
+        if positions is None:
+            positions = jnp.arange(ids.shape[1])[None]
         # The mask token is written as -1 and embedded with the last row of the table.
         words = self.word_embeddings(jnp.where(ids == MASK_TOKEN_ID, self.vocab_size - 1, ids))
-        positions = self.position_embeddings(jnp.arange(ids.shape[1])[None])
-        return self.dropout(self.embeddings_ln(words + positions), deterministic)
+        rows = words + self.position_embeddings(positions)
+        return self.dropout(self.embeddings_ln(rows), deterministic)
 
 
 class Attention(nn.Module):
@@ -58,12 +66,18 @@ class Attention(nn.Module):
     dropout_rate: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        attended = SelfAttention(
+    def __call__(
+        self,
+        x: jax.Array,
+        deterministic: bool,
+        cache: LayerCache | None,
+        positions: jax.Array | None,
+    ) -> tuple[jax.Array, LayerCache]:
+        attended, cache = SelfAttention(
             self.num_heads, self.dropout_rate, _kernel_init, name="self_attention"
-        )(x, deterministic)
+        )(x, deterministic, cache, positions)
         attended = nn.Dropout(self.dropout_rate)(attended, deterministic)
-        return named(layer_norm("attention_output_ln")(attended + x), "batch")
+        return named(layer_norm("attention_output_ln")(attended + x), "batch"), cache
 
 
 class Mlp(nn.Module):
@@ -82,16 +96,26 @@ class Mlp(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """One post-LN layer on (B, L, D)."""
+    """One post-LN layer on (B, L, D), or on some positions of a sequence that a cache knows.
+
+    Arguments and result as of `nets.attention.SelfAttention`.
+    """
 
     num_heads: int
     intermediate_size: int
     dropout_rate: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        x = Attention(self.num_heads, self.dropout_rate, name="Attention_0")(x, deterministic)
-        return Mlp(self.intermediate_size, self.dropout_rate, name="Mlp_0")(x, deterministic)
+    def __call__(
+        self,
+        x: jax.Array,
+        deterministic: bool,
+        cache: LayerCache | None = None,
+        positions: jax.Array | None = None,
+    ) -> tuple[jax.Array, LayerCache]:
+        attention = Attention(self.num_heads, self.dropout_rate, name="Attention_0")
+        x, cache = attention(x, deterministic, cache, positions)
+        return Mlp(self.intermediate_size, self.dropout_rate, name="Mlp_0")(x, deterministic), cache
 
 
 class Bias(nn.Module):
@@ -173,7 +197,7 @@ class MaskGIT(nn.Module):
         stacked = self.get_variable("params", STACKED)
         if stacked is None:
             for layer in self.layers:
-                x = layer(x, deterministic)
+                x, _ = layer(x, deterministic)
             return x
         layer, keys = self._layer(parent=None), None
         if self.dropout_rate > 0 and not deterministic:
@@ -181,14 +205,43 @@ class MaskGIT(nn.Module):
 
         def run(params, x, key):
             rngs = None if key is None else {"dropout": key}
-            return layer.apply({"params": params}, x, deterministic, rngs=rngs), None
+            return layer.apply({"params": params}, x, deterministic, rngs=rngs)[0], None
 
         return scan_layers(run, stacked, x, keys)[0]
 
-    def hidden_states(
+    def run(
+        self, x: jax.Array, cache: Cache | None = None, positions: jax.Array | None = None
+    ) -> tuple[jax.Array, Cache]:
+        """Runs the layers, without dropout, on all positions or on some of them.
+
+        Where `x` is a part, it sees the rest as the cache has it: as it was when last run.
+
+        Args:
+          x: (B, A, D), of `sequence` or `embed_tokens`.
+          cache: keys and values of all positions; None: `x` is the whole sequence.
+          positions: (B, A), where in the sequence `x` belongs.
+
+        Returns:
+          (B, A, D), and the cache with the keys and values of `x`.
+        """
+        stacked = self.get_variable("params", STACKED)
+        if stacked is None:
+            caches = []
+            for number, layer in enumerate(self.layers):
+                x, own = layer(x, True, cache and cache[number], positions)
+                caches.append(own)
+            return x, tuple(caches)
+        layer = self._layer(parent=None)
+
+        def run(params, x, own):
+            return layer.apply({"params": params}, x, True, own, positions)
+
+        return scan_layers(run, stacked, x, cache)
+
+    def sequence(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
     ) -> jax.Array:
-        """Runs the layers on ids (B, N + 1) and prompts (B, S, D) or None.
+        """What enters the layers for ids (B, N + 1) and prompts (B, S, D) or None.
 
         Prompts take the class token's place after the embedding norm: they get no position
         embedding, the visual tokens keep positions 1..N, and `ids[:, 0]` has no influence.
@@ -199,7 +252,21 @@ class MaskGIT(nn.Module):
         x = self.embed(ids, deterministic)
         if prompts is not None:
             x = jnp.concatenate([prompts, x[:, 1:]], axis=1)
-        return self._run_layers(named(x, "batch"), deterministic)
+        return named(x, "batch")
+
+    def embed_tokens(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+        """Some visual tokens (B, A), from 0 to N - 1 at `positions` (B, A) -> (B, A, D)."""
+        return self.embed(tokens, True, positions + 1)
+
+    def predict(self, hidden: jax.Array) -> jax.Array:
+        """Hidden states (B, A, D) of visual tokens -> logits (B, A, K) over the codebook."""
+        return self.mlm(hidden, self.embed.word_embeddings.embedding, self.codebook_size)
+
+    def hidden_states(
+        self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
+    ) -> jax.Array:
+        """The layers' output for `sequence`, of its shape."""
+        return self._run_layers(self.sequence(ids, prompts, deterministic), deterministic)
 
     def visual_logits(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
@@ -209,8 +276,7 @@ class MaskGIT(nn.Module):
         With prompts, row 0 belongs to the last prompt token; the released sampler treats it as
         one more masked position (see `decode/parallel.py`), training gives it no weight.
         """
-        x = self.hidden_states(ids, prompts, deterministic)[:, -ids.shape[1] :]
-        return self.mlm(x, self.embed.word_embeddings.embedding, self.codebook_size)
+        return self.predict(self.hidden_states(ids, prompts, deterministic)[:, -ids.shape[1] :])
 
     def vocabulary_logits(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
@@ -234,9 +300,12 @@ class MaskGIT(nn.Module):
           class_ids: (B,) in [0, C), the pretrained conditions; `NO_CLASS`, or None, masks it.
           deterministic: no dropout.
         """
+        ids = self.ids(tokens, class_ids)
+        return self.predict(self.hidden_states(ids, prompts, deterministic)[:, -tokens.shape[1] :])
+
+    def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
+        """The ids (B, N + 1) of tokens (B, N) and classes (B,), as in `__call__`."""
         if class_ids is None:
             class_ids = jnp.full_like(tokens[:, 0], NO_CLASS)
         first = jnp.where(class_ids == NO_CLASS, MASK_TOKEN_ID, self.codebook_size + class_ids)
-        ids = jnp.concatenate([first[:, None], tokens], axis=1)
-        x = self.hidden_states(ids, prompts, deterministic)[:, -tokens.shape[1] :]
-        return self.mlm(x, self.embed.word_embeddings.embedding, self.codebook_size)
+        return jnp.concatenate([first[:, None], tokens], axis=1)

@@ -1,0 +1,193 @@
+"""Decoding in the Halton order that recomputes a part of the positions only.
+
+In the order of `decode/halton.py` it is known beforehand which positions an iteration reveals. Keys
+and values of all positions are kept from one iteration to the next, and recomputed where it
+matters most; the rest of the sequence is seen as it was. Our own, no published method's.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vpt_gen.decode import halton
+from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
+
+# Which positions an iteration recomputes: what the last one revealed, and with it all that are
+# masked still, or only those whose turn it is.
+RECOMPUTE = ("masked", "frontier")
+_CHUNKS = 4
+
+
+class Chunk(NamedTuple):
+    """Consecutive iterations of one program: all of them recompute equally many positions.
+
+    Attributes:
+      first, stop: iterations [first, stop).
+      in_full: whether the first of them recomputes everything.
+      active: A, positions that the others recompute.
+      revealed: W, the most that one of them reveals.
+    """
+
+    first: int
+    stop: int
+    in_full: bool
+    active: int
+    revealed: int
+
+
+def chunks(counts: np.ndarray, recompute: str, refresh_every: int) -> list[Chunk]:
+    """Cuts T iterations, of which each has its `halton.reveal_counts`, into chunks.
+
+    Args:
+      counts: (T,).
+      recompute: one of `RECOMPUTE`.
+      refresh_every: every so many iterations one is in full; 0: only the first is.
+    """
+    total = len(counts)
+    length = refresh_every or -(-total // _CHUNKS)
+    # Known before the last iteration, before this one, and after it.
+    known = np.concatenate([[0, 0], counts])
+    found = []
+    for first in range(0, total, length):
+        stop, in_full = min(first + length, total), first == 0 or refresh_every > 0
+        others = np.arange(first + in_full, stop)
+        end = known[-1] if recompute == "masked" else known[others + 2]
+        active = (end - known[others]).max(initial=1)
+        revealed = (known[others + 2] - known[others + 1]).max(initial=1)
+        found.append(Chunk(first, stop, in_full, int(active), int(revealed)))
+    return found
+
+
+def recomputed_share(counts: np.ndarray, recompute: str, refresh_every: int, prefix: int) -> float:
+    """Positions that are run through the layers, as a share of the exact decoder's.
+
+    Args:
+      counts: (T,), see `halton.reveal_counts`.
+      recompute: one of `RECOMPUTE`.
+      refresh_every: see `decode`.
+      prefix: S prompt tokens, which run with the whole sequence only; or the class token.
+    """
+    whole = counts[-1] + prefix
+    run = sum(
+        chunk.in_full * whole + (chunk.stop - chunk.first - chunk.in_full) * chunk.active
+        for chunk in chunks(counts, recompute, refresh_every)
+    )
+    return float(run / (len(counts) * whole))
+
+
+def decode(
+    net: MaskGIT,
+    params: Any,
+    keys: jax.Array,
+    num_tokens: int,
+    *,
+    prompts: jax.Array | None = None,
+    class_ids: jax.Array | None = None,
+    rows: jax.Array | None = None,
+    recompute: str = "frontier",
+    refresh_every: int = 0,
+    num_iterations: int = 12,
+    schedule: str = "arccos",
+) -> tuple[jax.Array, jax.Array]:
+    """Draws all visual tokens of square images; `halton.decode` is the exact way.
+
+    Args:
+      net: the transformer.
+      params: its parameters.
+      keys: (B,), one an image.
+      num_tokens: N.
+      prompts: (T, P, S, D), the prompt of every iteration, or (1, P, S, D), or None. Prompts that
+        change are recomputed with the rest.
+      class_ids: (P,), or None.
+      rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      recompute: one of `RECOMPUTE`.
+      refresh_every: every so many iterations one recomputes everything; 0: only the first does. It
+        hangs on the condition alone and is computed once for each; 1 is exact.
+      num_iterations: T.
+      schedule: mask schedule.
+
+    Returns:
+      Tokens (B, N), row-major, and for each the iteration that fixed it (B, N).
+    """
+    side = int(num_tokens**0.5)
+    counts = halton.reveal_counts(num_tokens, num_iterations, schedule)
+    known = np.concatenate([[0], counts])  # before iteration t
+    order_keys, draw_keys = halton.split_keys(keys)
+    turns = halton.turns(order_keys, side, side)
+    places = jnp.argsort(turns, axis=1)  # (B, N) positions, in the order of their turns
+    revealed_at = halton.reveal_iterations(turns, num_iterations, schedule)
+    images = jnp.arange(len(keys))[:, None]
+    prefix_length = 1 if prompts is None else prompts.shape[2]
+    changing = prompts is not None and len(prompts) > 1
+
+    def call(method, *args):
+        return net.apply({"params": params}, *args, method=method)
+
+    def of_images(tree):
+        # A cache has axes before those of its last four, where layers are stacked.
+        return jax.tree.map(
+            lambda x: x if rows is None else jnp.take(x, rows, max(x.ndim - 4, 0)), tree
+        )
+
+    def prompts_at(iteration):
+        return None if prompts is None else prompts[iteration if changing else 0]
+
+    def in_full(tokens, prompts_t, class_ids):
+        """Hidden states of all visual tokens, and the cache."""
+        hidden, cache = call("run", call("sequence", net.ids(tokens, class_ids), prompts_t))
+        return hidden[:, -num_tokens:], cache
+
+    def reveal(tokens, hidden, positions, iteration):
+        """Puts in the tokens of an iteration, by hidden states (B, W, D) at positions (B, W)."""
+        drawn = halton.draw(draw_keys, positions, call("predict", hidden))
+        now = _take(revealed_at, positions) == iteration
+        return tokens.at[images, positions].set(jnp.where(now, drawn, _take(tokens, positions)))
+
+    def whole_iteration(tokens, iteration):
+        if iteration == 0:  # Nothing is known of any image: once for each condition.
+            conditions = class_ids if prompts is None else prompts[0]
+            nothing = jnp.full((len(conditions), num_tokens), MASK_TOKEN_ID, jnp.int32)
+            hidden, cache = of_images(in_full(nothing, prompts_at(0), class_ids))
+        else:
+            hidden, cache = in_full(tokens, *of_images((prompts_at(iteration), class_ids)))
+        now = places[:, known[iteration] : known[iteration + 1]]
+        return reveal(tokens, _take(hidden, now), now, iteration), cache
+
+    def partial_iteration(chunk, carry, iteration):
+        tokens, cache = carry
+        after = jnp.asarray(known)[iteration + 1]
+        end = num_tokens if recompute == "masked" else after
+        start = jnp.maximum(end - chunk.active, 0)
+        active = jax.lax.dynamic_slice_in_dim(places, start, chunk.active, axis=1)
+        x = call("embed_tokens", _take(tokens, active), active)
+        positions = active + prefix_length
+        if changing:
+            prefix = jnp.broadcast_to(jnp.arange(prefix_length), (len(keys), prefix_length))
+            x = jnp.concatenate([of_images(prompts_at(iteration)), x], axis=1)
+            positions = jnp.concatenate([prefix, positions], axis=1)
+        hidden, cache = call("run", x, cache, positions)
+        # As many as the chunk's busiest iteration reveals; `reveal` leaves the others alone.
+        window = jnp.maximum(after - chunk.revealed - start, 0), chunk.revealed
+        now = jax.lax.dynamic_slice_in_dim(active, *window, axis=1)
+        hidden = jax.lax.dynamic_slice_in_dim(hidden[:, -chunk.active :], *window, axis=1)
+        return (reveal(tokens, hidden, now, iteration), cache), None
+
+    tokens, cache = jnp.full(places.shape, MASK_TOKEN_ID, jnp.int32), None
+    for chunk in chunks(counts, recompute, refresh_every):
+        first = chunk.first
+        if chunk.in_full:
+            tokens, cache = whole_iteration(tokens, first)
+            first += 1
+        if first < chunk.stop:
+            body = functools.partial(partial_iteration, chunk)
+            (tokens, cache), _ = jax.lax.scan(body, (tokens, cache), jnp.arange(first, chunk.stop))
+    return tokens, revealed_at
+
+
+def _take(x: jax.Array, positions: jax.Array) -> jax.Array:
+    """Rows of (B, N) or (B, N, D) at positions (B, A)."""
+    index = positions if x.ndim == 2 else positions[..., None]
+    return jnp.take_along_axis(x, index, axis=1)
