@@ -34,6 +34,7 @@ def wide_space() -> FeatureSpace:
         digest="",
         dims=dims,
         main="2048",
+        near="2048",
         classes="2048",
         resize="",
         params=params,

@@ -19,6 +19,7 @@ def small_space(digest="0"):
         digest=digest,
         dims={"small": 12, "first": 1},
         main="small",
+        near="small",
         classes="small",
         resize="antialiased",
         params=jnp.float32(2.0),

@@ -12,6 +12,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluation import canvases
 from vpt_gen.evaluation.distances import frechet
 from vpt_gen.evaluation.features import Extractor, FeatureSpace, tokenizer_space
+from vpt_gen.evaluation.neighbours import nearest
 from vpt_gen.nets import resize
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 
@@ -35,6 +36,7 @@ def pixels():
         digest="0",
         dims={"small": 12, "first": 1},
         main="small",
+        near="small",
         classes="small",
         resize="antialiased",
         params=jnp.float32(2.0),
@@ -197,3 +199,14 @@ def test_another_tokenizer_makes_a_space_too():
     features = rows(space, MIXED[:3])
     assert features.shape == (3, 10) and np.all(features[:, 5:] > 0)
     assert space.digest == "digest"
+
+
+def test_the_nearest_images_are_those_of_the_same_layout(demo, digits):
+    images, labels = digits
+    right = {}
+    for name in (demo.main, demo.near):
+        features = rows(demo, images, name=name)
+        assert features.shape == (400, demo.dims[name])
+        found = nearest(features[300:], features[:300])
+        right[name] = (labels[found.indices] == labels[300:]).mean()
+    assert right[demo.near] > right[demo.main] + 0.1

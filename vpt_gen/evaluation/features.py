@@ -26,6 +26,7 @@ from vpt_gen.progress import track
 
 MAX_KEPT = 50_000
 PIXEL_SIDE = 32
+LAYOUT_SIDE = 4
 _IN_FLIGHT = 2  # Batches on the devices while the host prepares the next.
 
 
@@ -38,6 +39,7 @@ class FeatureSpace:
       digest: SHA-256 of its weights.
       dims: name of a feature -> its width.
       main: the feature that distances are taken in.
+      near: the feature that the nearest images are looked for in.
       classes: the feature that a classifier is trained on.
       resize: how images get the net's size, in words, for the record.
       params: of the net.
@@ -50,6 +52,7 @@ class FeatureSpace:
     digest: str
     dims: Mapping[str, int]
     main: str
+    near: str
     classes: str
     resize: str
     params: Any
@@ -60,7 +63,8 @@ class FeatureSpace:
     @property
     def needed(self) -> tuple[str, ...]:
         """The features that figures are made of."""
-        return tuple(dict.fromkeys(n for n in (self.main, self.classes, self.logits) if n))
+        names = (self.main, self.near, self.classes, self.logits)
+        return tuple(dict.fromkeys(name for name in names if name))
 
 
 def inception_space(path: str | pathlib.Path) -> FeatureSpace:
@@ -78,6 +82,7 @@ def inception_space(path: str | pathlib.Path) -> FeatureSpace:
         digest=pretrained.digest,
         dims=inception.FEATURES,
         main="2048",
+        near="2048",
         classes="2048",
         resize=f"TensorFlow 1 bilinear to {inception.SIDE}x{inception.SIDE}, not rounded",
         params=pretrained.params,
@@ -91,8 +96,9 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     """The space of a tokenizer's encoder: no download where the tokenizer is at hand.
 
     The main feature is the mean and the standard deviation of each latent channel over the image,
-    before quantisation. A Frechet distance in it is not a FID. As they forget what is where,
-    classes are told by the pixels of a 32x32 copy, in [0, 1].
+    before quantisation. A Frechet distance in it is not a FID. As they forget what is where, the
+    nearest images are looked for by the latents on a grid of 4x4, and classes are told by the
+    pixels of a 32x32 copy, in [0, 1].
 
     Args:
       tokenizer: of the kinds `checkpoints.backbone.TOKENIZERS`.
@@ -102,23 +108,36 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     def apply(params, images):
         latents = tokenizer.net.apply({"params": params}, images / 255.0, method="encode")
         pooled = [latents.mean(axis=(1, 2)), latents.std(axis=(1, 2))]
-        small = (len(images), PIXEL_SIDE, PIXEL_SIDE, 3)
         return {
             "latents": jax.numpy.concatenate(pooled, axis=-1),
-            "pixels": jax.image.resize(images, small, "linear").reshape(len(images), -1) / 255.0,
+            "layout": _shrunk(latents, LAYOUT_SIDE),
+            "pixels": _shrunk(images, PIXEL_SIDE) / 255.0,
         }
+
+    width = tokenizer.net.embedding_dim
 
     return FeatureSpace(
         name="tokenizer",
         digest=tokenizer.digest,
-        dims={"latents": 2 * tokenizer.net.embedding_dim, "pixels": PIXEL_SIDE**2 * 3},
+        dims={
+            "latents": 2 * width,
+            "layout": LAYOUT_SIDE**2 * width,
+            "pixels": PIXEL_SIDE**2 * 3,
+        },
         main="latents",
+        near="layout",
         classes="pixels",
         resize=f"antialiased bilinear to {side}x{side}, not rounded",
         params=tokenizer.params,
         prepare=functools.partial(resize.antialiased, side=side),
         apply=apply,
     )
+
+
+def _shrunk(images: jax.Array, side: int) -> jax.Array:
+    """Images (B, H, W, C), antialiased to a square -> (B, side * side * C)."""
+    b, _, _, channels = images.shape
+    return jax.image.resize(images, (b, side, side, channels), "linear").reshape(b, -1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -145,10 +145,11 @@ class Yardstick:
                 "them: config.data.holdout above 0, or --train beside --reference."
             )
         samples, train, held_out = (
-            x.features.rows[self.extractor.space.main] for x in (generated, *self._sides)
+            x.features.rows[self.extractor.space.near] for x in (generated, *self._sides)
         )
         result = neighbours.memorisation_rate(samples, train, held_out)
-        details = {"threshold": result.threshold, "floor_of": "new real images, by construction"}
+        details = {"feature": self.extractor.space.near, "threshold": result.threshold}
+        details |= {"floor_of": "new real images, by construction"}
         details |= {"neighbours_among": str(self._sides[0]), "held_out": str(self._sides[1])}
         return Value(result.rate, None, result.nominal, details)
 
