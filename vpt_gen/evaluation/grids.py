@@ -70,6 +70,19 @@ def class_grid(
     return labelled_rows(rows)
 
 
+def order_colors(revealed_at: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Orders (n, N) in which tokens were fixed -> images (n, H, W, 3): blue first, yellow last.
+
+    Those that were given, at -1, are black.
+    """
+    n = len(revealed_at)
+    side = int(revealed_at.shape[1] ** 0.5)
+    when = revealed_at.reshape(n, side, side, 1) / max(revealed_at.max(), 1)
+    colors = (1.0 - when) * _FIRST + when * _LAST
+    colors[revealed_at.reshape(n, side, side) < 0] = 0.0
+    return colors.repeat(height // side, axis=1).repeat(width // side, axis=2)
+
+
 def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
     """Each image beside the order of its tokens: dark blue was revealed first, yellow last.
 
@@ -78,11 +91,7 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
       revealed_at: (n, N) when each token was fixed, from 0; -1, given, is black.
     """
     n, height, width, _ = images.shape
-    side = int(revealed_at.shape[1] ** 0.5)
-    when = revealed_at.reshape(n, side, side, 1) / max(revealed_at.max(), 1)
-    colours = (1.0 - when) * _FIRST + when * _LAST
-    colours[revealed_at.reshape(n, side, side) < 0] = 0.0
-    colours = np.repeat(np.repeat(colours, height // side, axis=1), width // side, axis=2)
+    colours = order_colors(revealed_at, height, width)
     pairs = np.stack([images, colours], axis=1).reshape(2 * n, height, width, 3)
     return image_grid(magnify(pairs), columns=8)
 

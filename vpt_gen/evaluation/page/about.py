@@ -1,0 +1,127 @@
+"""Section: what the run is, and the command that repeats it."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.checkpoints.store import read_record
+from vpt_gen.data.source import Source
+from vpt_gen.evaluation.page.charts import number
+from vpt_gen.evaluation.page.html import Node, command, fold, h, section, table
+from vpt_gen.repeat import training_command
+from vpt_gen.tuned import TunedRun
+
+_FAMILIES = {"nar": "NAR (MaskGIT)", "ar": "AR (GPT)"}
+_CONDITIONS = {
+    "class": "each of {classes:,} classes",
+    "instance": "each of {instances:,} training images",
+    "class+instance": "each of {classes:,} classes and {instances:,} training images",
+}
+
+
+def lead(run: TunedRun) -> str:
+    """The run in one sentence."""
+    prompt = run.config.prompt
+    what = _CONDITIONS[prompt.condition].format(
+        classes=len(run.facts["class_names"]), instances=len(run.facts.get("instance_labels", ()))
+    )
+    return (
+        f"{prompt.num_prompt_tokens} prompt tokens for {what}, tuned in {run.step:,} updates on a "
+        f"frozen {_FAMILIES[run.config.family]} transformer."
+    )
+
+
+def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds: float) -> Node:
+    """Counts, data, frozen nets, command and config.
+
+    Args:
+      run: opened.
+      train: the examples that the prompts were tuned on.
+      held_out: those that were kept from them, or None.
+      seconds: spent in training.
+    """
+    config = read_record(run.workdir)["config"]  # As it was started: nets may have moved since.
+    repeated = training_command(config, run.workdir)
+    trained, frozen = count(run.params), count(run.sampler.frozen)
+    cards = {
+        "parameters trained": number(trained),
+        f"parameters frozen ({trained / frozen:.2%} of them trained)": number(frozen),
+        "training images": number(len(train)),
+        "held-out images": number(len(held_out) if held_out else 0),
+        "updates": number(run.step),
+        "training time": _duration(seconds),
+    }
+    return section(
+        "run",
+        "The run",
+        h("div.cards", *(h("div.card", h("b", v), h("span", k)) for k, v in cards.items())),
+        h("h3", "To repeat it"),
+        command(repeated)
+        if repeated
+        else h("p", "No file of configs/ has this run's fields; its config.json holds them all."),
+        h("h3", "What it is made of"),
+        _parts(run, train),
+        fold(f"Images a class ({train.num_classes} classes)", _class_counts(train, held_out)),
+        fold("The whole config", _config_table(config)),
+        h("p.quiet", f"Sampled with JAX {jax.__version__} on {jax.devices()[0].device_kind}."),
+    )
+
+
+def count(params: Any) -> int:
+    """Number of parameters in a tree."""
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _parts(run: TunedRun, train: Source) -> Node:
+    return table(
+        ["", "what", "from", "SHA-256"],
+        [
+            ["data", run.config.data.kind, train.name, _digest(run.facts["data"])],
+            _net_row("tokenizer", run.tokenizer, run.config.backbone.tokenizer),
+            _net_row("transformer", run.transformer, run.config.backbone.transformer),
+        ],
+    )
+
+
+def _net_row(role: str, net: PretrainedNet, path: str) -> list:
+    size = f"{type(net.net).__name__}, {count(net.params):,} parameters"
+    return [role, size, path, _digest(net.digest)]
+
+
+def _digest(digest: str) -> Node:
+    """Its beginning; the whole when pointed at."""
+    return h("code", digest[:12], title=digest)
+
+
+def _class_counts(train: Source, held_out: Source | None) -> Node:
+    counts = [
+        np.bincount(source.labels if source else np.zeros(0, int), minlength=train.num_classes)
+        for source in (train, held_out)
+    ]
+    rows = zip(train.class_names, *counts, strict=True)
+    return table(
+        ["class", "training", "held out"], [[name, f"{a:,}", f"{b:,}"] for name, a, b in rows]
+    )
+
+
+def _config_table(config: dict[str, Any]) -> Node:
+    rows = [[name, h("code", str(value))] for name, value in _fields(config)]
+    return table(["field", "value"], rows)
+
+
+def _fields(config: dict[str, Any], prefix: str = "config."):
+    for name, value in sorted(config.items(), key=lambda item: isinstance(item[1], dict)):
+        if isinstance(value, dict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if value != "" else "''"

@@ -1,0 +1,109 @@
+"""The whole page: opens the run's data, generates, measures, and puts the sections together."""
+
+import shlex
+
+import numpy as np
+
+from vpt_gen.data.batches import open_sources
+from vpt_gen.decode.generate import num_stages
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation.curves import read_curves
+from vpt_gen.evaluation.page import conditions, html
+from vpt_gen.evaluation.page.about import about_section, lead
+from vpt_gen.evaluation.page.curves import curves_section
+from vpt_gen.evaluation.page.decoding import decoding_section
+from vpt_gen.evaluation.page.figures import figures_section, read_metrics
+from vpt_gen.evaluation.page.marquee import marquee_section, study
+from vpt_gen.evaluation.page.prompts import prompts_section, study_prompts
+from vpt_gen.evaluation.page.real import RealImages
+from vpt_gen.evaluation.page.samples import hero, make_grid, samples_section
+from vpt_gen.files import absolute
+from vpt_gen.progress import say
+from vpt_gen.training.clock import training_seconds
+from vpt_gen.tuned import TunedRun
+
+FILMS = 4
+MARQUEE_PAIRS = 10
+
+
+def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun]) -> str:
+    """The HTML of a run's page.
+
+    Args:
+      run: opened.
+      num: images a class, and of each pair of prompts under each marquee schedule.
+      seed: of all that is generated or drawn.
+      compared: name -> other runs on the same classes, for the analysis of prompts.
+
+    Raises:
+      UserError: data that is missing or not what the run was trained on, or damaged metrics.
+    """
+    workdir, class_names = run.workdir, run.facts["class_names"]
+    metrics = read_metrics(workdir)
+    real = _open_images(run)
+    classes = conditions.draw_classes(real.train.labels, seed)
+
+    say("1/4 images of each class, and the training images nearest to them")
+    wanted = conditions.class_conditions(run, classes, num)
+    grid = make_grid(real, wanted, num, seed)
+    say("2/4 the order of decoding")
+    films = run.sampler.sample(run.params, wanted[::num][:FILMS, None], seed)
+    say("3/4 marquee schedules")
+    pairs = conditions.prompt_pairs(run, classes[:MARQUEE_PAIRS])
+    marquee = study(real, pairs, num, seed) if len(pairs) else None
+    say("4/4 prompts")
+    looks = _class_means(real)
+    prompts = study_prompts(run, looks, seed)
+    others = {name: study_prompts(other, looks, seed) for name, other in compared.items()}
+
+    sections = [
+        samples_section(grid, class_names, seed, _searched(real)),
+        figures_section(metrics, evaluation_command(workdir)),
+        curves_section(read_curves(workdir)),
+        decoding_section(films, class_names, run.config.family, _num_stages(run)),
+        marquee_section(marquee, class_names),
+        prompts_section(prompts, class_names, others),
+        about_section(run, real.train, real.held_out, training_seconds(workdir)),
+    ]
+    name = absolute(workdir).name
+    return html.page(name, [html.h("p", lead(run)), hero(grid, class_names)], sections)
+
+
+def evaluation_command(workdir: str) -> str:
+    """What measures a run."""
+    return f"python -m vpt_gen.evaluate --checkpoint={shlex.quote(workdir)}"
+
+
+def _num_stages(run: TunedRun) -> int:
+    sampler = run.sampler
+    return num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
+
+
+def _open_images(run: TunedRun) -> RealImages:
+    train, held_out = open_sources(run.config)
+    if train.digest != run.facts["data"]:
+        raise UserError(
+            f"The data of {run.workdir} has changed since its training ({train.name}: digest "
+            f"{run.facts['data'][:12]} then, {train.digest[:12]} now): bring back what it was, or "
+            "train anew."
+        )
+    return RealImages(run, train, held_out)
+
+
+def _searched(real: RealImages) -> str:
+    found, count = len(real.searched), len(real.train)
+    if found < count:
+        return f"Searched are {found:,} of the {count:,} training images, drawn at random."
+    return f"Searched are all {count:,} training images."
+
+
+def _class_means(real: RealImages) -> np.ndarray:
+    """(C, d) mean features of each class's training images; nan where it has none."""
+    labels = real.train.labels[real.searched]
+    features = real.train_rows[real.extractor.space.near]
+    return np.stack(
+        [
+            features[labels == c].mean(axis=0) if (labels == c).any() else features[0] * np.nan
+            for c in range(real.train.num_classes)
+        ]
+    )

@@ -1,0 +1,68 @@
+"""The command that repeats a run: the file of configs/ nearest to its config, and what differs."""
+
+import importlib.util
+import inspect
+import json
+import pathlib
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import vpt_gen
+from vpt_gen.config import FAMILIES
+
+_CONFIGS = pathlib.Path(vpt_gen.__file__).parents[1] / "configs"
+
+
+def training_command(config: Mapping[str, Any], workdir: str) -> str:
+    """A shell command that starts a run with exactly this config, from the project's root.
+
+    Args:
+      config: of a run, nested, as its `config.json` has it.
+      workdir: where the run is to live.
+
+    Returns:
+      The shortest there is; '' where no file of configs/ is at hand that has the same fields.
+    """
+    fields = _flat(config)
+    changes = [
+        (name, {key: value for key, value in fields.items() if value != known[key]})
+        for name, known in _known()
+        if known.keys() == fields.keys()
+    ]
+    if not changes:
+        return ""
+    name, changed = min(changes, key=lambda candidate: (len(candidate[1]), candidate[0]))
+    settings = {"config": f"configs/{name}"}
+    settings |= {f"config.{key}": _argument(value) for key, value in changed.items()}
+    settings["workdir"] = workdir
+    given = " ".join(f"--{flag}={shlex.quote(value)}" for flag, value in settings.items())
+    return f"python -m vpt_gen.main {given}"
+
+
+def _known() -> Iterator[tuple[str, dict[str, Any]]]:
+    """What --config=configs/<name> gives, for every name there is."""
+    for path in sorted(_CONFIGS.glob("*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield path.name, _flat(module.get_config().to_dict())
+        if inspect.signature(module.get_config).parameters:
+            for family in FAMILIES:
+                yield f"{path.name}:{family}", _flat(module.get_config(family).to_dict())
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"data": {"holdout": 0.1}} -> {"data.holdout": 0.1}, values as JSON reads them back."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.loads(json.dumps(value))
+    return flat
+
+
+def _argument(value: Any) -> str:
+    """A value as `ml_collections` reads it from a command line."""
+    return repr(tuple(value)) if isinstance(value, list) else str(value)
