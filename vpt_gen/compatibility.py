@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
@@ -27,14 +28,15 @@ def tokens_per_image(net: Tokenizer, image_size: int) -> int:
     return (image_size // net.downsampling) ** 2
 
 
-def load_backbone(config: ConfigDict) -> tuple[PretrainedNet, PretrainedNet]:
-    """The frozen tokenizer and transformer of a prompt-tuning config, held as it says.
+def load_backbone(config: ConfigDict, mesh: Mesh) -> tuple[PretrainedNet, PretrainedNet]:
+    """The frozen tokenizer and transformer of a prompt-tuning config, on the mesh, as it says.
 
     Raises:
       UserError: one is missing or damaged, or they do not fit each other or the image size.
     """
-    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS)
-    backbone = load_net(config.backbone.transformer, "maskgit" if config.family == "nar" else "gpt")
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
+    kind = "maskgit" if config.family == "nar" else "gpt"
+    backbone = load_net(config.backbone.transformer, kind, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)

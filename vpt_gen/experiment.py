@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.compatibility import check_image_size, load_backbone, tokens_per_image
 from vpt_gen.compute import scans_layers
@@ -42,6 +42,7 @@ class Experiment:
       train_batches: start step -> batches.
       eval_batches: -> one pass over the evaluation examples, or None.
       facts: what a checkpoint must say besides its config: class names, digests.
+      backbone: the frozen tokenizer and transformer of prompt tuning; otherwise None.
     """
 
     task: Task
@@ -51,6 +52,7 @@ class Experiment:
     train_batches: Callable[[int], Iterator[pipeline.Batch]]
     eval_batches: Callable[[], Iterator[pipeline.Batch]] | None
     facts: dict[str, Any]
+    backbone: tuple[PretrainedNet, PretrainedNet] | None = None
 
 
 def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -139,7 +141,7 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 
 def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS)
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
@@ -182,7 +184,7 @@ def _new_transformer(family, fields, tokenizer, num_tokens: int, num_classes: in
 
 
 def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    vqgan, backbone = load_backbone(config)
+    vqgan, backbone = load_backbone(config, mesh)
     train_source, eval_source = open_sources(config)
     if config.prompt.condition == "instance" and eval_source is not None:
         raise UserError(
@@ -209,7 +211,9 @@ def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         decode_options=decode_options(config),
     )
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
-    return Experiment(task, generator, train_source, eval_source, *batches, facts)
+    return Experiment(
+        task, generator, train_source, eval_source, *batches, facts, (vqgan, backbone)
+    )
 
 
 def make_generator(

@@ -5,13 +5,11 @@ A run that was interrupted goes on when the same command is given again.
 
 import dataclasses
 import pathlib
-import sys
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vpt_gen import config_flag, sharding
+from vpt_gen import config_flag, distributed, sharding
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.compute import as_published
@@ -27,13 +25,12 @@ _CONFIG = config_flag.define()
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run lives; by default runs/<name of the config>."
 )
+distributed.define_flags()
 
 
 def run(config, workdir: str) -> None:
     """Trains, exports a pretrained net, and reports, as the config asks."""
     check_config(config)
-    if jax.process_count() > 1:
-        raise UserError("Several processes are not supported yet; use the devices of one host.")
     if config.task != "prompts" and in_bucket(workdir):
         raise UserError(
             f"Pretraining leaves its net in the working directory, so {workdir} must be a folder."
@@ -64,12 +61,13 @@ def run(config, workdir: str) -> None:
 def _export(config, experiment: Experiment, params, workdir: str) -> None:
     """Saves the trained net as a backbone for the tasks that build on it."""
     path = pathlib.Path(workdir) / "net"
-    params = jax.device_get(params)
+    params = distributed.to_host(params)
     tokenizer = config.task == "tokenizer"
     params = params["vqgan"] if tokenizer else as_published(experiment.net, params)
     about = {"config": config.to_dict(), **experiment.facts}
-    digest = save_net(str(path), experiment.net, params, about)
-    say(f"Wrote the trained {config.task} to {path} (digest {digest[:12]}).")
+    if distributed.is_first():
+        digest = save_net(str(path), experiment.net, params, about)
+        say(f"Wrote the trained {config.task} to {path} (digest {digest[:12]}).")
 
 
 def main(argv):
@@ -80,8 +78,10 @@ def main(argv):
     # configs/vtab_caltech.py:ar -> runs/vtab_caltech_ar
     file, *argument = config_flags.get_config_filename(flags.FLAGS["config"]).split(":", 1)
     name = "_".join([pathlib.Path(file).stem, *argument])
+    distributed.start()
     run(_CONFIG.value, _WORKDIR.value or f"runs/{name}")
+    distributed.wait_for_all("the end")
 
 
 if __name__ == "__main__":
-    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))
+    distributed.leave(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))

@@ -5,6 +5,14 @@ from collections.abc import Iterable
 
 from tqdm import tqdm
 
+_quiet = False
+
+
+def be_quiet() -> None:
+    """From here on nothing is shown: of several processes one speaks for all."""
+    global _quiet
+    _quiet = True
+
 
 def track(
     iterable: Iterable | None = None,
@@ -32,10 +40,12 @@ def track(
         unit_scale=in_bytes,
         unit_divisor=1000,
         delay=delay,
+        disable=_quiet,
     )
 
 
 def say(message: str) -> None:
     """Prints a line for the user on stdout without breaking a progress bar."""
-    tqdm.write(message)
-    sys.stdout.flush()
+    if not _quiet:
+        tqdm.write(message)
+        sys.stdout.flush()

@@ -109,7 +109,8 @@ class Sampler:
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
-        keys = _image_keys(bank[:, -1], seed)
+        # Keys as their data: typed ones cannot be shared out by rows.
+        keys = np.asarray(jax.random.key_data(_image_keys(bank[:, -1], seed)))
         frozen = sharding.put(self.frozen, self.mesh)
         size = self._full(self.batch_size)
         # The last batch is filled up.
@@ -119,7 +120,7 @@ class Sampler:
         count = self._full(max(len(conditions) for conditions, _ in shared))
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
-            batch = self._split((conditions, keys[rows], of_image))
+            batch = (self._share(x) for x in (conditions, keys[rows], of_image))
             with sharding.use(self.mesh):
                 made = self._tokens(params, frozen["transformer"], weights, *batch)
                 tokens, revealed_at = jax.device_get(made)
@@ -132,8 +133,8 @@ class Sampler:
         parts = sharding.num_batch_parts(self.mesh)
         return -(-count // parts) * parts
 
-    def _split(self, arrays):
-        return jax.device_put(arrays, sharding.split_batch(self.mesh))
+    def _share(self, rows: np.ndarray) -> jax.Array:
+        return sharding.share({"rows": rows}, self.mesh)["rows"]
 
     @functools.cached_property
     def _tokens(self):
@@ -141,7 +142,7 @@ class Sampler:
         return jax.jit(self._draw, out_shardings=sharding.replicated(self.mesh))
 
     def _draw(self, params, transformer_params, weights, conditions, keys, rows):
-        """Conditions (P, M, 2), and the row of every image in them -> tokens, revealed_at."""
+        """Conditions (P, M, 2), key data, row of every image in them -> tokens, revealed_at."""
         p, m, _ = conditions.shape
         class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
         prompts = self.generator.apply(
@@ -152,7 +153,7 @@ class Sampler:
         return generate(
             self.transformer,
             transformer_params,
-            keys,
+            jax.random.wrap_key_data(keys),
             self.num_tokens,
             prompts=marquee.interpolate(weights, prompts.reshape(p, m, *prompts.shape[1:])),
             rows=rows,
@@ -168,7 +169,7 @@ class Sampler:
         """Tokens (B, N) -> images, in batches of the tokenizer's own size."""
         size = self._full(self.tokenizer_batch_size)
         parts = [
-            self._detokenize(tokenizer_params, self._split(np.resize(x, (size, x.shape[1]))))
+            self._detokenize(tokenizer_params, self._share(np.resize(x, (size, x.shape[1]))))
             for x in np.split(tokens, range(size, len(tokens), size))
         ]
         return np.concatenate(jax.device_get(parts))[: len(tokens)]

@@ -138,6 +138,12 @@ def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     return {name: make(np.asarray(local)) for name, local in batch.items()}
 
 
+def share(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """A batch that every process holds whole -> global arrays over the mesh."""
+    rows = process_rows(len(next(iter(batch.values()))), mesh)
+    return to_global({name: whole[rows] for name, whole in batch.items()}, mesh)
+
+
 def put(tree: Any, mesh: Mesh) -> Any:
     """Parameters that every process holds whole -> arrays that lie as `shardings` says.
 
@@ -145,6 +151,8 @@ def put(tree: Any, mesh: Mesh) -> Any:
     """
 
     def place(x, sharding: NamedSharding) -> jax.Array:
+        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+            return jax.device_put(x, sharding)
         if isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim):
             return x
         whole = np.asarray(x)

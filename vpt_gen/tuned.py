@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
@@ -48,6 +49,7 @@ def open_run(
     tokenizer: str = "",
     transformer: str = "",
     decode: Sequence[str] = (),
+    mesh: Mesh | None = None,
 ) -> TunedRun:
     """Opens the checkpoint of update `step` (None: the newest).
 
@@ -57,6 +59,7 @@ def open_run(
       tokenizer: its directory, where it has moved since.
       transformer: its directory, where it has moved since.
       decode: changes of `config.decode`, such as "num_iterations=8".
+      mesh: devices to generate on; None for all, each with the whole nets.
 
     Raises:
       UserError: no such run, checkpoint or decoding option, or nets that are not those the prompts
@@ -71,7 +74,8 @@ def open_run(
     check_config(config)
     moved = {"tokenizer": tokenizer, "transformer": transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
-    vqgan, backbone = load_backbone(config)
+    mesh = mesh or sharding.make_mesh()
+    vqgan, backbone = load_backbone(config, mesh)
     check_backbone(facts, vqgan, backbone)
     sampler = Sampler(
         make_generator(config, backbone.net, facts),
@@ -82,7 +86,7 @@ def open_run(
         decode_options(config),
         config.decode.batch_size,
         config.decode.tokenizer_batch_size,
-        sharding.make_mesh(),
+        mesh,
     )
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")

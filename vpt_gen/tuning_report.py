@@ -13,7 +13,8 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen.compatibility import load_backbone, tokens_per_image
+from vpt_gen import distributed, sharding
+from vpt_gen.compatibility import tokens_per_image
 from vpt_gen.data.images import to_uint8
 from vpt_gen.evaluation import grids, report
 from vpt_gen.evaluation.features import Extractor
@@ -53,7 +54,7 @@ class TuningReport:
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         self._mesh = mesh
-        self._nets = tokenizer, transformer = load_backbone(config)
+        self._nets = tokenizer, transformer = experiment.backbone
         self._sampler = Sampler(
             experiment.net,
             transformer.net,
@@ -107,6 +108,8 @@ class TuningReport:
             "tuning_seconds": training_seconds(self._workdir),
         }
         metrics = {**self._agreements(untuned, tuned), **self._pixel_distances(untuned, tuned)}
+        if not distributed.is_first():
+            return
         write_text(folder / "metrics.json", json.dumps({**metrics, **counts, **record}, indent=1))
         for name, taken in (("samples_untuned", untuned), ("samples", tuned)):
             grids.save_png(folder / f"{name}.png", taken.grid())
@@ -183,7 +186,10 @@ class TuningReport:
     def _reconstructed(self) -> ImageSet:
         """The real images of the reference as the tokenizer gives them back."""
         reference, (tokenizer, _) = self._yardstick.reference, self._nets
-        reconstruct = jax.jit(lambda params, x: tokenizer.net.apply({"params": params}, x)[0])
+        reconstruct = jax.jit(
+            lambda params, x: tokenizer.net.apply({"params": params}, x)[0],
+            out_shardings=sharding.replicated(self._mesh),
+        )
         size = self._config.decode.batch_size
 
         def stream() -> Iterator[np.ndarray]:

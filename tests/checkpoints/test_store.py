@@ -1,12 +1,15 @@
 """The store: what is kept, what a working directory belongs to."""
 
+import json
 import shutil
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vpt_gen import sharding
 from vpt_gen.checkpoints.store import Store, claim_workdir, has_checkpoint, read_record
 from vpt_gen.errors import UserError
 from vpt_gen.training.state import TrainState
@@ -27,6 +30,7 @@ def saved(workdir, steps, **options):
 def test_restore_gives_what_was_saved(tmp_path):
     store = saved(tmp_path, [3])
     chex.assert_trees_all_equal(store.restore(state(0)), state(3))
+    assert Store(tmp_path / "empty").restore(state(0)) is None
     np.testing.assert_array_equal(store.restore_params()["w"], state(3).params["w"])
 
 
@@ -44,6 +48,99 @@ def test_an_unfinished_checkpoint_is_never_picked_up(tmp_path):
     checkpoints = tmp_path / "checkpoints"
     (checkpoints / "2.orbax-checkpoint-tmp").mkdir()
     assert Store(tmp_path).latest_step() == 1
+
+
+def largest_file(folder):
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def flip_a_bit(folder):
+    path = largest_file(folder)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_off(folder):
+    path = largest_file(folder)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lose_a_file(folder):
+    (folder / "default" / "_METADATA").unlink()
+
+
+def change_a_number(folder):
+    """What was written is well formed, and not what was saved."""
+    metadata = folder / "_CHECKPOINT_METADATA"
+    record = json.loads(metadata.read_text())
+    record["custom_metadata"]["checksums"]["params/w"] += 1
+    metadata.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, lose_a_file, change_a_number])
+def test_a_damaged_checkpoint_is_moved_aside_for_the_one_before(tmp_path, damage, capsys):
+    def big(step):
+        noise = jax.random.normal(jax.random.key(step), (300, 100))
+        return TrainState(jnp.int32(step), {"w": noise}, {})
+
+    store = Store(tmp_path, keep=2)
+    for step in (1, 2):
+        store.save(step, big(step))
+    store.close()
+    damage(tmp_path / "checkpoints" / "2")
+    with pytest.raises(UserError, match=r"update 2 .* is damaged .* it has those of 1, 2"):
+        Store(tmp_path, read_only=True).restore_params()
+    store = Store(tmp_path, keep=2)
+    chex.assert_trees_all_equal(store.restore(big(0)), big(1))
+    assert "checkpoints/2 is damaged (" in capsys.readouterr().out
+    # The run comes to that step again.
+    store.save(2, big(2))
+    store.close()
+    chex.assert_trees_all_equal(Store(tmp_path).restore(big(0)), big(2))
+
+
+def test_where_all_are_damaged_nothing_is_begun_anew(tmp_path):
+    saved(tmp_path, [1])
+    cut_off(tmp_path / "checkpoints" / "1")
+    with pytest.raises(UserError, match=r"of update 1, is damaged .* none before it is whole"):
+        Store(tmp_path).restore(state(0))
+    assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path):
+    """What was saved is the state of then, though its memory was used again at once."""
+    update = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
+    large = TrainState(jnp.int32(0), {"w": jnp.zeros(3_000_000)}, {})
+    store, writing = Store(tmp_path), []
+    for step in range(3):
+        store.save(step, large)
+        writing.append(store._manager.is_saving_in_progress())
+        for _ in range(10):
+            large = update(large)
+    store.close()
+    assert any(writing)
+    restored = Store(tmp_path).restore(large)
+    np.testing.assert_array_equal(restored.params["w"], np.full(3_000_000, 20.0))
+
+
+def test_a_state_is_restored_onto_any_mesh(tmp_path):
+    params = {"mlp_in": {"kernel": np.arange(64.0, dtype=np.float32).reshape(8, 8)}}
+    store = Store(tmp_path)
+    store.save(1, sharding.put(params, sharding.make_mesh(shape=(1, 4, 2))))
+    store.close()
+    for shape in ((8, 1, 1), (2, 2, 2), (1, 1, 8)):
+        like = sharding.put(params, sharding.make_mesh(shape=shape))
+        restored = Store(tmp_path).restore(like)
+        chex.assert_trees_all_equal(restored, params)
+        kernels = restored["mlp_in"]["kernel"], like["mlp_in"]["kernel"]
+        assert kernels[0].sharding == kernels[1].sharding
+
+
+def test_a_run_may_go_on_with_another_mesh(tmp_path):
+    claim_workdir(tmp_path, {"seed": 0, "mesh": {"fsdp": 1}}, {})
+    saved(tmp_path, [1])
+    claim_workdir(tmp_path, {"seed": 0, "mesh": {"fsdp": 4}}, {})
 
 
 def test_missing_checkpoints_are_named(tmp_path):

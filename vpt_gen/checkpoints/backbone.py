@@ -2,6 +2,9 @@
 
 One directory a net: `net.json` and `params/`. A prompt checkpoint names the digests of the nets
 it was tuned on and refuses others.
+
+Onto a mesh, parameters are read straight into their places: no host and no device ever holds more
+of a net than its share and one array.
 """
 
 import dataclasses
@@ -9,7 +12,7 @@ import hashlib
 import json
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -17,8 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import traverse_util
+from jax.sharding import Mesh
 
 import vpt_gen
+from vpt_gen import distributed, sharding
 from vpt_gen.errors import UserError
 from vpt_gen.nets import NETS, build
 
@@ -32,21 +38,25 @@ class PretrainedNet:
 
     Attributes:
       net: the Flax module.
-      params: its parameters; float32 as they are read.
+      params: its parameters, float32 as they are read; on a mesh or as numpy arrays.
       digest: SHA-256 of the net's fields and its parameters as they lie on disk.
       about: where it came from: source data, class names, figures.
+      path: its directory.
     """
 
     net: nn.Module
     params: Any
     digest: str
     about: Mapping[str, Any]
+    path: pathlib.Path | None = None
 
 
 def save_net(
     path: str, net: nn.Module, params: Any, about: Mapping[str, Any], dtype: Any = jnp.float32
 ) -> str:
     """Writes a net and returns its digest; an older one at `path` is replaced.
+
+    Of several processes, one calls this.
 
     Args:
       path: directory of the net.
@@ -69,7 +79,7 @@ def save_net(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with ocp.Checkpointer(_handler(params)) as checkpointer:
+        with _alone(use_ocdbt=_fits_few_files(params)) as checkpointer:
             checkpointer.save(partial / "params", args=ocp.args.PyTreeSave(params))
         # Orbax notes this machine's path in it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
@@ -90,12 +100,13 @@ def check_replaceable(path: str) -> None:
         raise UserError(f"{path} exists and holds no net, so it is not replaced; name another.")
 
 
-def load_net(path: str, *kinds: str) -> PretrainedNet:
-    """Reads a net and checks it against its digest.
+def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
+    """Reads a net and checks it against its digest; all processes do so together.
 
     Args:
       path: directory that `save_net` wrote.
       kinds: keys of `nets.NETS`, of which the net is expected to be one.
+      mesh: devices to read the parameters onto, each its part; None for numpy arrays.
 
     Raises:
       UserError: no net there, one of another kind, or one that does not match its own digest.
@@ -114,32 +125,90 @@ def load_net(path: str, *kinds: str) -> PretrainedNet:
             f"{path} holds a {record['kind']}, but a {' or '.join(kinds)} is needed here."
         )
     net = build({"net": record["kind"], **record["fields"]})
-    with ocp.StandardCheckpointer() as checkpointer:
-        stored = checkpointer.restore(directory / "params", _abstract_params(directory))
-    if digest_of_params(record["fields"], stored) != record["digest"]:
+    if mesh is None:
+        stored = _read(directory)
+        _check_damage(path, digest_of_params(record["fields"], stored) == record["digest"])
+        params = jax.tree.map(lambda x: np.asarray(x, np.float32), stored)
+    else:
+        # One process reads all files once, for the digest, and then each reads its part.
+        intact = not distributed.is_first() or record["digest"] == _digest(
+            record["fields"], _read_one_by_one(directory)
+        )
+        _check_damage(path, distributed.all_agree(intact))
+        params = _read_onto(directory, mesh)
+    return PretrainedNet(net, params, record["digest"], record["about"], directory)
+
+
+def _check_damage(path: str, intact: bool) -> None:
+    if not intact:
         raise UserError(f"{path} does not match its digest: the files are damaged; fetch it anew.")
-    params = jax.tree.map(lambda x: np.asarray(x, np.float32), stored)
-    return PretrainedNet(net, params, record["digest"], record["about"])
+
+
+def _read(directory: pathlib.Path) -> Any:
+    with _alone() as checkpointer:
+        return checkpointer.restore(
+            directory / "params", args=ocp.args.PyTreeRestore(_stored_params(directory))
+        )
+
+
+def _read_onto(directory: pathlib.Path, mesh: Mesh) -> Any:
+    stored = _stored_params(directory)
+    targets = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, jnp.float32, sharding=place),
+        stored,
+        sharding.shardings(stored, mesh),
+    )
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(directory / "params", targets)
+
+
+def _read_one_by_one(directory: pathlib.Path) -> Iterable[tuple[str, np.ndarray]]:
+    """Path and stored value of every parameter, sorted by path."""
+    flat = traverse_util.flatten_dict(_stored_params(directory))
+    with _alone() as checkpointer:
+        for path, template in sorted(flat.items(), key=lambda item: _keystr(item[0])):
+            part = ocp.args.PyTreeRestore(
+                traverse_util.unflatten_dict({path: template}), partial_restore=True
+            )
+            found = checkpointer.restore(directory / "params", args=part)
+            yield _keystr(path), traverse_util.flatten_dict(found)[path]
+
+
+def _keystr(path: tuple[str, ...]) -> str:
+    return jax.tree_util.keystr(tuple(map(jax.tree_util.DictKey, path)))
 
 
 def digest_of_params(fields: Mapping[str, Any], params: Any) -> str:
     """SHA-256 over a net's fields and every parameter's path, shape, type and bytes."""
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    for path, value in sorted((jax.tree_util.keystr(p), v) for p, v in leaves):
+    return _digest(fields, sorted((jax.tree_util.keystr(p), v) for p, v in leaves))
+
+
+def _digest(fields: Mapping[str, Any], leaves: Iterable[tuple[str, Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
+    for path, value in leaves:
         value = np.asarray(value)
         digest.update(f"{path}{value.shape}{value.dtype}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 
-def _handler(params: Any) -> ocp.PyTreeCheckpointHandler:
-    """Orbax's writer: a few files (OCDBT) where they are small, one an array where they are not.
+def _alone(**handling: Any) -> ocp.Checkpointer:
+    """Orbax in this process alone, for whole arrays; `handling` is of its handler."""
+    process = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"alone{process}"
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options, **handling)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
+
+
+def _fits_few_files(params: Any) -> bool:
+    """Whether Orbax shall write a few files (OCDBT), or one an array.
 
     OCDBT holds twice the parameters in memory until all is written, beside the parameters.
     """
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    return ocp.PyTreeCheckpointHandler(use_ocdbt=size < _LARGE)
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(params)) < _LARGE
 
 
 def _fields(net: nn.Module) -> dict[str, Any]:
@@ -149,7 +218,7 @@ def _fields(net: nn.Module) -> dict[str, Any]:
     return json.loads(json.dumps({name: getattr(net, name) for name in names}))
 
 
-def _abstract_params(directory: pathlib.Path) -> Any:
+def _stored_params(directory: pathlib.Path) -> Any:
     """The stored tree as numpy templates: nothing of the saving machine's devices counts."""
     with ocp.StandardCheckpointer() as checkpointer:
         tree = checkpointer.metadata(directory / "params").item_metadata.tree

@@ -1,11 +1,15 @@
 """Orbax store of a run's training states: asynchronous, atomic, keeps the newest and the best.
 
+Training goes on while a checkpoint is written; one at a time is. All processes save together, each
+what its devices hold.
+
 Layout: `<workdir>/config.json` (the config the run was started with, and facts about the run such
 as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 """
 
 import json
 import math
+import secrets
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +19,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from vpt_gen import distributed
+from vpt_gen.checkpoints.checksum import checksums
 from vpt_gen.errors import UserError
 from vpt_gen.files import absolute, in_bucket, write_text
+from vpt_gen.progress import say
 
 CONFIG_FILE = "config.json"
+# Where a run computes; not what. It may go on elsewhere.
+_MAY_CHANGE = ("config.mesh",)
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes beside the arrays, generously
 
 
@@ -67,6 +76,8 @@ class Store:
                 read_only=read_only,
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
+                # A shared disk may show hosts different files for a moment.
+                single_host_load_and_broadcast=True,
                 preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
             ),
         )
@@ -81,6 +92,8 @@ class Store:
     def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
         """Starts to save in the background; a step that is already there is left alone.
 
+        `state` may be donated when this returns. A save that is still under way is waited for.
+
         Args:
           step: updates done.
           state: of training.
@@ -94,7 +107,12 @@ class Store:
             self._check_room(state)
             if not math.isfinite((metrics or {}).get(self._best_metric, math.nan)):
                 metrics = None
-            self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+            self._manager.save(
+                step,
+                args=ocp.args.StandardSave(state),
+                metrics=metrics,
+                custom_metadata={"checksums": checksums(state)},
+            )
 
     def _check_room(self, state: Any) -> None:
         if in_bucket(self._workdir):
@@ -102,30 +120,80 @@ class Store:
         # Orbax writes in the background and would tell of a full disk late and at length.
         needed = sum(x.nbytes for x in jax.tree.leaves(state)) + _CHECKPOINT_OVERHEAD
         free = shutil.disk_usage(self._workdir).free
-        if free < needed:
+        if not distributed.all_agree(free >= needed):
             raise UserError(
                 f"The disk is full: a checkpoint needs {needed / 1e6:.1f} MB and {self._workdir} "
                 f"has {free / 1e6:.1f} MB left; free some space and give the same command again "
                 "(finished checkpoints are intact)."
             )
 
-    def restore(self, like: Any, step: int | None = None) -> Any:
-        """The state of `step` (None: the newest), with the shapes and shardings of `like`."""
-        step = self.latest_step() if step is None else step
+    def restore(self, like: Any) -> Any | None:
+        """The newest state that is whole, with the shapes and shardings of `like`; or None.
+
+        A damaged one is named and moved aside, so that the run can come to its step again.
+
+        Raises:
+          UserError: there are checkpoints, and all of them are damaged.
+        """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            state, fault = self._read(step, abstract)
+            if distributed.all_agree(fault is None):
+                self._move_aside(damaged)
+                return state
+            damaged[step] = fault or "another host cannot read it"
+        if damaged:
+            step, fault = next(iter(damaged.items()))
+            raise UserError(
+                f"The newest checkpoint of {self._workdir}, of update {step}, is damaged ({fault}) "
+                "and none before it is whole: delete the folder checkpoints there to start anew."
+            )
+        return None
 
     def restore_params(self, step: int | None = None) -> Any:
-        """Only the trained parameters of `step` (None: the newest), as numpy arrays."""
+        """Only the trained parameters of `step` (None: the newest), as numpy arrays.
+
+        Raises:
+          UserError: there is no such checkpoint, or it is damaged.
+        """
         if self.latest_step() is None:
             raise UserError(f"{self._workdir} holds no finished checkpoint yet; train it first.")
         step = self.latest_step() if step is None else step
+        kept = ", ".join(map(str, sorted(self._manager.all_steps())))
         if step not in self._manager.all_steps():
-            kept = ", ".join(map(str, sorted(self._manager.all_steps())))
             raise UserError(f"{self._workdir} holds no checkpoint of update {step}; it has {kept}.")
-        tree = self._manager.item_metadata(step).tree
-        like = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(like))["params"]
+        state, fault = self._read(step)
+        if fault:
+            raise UserError(
+                f"The checkpoint of update {step} in {self._workdir} is damaged ({fault}); "
+                f"it has those of {kept}."
+            )
+        return state["params"]
+
+    def _read(self, step: int, abstract: Any = None) -> tuple[Any, str | None]:
+        """The state of a step, by default as numpy arrays, and what is wrong with it, or None."""
+        try:
+            if abstract is None:
+                tree = self._manager.item_metadata(step).tree
+                abstract = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)
+            state = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            expected = (self._manager.metadata(step).custom_metadata or {}).get("checksums", {})
+        except Exception as error:  # Orbax and what it is built on tell of damage in many ways.
+            return None, f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        found = checksums(state)
+        wrong = [name for name, value in expected.items() if found.get(name) != value]
+        return state, f"{wrong[0]} is not what was saved" if wrong else None
+
+    def _move_aside(self, damaged: Mapping[int, str]) -> None:
+        for step, fault in damaged.items():
+            path = self._manager.directory / str(step)
+            say(f"The checkpoint {path} is damaged ({fault}); going on from the one before.")
+            if distributed.is_first():
+                path.rename(path.with_name(f"{step}.damaged-{secrets.token_hex(4)}"))
+        if damaged:
+            distributed.wait_for_all("damaged checkpoints moved aside")
+            self._manager.reload()
 
     def close(self) -> None:
         """Waits until everything is written."""
@@ -139,24 +207,31 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
     A directory in which no checkpoint was finished belongs to nobody yet.
 
     Raises:
-      UserError: the directory belongs to a run with another config or other facts, or cannot be
-        written.
+      UserError: the directory belongs to a run with another config or other facts, cannot be
+        written, or is not the same for all processes.
     """
     path = epath.Path(workdir) / CONFIG_FILE
     record = json.loads(json.dumps({"config": config, "facts": facts}))
-    if path.exists() and has_checkpoint(workdir):
+    claimed = path.exists() and has_checkpoint(workdir)
+    if claimed:
         changed = _differences(json.loads(path.read_text()), record)
         if changed:
             raise UserError(
                 f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
                 "choose another --workdir or go back to its config."
             )
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(record, indent=1))
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
+    elif distributed.is_first():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps(record, indent=1))
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
+    distributed.wait_for_all("workdir claimed")
+    if not path.exists() or _differences(json.loads(path.read_text()), record):
+        raise UserError(
+            f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
+            "hosts need the same command and a folder or bucket that they share."
+        )
 
 
 def has_checkpoint(workdir: str) -> bool:
@@ -184,7 +259,8 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
         prefix = f"{name}." if name else ""
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), prefix + k)]
+        kept = [k for k in keys if prefix + k not in _MAY_CHANGE]
+        return [d for k in kept for d in _differences(old.get(k), new.get(k), prefix + k)]
     if old == new:
         return []
     return [f"{name} was {_brief(old)}, is {_brief(new)}"]

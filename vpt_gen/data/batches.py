@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -11,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.data import arrays, folder, pipeline, tfds, tokens, vtab
 from vpt_gen.data.build_tokens import CacheBuild
 from vpt_gen.data.fewshot import choose_classes, choose_shots
@@ -151,16 +150,15 @@ def token_batches(
             "to a folder that all hosts see (docs/launch.md)."
         )
     spec = image_spec(config.data)
-    tokenize, images_at_a_time = _tokenizer(vqgan, mesh)
 
-    def cache(source: Source, spec: ImageSpec) -> tokens.TokenCache:
+    def cache(source: Source, spec: ImageSpec, tokenize: _HostTokenizer) -> tokens.TokenCache:
         return CacheBuild(
             source,
             spec,
             tokenize,
             vqgan.digest,
             config.data.cache_views,
-            images_at_a_time,
+            tokenize.batch_size,
             config.seed,
             root,
         ).cache()
@@ -168,7 +166,9 @@ def token_batches(
     @functools.cache
     def caches() -> tuple[tokens.TokenCache, tokens.TokenCache | None]:
         plain = dataclasses.replace(spec, augmentation=Augmentation())
-        return cache(train_source, spec), cache(eval_source, plain) if eval_source else None
+        tokenize = _HostTokenizer(vqgan, mesh)
+        train_cache = cache(train_source, spec, tokenize)
+        return train_cache, cache(eval_source, plain, tokenize) if eval_source else None
 
     def train_batches(start_step: int):
         # Both caches are made here, before the first update, and not when the run is described.
@@ -186,13 +186,23 @@ def token_batches(
     return train_batches, eval_batches if eval_source else None
 
 
-def _tokenizer(vqgan: PretrainedNet, mesh: Mesh) -> tuple[Callable[[np.ndarray], jax.Array], int]:
-    """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, and the B to call it with."""
-    local = mesh.local_mesh  # each host tokenises shards of its own
-    params = jax.device_put(vqgan.params, sharding.replicated(local))
-    encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))
+class _HostTokenizer:
+    """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, for B = `batch_size`.
 
-    def tokenize(images: np.ndarray) -> jax.Array:
-        return encode(params, jax.device_put(images, sharding.split_batch(local)))
+    Each host tokenises shards of its own, and each of its devices holds the whole tokenizer as long
+    as that lasts: so tokens do not hang on the mesh. It is read when the first images come.
+    """
 
-    return tokenize, _IMAGES_PER_DEVICE * local.size
+    def __init__(self, vqgan: PretrainedNet, mesh: Mesh):
+        self._net, self._path = vqgan.net, vqgan.path
+        self._mesh = sharding.make_mesh(devices=mesh.local_devices)
+        self.batch_size = _IMAGES_PER_DEVICE * self._mesh.size
+        self._encode = jax.jit(lambda p, x: self._net.apply({"params": p}, x, method="tokenize"))
+
+    def __call__(self, images: np.ndarray) -> jax.Array:
+        return self._encode(self._params, jax.device_put(images, sharding.split_batch(self._mesh)))
+
+    @functools.cached_property
+    def _params(self):
+        whole = load_net(str(self._path), *TOKENIZERS).params
+        return jax.device_put(whole, sharding.replicated(self._mesh))

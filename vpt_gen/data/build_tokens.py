@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
+from vpt_gen import distributed
 from vpt_gen.data import pipeline, token_shards
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
@@ -64,12 +64,12 @@ class CacheBuild:
           UserError: an image that cannot be read, a damaged cache, or hosts without a shared
             folder.
         """
-        if not (self.folder / MANIFEST).exists():
+        if not distributed.all_agree((self.folder / MANIFEST).exists()):
             self.make_shards(jax.process_index(), jax.process_count())
-            _wait_for_all_hosts("token shards")
-            if jax.process_index() == 0:
+            distributed.wait_for_all("token shards")
+            if distributed.is_first():
                 self.finish()
-            _wait_for_all_hosts("token manifest")
+            distributed.wait_for_all("token manifest")
         return open_cache(self.folder)
 
     @property
@@ -167,8 +167,3 @@ class CacheBuild:
             "sha256": checksums,
         }
         write_text(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-
-
-def _wait_for_all_hosts(name: str) -> None:
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)

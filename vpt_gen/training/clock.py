@@ -5,6 +5,7 @@ import time
 
 from etils import epath
 
+from vpt_gen import distributed
 from vpt_gen.files import write_text
 
 
@@ -17,6 +18,8 @@ class Clock:
         self._start = time.monotonic()
 
     def save(self) -> None:
+        if not distributed.is_first():
+            return
         seconds = self._before + time.monotonic() - self._start
         write_text(self._path, json.dumps(seconds))
 

@@ -9,7 +9,7 @@ from clu import metric_writers
 from etils import epath
 from jax.sharding import Mesh
 
-from vpt_gen import sharding
+from vpt_gen import distributed, sharding
 from vpt_gen.evaluation import grids
 from vpt_gen.training.state import Batch, Params, Task
 
@@ -62,7 +62,7 @@ class Evaluation:
             writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
         with sharding.use(self._mesh):
             pictures = self._pictures(params, self._frozen, batch, self._key)
-        for name, images in pictures.items():
+        for name, images in pictures.items() if distributed.is_first() else ():
             grid = grids.image_grid(grids.magnify(np.asarray(images)))
             grids.save_png(self._folder / f"{name}_{step:07d}.png", grid)
             writer.write_images(step, {name: grid[None]})

@@ -9,13 +9,13 @@ import numpy as np
 from clu import metric_writers
 from jax.sharding import Mesh
 
-from vpt_gen import sharding
+from vpt_gen import distributed, sharding
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.progress import say, track
 from vpt_gen.training.clock import Clock
 from vpt_gen.training.evaluation import Evaluation
 from vpt_gen.training.metric_log import MetricLog
-from vpt_gen.training.signals import Interrupted, StopSignal
+from vpt_gen.training.signals import Interrupted, StopSignal, largest
 from vpt_gen.training.state import Params, Task, TrainState, initial_state, keys
 
 
@@ -95,34 +95,29 @@ def train(
             and options.best_metric in measurement.higher_is_better,
         )
         stack.callback(store.close)
-        if store.latest_step() is not None:
-            state = store.restore(state)
+        if (restored := store.restore(state)) is not None:
+            state = restored
             say(f"Going on from update {int(state.step)} of {workdir}.")
         start = int(state.step)
-        writer = metric_writers.AsyncWriter(metric_writers.SummaryWriter(workdir))
+        writer = _open_writer(workdir)
         stack.callback(writer.close)
-        train_step = jax.jit(
-            task.train_step,
-            donate_argnums=0,
-            out_shardings=(sharding.shardings(state, mesh), sharding.replicated(mesh)),
-        )
+        update = _compiled_update(task, state, mesh)
         evaluate = Evaluation(task, frozen, eval_batches, mesh, eval_key, workdir)
         batches = train_batches(start)
         clock = Clock(workdir)
         log = MetricLog(writer)
-        stop = stack.enter_context(StopSignal())
+        stop = stack.enter_context(StopSignal(mesh))
         bar = track(total=options.num_steps, initial=start, label="training")
         stack.callback(bar.close)
         for step in range(start + 1, options.num_steps + 1):
             batch = sharding.to_global(next(batches), mesh)
             key = jax.random.fold_in(train_key, step)
             with sharding.use(mesh):
-                state, metrics = train_step(state, frozen, batch, key)
+                state, metrics, asked = update(state, frozen, batch, key, stop.hand_in())
             log.add(step, metrics)
             bar.update()
-            stopping = stop.signal
             last = step == options.num_steps
-            if _due(step, options.log_every) or last or stopping:
+            if _due(step, options.log_every) or last:
                 bar.set_postfix_str(log.flush())
             eval_metrics: dict[str, float] = {}
             if options.eval_every and (_due(step, options.eval_every) or last):
@@ -133,7 +128,7 @@ def train(
                 figures = dict(measurement.measure(state.params))
                 writer.write_scalars(step, {f"figures/{name}": x for name, x in figures.items()})
                 eval_metrics |= figures
-            stopping = stop.signal
+            stopping = stop.asked(asked)
             best_candidate = options.best_metric in eval_metrics
             if _due(step, options.checkpoint_every) or last or stopping or best_candidate:
                 log.flush()  # A state behind a non-finite loss must not be saved.
@@ -145,6 +140,25 @@ def train(
         if (best := store.best_step()) is not None:
             say(f"The best {options.best_metric} is that of update {best} (--step={best}).")
     return state
+
+
+def _compiled_update(task: Task, state: TrainState, mesh: Mesh):
+    """One update, which also takes the largest of all processes' signals (`signals.py`)."""
+
+    def update(state, frozen, batch, key, signals):
+        state, metrics = task.train_step(state, frozen, batch, key)
+        return state, metrics, largest(signals)
+
+    whole = sharding.replicated(mesh)
+    return jax.jit(
+        update, donate_argnums=0, out_shardings=(sharding.shardings(state, mesh), whole, whole)
+    )
+
+
+def _open_writer(workdir: str) -> metric_writers.MetricWriter:
+    if not distributed.is_first():
+        return metric_writers.MultiWriter(())
+    return metric_writers.AsyncWriter(metric_writers.SummaryWriter(workdir))
 
 
 def _due(step: int, every: int) -> bool:

@@ -1,0 +1,118 @@
+"""Real training jobs of one or more processes on this machine, for the programs that stop them."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+from absl import logging
+
+from tests import made
+from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.store import Store
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+
+ROOT = pathlib.Path(__file__).parents[1]
+_CONFIG = """
+from tests import made
+
+def get_config():
+    config = made.prompts_config({data!r}, {tokenizer!r}, {transformer!r})
+    config.update({changes!r})
+    return config
+"""
+
+
+def write_config(folder, **changes):
+    """Pictures, two frozen nets and a config of prompt tuning on them; the config's path."""
+    folder = pathlib.Path(folder)
+    made.write_folder(folder / "data")
+    key = jax.random.key(0)
+    vqgan = VQGAN(32, (1, 1, 1), 1, 8, 16)
+    net = MaskGIT(16, 2, 16, num_layers=2, hidden_size=16, num_heads=4, intermediate_size=32)
+    params = vqgan.init(key, np.zeros((1, 16, 16, 3)))["params"]
+    save_net(str(folder / "tokenizer"), vqgan, params, {})
+    params = net.init(key, np.zeros((1, 16), np.int32))["params"]
+    save_net(str(folder / "transformer"), net, params, {})
+    names = {name: str(folder / name) for name in ("data", "tokenizer", "transformer")}
+    (folder / "config.py").write_text(_CONFIG.format(**names, changes=changes))
+    return folder / "config.py"
+
+
+def free_port():
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Job:
+    """Processes that train together, or one that trains alone; `log` holds what all of them say."""
+
+    def __init__(self, config, workdir, processes=1, devices=1, flags=()):
+        self.workdir = pathlib.Path(workdir)
+        self.log = self.workdir.with_suffix(".log")
+        address = f"127.0.0.1:{free_port()}"
+        environment = {
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        }
+        command = [sys.executable, "-m", "vpt_gen.main", f"--config={config}"]
+        command += [f"--workdir={workdir}", *flags]
+        self.processes = []
+        for number in range(processes):
+            together = [
+                "--distributed",
+                f"--coordinator_address={address}",
+                f"--num_processes={processes}",
+                f"--process_id={number}",
+            ]
+            with self.log.open("ab") as log:
+                self.processes.append(
+                    subprocess.Popen(
+                        command + together * (processes > 1),
+                        cwd=ROOT,
+                        env=environment,
+                        stdout=log,
+                        stderr=log,
+                    )
+                )
+
+    def checkpoints(self):
+        """Steps of the finished checkpoints, in order."""
+        folder = self.workdir / "checkpoints"
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def wait_for(self, holds, seconds=600):
+        """Waits until `holds()`; fails where the job ends first."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert all(p.poll() is None for p in self.processes), self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)
+
+    def wait(self, seconds=600):
+        """The exit codes of all processes."""
+        try:
+            return [process.wait(seconds) for process in self.processes]
+        finally:
+            for process in self.processes:
+                process.kill()
+
+    def finish(self):
+        """Waits for a good end; the tuned parameters."""
+        codes = self.wait()
+        assert codes == [0] * len(codes), (codes, self.log.read_text())
+        return self.params()
+
+    def params(self):
+        logging.set_verbosity(logging.FATAL)
+        with contextlib.closing(Store(str(self.workdir), read_only=True)) as store:
+            return store.restore_params()
