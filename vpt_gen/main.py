@@ -9,7 +9,7 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vpt_gen import config_flag, distributed, sharding
+from vpt_gen import config_flag, distributed, host_memory, sharding
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.compute import as_published
@@ -84,4 +84,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    host_memory.keep()
     distributed.leave(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))

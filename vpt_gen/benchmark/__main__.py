@@ -1,0 +1,121 @@
+"""`python -m vpt_gen.benchmark --size=maskgit256`: how fast, how near to the limit.
+
+Every program is compiled and run in a process of its own, in turns with the released way of doing
+the same and with what the device reaches at best. docs/benchmark.md says what is what.
+"""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+import sys
+
+from absl import app, flags
+
+from vpt_gen.benchmark import growth, table
+from vpt_gen.benchmark.comparison import compare
+from vpt_gen.benchmark.programs import PROGRAMS, ways
+from vpt_gen.benchmark.request import Request
+from vpt_gen.benchmark.sizes import SIZES
+from vpt_gen.compute import DTYPES, SCAN_LAYERS
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.files import write_text
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.stack import REMAT
+from vpt_gen.progress import say
+
+_WHAT = (*PROGRAMS, "growth")
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_list(
+        "what",
+        ["tune", "decode"],
+        f"What to measure, of {', '.join(_WHAT)}. tune is a step of prompt tuning on cached tokens "
+        "(the released way tokenises in the step); gradient and forward: its transformer's part.",
+    )
+    flags.DEFINE_enum("size", "demo", list(SIZES), "The model; weights are random.")
+    flags.DEFINE_integer("batch", 1, "Images at a time.", lower_bound=1)
+    flags.DEFINE_integer("num_prompt_tokens", 0, "S; 0 is the size's own.", lower_bound=0)
+    flags.DEFINE_integer("num_iterations", 12, "T of parallel decoding.", lower_bound=1)
+    flags.DEFINE_list("decoders", ["confidence"], "Of parallel decoding, see docs/decoders.md.")
+    flags.DEFINE_integer(
+        "num_tokens", 0, "Tokens to decode one by one; 0 is a whole image.", lower_bound=0
+    )
+    flags.DEFINE_enum("dtype", "float32", DTYPES, "Our way's config.compute.dtype.")
+    flags.DEFINE_enum("remat", "none", list(REMAT), "Our way's config.compute.remat.")
+    flags.DEFINE_enum("scan_layers", "auto", SCAN_LAYERS, "Our way's config.compute.scan_layers.")
+    flags.DEFINE_bool("alone", False, "Leave out what ours is compared with.")
+    flags.DEFINE_integer("repeat", 5, "Runs of each program.", lower_bound=1)
+    flags.DEFINE_string("output", "benchmark.json", "File for everything that was measured.")
+
+
+def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], list[Request]]:
+    """Of one thing: the programs to compare, ours first, and those of the device's best rates."""
+    size = SIZES[flag_values.size]
+    names = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
+    names += ("dtype", "remat", "scan_layers")
+    common = {name: getattr(flag_values, name) for name in names}
+    decoding = what == "decode" and not isinstance(size.transformer, GPT)
+    decoders = flag_values.decoders if decoding else ["confidence"]
+    own = [Request(what, "ours", decoder=decoder, **common) for decoder in decoders]
+    others = [] if flag_values.alone else ways(what, size)[1:]
+    rates = ["convolution"] if "tokenize" in what else ["matmul"]
+    if what == "decode" and isinstance(size.transformer, GPT):
+        rates = ["bandwidth"]
+    return (
+        own + [Request(what, way, **common) for way in others],
+        [Request(rate, "", **common) for rate in rates],
+    )
+
+
+def measure(what: str, flag_values: flags.FlagValues) -> dict:
+    """Runs one thing, prints its lines, and gives what was measured."""
+    if what == "growth":
+        found = growth.measure(Request(what, "ours", flag_values.size))
+        print("\n".join(growth.lines(found)), flush=True)
+        return {"what": what, "growth": found}
+    programs, rates = requests(what, flag_values)
+    records = compare([*programs, *rates], flag_values.repeat, what)
+    best = dict(zip((r.what for r in rates), records[len(programs) :], strict=True))
+    rows = table.summary(records[: len(programs)], best)
+    print("\n".join(table.lines(rows, best)), flush=True)
+    return {"what": what, "rows": rows, "records": records}
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    if len(argv) > 1:
+        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+    values = flags.FLAGS
+    unknown = [what for what in values.what if what not in _WHAT]
+    if unknown:
+        raise UserError(f"--what={unknown[0]} is not known; it is of {', '.join(_WHAT)}.")
+    if "growth" in values.what and isinstance(SIZES[values.size].transformer, GPT):
+        raise UserError("--what=growth measures a MaskGIT: --size=demo or maskgit256.")
+    results = [measure(what, values) for what in values.what]
+    record = {
+        "command": " ".join(["python -m vpt_gen.benchmark", *sys.argv[1:]]),
+        "machine": platform.platform(),
+        "processor": processor(),
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
+        "results": results,
+    }
+    write_text(pathlib.Path(values.output), json.dumps(record, indent=1))
+    say(f"Everything that was measured: {values.output}")
+
+
+def processor() -> str:
+    """The name of the host's processor."""
+    path = pathlib.Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

@@ -1,0 +1,107 @@
+"""Runs programs side by side, each in a process of its own, and says how they compare.
+
+Repetitions take turns, so that what else the machine does hits all of them alike; what counts is
+the ratio of two figures of one run.
+"""
+
+import contextlib
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from vpt_gen.benchmark.request import Request
+from vpt_gen.errors import UserError
+from vpt_gen.progress import track
+
+
+class Process:
+    """A worker (see `worker.py`) that has built its program; a context, at whose end it ends."""
+
+    def __init__(self, request: Request):
+        """Starts it and waits until its program is compiled."""
+        self.request = request
+        command = [sys.executable, "-m", "vpt_gen.benchmark.worker"]
+        self._process = subprocess.Popen(
+            [*command, json.dumps(dataclasses.asdict(request))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.facts = self._answer()
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        """Runs the program once more."""
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self.seconds.append(self._answer()["seconds"])
+
+    def peak_bytes(self) -> int:
+        """The most memory it took, its program's and JAX's own; ends it."""
+        self._process.stdin.close()
+        return self._answer()["peak_bytes"]
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            raise UserError(
+                f"The program {self.request.what} ({self.request.way}, {self.request.size}) ended "
+                f"with exit code {self._process.wait()}; its words are above. With -9 or 137 it "
+                "ran out of memory: a smaller --batch or --size may do."
+            )
+        return json.loads(line)
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def compare(requests: Sequence[Request], repeat: int, label: str) -> list[dict[str, Any]]:
+    """Runs the programs of some requests in turns.
+
+    Args:
+      requests: of programs, which all have to fit into memory together.
+      repeat: runs of each that count.
+      label: of the progress bar.
+
+    Returns:
+      For each request: it, its `running.Facts`, the seconds of every run, and its peak memory.
+    """
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(track(total=len(requests) * (repeat + 1), label=label))
+        processes = []
+        for request in requests:
+            processes.append(stack.enter_context(Process(request)))
+            bar.update()
+        for _ in range(repeat):
+            for process in processes:
+                process.run()
+                bar.update()
+        return [
+            {
+                **dataclasses.asdict(process.request),
+                **process.facts,
+                "seconds": process.seconds,
+                "peak_bytes": process.peak_bytes(),
+            }
+            for process in processes
+        ]
+
+
+def rate(record: dict[str, Any], work: str) -> float:
+    """Median of the work ('flops', 'bytes' or 'units') a second."""
+    return record[work] / statistics.median(record["seconds"])
+
+
+def times_as_fast(record: dict[str, Any], other: dict[str, Any]) -> float:
+    """How many times as fast a program is as the other one, an image or token: median of pairs."""
+    share = record["units"] / other["units"]
+    pairs = zip(other["seconds"], record["seconds"], strict=True)
+    return statistics.median(theirs / ours for theirs, ours in pairs) * share

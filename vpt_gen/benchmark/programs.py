@@ -1,0 +1,317 @@
+"""What is measured: programs with their inputs, and the work that they cannot do without."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from vpt_gen.benchmark import flops, reference_way
+from vpt_gen.benchmark.request import Request
+from vpt_gen.benchmark.sizes import Size, tokenizer_params, transformer_params
+from vpt_gen.compute import hold_frozen
+from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.training import prompts
+from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.state import TrainState
+
+NUM_CLASSES = 102
+LABEL_SMOOTHING = 0.1
+CHOICE_TEMPERATURE = 4.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A function with its inputs.
+
+    Attributes:
+      function: to compile.
+      arguments: its inputs.
+      units: how many `unit` one run makes.
+      unit: 'images' or 'tokens'.
+      flops: of the products that one run needs.
+      bytes: that one run must read, where that bounds it; else 0.
+      carries: whether the first output takes the place of the first input, which is donated.
+    """
+
+    function: Callable
+    arguments: tuple
+    units: int
+    unit: str = "images"
+    flops: int = 0
+    bytes: int = 0
+    carries: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Case:
+    """A request with what all programs need of it."""
+
+    size: Size
+    request: Request
+
+    @property
+    def num_prompts(self) -> int:
+        return self.request.num_prompt_tokens or self.size.num_prompt_tokens
+
+    @property
+    def num_tokens(self) -> int:
+        return self.size.num_tokens
+
+    def prompts(self, count: int) -> jax.Array:
+        shape = (count, self.num_prompts, self.size.transformer.hidden_size)
+        return jax.random.normal(jax.random.key(1), shape)
+
+    def tokens(self) -> np.ndarray:
+        shape = (self.request.batch, self.num_tokens)
+        return np.random.default_rng(0).integers(self.size.transformer.codebook_size, size=shape)
+
+    def images(self) -> jax.Array:
+        side = self.size.image_size
+        return jax.random.uniform(jax.random.key(2), (self.request.batch, side, side, 3))
+
+    def held(self) -> tuple[Any, Any]:
+        """The transformer and its parameters on the device, as the request says."""
+        names = ("dtype", "remat", "scan_layers")
+        compute = ConfigDict({name: getattr(self.request, name) for name in names})
+        net, params = hold_frozen(self.size.transformer, transformer_params(self.size), compute)
+        return net, jax.device_put(params)
+
+    def generator(self) -> PromptGenerator:
+        width = self.size.transformer.hidden_size
+        return PromptGenerator(NUM_CLASSES, self.num_prompts, width)
+
+    def tuning_flops(self) -> int:
+        net = self.size.transformer
+        return self.request.batch * flops.tuning_step(net, self.num_tokens, self.num_prompts)
+
+    def forward_flops(self) -> int:
+        net = self.size.transformer
+        length = self.num_prompts + self.num_tokens - isinstance(net, GPT)
+        return self.request.batch * (flops.layers(net, length) + flops.head(net, self.num_tokens))
+
+
+def build(size: Size, request: Request) -> Program:
+    """Makes the program of a request, on a size that need not be one of `sizes.SIZES`."""
+    return PROGRAMS[request.what][request.way](_Case(size, request))
+
+
+def _optimizer() -> optax.GradientTransformation:
+    return optax.adamw(1e-3, b1=0.9, b2=0.96, weight_decay=0.0)
+
+
+def _tune(case: _Case) -> Program:
+    net, params = case.held()
+    task = prompts.make_task(
+        case.generator(),
+        net,
+        make_objective(net, LABEL_SMOOTHING, "cosine"),
+        case.size.tokenizer,
+        {"transformer": params, "tokenizer": jax.device_put(tokenizer_params(case.size))},
+        _optimizer(),
+        num_tokens=case.num_tokens,
+        decode_options={},
+    )
+    batch = {"tokens": case.tokens().astype(np.uint16), "label": _labels(case)}
+    state = task.init(jax.random.key(0))
+    arguments = (state, task.frozen, jax.device_put(batch), jax.random.key(3))
+    return Program(
+        task.train_step, arguments, case.request.batch, flops=case.tuning_flops(), carries=True
+    )
+
+
+def _tune_by_reference(case: _Case) -> Program:
+    frozen = {
+        "transformer": transformer_params(case.size),
+        "tokenizer": tokenizer_params(case.size),
+    }
+    generator, optimizer = case.generator(), _optimizer()
+    step = reference_way.make_train_step(
+        generator, case.size.transformer, case.size.tokenizer, frozen, optimizer, LABEL_SMOOTHING
+    )
+    params = generator.init(jax.random.key(0), jnp.zeros(1, jnp.int32))["params"]
+    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    batch = {"image": case.images(), "label": jnp.asarray(_labels(case))}
+    arguments = (state, batch, jax.random.key(3))
+    return Program(step, arguments, case.request.batch, flops=case.tuning_flops())
+
+
+def _labels(case: _Case) -> np.ndarray:
+    return np.arange(case.request.batch, dtype=np.int32) % NUM_CLASSES
+
+
+def _gradient(case: _Case) -> Program:
+    net, params = case.held()
+    objective = make_objective(net, LABEL_SMOOTHING, "cosine")
+
+    def loss(prompts, params, tokens, key):
+        return objective(params, tokens, key, prompts=prompts).mean()
+
+    arguments = (case.prompts(case.request.batch), params, case.tokens(), jax.random.key(3))
+    step = jax.value_and_grad(loss)
+    return Program(step, arguments, case.request.batch, flops=case.tuning_flops())
+
+
+def _forward(case: _Case) -> Program:
+    net, params = case.held()
+
+    def logits(params, tokens, prompts):
+        return net.apply({"params": params}, tokens, prompts=prompts)
+
+    arguments = (params, case.tokens(), case.prompts(case.request.batch))
+    return Program(logits, arguments, case.request.batch, flops=case.forward_flops())
+
+
+def _ids(case: _Case) -> np.ndarray:
+    return np.pad(case.tokens(), ((0, 0), (1, 0)))
+
+
+def _gradient_by_reference(case: _Case) -> Program:
+    net, params = case.size.transformer, transformer_params(case.size)
+    transformer = reference_way.Transformer(net)
+
+    def loss(prompts, ids):
+        logits = transformer.apply({"params": params}, ids, prompts)
+        logits = logits[:, -ids.shape[1] :, : net.codebook_size]
+        return reference_way.smoothed_loss(logits, ids, jnp.ones(ids.shape), LABEL_SMOOTHING)
+
+    arguments = (case.prompts(case.request.batch), _ids(case))
+    step = jax.value_and_grad(loss)
+    return Program(step, arguments, case.request.batch, flops=case.tuning_flops())
+
+
+def _forward_by_reference(case: _Case) -> Program:
+    params = transformer_params(case.size)
+    transformer = reference_way.Transformer(case.size.transformer)
+
+    def logits(ids, prompts):
+        return transformer.apply({"params": params}, ids, prompts)
+
+    arguments = (_ids(case), case.prompts(case.request.batch))
+    return Program(logits, arguments, case.request.batch, flops=case.forward_flops())
+
+
+def _decode(case: _Case) -> Program:
+    """All images of one class, as when a class is sampled."""
+    if isinstance(case.size.transformer, GPT):
+        return _decode_one_by_one(case)
+    net, params = case.held()
+    request = case.request
+
+    def run(params, keys, prompts):
+        return generate(
+            net,
+            params,
+            keys,
+            case.num_tokens,
+            prompts=prompts,
+            rows=jnp.zeros(len(keys), jnp.int32),
+            num_iterations=request.num_iterations,
+            choice_temperature=CHOICE_TEMPERATURE,
+            decoder=request.decoder,
+        )
+
+    arguments = (params, jax.random.split(jax.random.key(3), request.batch), case.prompts(1)[None])
+    needed = flops.parallel_decoding(net, case.num_prompts, request.num_iterations)
+    return Program(run, arguments, request.batch, flops=request.batch * needed)
+
+
+def _decode_by_reference(case: _Case) -> Program:
+    net, request = case.size.transformer, case.request
+    run = reference_way.make_decode(
+        net, transformer_params(case.size), request.num_iterations, CHOICE_TEMPERATURE
+    )
+    needed = flops.parallel_decoding(net, case.num_prompts, request.num_iterations)
+    arguments = (jax.random.key(3), case.prompts(request.batch))
+    return Program(run, arguments, request.batch, flops=request.batch * needed)
+
+
+def _decode_one_by_one(case: _Case) -> Program:
+    net, params = case.held()
+    request, count = case.request, case.request.num_tokens or case.num_tokens
+    keys = jax.random.split(jax.random.key(3), request.batch)
+
+    def run(params, keys, prompts):
+        rows = jnp.zeros(len(keys), jnp.int32)
+        return generate(net, params, keys, count, prompts=prompts, rows=rows)
+
+    return Program(
+        run,
+        (params, keys, case.prompts(1)[None]),
+        request.batch * count,
+        "tokens",
+        flops=request.batch * flops.cached_decoding(net, count, case.num_prompts),
+        bytes=count * flops.bytes_a_token(params, net, request.batch, case.num_prompts, count),
+    )
+
+
+def _decode_uncached(case: _Case) -> Program:
+    """Every token from a pass over the whole sequence, which is as long from the start."""
+    net, params = case.held()
+    request, count = case.request, case.request.num_tokens or case.num_tokens
+
+    def run(params, key, prompts):
+        def step(tokens, n):
+            logits = net.apply({"params": params}, tokens, prompts=prompts)[:, n]
+            drawn = jax.random.categorical(jax.random.fold_in(key, n), logits)
+            return tokens.at[:, n].set(drawn), None
+
+        tokens = jnp.zeros((request.batch, case.num_tokens), jnp.int32)
+        return jax.lax.scan(step, tokens, jnp.arange(count))[0]
+
+    arguments = (params, jax.random.key(3), case.prompts(request.batch))
+    work = flops.cached_decoding(net, count, case.num_prompts)
+    return Program(run, arguments, request.batch * count, "tokens", flops=request.batch * work)
+
+
+def _tokenize(case: _Case, net=None) -> Program:
+    net = net or case.size.tokenizer
+    params = jax.device_put(tokenizer_params(case.size))
+
+    def run(params, images):
+        return net.apply({"params": params}, images, method="tokenize")
+
+    arguments = (params, case.images())
+    return Program(run, arguments, case.request.batch, flops=flops.count(run, *arguments))
+
+
+def _detokenize(case: _Case, net=None) -> Program:
+    net = net or case.size.tokenizer
+    params = jax.device_put(tokenizer_params(case.size))
+
+    def run(params, tokens):
+        return tokens_to_images(net, params, tokens)
+
+    arguments = (params, case.tokens() % case.size.tokenizer.codebook_size)
+    return Program(run, arguments, case.request.batch, flops=flops.count(run, *arguments))
+
+
+def _tokenize_by_reference(case: _Case) -> Program:
+    return _tokenize(case, reference_way.plain(case.size.tokenizer))
+
+
+def _detokenize_by_reference(case: _Case) -> Program:
+    return _detokenize(case, reference_way.plain(case.size.tokenizer))
+
+
+PROGRAMS: dict[str, dict[str, Callable[[_Case], Program]]] = {
+    "tune": {"ours": _tune, "reference": _tune_by_reference},
+    "gradient": {"ours": _gradient, "reference": _gradient_by_reference},
+    "forward": {"ours": _forward, "reference": _forward_by_reference},
+    "decode": {"ours": _decode, "reference": _decode_by_reference, "uncached": _decode_uncached},
+    "tokenize": {"ours": _tokenize, "reference": _tokenize_by_reference},
+    "detokenize": {"ours": _detokenize, "reference": _detokenize_by_reference},
+}
+
+
+def ways(what: str, size: Size) -> list[str]:
+    """What can be compared: the released code knows MaskGIT alone."""
+    autoregressive = isinstance(size.transformer, GPT)
+    others = {"decode": ["uncached"]} if autoregressive else {}
+    return ["ours", *(others.get(what, []) if autoregressive else ["reference"])]

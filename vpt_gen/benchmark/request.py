@@ -1,0 +1,36 @@
+"""What to measure."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One program, to be built in a process of its own.
+
+    Attributes:
+      what: a key of `programs.PROGRAMS` or of `rates.RATES`.
+      way: a key of `PROGRAMS[what]`: 'ours', or what it is compared with.
+      size: a key of `sizes.SIZES`.
+      batch: images at a time.
+      num_prompt_tokens: S; 0 is the size's own.
+      dtype: as in `config.compute`, of our way alone; so are the next two.
+      remat: what is computed again.
+      scan_layers: whether layers are one loop.
+      num_iterations: T, of parallel decoding.
+      decoder: of `decode.generate.PARALLEL_DECODERS`, of our way alone.
+      num_tokens: how many tokens are decoded one by one; 0 for a whole image.
+      keep_memory: whether freed memory stays with the process (`host_memory.py`).
+    """
+
+    what: str
+    way: str
+    size: str
+    batch: int = 1
+    num_prompt_tokens: int = 0
+    dtype: str = "float32"
+    remat: str = "none"
+    scan_layers: str = "auto"
+    num_iterations: int = 12
+    decoder: str = "confidence"
+    num_tokens: int = 0
+    keep_memory: bool = True

@@ -1,0 +1,81 @@
+"""A program that has been compiled and can be run."""
+
+import dataclasses
+import time
+
+import jax
+
+from vpt_gen.benchmark import programs, rates
+from vpt_gen.benchmark.request import Request
+from vpt_gen.benchmark.sizes import SIZES, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of a program before it runs.
+
+    Attributes:
+      device: kind of the device.
+      num_devices: how many there are; the first one is used.
+      trace_seconds: from Python to a program.
+      compile_seconds: from there to machine code.
+      flops: of its products, by formula.
+      xla_flops: as the compiler counts them; bodies of loops count once.
+      bytes: that it must read at least, where that bounds it.
+      temporary_bytes: beside inputs and outputs, as the compiler plans.
+      argument_bytes: of its inputs.
+      units: images or tokens a run.
+      unit: which of the two.
+    """
+
+    device: str
+    num_devices: int
+    trace_seconds: float
+    compile_seconds: float
+    flops: int
+    xla_flops: float
+    bytes: int
+    temporary_bytes: int
+    argument_bytes: int
+    units: int
+    unit: str
+
+
+class Running:
+    """Builds and compiles the program of a request, on its size or on another one."""
+
+    def __init__(self, request: Request, size: Size | None = None):
+        module = rates if request.what in rates.RATES else programs
+        program = module.build(size or SIZES[request.size], request)
+        start = time.monotonic()
+        jitted = jax.jit(program.function, donate_argnums=(0,) if program.carries else ())
+        lowered = jitted.lower(*program.arguments)
+        traced = time.monotonic()
+        self._compiled = lowered.compile()
+        compiled = time.monotonic()
+        self._carries, self._arguments = program.carries, program.arguments
+        memory = self._compiled.memory_analysis()
+        costs = self._compiled.cost_analysis() or {}
+        self.facts = Facts(
+            device=jax.devices()[0].device_kind,
+            num_devices=jax.device_count(),
+            trace_seconds=traced - start,
+            compile_seconds=compiled - traced,
+            flops=program.flops,
+            xla_flops=costs.get("flops", 0.0),
+            bytes=program.bytes,
+            temporary_bytes=memory.temp_size_in_bytes,
+            argument_bytes=memory.argument_size_in_bytes,
+            units=program.units,
+            unit=program.unit,
+        )
+        self.run()  # The first run fetches its memory.
+
+    def run(self) -> float:
+        """Runs once; the seconds until all outputs are there."""
+        start = time.monotonic()
+        outputs = jax.block_until_ready(self._compiled(*self._arguments))
+        seconds = time.monotonic() - start
+        if self._carries:
+            self._arguments = (outputs[0], *self._arguments[1:])
+        return seconds

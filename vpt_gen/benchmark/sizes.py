@@ -1,0 +1,80 @@
+"""The models that are measured: their nets, with random weights."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.vqgan import VQGAN, Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A model.
+
+    Attributes:
+      transformer: its net.
+      tokenizer: its net.
+      image_size: side of its images, pixels.
+      num_prompt_tokens: S, unless somebody asks for others.
+    """
+
+    transformer: MaskGIT | GPT
+    tokenizer: Tokenizer
+    image_size: int
+    num_prompt_tokens: int
+
+    @property
+    def num_tokens(self) -> int:
+        """N."""
+        return (self.image_size // self.tokenizer.downsampling) ** 2
+
+
+_SMALL = {"num_layers": 6, "hidden_size": 128, "num_heads": 4, "intermediate_size": 512}
+_SMALL_VQGAN = VQGAN(32, (1, 1, 2), 1, 32, 256)
+SIZES = {
+    "demo": Size(MaskGIT(256, 346, 64, **_SMALL, dropout_rate=0.0), _SMALL_VQGAN, 32, 16),
+    "demo_ar": Size(GPT(256, 64, **_SMALL), _SMALL_VQGAN, 32, 64),
+    "maskgit256": Size(MaskGIT(), VQGAN(), 256, 128),
+    # Taming Transformers' class-conditional ImageNet model, and one of the size of its others.
+    "cin": Size(GPT(), TamingVQGAN(), 256, 128),
+    "taming24x1024": Size(
+        GPT(num_layers=24, hidden_size=1024, num_heads=16, intermediate_size=4096),
+        TamingVQGAN(),
+        256,
+        128,
+    ),
+}
+
+_BLOCK = 2**20
+
+
+def random_params(net: nn.Module, *inputs: Any, **conditions: Any) -> Any:
+    """Parameters on the host, quickly: matrices are small noise, norms start at 1."""
+    shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs, **conditions)["params"]
+    noise = np.random.default_rng(0).standard_normal(_BLOCK, np.float32) * np.float32(0.02)
+
+    def values(path, leaf):
+        if path[-1].key == "scale":
+            return np.ones(leaf.shape, np.float32)
+        return np.resize(noise, leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(values, shapes)
+
+
+def transformer_params(size: Size) -> Any:
+    """Random parameters of the transformer."""
+    tokens = jnp.zeros((1, size.num_tokens), jnp.int32)
+    return random_params(size.transformer, tokens, class_ids=tokens[:, 0])
+
+
+def tokenizer_params(size: Size) -> Any:
+    """Random parameters of the tokenizer."""
+    side = size.tokenizer.downsampling
+    return random_params(size.tokenizer, jnp.zeros((1, side, side, 3)))

@@ -1,0 +1,53 @@
+"""A process that builds one program, and runs it whenever it is asked to.
+
+    python -m vpt_gen.benchmark.worker '<a request as JSON>'
+
+Every program has a process of its own, so that what one takes of memory counts for no other.
+It says in a line of JSON what it is, then answers every line of its input by the seconds of one
+run, and at the end of the input by the most memory it took.
+"""
+
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from vpt_gen import host_memory
+from vpt_gen.benchmark.request import Request
+
+
+def main() -> None:
+    """Entry point."""
+    request = Request(**json.loads(sys.argv[1]))
+    if request.keep_memory:
+        host_memory.keep()
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # For whatever else is printed.
+    # JAX takes memory of its own: only from here on.
+    from vpt_gen.benchmark.running import Running
+
+    def answer(record: dict[str, Any]) -> None:
+        print(json.dumps(record), file=answers, flush=True)
+
+    running = Running(request)
+    answer(dataclasses.asdict(running.facts))
+    for _ in sys.stdin:
+        answer({"seconds": running.run()})
+    answer({"peak_bytes": peak_bytes()})
+
+
+def peak_bytes() -> int:
+    """The most memory this process had at once, on the host."""
+    try:
+        with open("/proc/self/status") as status:
+            lines = dict(line.split(":", 1) for line in status)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    main()
