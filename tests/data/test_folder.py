@@ -172,6 +172,13 @@ def test_class_without_a_readable_image(tmp_path, content):
         open_folder(str(tmp_path))
 
 
+def test_folder_without_a_readable_image(tmp_path, capsys):
+    (tmp_path / "1.png").write_bytes(b"broken")
+    with pytest.raises(UserError, match=rf"^{tmp_path} holds no readable image"):
+        open_folder(str(tmp_path))
+    assert "folders inside" not in capsys.readouterr().out
+
+
 def test_images_beside_class_folders(tmp_path):
     draw(tmp_path / "ants" / "1.png", 0)
     draw(tmp_path / "stray.jpg", 0)

@@ -99,6 +99,8 @@ def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing
 
 def _check_classes(root: str, counts: dict[str, int]) -> None:
     empty = [name for name, count in counts.items() if not count]
+    if empty == list(counts):
+        raise UserError(f"{root} holds no readable image; see above what is wrong with each.")
     if empty:
         more = f" (and so do {len(empty) - 1} more)" if len(empty) > 1 else ""
         raise UserError(

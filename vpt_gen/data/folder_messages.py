@@ -63,7 +63,7 @@ def _doubt_classes(root: str, counts: dict[str, int], names: Names) -> None:
             "These classes are called like splits: if they are, set config.data.path to one of "
             f"them, such as {os.path.join(root, next(iter(counts)))}."
         )
-    elif len(counts) == 1 and all(name.count(b"/") > 1 for name in names):
+    elif len(counts) == 1 and names and all(name.count(b"/") > 1 for name in names):
         say(
             "All images lie in folders inside of the one class: if these are the classes, set "
             f"config.data.path to {os.path.join(root, next(iter(counts)))}."

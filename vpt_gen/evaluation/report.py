@@ -89,9 +89,10 @@ def _heading(shared: Mapping[str, Any]) -> list[str]:
     classes = {"even": ", classes evenly", "reference": ", classes as in the reference"}
     drawn = classes.get(generated.get("class_counts"), "")
     train = f", trained on {shared['train']['count']:,}" if "train" in shared else ""
+    made, real = generated["count"], reference["count"]
     return [
-        f"{generated['count']:,} generated images{drawn}{train}; compared with "
-        f"{reference['count']:,} real ones; {shared['features']['space']} features"
+        f"{made:,} generated image{'s' * (made != 1)}{drawn}{train}; compared with "
+        f"{real:,} real one{'s' * (real != 1)}; {shared['features']['space']} features"
     ]
 
 
