@@ -79,6 +79,8 @@ def theirs(
 ) -> dict[str, float]:
     command = [program, "--cpu", "--json", "--silent", "--no-cache", "--fid", "--kid", "--isc"]
     command += ["--prc", "--input1", str(folders[0]), "--input2", str(folders[1])]
+    # Precision and recall it would take in features of VGG16.
+    command += ["--feature-extractor", "inception-v3-compat", "--feature-layer-prc", "2048"]
     command += ["--feature-extractor-weights-path", str(weights)]
     command += ["--kid-subset-size", str(subset_size)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
