@@ -97,8 +97,9 @@ def test_a_page_of_classes_token_by_token(train):
 
 
 def test_a_page_of_instances_alone(train):
-    page = make_page(open_run(train("nar", "instance")), num=2, seed=0, compared={})
-    text = "".join(read(page).text)
+    run = open_run(train("nar", "instance"), decode=["decoder=frontier"])
+    text = "".join(read(make_page(run, num=2, seed=0, compared={})).text)
+    assert "each predicts and fixes some tokens, spread evenly over the image" in text
     assert "nothing is held out in this run" in text
     assert "prompt of" in text and "No held-out loss was measured" in text
 

@@ -190,7 +190,9 @@ def _beside(x: float, y: float, width: float) -> list[_Box]:
     """Places for words of this width around a point, that lie in the drawing."""
     starts = [x + 8, x - 8 - width, x - width / 2]
     boxes = [
-        (left, y - 6 + down, left + width, y + 8 + down) for down in (0, -12, 12) for left in starts
+        (left, y - 6 + down, left + width, y + 8 + down)
+        for down in (0, -12, 12, -24, 24)
+        for left in starts
     ]
     return [b for b in boxes if b[0] >= 0 and b[2] <= _WIDTH] or boxes
 

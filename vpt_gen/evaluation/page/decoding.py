@@ -30,25 +30,35 @@ def uncover(image: np.ndarray, revealed_at: np.ndarray, end: int) -> np.ndarray:
     return np.dstack([image, known])
 
 
-def decoding_section(samples: Samples, class_names: list[str], family: str, stages: int) -> Node:
+_CHOICES = {
+    "confidence": "each predicts all open tokens at once and fixes those it is surest of",
+    "halton": "each predicts all tokens at once and fixes some, spread evenly over the image",
+    "masked": "each predicts the open tokens and fixes some, spread evenly over the image",
+    "frontier": "each predicts and fixes some tokens, spread evenly over the image",
+}
+
+
+def decoding_section(
+    samples: Samples, class_names: list[str], decoder: str | None, stages: int
+) -> Node:
     """A filmstrip for each sample.
 
     Args:
       samples: a few.
       class_names: of all classes.
-      family: 'nar' or 'ar'.
+      decoder: one of `decode.generate.PARALLEL_DECODERS`; None where tokens come one by one.
       stages: decoding iterations, or rows of the image's tokens.
     """
     num_tokens = samples.revealed_at.shape[1]
-    last = stages - 1 if family == "nar" else num_tokens - 1
+    last = stages - 1 if decoder else num_tokens - 1
     ends = stage_ends(last, stages)
     how = (
-        f"Decoding takes {stages} iterations; each predicts all open tokens at once and fixes some."
-        if family == "nar"
+        f"Decoding takes {stages} iterations; {_CHOICES[decoder]}."
+        if decoder
         else f"Decoding takes {num_tokens} steps, one a token; a frame is one of {stages} rows."
     )
     films = [
-        _film(image, revealed, class_names[c], ends, family)
+        _film(image, revealed, class_names[c], ends, "iteration" if decoder else "step")
         for image, revealed, c in zip(
             samples.images, samples.revealed_at, samples.class_ids, strict=True
         )
@@ -65,12 +75,11 @@ def decoding_section(samples: Samples, class_names: list[str], family: str, stag
     )
 
 
-def _film(image, revealed_at, name: str, ends: list[int], family: str) -> Node:
+def _film(image, revealed_at, name: str, ends: list[int], unit: str) -> Node:
     frames = []
     for end in ends:
         known = int((revealed_at <= end).sum())
-        when = f"iteration {end + 1}" if family == "nar" else f"step {end + 1}"
-        what = f"{name} after {when}: {known} of {len(revealed_at)} tokens"
+        what = f"{name} after {unit} {end + 1}: {known} of {len(revealed_at)} tokens"
         frames.append(
             h(
                 "figure.film",

@@ -60,7 +60,7 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
         samples_section(grid, class_names, seed, _searched(real)),
         figures_section(metrics, evaluation_command(workdir)),
         curves_section(read_curves(workdir)),
-        decoding_section(films, class_names, run.config.family, _num_stages(run)),
+        decoding_section(films, class_names, run.config.decode.get("decoder"), _num_stages(run)),
         marquee_section(marquee, class_names),
         prompts_section(prompts, class_names, others),
         about_section(run, real.train, real.held_out, training_seconds(workdir)),

@@ -64,20 +64,20 @@ def _record(record: Mapping[str, Any]) -> list[Node]:
         )
     if protocols := _protocols(record):
         nodes.append(fold("How they were taken: the whole protocol of each", *protocols))
-    if left_out := record.get("left_out"):
-        nodes.append(h("h3", "Not measured"))
-        nodes.append(table(["figure", "why"], [[n, reason] for n, reason in left_out.items()]))
     plain = {k: v for k, v in record.items() if isinstance(v, int | float)}
     if plain:
         nodes += _plain(plain)
+    if left_out := record.get("left_out"):
+        nodes.append(h("h3", "Not measured"))
+        nodes.append(table(["figure", "why"], [[n, reason] for n, reason in left_out.items()]))
     return nodes
 
 
 def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
-    spread = f"\u00a0±\u00a0{figure['std']:.2g}" if figure.get("std") is not None else ""
+    spread = f"\u00a0±\u00a0{figure['std']:.1g}" if figure.get("std") is not None else ""
     floor = h("span.whole", "–" if figure.get("floor") is None else number(figure["floor"]))
     better = h("span.whole", _BETTER.get(figure.get("better"), ""))
-    value = h("b", number(figure["value"]) + spread)
+    value = h("b.whole", number(figure["value"]) + spread)
     return [name, value, floor, _bar(figure), better, figure.get("meaning", "")]
 
 
@@ -128,7 +128,7 @@ def _plain(values: Mapping[str, float]) -> list[Node]:
     nodes = []
     if rows:
         head = ["figure", "before tuning", "tuned", "real through the tokenizer", "real"]
-        nodes.append(table(head, rows))
+        nodes += [h("h3", "Before and after tuning"), table(head, rows)]
     if counts:
         nodes.append(fold("Counts", table(["", ""], counts)))
     return nodes
