@@ -4,6 +4,7 @@ Every point tells its values when pointed at; sections put the values into table
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -171,30 +172,46 @@ def _drawn(one: Series, frame: _Frame) -> list[Node]:
 
 def _notes(series: Sequence[Series], frame: _Frame) -> list[Node]:
     """The notes, each at the side of its point where least is in its way."""
-    points = [frame.at(x, y) for one in series for x, y in zip(one.x, one.y, strict=True)]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-    nodes = []
-    for one in series:
-        for x, y, note in zip(one.x, one.y, one.notes, strict=False):
-            boxes = _beside(*frame.at(x, y), 7 * len(note))
-            best = min(boxes, key=lambda box: sum(_overlap(box, other) for other in taken))
-            taken.append(best)
-            nodes.append(_words(best[0], best[3] - 2, note, "start"))
-    return nodes
+    covered = [box for one in series for box in _covered(one, frame)]
+    notes = [note for one in series for note in zip(one.notes, one.x, one.y, strict=False)]
+    placed: list[_Box] = []
+
+    def in_the_way(box: _Box) -> float:
+        # Words on words are read by nobody, words on a line are.
+        return sum(_overlap(box, x) for x in covered) + 5 * sum(_overlap(box, x) for x in placed)
+
+    for note, x, y in notes:
+        placed.append(min(_beside(*frame.at(x, y), 7 * len(note)), key=in_the_way))
+    return [
+        _words(box[0], box[3] - 2, note, "start")
+        for box, (note, _, _) in zip(placed, notes, strict=True)
+    ]
 
 
 _Box = tuple[float, float, float, float]
+
+
+def _covered(one: Series, frame: _Frame) -> list[_Box]:
+    """What a series covers: its markers, and its line in short pieces."""
+    points = [frame.at(x, y) for x, y in zip(one.x, one.y, strict=True)]
+    boxes = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for (x, y), (next_x, next_y) in itertools.pairwise(points if one.notes and one.line else []):
+        pieces = math.ceil(math.hypot(next_x - x, next_y - y) / 4)
+        for i in range(1, pieces):
+            at_x, at_y = x + (next_x - x) * i / pieces, y + (next_y - y) * i / pieces
+            boxes.append((at_x - 2, at_y - 2, at_x + 2, at_y + 2))
+    return boxes
 
 
 def _beside(x: float, y: float, width: float) -> list[_Box]:
     """Places for words of this width around a point, that lie in the drawing."""
     starts = [x + 8, x - 8 - width, x - width / 2]
     boxes = [
-        (left, y - 6 + down, left + width, y + 8 + down)
-        for down in (0, -12, 12, -24, 24)
-        for left in starts
+        (left, y - 6 + down, left + width, y + 8 + down) for down in (0, -14, 14) for left in starts
     ]
-    return [b for b in boxes if b[0] >= 0 and b[2] <= _WIDTH] or boxes
+    floor = _HEIGHT - _BOTTOM
+    inside = [b for b in boxes if b[0] >= _LEFT and b[2] <= _WIDTH and b[1] >= 0 and b[3] <= floor]
+    return inside or boxes
 
 
 def _overlap(a: _Box, b: _Box) -> float:
