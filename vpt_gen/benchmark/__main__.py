@@ -65,7 +65,8 @@ def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], l
     if what == "decode" and isinstance(size.transformer, GPT):
         rates = ["bandwidth"]
     return (
-        own + [Request(what, way, **common) for way in others],
+        # The released program leaves memory to the C library, as every program does by default.
+        own + [Request(what, way, keep_memory=way != "reference", **common) for way in others],
         [Request(rate, "", **common) for rate in rates],
     )
 

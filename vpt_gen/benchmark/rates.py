@@ -1,7 +1,7 @@
 """What this device reaches at best: the rate of products, of convolutions, and of reading memory.
 
-Measured in shapes of the model at hand, on weights that no cache holds, by programs that do nothing
-else. A program's share of its limit is its work divided by these and by its time.
+Measured by programs that do nothing else. A program's share of its limit is its work divided by
+these and by its time.
 """
 
 import jax
@@ -11,9 +11,8 @@ import numpy as np
 from vpt_gen.benchmark.programs import Program
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.sizes import Size
-from vpt_gen.nets.gpt import GPT
 
-_MATMUL_LAYERS = 4
+_MATMUL_SIDE = 2048
 _READ_BYTES = 512 * 2**20
 
 
@@ -29,21 +28,14 @@ def _noise(shape, dtype) -> jax.Array:
 
 
 def _matmul(size: Size, request: Request) -> Program:
-    """The products of a few layers with their weights, one after the other."""
-    net = size.transformer
-    d, f = net.hidden_size, net.intermediate_size
-    prompts = request.num_prompt_tokens or size.num_prompt_tokens
-    rows = request.batch * (prompts + size.num_tokens - isinstance(net, GPT))
-    shapes = ([(d, d)] * 4 + [(d, f), (f, d)]) * _MATMUL_LAYERS
-    weights = [_noise(shape, request.dtype) for shape in shapes]
+    """One large product: those in a model's own shapes, which fill the device less, are slower."""
+    del size
+    left, right = (_noise((_MATMUL_SIDE, _MATMUL_SIDE), request.dtype) for _ in range(2))
 
-    def run(x, weights):
-        for weight in weights:
-            x = x @ weight
-        return x
+    def run(left, right):
+        return left @ right
 
-    work = 2 * rows * sum(weight.size for weight in weights)
-    return Program(run, (_noise((rows, d), request.dtype), weights), 1, "runs", flops=work)
+    return Program(run, (left, right), 1, "runs", flops=2 * _MATMUL_SIDE**3)
 
 
 def _convolution(size: Size, request: Request) -> Program:
