@@ -65,6 +65,9 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     [
         ("data.fit", "squash", "config.data.fit is 'squash'"),
         ("data.holdout", 1.0, "below 1"),
+        ("data.validation", 1.0, "config.data.validation is 1.0"),
+        ("data.evaluate_on", "train", "'holdout' or 'validation'"),
+        ("data.evaluate_on", "validation", "data.validation is 0.0; it must be positive"),
         ("data.kind", "zip", "config.data.kind is 'zip'"),
         ("num_steps", 0, "config.num_steps is 0"),
         ("mask_schedule", "sine", "'sine' is not known"),

@@ -88,6 +88,11 @@ def _data() -> ConfigDict:
     data.shots_seed = 0
     # Share of each class that is held out for evaluation, rounded down; 0 for none.
     data.holdout = 0.1
+    # Share of the rest of each class to choose options by: neither trained on nor held out.
+    data.validation = 0.0
+    # Seed of both draws, and what evaluation is on: 'holdout' (or eval_split), or 'validation'.
+    data.holdout_seed = 0
+    data.evaluate_on = "holdout"
     # Side of the square images, pixels, and how others become squares (data/preprocess.py).
     data.image_size = 256
     data.fit = "crop"

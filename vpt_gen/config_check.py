@@ -55,7 +55,17 @@ def check_config(config: ConfigDict) -> None:
     _check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
     _check(config, "data.shots", config.data.shots >= 0, "0 or a positive number")
     _check(config, "data.shots_seed", config.data.shots_seed >= 0, "0 or a positive number")
-    _check(config, "data.holdout", 0 <= config.data.holdout < 1, "at least 0 and below 1")
+    for name in ("holdout", "validation"):
+        _check(config, f"data.{name}", 0 <= config.data[name] < 1, "at least 0 and below 1")
+    _check(config, "data.holdout_seed", config.data.holdout_seed >= 0, "0 or a positive number")
+    on, parts = config.data.evaluate_on, ("holdout", "validation")
+    _check(config, "data.evaluate_on", on in parts, " or ".join(map(repr, parts)))
+    _check(
+        config,
+        "data.validation",
+        on == "holdout" or config.data.validation > 0,
+        "positive where config.data.evaluate_on is 'validation'",
+    )
     _check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")
     _check(config, "data.cache_views", config.data.cache_views > 0, "a positive number")
     _check(

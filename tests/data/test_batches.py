@@ -1,10 +1,15 @@
 """From `config.data` to sources: splits, classes and shots of folders as people have them."""
 
+import itertools
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.made import write_folder
 from vpt_gen.config import default_config
 from vpt_gen.data.batches import open_sources
+from vpt_gen.data.source import digest_of
 from vpt_gen.errors import UserError
 
 
@@ -70,3 +75,40 @@ def test_few_shots_of_some_classes(config, tmp_path):
     assert train_source.class_names == eval_source.class_names == ("rings", "bars")
     assert train_source.labels.tolist() == [1, 1, 0, 0]
     assert len(eval_source) == 6
+
+
+def examples(config):
+    """Digests of the images trained on and evaluated on."""
+    return [
+        {digest_of(source.load(i)) for i in range(len(source))} for source in open_sources(config)
+    ]
+
+
+def test_validation_is_neither_trained_on_nor_held_out(config, tmp_path):
+    for number, name in enumerate(("bars", "discs")):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            noise = np.random.default_rng([number, i]).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / name / f"{i}.png")
+    config.data.holdout = 0.25
+    config.data.validation = 0.2
+    train, held_out = examples(config)
+    config.data.evaluate_on = "validation"
+    same_train, validation = examples(config)
+    assert train == same_train
+    assert [len(part) for part in (train, held_out, validation)] == [24, 10, 6]
+    assert not any(a & b for a, b in itertools.combinations((train, held_out, validation), 2))
+    # A run's own seed and its shots change neither.
+    config.seed, config.data.shots, config.data.shots_seed = 1, 3, 1
+    shots, again = examples(config)
+    assert again == validation and shots < train and len(shots) == 6
+    config.data.holdout_seed = 1
+    assert examples(config)[1] not in (validation, held_out)
+
+
+def test_an_empty_validation_part_is_named(config, tmp_path):
+    write_folder(tmp_path, count=4)
+    config.data.validation = 0.2
+    config.data.evaluate_on = "validation"
+    with pytest.raises(UserError, match="config.data.validation is 0.2: of no class"):
+        open_sources(config)

@@ -27,7 +27,7 @@ from vpt_gen.progress import say
 
 CONFIG_FILE = "config.json"
 # Where a run computes; not what. It may go on elsewhere.
-_MAY_CHANGE = ("config.mesh",)
+_MAY_CHANGE = ("config.mesh", "config.data.cache_dir")
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes beside the arrays, generously
 
 

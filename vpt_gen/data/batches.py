@@ -30,8 +30,21 @@ _IMAGES_PER_DEVICE = 8
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
     """The training and the held-out examples that `config.data` names.
 
-    A few-shot run trains on `data.shots` examples a class; what is held out is not thinned.
+    A few-shot run trains on `data.shots` examples a class; what is held out is not thinned, nor
+    what is kept apart for validation. Which examples these two are does not hang on the shots.
+
+    Raises:
+      UserError: data that cannot be opened, or nothing to validate on.
     """
+    train_source, eval_source = _open_parts(config)
+    data = config.data
+    if data.shots:
+        train_source = choose_shots(train_source, data.shots, data.shots_seed)
+    return train_source, eval_source
+
+
+def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
+    """What may be trained on, of which `data.shots` are, and what evaluation is on."""
     data = config.data
     _tell_of_mirrored_labels(data)
     sources = (_open(data, data.train_split), _open(data, _eval_split(data)))
@@ -45,9 +58,15 @@ def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
             "(in one of them); evaluation needs the same."
         )
     if eval_source is None:
-        train_source, eval_source = split(train_source, data.holdout, config.seed)
-    if data.shots:
-        train_source = choose_shots(train_source, data.shots, data.shots_seed)
+        train_source, eval_source = split(train_source, data.holdout, data.holdout_seed)
+    train_source, validation_source = split(train_source, data.validation, data.holdout_seed)
+    if data.evaluate_on == "validation":
+        eval_source = validation_source
+        if eval_source is None:
+            raise UserError(
+                f"config.data.validation is {data.validation:g}: of no class of "
+                f"{train_source.name} that is a whole image; raise it."
+            )
     return train_source, eval_source
 
 

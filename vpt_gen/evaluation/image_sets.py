@@ -98,7 +98,11 @@ def real_sets(
     whole, rest = data.train_split, data.eval_split
     if not (held_out and rest):
         whole, rest = f"all but {data.holdout:g} of each class", f"{data.holdout:g} of each class"
-        rest += f", drawn by seed {config.seed}"
+        rest += f", drawn by seed {data.holdout_seed}"
+    if data.validation:
+        whole += f", without {data.validation:g} of that for validation"
+        if data.evaluate_on == "validation":
+            rest = f"{data.validation:g} of what is not held out, drawn by seed {data.holdout_seed}"
     if data.classes:
         whole += f", of the classes {', '.join(data.classes)}"
     if data.shots:
@@ -106,4 +110,5 @@ def real_sets(
     training = real_images(train, "training images", whole, spec)
     if held_out is None:
         return training, None
-    return real_images(held_out, "held-out images", rest, spec), training
+    name = "validation images" if data.evaluate_on == "validation" else "held-out images"
+    return real_images(held_out, name, rest, spec), training
