@@ -6,8 +6,8 @@ python -m vpt_gen.main --config=configs/fewshot_animal_face.py --config.data.pat
 from vpt_gen.recipes import fewshot
 
 
-def get_config(family="nar"):
-    config = fewshot(family)
+def get_config(variant=""):
+    config = fewshot(variant)
     config.data.kind = "folder"
     # The GAN papers leave out a class of natural scenes: remove its folder, or name the others.
     config.data.classes = ()

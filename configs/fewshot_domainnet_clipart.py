@@ -6,8 +6,8 @@ python -m vpt_gen.main --config=configs/fewshot_domainnet_clipart.py
 from vpt_gen.recipes import fewshot
 
 
-def get_config(family="nar"):
-    config = fewshot(family)
+def get_config(variant=""):
+    config = fewshot(variant)
     config.data.kind = "tfds"
     config.data.name = "domainnet/clipart:1.0.0"
     config.data.eval_split = "test"

@@ -6,8 +6,8 @@ python -m vpt_gen.main --config=configs/fewshot_places365.py
 from vpt_gen.recipes import fewshot
 
 
-def get_config(family="nar"):
-    config = fewshot(family)
+def get_config(variant=""):
+    config = fewshot(variant)
     config.data.kind = "tfds"
     config.data.name = "places365_small:2.1.0"
     config.data.eval_split = "validation"

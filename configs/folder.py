@@ -3,15 +3,18 @@
   python -m vpt_gen.main --config=configs/folder.py --config.data.path=my_images
   python -m vpt_gen.sample --checkpoint=runs/folder --num=20
 
+`--config=configs/folder.py:lora` adapts by another method (docs/methods.md).
+
 Two to five images a class are enough to start. The shipped source model knows grey drawings at
 32x32: point config.backbone.* to a larger one (and image_size to its size) for photographs.
 """
 
 from vpt_gen.config import default_config
+from vpt_gen.recipes import check_method, fit_demo_source
 
 
-def get_config():
-    config = default_config("prompts")
+def get_config(method="prompts"):
+    config = default_config(check_method(method))
     config.num_steps = 300
     config.batch_size = 32
     config.eval_every = 100
@@ -29,12 +32,8 @@ def get_config():
 
     config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
     config.backbone.transformer = "vpt_gen/assets/demo/transformer"
-    config.prompt.design = "full"
-    config.prompt.num_prompt_tokens = 16
-    config.prompt.dropout_rate = 0.0
     # As the shipped source was trained, and little noise: it is small.
     config.label_smoothing = 0.0
     config.decode.choice_temperature = 1.0
-
-    config.optimizer.learning_rate = 1e-2
+    fit_demo_source(config)
     return config

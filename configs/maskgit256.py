@@ -7,8 +7,8 @@
 The released prompts, optimiser and decoding; about 0.9 GB of weights.
 """
 
-from vpt_gen.recipes import prompt_tuning
+from vpt_gen.recipes import adaptation
 
 
-def get_config():
-    return prompt_tuning("nar", "maskgit256_tokenizer", "maskgit256_transformer", 256)
+def get_config(method="prompts"):
+    return adaptation("nar", method, "maskgit256_tokenizer", "maskgit256_transformer", 256)

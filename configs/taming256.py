@@ -7,8 +7,8 @@
 About 6 GB of weights, and as much memory again: a GPU or TPU makes this pleasant.
 """
 
-from vpt_gen.recipes import prompt_tuning
+from vpt_gen.recipes import adaptation
 
 
-def get_config():
-    return prompt_tuning("ar", "taming_cin_tokenizer", "taming_cin_transformer", 256)
+def get_config(method="prompts"):
+    return adaptation("ar", method, "taming_cin_tokenizer", "taming_cin_transformer", 256)

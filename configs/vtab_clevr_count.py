@@ -1,7 +1,8 @@
-"""Prompt tuning at 256 px to VTAB's CLEVR by the number of objects (8 classes).
+"""Adaptation at 256 px to VTAB's CLEVR by the number of objects (8 classes).
 
   python -m vpt_gen.main --config=configs/vtab_clevr_count.py
   python -m vpt_gen.main --config=configs/vtab_clevr_count.py:ar    (AR; without :ar NAR)
+  python -m vpt_gen.main --config=configs/vtab_clevr_count.py:ar,lora    (docs/methods.md)
 
 Data and weights: docs/vtab.md.
 """
@@ -9,5 +10,5 @@ Data and weights: docs/vtab.md.
 from vpt_gen.recipes import vtab
 
 
-def get_config(family="nar"):
-    return vtab("clevr_count_all", family)
+def get_config(variant=""):
+    return vtab("clevr_count_all", variant)

@@ -1,7 +1,8 @@
-"""Prompt tuning at 256 px to VTAB's Oxford Flowers (102 kinds).
+"""Adaptation at 256 px to VTAB's Oxford Flowers (102 kinds).
 
   python -m vpt_gen.main --config=configs/vtab_flowers.py
   python -m vpt_gen.main --config=configs/vtab_flowers.py:ar    (AR; without :ar NAR)
+  python -m vpt_gen.main --config=configs/vtab_flowers.py:ar,lora    (docs/methods.md)
 
 Data and weights: docs/vtab.md.
 """
@@ -9,5 +10,5 @@ Data and weights: docs/vtab.md.
 from vpt_gen.recipes import vtab
 
 
-def get_config(family="nar"):
-    return vtab("oxford_flowers102", family)
+def get_config(variant=""):
+    return vtab("oxford_flowers102", variant)

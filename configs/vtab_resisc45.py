@@ -1,7 +1,8 @@
-"""Prompt tuning at 256 px to VTAB's Resisc45 (45 kinds of aerial scenes).
+"""Adaptation at 256 px to VTAB's Resisc45 (45 kinds of aerial scenes).
 
   python -m vpt_gen.main --config=configs/vtab_resisc45.py
   python -m vpt_gen.main --config=configs/vtab_resisc45.py:ar    (AR; without :ar NAR)
+  python -m vpt_gen.main --config=configs/vtab_resisc45.py:ar,lora    (docs/methods.md)
 
 Data and weights: docs/vtab.md.
 """
@@ -9,5 +10,5 @@ Data and weights: docs/vtab.md.
 from vpt_gen.recipes import vtab
 
 
-def get_config(family="nar"):
-    return vtab("resisc45", family)
+def get_config(variant=""):
+    return vtab("resisc45", variant)

@@ -1,7 +1,8 @@
-"""Prompt tuning at 256 px to VTAB's Diabetic Retinopathy (5 grades).
+"""Adaptation at 256 px to VTAB's Diabetic Retinopathy (5 grades).
 
   python -m vpt_gen.main --config=configs/vtab_retinopathy.py
   python -m vpt_gen.main --config=configs/vtab_retinopathy.py:ar    (AR; without :ar NAR)
+  python -m vpt_gen.main --config=configs/vtab_retinopathy.py:ar,lora    (docs/methods.md)
 
 Data and weights: docs/vtab.md.
 """
@@ -9,5 +10,5 @@ Data and weights: docs/vtab.md.
 from vpt_gen.recipes import vtab
 
 
-def get_config(family="nar"):
-    return vtab("diabetic_retinopathy", family)
+def get_config(variant=""):
+    return vtab("diabetic_retinopathy", variant)

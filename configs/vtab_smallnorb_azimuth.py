@@ -1,7 +1,8 @@
-"""Prompt tuning at 256 px to VTAB's smallNORB by the azimuth (18 classes).
+"""Adaptation at 256 px to VTAB's smallNORB by the azimuth (18 classes).
 
   python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py
   python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar    (AR; without :ar NAR)
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar,lora    (docs/methods.md)
 
 Mirroring changes this label; the release mirrors all the same. --config.data.flip=False is right.
 
@@ -11,5 +12,5 @@ Data and weights: docs/vtab.md.
 from vpt_gen.recipes import vtab
 
 
-def get_config(family="nar"):
-    return vtab("smallnorb_azimuth", family)
+def get_config(variant=""):
+    return vtab("smallnorb_azimuth", variant)

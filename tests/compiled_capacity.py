@@ -24,7 +24,7 @@ from vpt_gen.decode.generate import generate
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import prompts
+from vpt_gen.training import adaptation, prompts
 from vpt_gen.training.objectives import make_objective
 
 FLOAT32 = 4
@@ -81,12 +81,12 @@ def _counts(mesh, function, *arguments) -> Counts:
 def tuning_step(model: costs.Model, mesh, images: int, stacked: bool):
     """A tuning step on `images` for each part of the batch, and the shapes of its arguments."""
     net = model.net
-    task = prompts.make_task(
-        PromptGenerator(10, model.num_prompt_tokens, net.hidden_size),
+    task = adaptation.make_task(
+        prompts.make_method(PromptGenerator(10, model.num_prompt_tokens, net.hidden_size)),
         net,
         make_objective(net, 0.1, "cosine"),
         VQGAN(),
-        {},
+        {"transformer": {}, "tokenizer": {}},
         optax.adam(1e-3),
         num_tokens=model.num_tokens,
         decode_options={},

@@ -31,8 +31,8 @@ class Case:
         self.net, self.n = run.sampler.transformer, run.sampler.num_tokens
         self.params = jax.tree.map(jnp.asarray, run.sampler.frozen["transformer"])
         self.iterations, self.schedule = run.sampler.options["num_iterations"], schedule
-        classes = jnp.arange(count) % run.sampler.generator.num_classes
-        self.prompts = run.sampler.generator.apply({"params": run.params}, class_ids=classes)
+        classes = jnp.arange(count) % run.sampler.method.num_classes
+        self.prompts = run.sampler.method.generator.apply({"params": run.params}, class_ids=classes)
 
     def decode(self, seed: int, decoder: str, refresh_every: int = 0):
         keys = jax.random.split(jax.random.key(seed), len(self.prompts))

@@ -20,7 +20,7 @@ from vpt_gen.data.tokens import token_batches
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import prompts
+from vpt_gen.training import adaptation, prompts
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 
@@ -39,8 +39,8 @@ def full_size_task(config):
         feature_size=net.hidden_size,
         dropout_rate=config.prompt.dropout_rate,
     )
-    return prompts.make_task(
-        generator,
+    return adaptation.make_task(
+        prompts.make_method(generator),
         net,
         make_objective(net, config.label_smoothing, config.mask_schedule),
         VQGAN(),

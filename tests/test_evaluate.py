@@ -21,6 +21,7 @@ from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.generation import even_class_ids, plain_generation
+from vpt_gen.training import prompts
 from vpt_gen.tuned import open_run
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -248,8 +249,9 @@ def draw(monkeypatch, run, reference, **given):
 
 def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch):
     run = open_run(str(workdir))
-    generator = dataclasses.replace(run.sampler.generator, num_classes=0, num_instances=12)
-    run = dataclasses.replace(run, sampler=dataclasses.replace(run.sampler, generator=generator))
+    old = run.sampler.method.generator
+    method = prompts.make_method(dataclasses.replace(old, num_classes=0, num_instances=12))
+    run = dataclasses.replace(run, sampler=dataclasses.replace(run.sampler, method=method))
     run.facts["instance_labels"] = [0] * 6 + [1] * 6
     reference, _ = open_sets(monkeypatch, run)
     assert draw(monkeypatch, run, reference, num=4).labels.tolist() == [0, 0, 1, 1]

@@ -102,7 +102,7 @@ def test_prompt_tuning_reports_before_and_after(config, tmp_path, capsys):
     main.run(config, str(tmp_path))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["num_samples"] == 12
-    assert metrics["trainable_parameters"] == (2 + 3) * 16 + 2 * 16
+    assert metrics["trained_parameters"] == (2 + 3) * 16 + 2 * 16
     assert metrics["tuning_seconds"] > 0
     for name in ("untuned", "real", "reconstructed"):
         assert 0 <= metrics[f"class_agreement_{name}"] <= 1

@@ -15,10 +15,12 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.sampler import Sampler, class_bank
+from vpt_gen.training import prompts
 
 TRANSFORMER = MaskGIT(16, 2, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32)
 TOKENIZER = VQGAN(32, (1, 1), 1, 8, 16)
 GENERATOR = PromptGenerator(3, 2, 16)
+METHOD = prompts.make_method(GENERATOR)
 
 
 def make_sampler(batch_size=4, devices=2):
@@ -29,7 +31,7 @@ def make_sampler(batch_size=4, devices=2):
     frozen = {name: variables["params"] for name, variables in frozen.items()}
     options = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    return Sampler(GENERATOR, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, 2, mesh)
+    return Sampler(METHOD, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, 2, mesh)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +132,7 @@ def test_instances_that_the_prompts_do_not_know_are_named():
     assert sample.instance_numbers(["2", "0"], 3) == [2, 0]
     with pytest.raises(UserError, match="know training images 0 to 2"):
         sample.instance_numbers(["3"], 3)
-    with pytest.raises(UserError, match="know no training images"):
+    with pytest.raises(UserError, match="knows no training images"):
         sample.instance_numbers(["0"], 0)
 
 

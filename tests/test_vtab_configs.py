@@ -62,9 +62,11 @@ def test_every_task_has_a_config():
     assert {p.stem for p in FOLDER.glob("vtab_*.py")} == {f"vtab_{t.short}" for t in TASKS.values()}
 
 
-def test_an_unknown_family_is_named():
-    with pytest.raises(UserError, match="'gan' is not known; it must be nar or ar"):
-        load(TASKS["dtd"], "gan")
+@pytest.mark.parametrize("variant", ["vae", "ar,vae", "ar,nar", "lora,adapters"])
+def test_an_unknown_variant_is_named(variant):
+    last = variant.split(",")[-1]
+    with pytest.raises(UserError, match=f"'{last}' is not known here; it must be a family"):
+        load(TASKS["dtd"], variant)
 
 
 def test_a_random_crop_needs_something_to_crop():

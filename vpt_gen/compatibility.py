@@ -1,4 +1,4 @@
-"""Do the nets, the image size and a prompt checkpoint belong together?"""
+"""Do the nets, the image size and a checkpoint of what was trained on them belong together?"""
 
 import dataclasses
 from typing import Any
@@ -28,8 +28,8 @@ def tokens_per_image(net: Tokenizer, image_size: int) -> int:
     return (image_size // net.downsampling) ** 2
 
 
-def load_backbone(config: ConfigDict, mesh: Mesh) -> tuple[PretrainedNet, PretrainedNet]:
-    """The frozen tokenizer and transformer of a prompt-tuning config, on the mesh, as it says.
+def load_backbone(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
+    """The tokenizer and the transformer that a config adapts, on the mesh, as it says.
 
     Raises:
       UserError: one is missing or damaged, or they do not fit each other or the image size.
@@ -42,7 +42,10 @@ def load_backbone(config: ConfigDict, mesh: Mesh) -> tuple[PretrainedNet, Pretra
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
     check_codebooks(vqgan.net, backbone.net)
     net, params = hold_frozen(backbone.net, backbone.params, config.compute)
-    return vqgan, dataclasses.replace(backbone, net=net, params=params)
+    return {
+        "tokenizer": vqgan,
+        "transformer": dataclasses.replace(backbone, net=net, params=params),
+    }
 
 
 def check_codebooks(vqgan: Tokenizer, net: MaskGIT | GPT) -> None:
@@ -70,11 +73,11 @@ def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: MaskGIT | GPT, n
     )
 
 
-def check_backbone(facts: dict[str, Any], vqgan: PretrainedNet, backbone: PretrainedNet) -> None:
-    """Raises UserError where a prompt checkpoint was tuned on other nets than these."""
-    for name, net in (("tokenizer", vqgan), ("transformer", backbone)):
+def check_backbone(facts: dict[str, Any], nets: dict[str, PretrainedNet]) -> None:
+    """Raises UserError where a checkpoint was trained on other nets than these."""
+    for name, net in nets.items():
         if facts[name] != net.digest:
             raise UserError(
-                f"The prompts were tuned on a {name} with digest {facts[name][:12]}, this one has "
+                f"The run was trained on a {name} with digest {facts[name][:12]}, this one has "
                 f"{net.digest[:12]}: point --{name} to the right one."
             )

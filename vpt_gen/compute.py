@@ -29,6 +29,12 @@ def hold_frozen(net: MaskGIT | GPT, params: Any, compute: ConfigDict) -> tuple[A
     return net.clone(remat=compute.remat), params
 
 
+def hold_trained(net: MaskGIT | GPT, params: Any, compute: ConfigDict) -> Any:
+    """A method's trained parameters, laid out as the frozen ones are, however they were stored."""
+    params = as_published(net, params)
+    return stack_layers(params, net.layer_prefix) if scans_layers(compute) else params
+
+
 def as_published(net: MaskGIT | GPT, params: Any) -> Any:
     """Parameters in the tree that the net's files have."""
     return unstack_layers(params, net.layer_prefix) if STACKED in params else params

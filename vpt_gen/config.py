@@ -7,9 +7,33 @@ from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
 
-TASKS = ("tokenizer", "transformer", "prompts")
+PRETRAINING = ("tokenizer", "transformer")
+# What adapts a pretrained transformer to new images (docs/methods.md).
+METHODS = (
+    "prompts",
+    "class_embedding",
+    "deep_prompts",
+    "norm_bias",
+    "lora",
+    "adapters",
+    "finetune",
+    "scratch",
+)
+TASKS = PRETRAINING + METHODS
 # Transformers that predict masked tokens (MaskGIT), or one token after another (GPT).
 FAMILIES = ("nar", "ar")
+# For transformers of the published sizes, from the methods' papers where these name one
+# (docs/methods.md).
+_LEARNING_RATES = {
+    "prompts": 1e-3,
+    "class_embedding": 1e-3,
+    "deep_prompts": 5e-3,
+    "norm_bias": 1e-3,
+    "lora": 2e-4,
+    "adapters": 3e-4,
+    "finetune": 1e-4,
+    "scratch": 1e-4,
+}
 
 
 def default_config(task: str, family: str = "nar") -> ConfigDict:
@@ -35,6 +59,7 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     config.mesh = _mesh()
     config.data = _data()
     config.optimizer = _optimizer()
+    config.optimizer.learning_rate = _LEARNING_RATES.get(task, 1e-3)
     if task == "tokenizer":
         config.model = _vqgan()
         config.losses = _tokenizer_losses()
@@ -51,10 +76,18 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.mask_schedule = "cosine"
     if task == "transformer":
         config.model = _maskgit() if family == "nar" else _gpt()
-    if task == "prompts":
+    if task in METHODS:
         config.backbone.transformer = ""
-        config.prompt = _prompt()
         config.evaluation = _evaluation()
+    own = {
+        "prompts": ("prompt", _prompt),
+        "deep_prompts": ("deep_prompts", _deep_prompts),
+        "lora": ("lora", _lora),
+        "adapters": ("adapters", _adapters),
+    }
+    if task in own:
+        name, part = own[task]
+        config[name] = part()
     return config.lock()
 
 
@@ -113,7 +146,8 @@ def _data() -> ConfigDict:
 
 def _optimizer() -> ConfigDict:
     optimizer = ConfigDict()
-    # AdamW as released for prompt tuning; 'cosine' falls to 0 at num_steps, or 'constant'.
+    # AdamW as released for prompt tuning; the rate is the task's. 'cosine' falls to 0 at num_steps,
+    # or 'constant'.
     optimizer.learning_rate = 1e-3
     optimizer.schedule = "cosine"
     optimizer.warmup_steps = 0
@@ -203,6 +237,27 @@ def _prompt() -> ConfigDict:
     # With 'class+instance': share of examples trained on the class alone.
     prompt.instance_dropout = 0.5
     return prompt
+
+
+def _deep_prompts() -> ConfigDict:
+    # training/deep_prompts.py: keys and values a layer.
+    return ConfigDict({"num_prompt_tokens": 16})
+
+
+def _lora() -> ConfigDict:
+    # training/lora.py; the paper's choice for GPT-2: queries and values, rank 4, alpha 32.
+    lora = ConfigDict()
+    lora.rank = 4
+    # The update is scaled by alpha / rank.
+    lora.alpha = 32.0
+    # Of each layer: 'query', 'key', 'value', 'out' (of attention), 'mlp_in', 'mlp_out'.
+    lora.matrices = ("query", "value")
+    return lora
+
+
+def _adapters() -> ConfigDict:
+    # training/adapters.py: width of the bottlenecks (the paper: 8 to 256).
+    return ConfigDict({"size": 64})
 
 
 def _decode(family: str) -> ConfigDict:

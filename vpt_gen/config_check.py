@@ -6,12 +6,13 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.compute import DTYPES, SCAN_LAYERS
-from vpt_gen.config import TASKS, default_config
+from vpt_gen.config import METHODS, TASKS, default_config
 from vpt_gen.decode.generate import PARALLEL_DECODERS
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import DESIGNS
 from vpt_gen.nets.stack import REMAT
+from vpt_gen.training.lora import MATRICES
 
 CONDITIONS = ("class", "instance", "class+instance")
 
@@ -44,7 +45,7 @@ def check_config(config: ConfigDict) -> None:
         not config.data.random_crop or config.data.fit == "crop",
         "False where config.data.fit is not 'crop'",
     )
-    measured = config.task == "prompts" and config.evaluation.every > 0
+    measured = config.task in METHODS and config.evaluation.every > 0
     _check(
         config,
         "best_metric",
@@ -83,8 +84,8 @@ def check_config(config: ConfigDict) -> None:
     if config.task != "tokenizer":
         _check_compute(config)
         _check_decoding(config)
-    if config.task == "prompts":
-        _check_prompt(config)
+    if config.task in METHODS:
+        _check_method(config)
         _check_evaluation(config)
 
 
@@ -115,6 +116,22 @@ def _check_decoding(config: ConfigDict) -> None:
             check_schedule(value)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error
+
+
+def _check_method(config: ConfigDict) -> None:
+    if config.task == "prompts":
+        _check_prompt(config)
+    if config.task == "deep_prompts":
+        count = config.deep_prompts.num_prompt_tokens
+        _check(config, "deep_prompts.num_prompt_tokens", count > 0, "positive")
+    if config.task == "adapters":
+        _check(config, "adapters.size", config.adapters.size > 0, "positive")
+    if config.task == "lora":
+        lora = config.lora
+        _check(config, "lora.rank", lora.rank > 0, "positive")
+        _check(config, "lora.alpha", lora.alpha > 0, "positive")
+        known = set(lora.matrices) <= set(MATRICES) and len(lora.matrices) > 0
+        _check(config, "lora.matrices", known, f"some of {', '.join(MATRICES)}")
 
 
 def _check_prompt(config: ConfigDict) -> None:

@@ -1,6 +1,6 @@
 """`python -m vpt_gen.evaluate --checkpoint=runs/demo`: generated images against real ones.
 
-What is measured is drawn from a prompt-tuning run, or lies in a folder (--images). It is compared
+What is measured is drawn from a run of a method, or lies in a folder (--images). It is compared
 with the data of a config, by default the run's own, or with a folder (--reference). Prints a table
 and writes `metrics.json`, in which each figure carries all that fixes it. Same command, same
 numbers.
@@ -124,9 +124,9 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
         )
     else:
         class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in class_names])
-    instances, generator = [], run.sampler.generator
+    instances: list[int] = []
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
-    if generator.num_instances and (starts or not generator.num_classes):
+    if "instance_labels" in run.facts and (starts or not run.sampler.method.num_classes):
         instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
     generation = sample.flagged_generation(run, class_ids.tolist(), instances)
     return generation.image_set(class_counts=how)
@@ -176,7 +176,7 @@ def output_folder() -> epath.Path | pathlib.Path:
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("checkpoint", None, "A prompt-tuning run's workdir, to draw images from.")
+    flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method, to draw images from.")
     flags.DEFINE_string(
         "images",
         None,

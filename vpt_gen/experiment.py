@@ -14,18 +14,20 @@ from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.compatibility import check_image_size, load_backbone, tokens_per_image
 from vpt_gen.compute import scans_layers
+from vpt_gen.config import METHODS
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.figures import names_in
+from vpt_gen.methods import decode_options, make_sampler
 from vpt_gen.nets import lpips
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import prompts, tokenizer, transformer
+from vpt_gen.sampler import Sampler
+from vpt_gen.training import adaptation, tokenizer, transformer
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task
@@ -42,7 +44,9 @@ class Experiment:
       train_batches: start step -> batches.
       eval_batches: -> one pass over the evaluation examples, or None.
       facts: what a checkpoint must say besides its config: class names, digests.
-      backbone: the frozen tokenizer and transformer of prompt tuning; otherwise None.
+      nets: the pretrained nets that a method adapts, by their names in `config.backbone`;
+        otherwise none.
+      sampler: draws images from the parameters that a method trains; otherwise None.
     """
 
     task: Task
@@ -52,7 +56,8 @@ class Experiment:
     train_batches: Callable[[int], Iterator[pipeline.Batch]]
     eval_batches: Callable[[], Iterator[pipeline.Batch]] | None
     facts: dict[str, Any]
-    backbone: tuple[PretrainedNet, PretrainedNet] | None = None
+    nets: dict[str, PretrainedNet] = dataclasses.field(default_factory=dict)
+    sampler: Sampler | None = None
 
 
 def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -62,8 +67,8 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
       UserError: data, backbone, image size or batch size that do not work.
     """
     sharding.check_batch_size(config.batch_size, mesh)
-    build = {"tokenizer": _tokenizer, "transformer": _transformer, "prompts": _prompts}
-    experiment = build[config.task](config, workdir, mesh)
+    build = {"tokenizer": _tokenizer, "transformer": _transformer}
+    experiment = build.get(config.task, _adaptation)(config, workdir, mesh)
     try:
         jax.eval_shape(experiment.task.init, jax.random.key(0))
     except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -77,7 +82,7 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
     figures = []
-    if config.task == "prompts" and config.evaluation.every:
+    if config.task in METHODS and config.evaluation.every:
         figures = names_in(config.evaluation.features)
     if config.best_metric in figures:
         return
@@ -183,65 +188,33 @@ def _new_transformer(family, fields, tokenizer, num_tokens: int, num_classes: in
     return GPT(tokenizer.codebook_size, num_tokens, **fields)
 
 
-def _prompts(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    vqgan, backbone = load_backbone(config, mesh)
+def _adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    nets = load_backbone(config, mesh)
+    vqgan, backbone = nets["tokenizer"], nets["transformer"]
     train_source, eval_source = open_sources(config)
-    if config.prompt.condition == "instance" and eval_source is not None:
+    facts = {
+        "class_names": list(train_source.class_names),
+        "data": train_source.digest,
+        **{name: net.digest for name, net in nets.items()},
+    }
+    condition = config.prompt.condition if config.task == "prompts" else "class"
+    if condition == "instance" and eval_source is not None:
         raise UserError(
             "Prompts of instances know training images only, so none can be held out: set "
             "config.data.holdout to 0 (and config.data.eval_split to '')."
         )
-    facts = {
-        "class_names": list(train_source.class_names),
-        "data": train_source.digest,
-        "tokenizer": vqgan.digest,
-        "transformer": backbone.digest,
-    }
-    if "instance" in config.prompt.condition:
+    if "instance" in condition:
         facts["instance_labels"] = train_source.labels.tolist()
-    generator = make_generator(config, backbone.net, facts)
-    task = prompts.make_task(
-        generator,
+    sampler = make_sampler(config, nets, facts, mesh)
+    task = adaptation.make_task(
+        sampler.method,
         backbone.net,
         make_objective(backbone.net, config.label_smoothing, config.get("mask_schedule")),
         vqgan.net,
-        {"transformer": backbone.params, "tokenizer": vqgan.params},
+        {name: net.params for name, net in nets.items()},
         make_optimizer(config.optimizer, config.num_steps),
-        num_tokens=tokens_per_image(vqgan.net, config.data.image_size),
+        num_tokens=sampler.num_tokens,
         decode_options=decode_options(config),
     )
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
-    return Experiment(
-        task, generator, train_source, eval_source, *batches, facts, (vqgan, backbone)
-    )
-
-
-def make_generator(
-    config: ConfigDict, net: MaskGIT | GPT, facts: dict[str, Any]
-) -> PromptGenerator:
-    """The prompt generator of `config.prompt`, for a transformer of width `net.hidden_size`.
-
-    Args:
-      config: of the run.
-      net: the transformer.
-      facts: of the run: `class_names`, and `instance_labels` where prompts know instances.
-    """
-    prompt = config.prompt
-    projected = prompt.feature_size > 0
-    return PromptGenerator(
-        num_classes=len(facts["class_names"]) if "class" in prompt.condition else 0,
-        num_prompt_tokens=prompt.num_prompt_tokens,
-        feature_size=prompt.feature_size if projected else net.hidden_size,
-        hidden_size=net.hidden_size if projected else None,
-        dropout_rate=prompt.dropout_rate,
-        design=prompt.design,
-        num_factors=prompt.num_factors,
-        num_instances=len(facts.get("instance_labels", ())),
-        instance_dropout=prompt.instance_dropout,
-    )
-
-
-def decode_options(config: ConfigDict) -> dict[str, Any]:
-    """The options of `decode.generate` from `config.decode`."""
-    sizes = ("batch_size", "tokenizer_batch_size")
-    return {name: value for name, value in config.decode.items() if name not in sizes}
+    return Experiment(task, backbone.net, train_source, eval_source, *batches, facts, nets, sampler)

@@ -1,4 +1,4 @@
-"""Images drawn from a tuned run: under which conditions, and the record of all that fixes them."""
+"""Images drawn from a run: under which conditions, and the record of all that fixes them."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -60,8 +60,8 @@ class Generation:
                 "step": self.run.step,
                 "digest": digest_of_params({}, self.run.params),
             },
-            "tokenizer_digest": self.run.tokenizer.digest,
-            "transformer_digest": self.run.transformer.digest,
+            **{f"{name}_digest": net.digest for name, net in self.run.nets.items()},
+            "method": self.run.config.task,
             "sampler": {
                 "family": self.run.config.family,
                 **sampler.options,
@@ -75,7 +75,7 @@ class Generation:
 def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
     """Images of classes (n,) without a marquee; where prompts know instances alone, of these."""
     bank = class_bank(class_ids)
-    if not run.sampler.generator.num_classes:
+    if run.has_prompts and not run.sampler.method.num_classes:
         bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
     return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
 

@@ -13,6 +13,7 @@ from vpt_gen import config_flag, distributed, host_memory, sharding
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.compute import as_published
+from vpt_gen.config import METHODS
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.experiment import Experiment, make_experiment
@@ -31,14 +32,15 @@ distributed.define_flags()
 def run(config, workdir: str) -> None:
     """Trains, exports a pretrained net, and reports, as the config asks."""
     check_config(config)
-    if config.task != "prompts" and in_bucket(workdir):
+    adapts = config.task in METHODS
+    if not adapts and in_bucket(workdir):
         raise UserError(
             f"Pretraining leaves its net in the working directory, so {workdir} must be a folder."
         )
     mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
     report = None
-    if config.task == "prompts" and config.evaluation.num_samples:
+    if adapts and config.evaluation.num_samples:
         report = TuningReport(config, experiment, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts)
     state = loop.train(
@@ -50,11 +52,11 @@ def run(config, workdir: str) -> None:
         mesh,
         report and report.measurement,
     )
-    if config.task != "prompts":
+    if not adapts:
         _export(config, experiment, state.params, workdir)
         return
     if report:
-        report.write(state.params)
+        report.write(state)
     say(f"Generate more: python -m vpt_gen.sample --checkpoint={workdir} --num=20")
 
 
@@ -75,9 +77,9 @@ def main(argv):
     del argv
     # Orbax tells every step of every save, and its errors twice: they are raised, too.
     logging.set_verbosity(logging.FATAL)
-    # configs/vtab_caltech.py:ar -> runs/vtab_caltech_ar
+    # configs/vtab_caltech.py:ar,lora -> runs/vtab_caltech_ar_lora
     file, *argument = config_flags.get_config_filename(flags.FLAGS["config"]).split(":", 1)
-    name = "_".join([pathlib.Path(file).stem, *argument])
+    name = "_".join([pathlib.Path(file).stem, *argument]).replace(",", "_")
     distributed.start()
     run(_CONFIG.value, _WORKDIR.value or f"runs/{name}")
     distributed.wait_for_all("the end")

@@ -22,7 +22,7 @@ from vpt_gen.config_check import check_config
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
-from vpt_gen.experiment import decode_options
+from vpt_gen.methods import decode_options
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.progress import say, track

@@ -1,12 +1,13 @@
 """What configs have in common: the released recipe of prompt tuning, and the demo's source.
 
 Source of the numbers: google-research/generative_transfer (NAR). For AR, the same prompts and
-optimiser on a GPT; the paper's own AR settings are not published as code.
+optimiser on a GPT; the paper's own AR settings are not published as code. Other methods differ from
+prompt tuning in their own fields and their learning rate (docs/methods.md).
 """
 
 from ml_collections import ConfigDict
 
-from vpt_gen.config import default_config
+from vpt_gen.config import FAMILIES, METHODS, default_config
 from vpt_gen.data.vtab import find_task
 from vpt_gen.errors import UserError
 
@@ -15,18 +16,56 @@ _PUBLISHED = {
     "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
     "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
 }
+# Of the shipped source model, by held-out loss (docs/methods.md).
+_DEMO_LEARNING_RATES = {
+    "prompts": 1e-2,
+    "class_embedding": 1e-2,
+    "deep_prompts": 1e-2,
+    "norm_bias": 1e-2,
+    "lora": 3e-3,
+    "adapters": 3e-3,
+    "finetune": 1e-3,
+    "scratch": 1e-3,
+}
 
 
-def prompt_tuning(family: str, tokenizer: str, transformer: str, image_size: int) -> ConfigDict:
-    """Prompt tuning to a folder of images.
+def check_method(method: str) -> str:
+    """A method as the argument of a config file; UserError names what is none."""
+    if method not in METHODS:
+        raise UserError(f"Method {method!r} is not known; it must be one of {', '.join(METHODS)}.")
+    return method
+
+
+def read_variant(variant: str) -> tuple[str, str]:
+    """The argument of a config file that has both families -> family and method.
+
+    Args:
+      variant: 'ar', 'lora', 'ar,lora', ...; what is left out is 'nar' and 'prompts'.
+    """
+    words = [word.strip() for word in variant.split(",") if word.strip()]
+    family = next((word for word in words if word in FAMILIES), "nar")
+    method = next((word for word in words if word in METHODS), "prompts")
+    if unknown := [word for word in words if word not in (family, method)]:
+        raise UserError(
+            f"{unknown[0]!r} is not known here; it must be a family ({', '.join(FAMILIES)}) or a "
+            f"method ({', '.join(METHODS)}), or one of each: 'ar,lora'."
+        )
+    return family, method
+
+
+def adaptation(
+    family: str, method: str, tokenizer: str, transformer: str, image_size: int
+) -> ConfigDict:
+    """Adaptation of a published transformer to a folder of images.
 
     Args:
       family: 'nar' or 'ar'.
+      method: one of `METHODS`.
       tokenizer: name of the published tokenizer, as `vpt_gen.convert` has it.
       transformer: name of the published transformer.
       image_size: side of its images, pixels.
     """
-    config = default_config("prompts", family)
+    config = default_config(check_method(method), family)
     config.num_steps = 5000
     config.batch_size = 32
     config.eval_every = 1000
@@ -41,9 +80,9 @@ def prompt_tuning(family: str, tokenizer: str, transformer: str, image_size: int
     return config
 
 
-def demo(family: str) -> ConfigDict:
-    """Prompt tuning of the shipped source model (grey drawings, 32x32) to handwritten digits."""
-    config = default_config("prompts", family)
+def demo(family: str, method: str) -> ConfigDict:
+    """Adaptation of the shipped source model (grey drawings, 32x32) to handwritten digits."""
+    config = default_config(check_method(method), family)
     config.num_steps = 900
     config.batch_size = 32
     config.eval_every = 300
@@ -57,20 +96,26 @@ def demo(family: str) -> ConfigDict:
     config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
     transformer = "transformer" if family == "nar" else "transformer_ar"
     config.backbone.transformer = f"vpt_gen/assets/demo/{transformer}"
-    # Ten classes are few: prompts of their own cost little, and say far more than a shared sum.
-    config.prompt.design = "full"
-    config.prompt.num_prompt_tokens = 16
-    config.prompt.dropout_rate = 0.0
     # As the source was trained.
     config.label_smoothing = 0.0
-    config.optimizer.learning_rate = 1e-2
+    fit_demo_source(config)
 
     config.evaluation.num_samples = 500
     return config
 
 
-def vtab(name: str, family: str) -> ConfigDict:
-    """Prompt tuning at 256 px to a task of VTAB, as released: 100 epochs on its train split.
+def fit_demo_source(config: ConfigDict) -> None:
+    """Sets a method's own fields for the shipped source model, which is small."""
+    config.optimizer.learning_rate = _DEMO_LEARNING_RATES[config.task]
+    if config.task == "prompts":
+        # Classes are few: prompts of their own cost little, and say far more than a shared sum.
+        config.prompt.design = "full"
+        config.prompt.num_prompt_tokens = 16
+        config.prompt.dropout_rate = 0.0
+
+
+def vtab(name: str, variant: str) -> ConfigDict:
+    """Adaptation at 256 px to a task of VTAB for 100 epochs of its train split, as released.
 
     The release trains one task, Caltech101, and leaves the rest to its data loader; what a task
     needs differently is the user's: `config.data.flip` mirrors half of the images of *every* task,
@@ -78,11 +123,10 @@ def vtab(name: str, family: str) -> ConfigDict:
 
     Args:
       name: of the task.
-      family: 'nar' (MaskGIT) or 'ar' (the class-conditional ImageNet GPT).
+      variant: family ('nar' MaskGIT, 'ar' the class-conditional ImageNet GPT) and method, see
+        `read_variant`.
     """
-    if family not in _PUBLISHED:
-        raise UserError(f"Family {family!r} is not known; it must be {' or '.join(_PUBLISHED)}.")
-    config = prompt_tuning(family, *_PUBLISHED[family], image_size=256)
+    config = _published(variant)
     # A last batch that is not full does not count as a step of its epoch.
     steps_an_epoch = max(1, find_task(name).count("train") // config.batch_size)
     config.num_steps = 100 * steps_an_epoch
@@ -97,18 +141,24 @@ def vtab(name: str, family: str) -> ConfigDict:
     return config
 
 
-def fewshot(family: str) -> ConfigDict:
-    """Prompt tuning at 256 px to few images; the config says which.
+def fewshot(variant: str) -> ConfigDict:
+    """Adaptation at 256 px to few images; the config says which.
 
     The paper's own numbers of images and updates are not published as code: these are ours.
+
+    Args:
+      variant: family and method, see `read_variant`.
     """
-    if family not in _PUBLISHED:
-        raise UserError(f"Family {family!r} is not known; it must be {' or '.join(_PUBLISHED)}.")
-    config = prompt_tuning(family, *_PUBLISHED[family], image_size=256)
+    config = _published(variant)
     config.data.flip = True
     config.data.random_crop = True
     config.data.cache_views = 8
     return config
+
+
+def _published(variant: str) -> ConfigDict:
+    family, method = read_variant(variant)
+    return adaptation(family, method, *_PUBLISHED[family], image_size=256)
 
 
 def use_grey_drawings(config: ConfigDict) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import vpt_gen
-from vpt_gen.config import FAMILIES
+from vpt_gen.config import METHODS
 
 _CONFIGS = pathlib.Path(vpt_gen.__file__).parents[1] / "configs"
 
@@ -27,7 +27,7 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
     fields = _flat(config)
     changes = [
         (name, {key: value for key, value in fields.items() if value != known[key]})
-        for name, known in _known()
+        for name, known in _known(config)
         if known.keys() == fields.keys()
     ]
     if not changes:
@@ -40,16 +40,25 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
     return f"python -m vpt_gen.main {given}"
 
 
-def _known() -> Iterator[tuple[str, dict[str, Any]]]:
-    """What --config=configs/<name> gives, for every name there is."""
+def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What --config=configs/<name> gives, for every name of a run's family and method."""
     for path in sorted(_CONFIGS.glob("*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield path.name, _flat(module.get_config().to_dict())
-        if inspect.signature(module.get_config).parameters:
-            for family in FAMILIES:
-                yield f"{path.name}:{family}", _flat(module.get_config(family).to_dict())
+        parameters = set(inspect.signature(module.get_config).parameters)
+        if config.get("task") in METHODS and (argument := _variant(config, parameters)):
+            yield f"{path.name}:{argument}", _flat(module.get_config(argument).to_dict())
+
+
+def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
+    """The argument of a config file that asks for a run's method, and family where it can."""
+    family = [config["family"]] if config.get("family", "nar") != "nar" else []
+    method = [config["task"]] if config["task"] != "prompts" else []
+    if "variant" in parameters:
+        return ",".join([*family, *method])
+    return ",".join(method) if "method" in parameters else ""
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m vpt_gen.report --workdir=runs/demo`: a prompt-tuning run -> one page to look at.
+"""`python -m vpt_gen.report --workdir=runs/demo`: a run of a method -> one page to look at.
 
 The page is a single HTML file without scripts: it opens from disk, asks no network, and shows the
 same for the same seed.
@@ -22,6 +22,11 @@ FLAGS = flags.FLAGS
 def open_compared(run: TunedRun, workdirs: list[str]) -> dict[str, TunedRun]:
     """Opens other runs, which must have prompts for the same things."""
     runs = {workdir: open_run(workdir) for workdir in workdirs}
+    for one in [run, *runs.values()] if runs else []:
+        if not one.has_prompts:
+            raise UserError(
+                f"--compare compares prompts, and {one.workdir} is a run of {one.config.task}."
+            )
     for workdir, other in runs.items():
         if other.facts["class_names"] != run.facts["class_names"]:
             raise UserError(f"--compare: {workdir} has other classes than {run.workdir}.")
@@ -35,7 +40,7 @@ def open_compared(run: TunedRun, workdirs: list[str]) -> dict[str, TunedRun]:
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("workdir", None, "A prompt-tuning run's workdir.", required=True)
+    flags.DEFINE_string("workdir", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", "", "The HTML file; by default <workdir>/report.html.")
     flags.DEFINE_integer("num", 8, "Images of each class and marquee.", lower_bound=2)
     flags.DEFINE_integer("seed", 0, "Same seed, same page.", lower_bound=0)

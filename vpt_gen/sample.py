@@ -1,4 +1,4 @@
-"""`python -m vpt_gen.sample --checkpoint=runs/demo`: a prompt-tuning run -> images.
+"""`python -m vpt_gen.sample --checkpoint=runs/demo`: a run of a method -> images.
 
 Writes one PNG an image, a labelled grid, and on request a picture of the order in which each
 image was revealed. Same seed, same images.
@@ -18,7 +18,7 @@ from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
-from vpt_gen.generation import Generation
+from vpt_gen.generation import Generation, plain_generation
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.progress import say
 from vpt_gen.sampler import Samples, class_bank
@@ -48,7 +48,7 @@ def instance_numbers(wanted: list[str], known: int) -> list[int]:
             raise UserError(
                 f"--instances={name}: the prompts know training images 0 to {known - 1}."
                 if known
-                else "These prompts know no training images: leave --instances out."
+                else "This run knows no training images: leave --instances out."
             )
     return [int(name) for name in wanted]
 
@@ -144,11 +144,12 @@ def define_generation_flags() -> None:
     flags.DEFINE_string(
         "marquee",
         "constant",
-        "How the prompt changes while decoding: constant (the class prompt throughout), scroll "
-        "(from the first of --headers over the others to the class), instance_to_class (leaves "
-        "the one header, or a training image's prompt, for the class until --cutoff), or a .npy "
-        "file with a matrix (stages, headers + 1) whose rows sum to 1. Stages are decoding "
-        "iterations, or with autoregressive transformers rows of the image's tokens.",
+        "How the prompt changes while decoding, in runs of prompts: constant (the class prompt "
+        "throughout), scroll (from the first of --headers over the others to the class), "
+        "instance_to_class (leaves the one header, or a training image's prompt, for the class "
+        "until --cutoff), or a .npy file with a matrix (stages, headers + 1) whose rows sum to 1. "
+        "Stages are decoding iterations, or with autoregressive transformers rows of the image's "
+        "tokens.",
     )
     flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
     flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
@@ -158,7 +159,7 @@ def define_generation_flags() -> None:
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("checkpoint", None, "A prompt-tuning run's workdir.", required=True)
+    flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
     flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
     flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
@@ -185,11 +186,19 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
       instances: numbers of training images, instead of classes; or none.
     """
     class_names, labels = run.facts["class_names"], run.facts.get("instance_labels", [])
-    if not run.sampler.generator.num_classes and not instances:
+    if not run.has_prompts:
+        if FLAGS.headers or FLAGS.marquee != "constant":
+            raise UserError(
+                f"--marquee and --headers steer prompts, and {run.workdir} is a run of "
+                f"{run.config.task}: leave them out."
+            )
+        return plain_generation(run, np.array(classes), FLAGS.seed)
+    method = run.sampler.method
+    if not method.num_classes and not instances:
         raise UserError("These prompts know training images only: name some by --instances=0,1.")
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
     to_class = headers or FLAGS.marquee == "instance_to_class"
-    if to_class and not run.sampler.generator.num_classes:
+    if to_class and not method.num_classes:
         raise UserError("These prompts know no classes: leave --headers and --marquee out.")
     bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
     stages = num_stages(run.sampler.transformer, run.sampler.num_tokens, run.sampler.options)

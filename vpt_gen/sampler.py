@@ -1,4 +1,4 @@
-"""Many images from a tuned prompt generator, in batches of one size.
+"""Many images from what a method trained, in batches of one size.
 
 Image j of a condition (class c, training instance i or none) has a key made of seed, c, i and j: it
 is the same image whatever else is sampled beside it.
@@ -20,9 +20,10 @@ from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.progress import track
+from vpt_gen.training.method import Method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +61,10 @@ class Sampler:
     """The nets, the frozen parameters and the decoding options.
 
     Attributes:
-      generator: prompt generator.
-      transformer: its frozen transformer.
-      tokenizer: its frozen tokenizer.
-      frozen: {"transformer": ..., "tokenizer": ...} parameters.
+      method: whose trained parameters are drawn from.
+      transformer: its transformer.
+      tokenizer: its tokenizer.
+      frozen: {"transformer": ..., "tokenizer": ...} parameters, see `Method.frozen`.
       num_tokens: N, visual tokens of an image.
       options: of `decode.generate.generate`.
       batch_size: images at a time in the transformer, rounded up so that the devices share them
@@ -72,7 +73,7 @@ class Sampler:
       mesh: devices.
     """
 
-    generator: PromptGenerator
+    method: Method
     transformer: MaskGIT | GPT
     tokenizer: VQGAN
     frozen: Any
@@ -100,18 +101,23 @@ class Sampler:
         """Generates n images, batch by batch and in the order of the bank.
 
         Args:
-          params: of the prompt generator.
+          params: what the method trained.
           bank: (n, M, 2), see `class_bank`; a condition named k times gives its images 0..k-1.
           seed: of all keys.
           weights: marquee matrix (T, M), T as `decode.generate.num_stages` says; None stays on
             the last entry of the bank.
+
+        Raises:
+          ValueError: a marquee, M > 1, of a method without prompts.
         """
+        if bank.shape[1] > 1 and self.method.generator is None:
+            raise ValueError("A marquee needs prompts.")
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
         # Keys as their data: typed ones cannot be shared out by rows.
         keys = np.asarray(jax.random.key_data(_image_keys(bank[:, -1], seed)))
-        frozen = sharding.put(self.frozen, self.mesh)
+        params, frozen = sharding.put((params, self.frozen), self.mesh)
         size = self._full(self.batch_size)
         # The last batch is filled up.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
@@ -145,18 +151,17 @@ class Sampler:
         """Conditions (P, M, 2), key data, row of every image in them -> tokens, revealed_at."""
         p, m, _ = conditions.shape
         class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
-        prompts = self.generator.apply(
-            {"params": params},
-            class_ids if self.generator.num_classes else None,
-            instance_ids if self.generator.num_instances else None,
-        )
+        told = dict(self.method.conditions(params, class_ids, instance_ids))
+        if "prompts" in told:
+            bank = told["prompts"].reshape(p, m, *told["prompts"].shape[1:])
+            told["prompts"] = marquee.interpolate(weights, bank)
         return generate(
             self.transformer,
-            transformer_params,
+            self.method.params(transformer_params, params),
             jax.random.wrap_key_data(keys),
             self.num_tokens,
-            prompts=marquee.interpolate(weights, prompts.reshape(p, m, *prompts.shape[1:])),
             rows=rows,
+            **told,
             **self.options,
         )
 

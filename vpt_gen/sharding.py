@@ -30,6 +30,10 @@ _BATCH_AXES = ("data", "fsdp")
 PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     # Prompts: few, and read everywhere in every step.
     (r"/prompt_\w+/", ()),
+    # What methods add to a transformer is small, too.
+    (r"/class_embeddings/", ()),
+    (r"/(lora|adapter|attention_adapter|mlp_adapter)/(down|up)/", ()),
+    (r"/prefix/", ()),
     # Attention of MaskGIT and GPT, by heads, and their MLPs, by hidden units.
     (r"/(query|key|value)/kernel", ("fsdp", "tensor", None)),
     (r"/(query|key|value)/bias", ("tensor", None)),

@@ -1,4 +1,4 @@
-"""A prompt-tuning run as it lies on disk, opened to generate with."""
+"""A run of a method as it lies on disk, opened to generate with."""
 
 import ast
 import contextlib
@@ -12,25 +12,27 @@ from ml_collections import ConfigDict
 from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
-from vpt_gen.compatibility import check_backbone, load_backbone, tokens_per_image
+from vpt_gen.compatibility import check_backbone, load_backbone
+from vpt_gen.compute import hold_trained
+from vpt_gen.config import METHODS
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError
-from vpt_gen.experiment import decode_options, make_generator
+from vpt_gen.methods import make_sampler
 from vpt_gen.sampler import Sampler
 
 
 @dataclasses.dataclass(frozen=True)
 class TunedRun:
-    """A run whose prompts are tuned.
+    """A run that has adapted pretrained nets to new images.
 
     Attributes:
       workdir: where it lies.
       config: it was started with, its backbone where it is now.
       facts: about it: `class_names`, digests, `instance_labels` where prompts know instances.
       step: updates behind `params`.
-      params: of the prompt generator.
-      sampler: its nets and decoding options.
-      tokenizer, transformer: its frozen nets.
+      params: what it trained.
+      sampler: its method, nets and decoding options.
+      nets: the pretrained nets, by their names in `config.backbone`.
     """
 
     workdir: str
@@ -39,8 +41,17 @@ class TunedRun:
     step: int
     params: Any
     sampler: Sampler
-    tokenizer: PretrainedNet
-    transformer: PretrainedNet
+    nets: dict[str, PretrainedNet]
+
+    @property
+    def tokenizer(self) -> PretrainedNet:
+        """Of whose features figures can be taken."""
+        return self.nets["tokenizer"]
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether it trained prompts, which can be steered and compared."""
+        return self.config.task == "prompts"
 
 
 def open_run(
@@ -54,7 +65,7 @@ def open_run(
     """Opens the checkpoint of update `step` (None: the newest).
 
     Args:
-      workdir: of a prompt-tuning run.
+      workdir: of a run with a method as its task.
       step: of a checkpoint that was kept.
       tokenizer: its directory, where it has moved since.
       transformer: its directory, where it has moved since.
@@ -62,38 +73,31 @@ def open_run(
       mesh: devices to generate on; None for all, each with the whole nets.
 
     Raises:
-      UserError: no such run, checkpoint or decoding option, or nets that are not those the prompts
-        were tuned on.
+      UserError: no such run, checkpoint or decoding option, or nets that are not those it was
+        trained on.
     """
     record = read_record(workdir)
     config, facts = ConfigDict(record["config"]), record["facts"]
-    if config.get("task") != "prompts":
-        raise UserError(f"{workdir} is not a prompt-tuning run; generating needs one.")
+    if config.get("task") not in METHODS:
+        raise UserError(
+            f"{workdir} is a run of {config.get('task')}; generating needs one of a method: "
+            f"{', '.join(METHODS)}."
+        )
     for setting in decode:
         set_option(config.decode, setting)
     check_config(config)
     moved = {"tokenizer": tokenizer, "transformer": transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
     mesh = mesh or sharding.make_mesh()
-    vqgan, backbone = load_backbone(config, mesh)
-    check_backbone(facts, vqgan, backbone)
-    sampler = Sampler(
-        make_generator(config, backbone.net, facts),
-        backbone.net,
-        vqgan.net,
-        {"transformer": backbone.params, "tokenizer": vqgan.params},
-        tokens_per_image(vqgan.net, config.data.image_size),
-        decode_options(config),
-        config.decode.batch_size,
-        config.decode.tokenizer_batch_size,
-        mesh,
-    )
+    nets = load_backbone(config, mesh)
+    check_backbone(facts, nets)
+    sampler = make_sampler(config, nets, facts, mesh)
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
-        params = store.restore_params(step)
+        params = hold_trained(sampler.transformer, store.restore_params(step), config.compute)
         step = store.latest_step() if step is None else step
-    return TunedRun(workdir, config, facts, step, params, sampler, vqgan, backbone)
+    return TunedRun(workdir, config, facts, step, params, sampler, nets)
 
 
 def set_option(decode: ConfigDict, setting: str) -> None:

@@ -1,4 +1,4 @@
-"""Prompt tuning measured: now and then while it runs, and in full when it is done."""
+"""Adaptation measured: now and then while it runs, and in full when it is done."""
 
 import dataclasses
 import itertools
@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen import distributed, sharding
-from vpt_gen.compatibility import tokens_per_image
 from vpt_gen.data.images import to_uint8
 from vpt_gen.evaluation import grids, report
 from vpt_gen.evaluation.features import Extractor
@@ -24,27 +23,26 @@ from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_cl
 from vpt_gen.evaluation.pixel_distance import PixelDistance
 from vpt_gen.evaluation.spaces import open_space
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
-from vpt_gen.experiment import Experiment, decode_options
+from vpt_gen.experiment import Experiment
 from vpt_gen.files import write_text
 from vpt_gen.generation import even_class_ids, plain_generation
 from vpt_gen.progress import say
-from vpt_gen.sampler import Sampler
 from vpt_gen.training.clock import training_seconds
 from vpt_gen.training.loop import Measurement
-from vpt_gen.training.state import initial_state
+from vpt_gen.training.state import TrainState, initial_state
 from vpt_gen.tuned import TunedRun
 
 _GRID_COLUMNS = 10
 
 
 class TuningReport:
-    """Measures the prompts of a run against its real images, always in the same way."""
+    """Measures what a run draws against its real images, always in the same way."""
 
     def __init__(self, config: ConfigDict, experiment: Experiment, workdir: str, mesh: Mesh):
         """Opens the feature space; nothing is drawn or written yet.
 
         Args:
-          config: of the prompt-tuning run, with `evaluation.num_samples` above 0.
+          config: of the run, with `evaluation.num_samples` above 0.
           experiment: its parts.
           workdir: of the run.
           mesh: devices.
@@ -54,19 +52,7 @@ class TuningReport:
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         self._mesh = mesh
-        self._nets = tokenizer, transformer = experiment.backbone
-        self._sampler = Sampler(
-            experiment.net,
-            transformer.net,
-            tokenizer.net,
-            experiment.task.frozen,
-            tokens_per_image(tokenizer.net, config.data.image_size),
-            decode_options(config),
-            config.decode.batch_size,
-            config.decode.tokenizer_batch_size,
-            mesh,
-        )
-        evaluation = config.evaluation
+        tokenizer, evaluation = experiment.nets["tokenizer"], config.evaluation
         space = open_space(
             evaluation.features, evaluation.weights_dir, tokenizer, config.data.image_size
         )
@@ -85,12 +71,13 @@ class TuningReport:
         every = self._config.evaluation.every
         return Measurement(every, self._figures, HIGHER_IS_BETTER) if every else None
 
-    def write(self, params: Any) -> None:
+    def write(self, state: TrainState) -> None:
         """Prints the table, and writes `metrics.json` and two grids into the workdir.
 
         Args:
-          params: the tuned parameters of the prompt generator.
+          state: after the last update.
         """
+        params = state.params
         config, folder = self._config, epath.Path(self._workdir)
         before = initial_state(self._experiment.task, config.seed, self._mesh).params
         untuned, tuned = self._take(before), self._take(params)
@@ -103,8 +90,9 @@ class TuningReport:
                 figure["untuned"] = value.value
         counts = {
             "num_samples": len(images),
-            "trainable_parameters": count(params),
+            "trained_parameters": count(params),
             "frozen_parameters": count(self._experiment.task.frozen),
+            "optimizer_bytes": sum(x.nbytes for x in jax.tree.leaves(state.opt_state)),
             "tuning_seconds": training_seconds(self._workdir),
         }
         metrics = {**self._agreements(untuned, tuned), **self._pixel_distances(untuned, tuned)}
@@ -140,10 +128,10 @@ class TuningReport:
         return _Taken(*measured, pictures, images.labels[shown])
 
     def _images(self, params: Any, step: int) -> ImageSet:
-        """What prompts draw; `step` is for the record alone."""
-        config, facts, nets = self._config, self._experiment.facts, self._nets
-        run = TunedRun(self._workdir, config, facts, step, params, self._sampler, *nets)
-        class_ids = even_class_ids(config.evaluation.num_samples, len(facts["class_names"]))
+        """What parameters draw; `step` is for the record alone."""
+        config, of = self._config, self._experiment
+        run = TunedRun(self._workdir, config, of.facts, step, params, of.sampler, of.nets)
+        class_ids = even_class_ids(config.evaluation.num_samples, len(of.facts["class_names"]))
         return plain_generation(run, class_ids, config.seed).image_set(class_counts="even")
 
     def _agreements(self, untuned: "_Taken", tuned: "_Taken") -> dict[str, float]:
@@ -185,7 +173,7 @@ class TuningReport:
 
     def _reconstructed(self) -> ImageSet:
         """The real images of the reference as the tokenizer gives them back."""
-        reference, (tokenizer, _) = self._yardstick.reference, self._nets
+        reference, tokenizer = self._yardstick.reference, self._experiment.nets["tokenizer"]
         reconstruct = jax.jit(
             lambda params, x: tokenizer.net.apply({"params": params}, x)[0],
             out_shardings=sharding.replicated(self._mesh),
@@ -247,8 +235,9 @@ def _counted(metrics: dict[str, float]) -> str:
         lines.append(f"{'class agreement, reconstructed':32}{agreement}   {about}")
     lines += [
         f"{'images generated':32}{metrics['num_samples']:>11,}   unselected",
-        f"{'parameters trained':32}{metrics['trainable_parameters']:>11,}",
+        f"{'parameters trained':32}{metrics['trained_parameters']:>11,}",
         f"{'parameters frozen':32}{metrics['frozen_parameters']:>11,}",
+        f"{'bytes of the optimiser':32}{metrics['optimizer_bytes']:>11,}",
         f"{'seconds of tuning':32}{metrics['tuning_seconds']:>11.0f}",
     ]
     return "\n".join(lines)

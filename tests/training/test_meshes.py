@@ -14,7 +14,7 @@ from vpt_gen import sharding
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import prompts, transformer
+from vpt_gen.training import adaptation, prompts, transformer
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.state import initial_state
 
@@ -35,8 +35,8 @@ def prompt_task():
         "transformer": NET.init(jax.random.key(0), tokens)["params"],
         "tokenizer": vqgan.init(jax.random.key(1), jnp.zeros((1, 16, 16, 3)))["params"],
     }
-    return prompts.make_task(
-        PromptGenerator(5, 3, WIDTH),
+    return adaptation.make_task(
+        prompts.make_method(PromptGenerator(5, 3, WIDTH)),
         NET,
         make_objective(NET, 0.1, "cosine"),
         vqgan,

@@ -12,7 +12,7 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import prompts, tokenizer, transformer
+from vpt_gen.training import adaptation, prompts, tokenizer, transformer
 from vpt_gen.training.objectives import make_objective
 
 VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)
@@ -49,8 +49,8 @@ def ar_prompt_task(vqgan_params):
 def make_prompt_task(net, decode_options, vqgan_params, generator=None):
     tokens = jnp.zeros((1, 16), jnp.int32)
     params = net.init(jax.random.key(2), tokens, class_ids=tokens[:, 0])["params"]
-    return prompts.make_task(
-        generator or PromptGenerator(2, 3, 16, dropout_rate=0.0),
+    return adaptation.make_task(
+        prompts.make_method(generator or PromptGenerator(2, 3, 16, dropout_rate=0.0)),
         net,
         make_objective(net, 0.1, "cosine"),
         VQGAN_NET,

@@ -17,7 +17,7 @@ from vpt_gen.compute import hold_frozen
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.prompt_generator import PromptGenerator
-from vpt_gen.training import prompts
+from vpt_gen.training import adaptation, prompts
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.state import TrainState
 
@@ -108,8 +108,8 @@ def _optimizer() -> optax.GradientTransformation:
 
 def _tune(case: _Case) -> Program:
     net, params = case.held()
-    task = prompts.make_task(
-        case.generator(),
+    task = adaptation.make_task(
+        prompts.make_method(case.generator()),
         net,
         make_objective(net, LABEL_SMOOTHING, "cosine"),
         case.size.tokenizer,

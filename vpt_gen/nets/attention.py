@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from vpt_gen.nets.additions import with_prefix
 from vpt_gen.nets.layers import FromHeads, ToHeads, sum_type
 
 # What a rematerialisation policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
@@ -137,9 +138,11 @@ class SelfAttention(nn.Module):
                 old.at[images, :, positions].set(jnp.swapaxes(new, 1, 2))
                 for old, new in zip(cache, (key, value), strict=True)
             )
+        own = LayerCache(key, value)
+        key, value = with_prefix(self, key, value)
         kept = None
         if self.dropout_rate > 0 and not deterministic:
             shape = (query.shape[2], key.shape[2])
             kept = dropout_mask(self.make_rng("dropout"), self.dropout_rate, shape)
         attended = attention(query, key, value, None, kept)
-        return FromHeads(self.kernel_init, name="out")(attended), LayerCache(key, value)
+        return FromHeads(self.kernel_init, name="out")(attended), own

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.additions import Adapter, with_prefix
 from vpt_gen.nets.attention import LayerCache, attention
 from vpt_gen.nets.layers import Dense, FromHeads, ToHeads
 from vpt_gen.nets.layout import named
@@ -62,7 +63,11 @@ class CausalAttention(nn.Module):
             values, value = _write(cache.values, value, start, layer)
             new_cache = LayerCache(keys, values)
         queries = start + jnp.arange(x.shape[1])
-        visible = jnp.arange(key.shape[2])[None, :] <= queries[:, None]
+        length = key.shape[2]
+        key, value = with_prefix(self, key, value)
+        # What is added in front comes before all positions.
+        positions = jnp.arange(length - key.shape[2], length)
+        visible = positions[None, :] <= queries[:, None]
         attended = attention(query, key, value, visible)
         output = FromHeads(_kernel_init, name="projection")(attended)
         return nn.Dropout(self.dropout_rate)(output, deterministic), new_cache
@@ -100,11 +105,13 @@ class Block(nn.Module):
         attended, cache = causal_attention(
             _layer_norm("attention_ln")(x), cache, start, layer, deterministic
         )
+        attended = Adapter(name="attention_adapter")(attended)
         x = named(x + attended, "batch")
         hidden = Dense(self.intermediate_size, _kernel_init, name="mlp_in")(
             _layer_norm("mlp_ln")(x)
         )
         hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=False)
         hidden = Dense(x.shape[-1], _kernel_init, name="mlp_out")(hidden)
-        x = x + nn.Dropout(self.dropout_rate)(hidden, deterministic)
+        hidden = nn.Dropout(self.dropout_rate)(hidden, deterministic)
+        x = x + Adapter(name="mlp_adapter")(hidden)
         return named(x, "batch"), cache

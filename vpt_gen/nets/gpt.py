@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vpt_gen.nets.additions import class_rows
 from vpt_gen.nets.causal_layers import Block, LayerCache
 from vpt_gen.nets.layers import sum_type, wide_product
 from vpt_gen.nets.layout import named
@@ -50,7 +51,8 @@ class GPT(nn.Module):
       remat: a key of `nets.stack.REMAT`.
 
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, softmax, logits
-    and the residual stream are float32. Parameters may be stacked (see `nets/stack.py`).
+    and the residual stream are float32. Parameters may be stacked (see `nets/stack.py`), and hold
+    additions (see `nets/additions.py`): with added class tokens, these are the classes.
     """
 
     layer_prefix = "block_"
@@ -141,10 +143,18 @@ class GPT(nn.Module):
                 raise ValueError("A GPT needs prompts or class ids before the visual tokens.")
             return prompts, 1
         if prompts is None:
-            return self.embed(class_ids[:, None], 0), 1
+            return self._embed_classes(class_ids, 0), 1
         count = prompts.shape[1]
         prompts = prompts + self._positions(jnp.arange(count))
-        return jnp.concatenate([prompts, self.embed(class_ids[:, None], count)], axis=1), count + 1
+        return jnp.concatenate([prompts, self._embed_classes(class_ids, count)], axis=1), count + 1
+
+    def _embed_classes(self, class_ids: jax.Array, position: int) -> jax.Array:
+        """Classes (B,) at a position -> (B, 1, D)."""
+        rows = class_rows(self, class_ids)
+        if rows is None:
+            return self.embed(class_ids[:, None], position)
+        rows = rows.astype(sum_type(rows.dtype))[:, None]
+        return rows + self._positions(position + jnp.arange(1))
 
     def hidden_states(
         self,

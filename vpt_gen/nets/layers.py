@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.additions import LowRank
 from vpt_gen.nets.layout import named
 
 
@@ -39,7 +40,7 @@ class Dense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return dense(x, kernel, bias)
+        return LowRank(name="lora")(x, dense(x, kernel, bias))
 
 
 class ToHeads(nn.Module):
@@ -55,7 +56,7 @@ class ToHeads(nn.Module):
         kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (d, *shape))
         bias = self.param("bias", nn.initializers.zeros, shape)
         # As a matrix: a product over two axes would turn the kernel round in every step.
-        x = dense(x, kernel.reshape(d, d), bias.reshape(d))
+        x = LowRank(name="lora")(x, dense(x, kernel.reshape(d, d), bias.reshape(d)))
         return named(jnp.swapaxes(x.reshape(b, length, *shape), 1, 2), "batch", "heads")
 
 
@@ -70,7 +71,8 @@ class FromHeads(nn.Module):
         d = heads * size
         kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (heads, size, d))
         bias = self.param("bias", nn.initializers.zeros, (d,))
-        return dense(jnp.swapaxes(x, 1, 2).reshape(b, length, d), kernel.reshape(d, d), bias)
+        x = jnp.swapaxes(x, 1, 2).reshape(b, length, d)
+        return LowRank(name="lora")(x, dense(x, kernel.reshape(d, d), bias))
 
 
 def _flat(init: Callable, flat_shape: tuple[int, int]) -> Callable:

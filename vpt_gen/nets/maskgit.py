@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.additions import Adapter, class_rows
 from vpt_gen.nets.attention import LayerCache, SelfAttention
 from vpt_gen.nets.layers import Dense, wide_product
 from vpt_gen.nets.layout import named
@@ -48,13 +49,26 @@ class Embed(nn.Module):
         self.dropout = nn.Dropout(self.dropout_rate)
 
     def __call__(
-        self, ids: jax.Array, deterministic: bool, positions: jax.Array | None = None
+        self,
+        ids: jax.Array,
+        deterministic: bool,
+        positions: jax.Array | None = None,
+        class_words: jax.Array | None = None,
     ) -> jax.Array:
-        """Embeds ids (B, L) of the first L positions, or of `positions` (B, L)."""
+        """Embeds ids (B, L) of the first L positions, or of `positions` (B, L).
+
+        Added `class_words` (B, D) stand at position 0, but where its id is masked.
+        """
         if positions is None:
             positions = jnp.arange(ids.shape[1])[None]
+        no_class = ids[:, :1] == MASK_TOKEN_ID
+        if class_words is not None:
+            ids = ids.at[:, 0].set(MASK_TOKEN_ID)
         # The mask token is written as -1 and embedded with the last row of the table.
         words = self.word_embeddings(jnp.where(ids == MASK_TOKEN_ID, self.vocab_size - 1, ids))
+        if class_words is not None:
+            class_words = jnp.where(no_class, words[:, 0], class_words.astype(words.dtype))
+            words = words.at[:, 0].set(class_words)
         rows = words + self.position_embeddings(positions)
         return self.dropout(self.embeddings_ln(rows), deterministic)
 
@@ -77,6 +91,7 @@ class Attention(nn.Module):
             self.num_heads, self.dropout_rate, _kernel_init, name="self_attention"
         )(x, deterministic, cache, positions)
         attended = nn.Dropout(self.dropout_rate)(attended, deterministic)
+        attended = Adapter(name="adapter")(attended)
         return named(layer_norm("attention_output_ln")(attended + x), "batch"), cache
 
 
@@ -92,6 +107,7 @@ class Mlp(nn.Module):
         hidden = nn.gelu(named(hidden, "batch", None, "hidden"), approximate=True)
         output = Dense(x.shape[-1], _kernel_init, name="layer_output")(hidden)
         output = nn.Dropout(self.dropout_rate)(output, deterministic)
+        output = Adapter(name="adapter")(output)
         return named(layer_norm("layer_output_ln")(output + x), "batch")
 
 
@@ -147,7 +163,8 @@ class MaskGIT(nn.Module):
     visual tokens in row-major order; a masked position holds `MASK_TOKEN_ID`.
 
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, softmax and
-    logits are float32. Parameters may be stacked (see `nets/stack.py`).
+    logits are float32. Parameters may be stacked (see `nets/stack.py`), and hold additions (see
+    `nets/additions.py`): with added class tokens, these are the classes.
 
     Attributes:
       codebook_size: K.
@@ -249,7 +266,8 @@ class MaskGIT(nn.Module):
         Returns:
           (B, N + 1, D) without prompts, (B, S + N, D) with.
         """
-        x = self.embed(ids, deterministic)
+        class_words = class_rows(self, ids[:, 0] - self.codebook_size)
+        x = self.embed(ids, deterministic, class_words=class_words)
         if prompts is not None:
             x = jnp.concatenate([prompts, x[:, 1:]], axis=1)
         return named(x, "batch")

@@ -48,11 +48,13 @@ def stack_layers(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Parameters with the subtrees `<prefix>0`, `<prefix>1`, ... as one, `STACKED`.
 
     Args:
-      params: of a net with `layer_prefix`; on the host they stay there.
+      params: of a net with `layer_prefix`, or what is trained of them; on the host they stay there.
       prefix: its `layer_prefix`.
     """
     names = [name for name in params if name.startswith(prefix)]
     names.sort(key=lambda name: int(name.removeprefix(prefix)))
+    if not names:
+        return dict(params)
     layers = [params[name] for name in names]
     rest = {name: params[name] for name in params if name not in names}
     return rest | {STACKED: jax.tree.map(_stack, *layers)}

@@ -36,7 +36,7 @@ class Task:
     """One way of training, as pure functions; `frozen` is an ordinary argument of each.
 
     Attributes:
-      init: key -> TrainState.
+      init: key -> TrainState; a `jax.tree_util.Partial` where it starts from parameters.
       train_step: (state, frozen, batch, key) -> (next state, scalar metrics).
       eval_step: (params, frozen, batch, key) -> metrics (B,), one value an example.
       pictures: (params, frozen, batch, key) -> {name: images (n, H, W, 3) in [0, 1]}.
@@ -69,7 +69,8 @@ def keys(seed: int) -> jax.Array:
 
 def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
     """The state before the first update; it is born on the mesh, and never whole in one place."""
-    key = keys(seed)[0]
+    key, init = keys(seed)[0], jax.tree_util.Partial(task.init)
     shardings = sharding.shardings(jax.eval_shape(task.init, key), mesh)
     with sharding.use(mesh):
-        return jax.jit(task.init, out_shardings=shardings)(key)
+        # A Partial is an argument, and so are the parameters that it holds.
+        return jax.jit(lambda init, key: init(key), out_shardings=shardings)(init, key)

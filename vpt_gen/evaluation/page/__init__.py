@@ -1,1 +1,1 @@
-"""One HTML page about a prompt-tuning run: each section is a file, `run.py` is what they share."""
+"""One HTML page about a run of a method: each section is a file, `run.py` is what they share."""

@@ -20,16 +20,33 @@ _CONDITIONS = {
     "class+instance": "each of {classes:,} classes and {instances:,} training images",
 }
 
+_METHODS = {
+    "class_embedding": "A class token for each class, trained on a frozen {family} transformer",
+    "deep_prompts": "{config.deep_prompts.num_prompt_tokens} keys and values in front of every "
+    "layer's own and a class token for each class, trained on a frozen {family} transformer",
+    "norm_bias": "The norms and biases of a {family} transformer and a class token for each class, "
+    "trained",
+    "lora": "LoRA of rank {config.lora.rank} and a class token for each class, trained on a frozen "
+    "{family} transformer",
+    "adapters": "Adapters of width {config.adapters.size} and a class token for each class, "
+    "trained on a frozen {family} transformer",
+    "finetune": "All of a {family} transformer and a class token for each class, fine-tuned",
+    "scratch": "A {family} transformer, trained from scratch",
+}
+
 
 def lead(run: TunedRun) -> str:
     """The run in one sentence."""
-    prompt = run.config.prompt
-    what = _CONDITIONS[prompt.condition].format(
-        classes=len(run.facts["class_names"]), instances=len(run.facts.get("instance_labels", ()))
-    )
+    config, classes = run.config, len(run.facts["class_names"])
+    family, updates = _FAMILIES[config.family], f"in {run.step:,} updates"
+    if not run.has_prompts:
+        what = _METHODS[config.task].format(config=config, family=family)
+        return f"{what} {updates} on {classes:,} classes."
+    instances = len(run.facts.get("instance_labels", ()))
+    what = _CONDITIONS[config.prompt.condition].format(classes=classes, instances=instances)
     return (
-        f"{prompt.num_prompt_tokens} prompt tokens for {what}, tuned in {run.step:,} updates on a "
-        f"frozen {_FAMILIES[run.config.family]} transformer."
+        f"{config.prompt.num_prompt_tokens} prompt tokens for {what}, tuned {updates} on a frozen "
+        f"{family} transformer."
     )
 
 
@@ -38,7 +55,7 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
 
     Args:
       run: opened.
-      train: the examples that the prompts were tuned on.
+      train: the examples of training.
       held_out: those that were kept from them, or None.
       seconds: spent in training.
     """
@@ -47,7 +64,7 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
     trained, frozen = count(run.params), count(run.sampler.frozen)
     cards = {
         "parameters trained": number(trained),
-        f"parameters frozen ({trained / frozen:.2%} of them trained)": number(frozen),
+        f"parameters frozen ({trained / frozen:,.2%} of them trained)": number(frozen),
         "training images": number(len(train)),
         "held-out images": number(len(held_out) if held_out else 0),
         "updates": number(run.step),
@@ -87,8 +104,7 @@ def _parts(run: TunedRun, train: Source) -> Node:
         ["", "what", "from", "SHA-256"],
         [
             ["data", run.config.data.kind, train.name, _digest(run.facts["data"])],
-            _net_row("tokenizer", run.tokenizer, run.config.backbone.tokenizer),
-            _net_row("transformer", run.transformer, run.config.backbone.transformer),
+            *(_net_row(name, net, run.config.backbone[name]) for name, net in run.nets.items()),
         ],
     )
 

@@ -22,7 +22,7 @@ def class_conditions(run: TunedRun, classes: np.ndarray, count: int) -> np.ndarr
     Where prompts know training images only, those of a class take turns.
     """
     conditions = class_bank(classes.repeat(count))[:, 0]
-    if not run.sampler.generator.num_classes:
+    if run.has_prompts and not run.sampler.method.num_classes:
         conditions[:, 1] = _instances(run, conditions[:, 0])
     return conditions
 
@@ -33,13 +33,13 @@ def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
     It starts with a training image of the class where prompts know any, with the next class
     otherwise. None where prompts know one class and nothing else.
     """
-    generator = run.sampler.generator
+    method = run.sampler.method
     pairs = np.full((len(classes), 2, 2), NO_INSTANCE, np.int32)
     pairs[:, :, 0] = classes[:, None]
-    if not generator.num_instances:
+    if not method.num_instances:
         pairs[:, 0, 0] = np.roll(classes, 1)
         return pairs if len(classes) > 1 else pairs[:0]
-    if generator.num_classes:
+    if method.num_classes:
         pairs[:, 0, 1] = _instances(run, classes)
     else:
         pairs[:, :, 1] = _instances(run, classes.repeat(2)).reshape(-1, 2)

@@ -43,30 +43,37 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
     real = _open_images(run)
     classes = conditions.draw_classes(real.train.labels, seed)
 
-    say("1/4 images of each class, and the training images nearest to them")
+    say("Images of each class, and the training images nearest to them")
     wanted = conditions.class_conditions(run, classes, num)
     grid = make_grid(real, wanted, num, seed)
-    say("2/4 the order of decoding")
+    say("The order of decoding")
     films = run.sampler.sample(run.params, wanted[::num][:FILMS, None], seed)
-    say("3/4 marquee schedules")
-    pairs = conditions.prompt_pairs(run, classes[:MARQUEE_PAIRS])
-    marquee = study(real, pairs, num, seed) if len(pairs) else None
-    say("4/4 prompts")
-    looks = _class_means(real)
-    prompts = study_prompts(run, looks, seed)
-    others = {name: study_prompts(other, looks, seed) for name, other in compared.items()}
-
+    of_prompts = _prompt_sections(real, classes, num, seed, compared) if run.has_prompts else []
     sections = [
         samples_section(grid, class_names, seed, _searched(real)),
         figures_section(metrics, evaluation_command(workdir)),
         curves_section(read_curves(workdir)),
         decoding_section(films, class_names, run.config.decode.get("decoder"), _num_stages(run)),
-        marquee_section(marquee, class_names),
-        prompts_section(prompts, class_names, others),
+        *of_prompts,
         about_section(run, real.train, real.held_out, training_seconds(workdir)),
     ]
     name = absolute(workdir).name
     return html.page(name, [html.h("p", lead(run)), hero(grid, class_names)], sections)
+
+
+def _prompt_sections(
+    real: RealImages, classes: np.ndarray, num: int, seed: int, compared: dict[str, TunedRun]
+) -> list[html.Node]:
+    """What there is to say of prompts alone; for the arguments see `make_page`."""
+    run, class_names = real.run, real.run.facts["class_names"]
+    say("Marquee schedules")
+    pairs = conditions.prompt_pairs(run, classes[:MARQUEE_PAIRS])
+    marquee = study(real, pairs, num, seed) if len(pairs) else None
+    say("Prompts")
+    looks = _class_means(real)
+    prompts = study_prompts(run, looks, seed)
+    others = {name: study_prompts(other, looks, seed) for name, other in compared.items()}
+    return [marquee_section(marquee, class_names), prompts_section(prompts, class_names, others)]
 
 
 def evaluation_command(workdir: str) -> str:

@@ -76,10 +76,10 @@ def make_schedules(run: TunedRun) -> list[Schedule]:
 
 def _ends(run: TunedRun) -> tuple[str, str]:
     """What the two prompts of a pair are, in a word."""
-    generator = run.sampler.generator
-    if not generator.num_instances:
+    method = run.sampler.method
+    if not method.num_instances:
         return "other class", "own class"
-    return ("image", "class") if generator.num_classes else ("first image", "second image")
+    return ("image", "class") if method.num_classes else ("first image", "second image")
 
 
 def study(real: RealImages, pairs: np.ndarray, count: int, seed: int) -> MarqueeStudy:

@@ -48,7 +48,7 @@ def study_prompts(run: TunedRun, looks: np.ndarray, seed: int) -> PromptStudy:
       looks: (C, d) mean features of each class's real images; nan where a class has none.
       seed: of the draw of instances, of k-means and of t-SNE.
     """
-    generator = run.sampler.generator
+    generator = run.sampler.method.generator
     classes = _class_conditions(len(run.facts["class_names"])) if generator.num_classes else None
     instances = _instance_conditions(run, seed)
     conditions = np.concatenate([x for x in (classes, instances) if x is not None])
@@ -83,7 +83,7 @@ def _class_conditions(count: int) -> np.ndarray:
 
 def _instance_conditions(run: TunedRun, seed: int) -> np.ndarray | None:
     """All training images that prompts know, or `MAX_INSTANCES` drawn by seed."""
-    if not run.sampler.generator.num_instances:
+    if not run.sampler.method.generator.num_instances:
         return None
     labels = np.array(run.facts["instance_labels"], np.int32)
     drawn = np.random.default_rng([seed, 0x7A]).permutation(len(labels))[:MAX_INSTANCES]
