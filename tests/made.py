@@ -69,6 +69,22 @@ def tokenizer_config(data, adversarial_weight=0.0):
     return config
 
 
+def gan_config(data):
+    config = shared(default_config("gan"), data)
+    config.data.image_size = 32
+    config.model.update(
+        {
+            "generator_channels": 2,
+            "discriminator_channels": 2,
+            "z_size": 8,
+            "shared_size": 4,
+            "generator_attention": (),
+            "discriminator_attention": (),
+        }
+    )
+    return config
+
+
 def transformer_config(data, tokenizer, family="nar"):
     config = shared(default_config("transformer", family), data)
     config.backbone.tokenizer = str(tokenizer)

@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec
 
 from vpt_gen import sharding
 from vpt_gen.errors import UserError
+from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.lpips import LPIPS
@@ -30,6 +31,8 @@ NETS = {
     "vqgan": lambda: VQGAN().init(KEY, IMAGES)["params"],
     "taming_vqgan": lambda: TamingVQGAN().init(KEY, IMAGES)["params"],
     "discriminator": lambda: Discriminator().init(KEY, IMAGES)["params"],
+    "biggan": lambda: BigGAN(1000).init(KEY),
+    "gan_of_tables": lambda: BigGAN(10, 32, hierarchical=False, shared=False).init(KEY),
     "lpips": lambda: LPIPS().init(KEY, IMAGES, IMAGES)["params"],
     "prompts": lambda: init_params(
         PromptGenerator(10, 16, 96, 64, design="factorised", num_factors=2, num_instances=4), KEY

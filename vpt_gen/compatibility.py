@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.compute import hold_frozen
 from vpt_gen.errors import UserError
+from vpt_gen.nets.biggan import RESOLUTIONS
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import Tokenizer
@@ -20,6 +21,15 @@ def check_image_size(net: Tokenizer, image_size: int) -> None:
         raise UserError(
             f"config.data.image_size {image_size} does not suit the tokenizer: it must be a "
             f"multiple of {net.downsampling}."
+        )
+
+
+def check_resolution(image_size: int) -> None:
+    """Raises UserError where BigGAN has no net for the image side."""
+    if image_size not in RESOLUTIONS:
+        raise UserError(
+            f"config.data.image_size is {image_size}; BigGAN knows "
+            f"{', '.join(map(str, RESOLUTIONS))}."
         )
 
 

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
 
-PRETRAINING = ("tokenizer", "transformer")
+PRETRAINING = ("tokenizer", "transformer", "gan")
 # What adapts a pretrained transformer to new images (docs/methods.md).
 METHODS = (
     "prompts",
@@ -63,6 +63,11 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     if task == "tokenizer":
         config.model = _vqgan()
         config.losses = _tokenizer_losses()
+    elif task == "gan":
+        config.model = _biggan()
+        config.adversarial = _adversarial()
+        config.average = _average()
+        config.optimizer = _adversarial_optimizer()
     else:
         config.family = family
         # Directories of pretrained nets (see checkpoints/backbone.py).
@@ -71,7 +76,7 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.label_smoothing = 0.1 if family == "nar" else 0.0
         config.compute = _compute()
         config.decode = _decode(family)
-    if task != "tokenizer" and family == "nar":
+    if task not in ("tokenizer", "gan") and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
     if task == "transformer":
@@ -196,6 +201,58 @@ def _tokenizer_losses() -> ConfigDict:
     losses.perceptual_weight = 0.1
     losses.perceptual_weights = ""
     return losses
+
+
+def _biggan() -> ConfigDict:
+    # nets/biggan.py; BigGAN's at 128 px. Resolution and classes follow from the data.
+    model = ConfigDict()
+    # Widths of the nets are multiples of these.
+    model.generator_channels = 96
+    model.discriminator_channels = 96
+    model.z_size = 120
+    model.shared_size = 128
+    # Resolutions with self-attention.
+    model.generator_attention = (64,)
+    model.discriminator_attention = (64,)
+    # Whether each block gets a part of the latent of its own, and whether normalisations share one
+    # embedding of the class.
+    model.hierarchical = True
+    model.shared = True
+    model.bn_epsilon = 1e-5
+    model.sn_epsilon = 1e-6
+    return model
+
+
+def _adversarial() -> ConfigDict:
+    # training/adversarial.py. A batch is shared by the discriminator's steps, and a step's part by
+    # its accumulations: BigGAN's 2048 are 8 of 256, which batch normalisation sees at a time.
+    adversarial = ConfigDict()
+    # 'hinge' or 'non-saturating'.
+    adversarial.loss = "hinge"
+    adversarial.discriminator_steps = 1
+    adversarial.accumulations = 1
+    # Strength of the orthogonal regularisation; 0 for none, as the published BigGAN was trained.
+    adversarial.generator_orthogonal = 0.0
+    adversarial.discriminator_orthogonal = 0.0
+    return adversarial
+
+
+def _average() -> ConfigDict:
+    # Of the generator over the updates: the share of it that stays in each, from `start` on.
+    return ConfigDict({"decay": 0.9999, "start": 20000})
+
+
+def _adversarial_optimizer() -> ConfigDict:
+    # Adam as BigGAN's at 128 px: 1e-4 for the generator, 4e-4 for the discriminator.
+    optimizer = _optimizer()
+    optimizer.learning_rate = 1e-4
+    # The discriminator's learning rate in multiples of the generator's.
+    optimizer.discriminator_factor = 4.0
+    optimizer.schedule = "constant"
+    optimizer.b1 = 0.0
+    optimizer.b2 = 0.999
+    optimizer.epsilon = 1e-6
+    return optimizer
 
 
 def _maskgit() -> ConfigDict:

@@ -12,6 +12,7 @@ from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import DESIGNS
 from vpt_gen.nets.stack import REMAT
+from vpt_gen.training.adversarial import LOSSES
 from vpt_gen.training.lora import MATRICES
 
 CONDITIONS = ("class", "instance", "class+instance")
@@ -81,12 +82,33 @@ def check_config(config: ConfigDict) -> None:
         config.optimizer.schedule in ("cosine", "constant"),
         "'cosine' or 'constant'",
     )
-    if config.task != "tokenizer":
+    if config.task == "gan":
+        _check_adversarial(config)
+    elif config.task != "tokenizer":
         _check_compute(config)
         _check_decoding(config)
     if config.task in METHODS:
         _check_method(config)
         _check_evaluation(config)
+
+
+def _check_adversarial(config: ConfigDict) -> None:
+    adversarial = config.adversarial
+    wanted = f"one of {', '.join(LOSSES)}"
+    _check(config, "adversarial.loss", adversarial.loss in LOSSES, wanted)
+    for name in ("discriminator_steps", "accumulations"):
+        _check(config, f"adversarial.{name}", adversarial[name] > 0, "positive")
+    for name in ("generator_orthogonal", "discriminator_orthogonal"):
+        _check(config, f"adversarial.{name}", adversarial[name] >= 0, "0 or positive")
+    parts = adversarial.discriminator_steps * adversarial.accumulations
+    _check(config, "batch_size", config.batch_size % parts == 0, f"a multiple of {parts} parts")
+    _check(
+        config,
+        "optimizer.discriminator_factor",
+        config.optimizer.discriminator_factor > 0,
+        "positive",
+    )
+    _check(config, "average.decay", 0 <= config.average.decay < 1, "at least 0 and below 1")
 
 
 def _check_compute(config: ConfigDict) -> None:

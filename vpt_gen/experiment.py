@@ -1,7 +1,7 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,12 @@ from ml_collections import ConfigDict
 from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
-from vpt_gen.compatibility import check_image_size, load_backbone, tokens_per_image
+from vpt_gen.compatibility import (
+    check_image_size,
+    check_resolution,
+    load_backbone,
+    tokens_per_image,
+)
 from vpt_gen.compute import scans_layers
 from vpt_gen.config import METHODS
 from vpt_gen.data import pipeline
@@ -22,12 +27,13 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluation.figures import names_in
 from vpt_gen.methods import decode_options, make_sampler
 from vpt_gen.nets import lpips
+from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.sampler import Sampler
-from vpt_gen.training import adaptation, tokenizer, transformer
+from vpt_gen.training import adaptation, gan, tokenizer, transformer
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task
@@ -67,7 +73,7 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
       UserError: data, backbone, image size or batch size that do not work.
     """
     sharding.check_batch_size(config.batch_size, mesh)
-    build = {"tokenizer": _tokenizer, "transformer": _transformer}
+    build = {"tokenizer": _tokenizer, "transformer": _transformer, "gan": _gan}
     experiment = build.get(config.task, _adaptation)(config, workdir, mesh)
     try:
         jax.eval_shape(experiment.task.init, jax.random.key(0))
@@ -186,6 +192,45 @@ def _new_transformer(family, fields, tokenizer, num_tokens: int, num_classes: in
             f"least as many, and the tokenizer has {tokenizer.codebook_size}."
         )
     return GPT(tokenizer.codebook_size, num_tokens, **fields)
+
+
+def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    del workdir
+    check_resolution(config.data.image_size)
+    train_source, eval_source = open_sources(config)
+    options, average = config.adversarial, config.average
+    net = BigGAN(
+        train_source.num_classes,
+        config.data.image_size,
+        **{name: tuple(x) if name.endswith("attention") else x for name, x in config.model.items()},
+    )
+    task = gan.make_task(
+        net,
+        adversarial_optimizers(config, ("generator",)),
+        loss=options.loss,
+        discriminator_steps=options.discriminator_steps,
+        accumulations=options.accumulations,
+        orthogonal={
+            "generator": options.generator_orthogonal,
+            "discriminator": options.discriminator_orthogonal,
+        },
+        ema_decay=average.decay,
+        ema_start=average.start,
+    )
+    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    rows = sharding.process_rows(config.batch_size, mesh)
+    batches = image_batches(config, train_source, eval_source, rows)
+    return Experiment(task, net, train_source, eval_source, *batches, facts)
+
+
+def adversarial_optimizers(config: ConfigDict, groups: Sequence[str]):
+    """Adam for the discriminator, and for each group on the generator's side."""
+    options, steps = config.optimizer, config.num_steps
+    factors = {**dict.fromkeys(groups, 1.0), "discriminator": options.discriminator_factor}
+    return {
+        name: make_optimizer(options, steps, factor=factor, epsilon=options.epsilon)
+        for name, factor in factors.items()
+    }
 
 
 def _adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:

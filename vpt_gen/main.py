@@ -19,7 +19,7 @@ from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.experiment import Experiment, make_experiment
 from vpt_gen.files import in_bucket
 from vpt_gen.progress import say
-from vpt_gen.training import loop
+from vpt_gen.training import gan, loop
 from vpt_gen.tuning_report import TuningReport
 
 _CONFIG = config_flag.define()
@@ -64,8 +64,11 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
     """Saves the trained net as a backbone for the tasks that build on it."""
     path = pathlib.Path(workdir) / "net"
     params = distributed.to_host(params)
-    tokenizer = config.task == "tokenizer"
-    params = params["vqgan"] if tokenizer else as_published(experiment.net, params)
+    if config.task == "gan":
+        params = gan.exported(params)
+    else:
+        tokenizer = config.task == "tokenizer"
+        params = params["vqgan"] if tokenizer else as_published(experiment.net, params)
     about = {"config": config.to_dict(), **experiment.facts}
     if distributed.is_first():
         digest = save_net(str(path), experiment.net, params, about)

@@ -5,20 +5,22 @@ from typing import Any
 
 import flax.linen as nn
 
+from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.vqgan import VQGAN
 
-NETS: dict[str, type[nn.Module]] = {
+NETS: dict[str, type[nn.Module | BigGAN]] = {
     "vqgan": VQGAN,
     "maskgit": MaskGIT,
     "taming_vqgan": TamingVQGAN,
     "gpt": GPT,
+    "biggan": BigGAN,
 }
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> nn.Module | BigGAN:
     """The module that a config describes: `net`, a key of `NETS`, and the module's fields.
 
     Raises:

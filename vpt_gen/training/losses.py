@@ -143,9 +143,16 @@ def discriminator_loss(
     real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
 ) -> jax.Array:
     """Mean of the real plus the fake term (not halved), from logits (B, 1)."""
+    return sum(discriminator_losses(real_logit, fake_logit, loss_type))
+
+
+def discriminator_losses(
+    real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
+) -> tuple[jax.Array, jax.Array]:
+    """The means of the real and of the fake term; the batches may be of two sizes."""
     if loss_type == "hinge":
-        return jnp.mean(jax.nn.relu(1.0 - real_logit) + jax.nn.relu(1.0 + fake_logit))
-    return jnp.mean(jax.nn.softplus(-real_logit) + jax.nn.softplus(fake_logit))
+        return jnp.mean(jax.nn.relu(1.0 - real_logit)), jnp.mean(jax.nn.relu(1.0 + fake_logit))
+    return jnp.mean(jax.nn.softplus(-real_logit)), jnp.mean(jax.nn.softplus(fake_logit))
 
 
 def r1_penalty(discriminator, images: jax.Array, cost: float = 10.0) -> jax.Array:

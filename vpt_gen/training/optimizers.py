@@ -32,12 +32,23 @@ def make_schedule(config, num_steps: int) -> optax.Schedule:
     )
 
 
-def make_optimizer(config, num_steps: int) -> optax.GradientTransformation:
-    """AdamW (Adam where `weight_decay` is 0), clipped by global norm where `clip_norm` > 0."""
+def make_optimizer(
+    config, num_steps: int, *, factor: float = 1.0, epsilon: float = 1e-8
+) -> optax.GradientTransformation:
+    """AdamW (Adam where `weight_decay` is 0), clipped by global norm where `clip_norm` > 0.
+
+    Args:
+      config: the `optimizer` part.
+      num_steps: updates in all.
+      factor: of the learning rate.
+      epsilon: what Adam adds to the root of the second moment, after its correction for the start.
+    """
+    schedule = make_schedule(config, num_steps)
     adamw = optax.adamw(
-        make_schedule(config, num_steps),
+        lambda step: factor * schedule(step),
         b1=config.b1,
         b2=config.b2,
+        eps=epsilon,
         weight_decay=config.weight_decay,
     )
     if config.clip_norm > 0:

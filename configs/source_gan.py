@@ -1,0 +1,32 @@
+"""The demo's source BigGAN: class-conditional, on grey drawings at 32x32.
+
+bash launch/fetch_source.sh downloads
+python -m vpt_gen.main --config=configs/source_gan.py
+"""
+
+from vpt_gen.config import default_config
+from vpt_gen.recipes import use_grey_drawings
+
+
+def get_config():
+    config = default_config("gan")
+    config.num_steps = 8000
+    config.batch_size = 64
+    config.eval_every = 1000
+    config.checkpoint_every = 250
+
+    use_grey_drawings(config)
+
+    config.model.generator_channels = 8
+    config.model.discriminator_channels = 8
+    config.model.z_size = 64
+    config.model.shared_size = 32
+    config.model.generator_attention = (16,)
+    config.model.discriminator_attention = ()
+
+    config.average.decay = 0.999
+    config.average.start = 500
+
+    config.optimizer.learning_rate = 2e-4
+    config.optimizer.discriminator_factor = 2.0
+    return config

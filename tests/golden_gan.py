@@ -1,0 +1,175 @@
+"""Reference numbers of BigGAN, cGANTransfer and MineGAN.
+
+As in `tests/golden.py`, sizes and tolerances come from the folder's manifest. Arrays are the
+reference's in float64, so that most tests compute in float64, too: a mistake shows there that
+float32 noise would hide.
+"""
+
+import functools
+import json
+import os
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from vpt_gen.checkpoints.released import torch_file
+from vpt_gen.nets.biggan import BigGAN
+
+FOLDER = Path(
+    os.environ.get("VPT_GEN_GOLDEN_GAN") or Path(__file__).parents[2] / "shared" / "golden" / "gan"
+)
+ABSENT = "no golden folder: set VPT_GEN_GOLDEN_GAN to one"
+needed = pytest.mark.skipif(not (FOLDER / "manifest.json").exists(), reason=ABSENT)
+# The manifest's tolerance in float64: stored values are rounded to float32.
+FLOAT64 = 1e-6
+
+
+@functools.cache
+def manifest() -> dict:
+    return json.loads((FOLDER / "manifest.json").read_text())
+
+
+def facts(file: str) -> dict:
+    return manifest()["files"][file]
+
+
+@functools.cache
+def arrays(file: str) -> dict[str, np.ndarray]:
+    with np.load(FOLDER / file) as stored:
+        return dict(stored)
+
+
+@functools.cache
+def state_dict(file: str) -> dict[str, np.ndarray]:
+    return {name: tensor.read() for name, tensor in torch_file.tensors(FOLDER / file).items()}
+
+
+def load(file: str, name: str) -> np.ndarray:
+    """An array, in float64 where it is also stored so."""
+    stored = arrays(file)
+    return stored.get(f"f64/{name}", stored[name])
+
+
+def group(file: str, prefix: str) -> dict[str, np.ndarray]:
+    """{name without the prefix: array} of all arrays whose names begin so."""
+    return {
+        name.removeprefix(prefix): load(file, name)
+        for name in arrays(file)
+        if name.startswith(prefix)
+    }
+
+
+@functools.cache
+def real_size(name: str) -> dict:
+    """Names and shapes of a published model."""
+    return json.loads((FOLDER / "real_size_keys.json").read_text())[name]
+
+
+def nhwc(images: np.ndarray) -> np.ndarray:
+    return np.moveaxis(images, 1, -1)
+
+
+def to_unit(images: np.ndarray) -> np.ndarray:
+    """The reference's images (B, 3, H, W) in [-1, 1] as ours, (B, H, W, 3) in [0, 1]."""
+    return (nhwc(images) + 1.0) / 2.0
+
+
+def float64(tree):
+    """Floating arrays of a tree in float64, for use inside `jax.enable_x64`."""
+    return jax.tree.map(
+        lambda x: np.asarray(x, np.float64) if np.issubdtype(x.dtype, np.floating) else x, tree
+    )
+
+
+def net(file: str) -> BigGAN:
+    """The BigGAN of a file's config."""
+    c = facts(file)["config"]
+
+    def sides(text: str) -> tuple[int, ...]:
+        return tuple(int(side) for side in text.split("_") if int(side))
+
+    return BigGAN(
+        num_classes=c["n_classes"],
+        resolution=c["resolution"],
+        generator_channels=c["G_ch"],
+        discriminator_channels=c["D_ch"],
+        z_size=c["dim_z"],
+        shared_size=c["shared_dim"] or c["dim_z"],
+        generator_attention=sides(c["G_attn"]),
+        discriminator_attention=sides(c["D_attn"]),
+        hierarchical=c["hier"],
+        shared=c["G_shared"],
+        bn_epsilon=c["BN_eps"],
+        sn_epsilon=c["SN_eps"],
+    )
+
+
+_LEAVES = {
+    "u0": ("spectral", "u"),
+    "sv0": ("spectral", "sigma"),
+    "stored_mean": ("batch_stats", "mean"),
+    "stored_var": ("batch_stats", "var"),
+}
+_TABLES = ("shared", "embed", "new_embed")
+
+
+def our_name(name: str, tables: tuple[str, ...] = _TABLES) -> tuple[str, str]:
+    """A name of the reference's -> our collection, and path with slashes in it."""
+    *modules, leaf = name.split(".")
+    path = "/".join(modules)
+    path = re.sub(r"^blocks/(\d+)/0", r"block_\1", path)
+    path = re.sub(r"^blocks/(\d+)/1", r"attention_\1", path)
+    path = path.replace("output_layer/0", "output_norm").replace("output_layer/2", "output_conv")
+    path = path.replace("new_embed", "embed")
+    collection, leaf = _LEAVES.get(leaf, ("params", leaf))
+    if collection == "batch_stats":
+        path += "/norm"
+    if leaf == "weight":
+        leaf = "embedding" if modules[-1] in tables else "kernel"
+    return collection, f"{path}/{leaf}"
+
+
+def our_value(name: str, value: np.ndarray) -> np.ndarray:
+    """A tensor of the reference's with our axes."""
+    *modules, leaf = name.split(".")
+    if leaf == "weight" and value.ndim == 4:
+        return value.transpose(2, 3, 1, 0)
+    if leaf == "weight" and modules[-1] not in _TABLES:
+        return value.T
+    return value.reshape(-1) if leaf == "u0" else value.reshape(()) if leaf == "sv0" else value
+
+
+def variables(tensors: dict[str, np.ndarray]) -> dict:
+    """The reference's tensors as collections of a net of ours."""
+    flat: dict[str, dict] = {}
+    for name, value in tensors.items():
+        collection, path = our_name(name)
+        flat.setdefault(collection, {})[path] = our_value(name, value)
+    return {name: traverse_util.unflatten_dict(part, sep="/") for name, part in flat.items()}
+
+
+def flat(tree) -> dict:
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+def assert_near(value, expected: np.ndarray, name: str, atol: float = FLOAT64) -> None:
+    """Asserts an error of at most `atol`, times the largest value where that is above 1."""
+    value = np.asarray(value)
+    assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
+    allowed = atol * max(1.0, np.abs(expected).max(initial=0.0))
+    worst = np.abs(value.astype(np.float64) - expected).max(initial=0.0)
+    # Written so that a NaN fails.
+    assert worst <= allowed, f"{name}: off by {worst:.3g}, allowed {allowed:.3g}"
+
+
+def check_variables(found: dict, expected: dict[str, np.ndarray], atol: float = FLOAT64) -> None:
+    """Asserts that every tensor of the reference's is in our variables."""
+    assert expected
+    for name, value in expected.items():
+        collection, path = our_name(name)
+        ours = flat(found[collection])[path]
+        assert_near(ours, our_value(name, value), name, atol)

@@ -1,0 +1,224 @@
+"""One update of a generator and a discriminator against each other, as BigGAN's trainer makes it.
+
+Source: ajbrock/BigGAN-PyTorch `train_fns.py`, which cGANTransfer and MineGAN share. The
+discriminator steps first; each step adds up the gradients of so many parts of the batch, so that
+batch normalisation sees a part at a time. Every call of a net moves its running statistics and its
+spectral norms' state, whosever step it is.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+from flax import traverse_util
+
+from vpt_gen.training import losses
+from vpt_gen.training.state import Params
+
+LOSSES = ("hinge", "non-saturating")
+DISCRIMINATOR = "discriminator"
+
+
+@flax.struct.dataclass
+class Draws:
+    """What the generator is fed in an update: a part for each time it is run.
+
+    Attributes:
+      z: (parts, b, latent size).
+      class_ids: (parts, b).
+    """
+
+    z: jax.Array
+    class_ids: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Adversaries:
+    """Two nets that train against each other, as pure functions of their variables.
+
+    Variables are {"generator": ..., "discriminator": ..., ...}, each with all its collections.
+
+    Attributes:
+      generate: (variables, z, class_ids) -> images, and the variables with what that has moved.
+      discriminate: (variables, images, class_ids) -> logits, and the variables likewise.
+      optimizers: name of a group of parameters -> its optimiser; `DISCRIMINATOR` is one of them.
+      group_of: path of a parameter -> its group, or None where it never trains.
+      loss: one of `LOSSES`.
+      steps: updates of the discriminator for each of the generator.
+      accumulations: parts whose gradients are averaged for one update.
+      penalty: variables -> what is added to the generator's loss.
+      orthogonal: group -> strength of the orthogonal regularisation; 0 or missing for none.
+    """
+
+    generate: Callable[..., tuple[jax.Array, Params]]
+    discriminate: Callable[..., tuple[jax.Array, Params]]
+    optimizers: Mapping[str, optax.GradientTransformation]
+    group_of: Callable[[tuple[str, ...]], str | None]
+    loss: str = "hinge"
+    steps: int = 1
+    accumulations: int = 1
+    penalty: Callable[[Params], jax.Array] = lambda variables: jnp.zeros(())
+    orthogonal: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def num_parts(self) -> int:
+        """How often the generator is run in an update."""
+        return (self.steps + 1) * self.accumulations
+
+    def init_optimizers(self, variables: Params) -> dict[str, Any]:
+        """The optimisers' states, each for its own group alone."""
+        return {
+            name: optimizer.init(self.take(variables, name))
+            for name, optimizer in self.optimizers.items()
+        }
+
+    def take(self, variables: Params, group: str) -> Params:
+        """The parameters of a group, as a part of the tree."""
+        flat = traverse_util.flatten_dict(variables)
+        return traverse_util.unflatten_dict(
+            {path: leaf for path, leaf in flat.items() if self.group_of(path) == group}
+        )
+
+    def update(
+        self,
+        variables: Params,
+        opt_state: Mapping[str, Any],
+        images: jax.Array,
+        class_ids: jax.Array,
+        draws: Draws,
+        groups: tuple[str, ...] = ("generator",),
+    ) -> tuple[Params, dict[str, Any], dict[str, jax.Array]]:
+        """The discriminator's step or steps, and one of the generator.
+
+        Args:
+          variables: of all nets.
+          opt_state: of `init_optimizers`.
+          images: real ones, (steps * accumulations * b, R, R, 3) in [0, 1].
+          class_ids: theirs.
+          draws: `num_parts` parts of b latents, the discriminator's first.
+          groups: on the generator's side, which of them train.
+
+        Returns:
+          The next variables and optimisers' states, and the losses of the last parts.
+        """
+        opt_state, parts = dict(opt_state), self.steps * self.accumulations
+        real = {
+            "images": images.reshape(parts, -1, *images.shape[1:]),
+            "class_ids": class_ids.reshape(parts, -1),
+        }
+        metrics: dict[str, jax.Array] = {}
+        for step in range(self.steps):
+            rows = slice(step * self.accumulations, (step + 1) * self.accumulations)
+            part = jax.tree.map(lambda x, rows=rows: x[rows], (draws, real))
+            variables, opt_state, found = self._step(
+                variables, opt_state, (DISCRIMINATOR,), self._discriminator_loss, part
+            )
+            metrics |= found
+        part = jax.tree.map(lambda x: x[parts:], draws)
+        variables, opt_state, found = self._step(
+            variables, opt_state, groups, self._generator_loss, (part,)
+        )
+        return variables, opt_state, metrics | found
+
+    def _step(self, variables, opt_state, groups, loss, parts):
+        """One update of some groups by the mean of the parts' gradients."""
+        trained = {group: self.take(variables, group) for group in groups}
+
+        def add_part(carry, part):
+            variables, total = carry
+            objective = jax.value_and_grad(loss, has_aux=True)
+            (_, (variables, metrics)), gradients = objective(trained, variables, *part)
+            return (variables, jax.tree.map(jnp.add, total, gradients)), metrics
+
+        zeros = jax.tree.map(jnp.zeros_like, trained)
+        (variables, gradients), metrics = jax.lax.scan(
+            add_part, (variables, zeros), parts, unroll=_unroll()
+        )
+        gradients = jax.tree.map(lambda g: g / self.accumulations, gradients)
+        for group in groups:
+            gradient = gradients[group]
+            if strength := self.orthogonal.get(group, 0.0):
+                added = orthogonal_gradient(trained[group], strength)
+                gradient = jax.tree.map(jnp.add, gradient, added)
+            updates, state = self.optimizers[group].update(
+                gradient, opt_state[group], trained[group]
+            )
+            variables = merge(variables, optax.apply_updates(trained[group], updates))
+            opt_state = {**opt_state, group: state}
+        return variables, opt_state, jax.tree.map(lambda x: x[-1], metrics)
+
+    def _discriminator_loss(self, trained, variables, draws: Draws, real):
+        fake, variables = self.generate(variables, draws.z, draws.class_ids)
+        judged = merge(variables, trained[DISCRIMINATOR])
+        logits, moved = self.discriminate(
+            judged,
+            jnp.concatenate([jax.lax.stop_gradient(fake), real["images"]]),
+            jnp.concatenate([draws.class_ids, real["class_ids"]]),
+        )
+        fake_logits, real_logits = jnp.split(logits, [len(fake)])
+        of_real, of_fake = losses.discriminator_losses(real_logits, fake_logits, self.loss)
+        metrics = {"discriminator_real": of_real, "discriminator_fake": of_fake}
+        return of_real + of_fake, (moved, metrics)
+
+    def _generator_loss(self, trained, variables, draws: Draws):
+        for part in trained.values():
+            variables = merge(variables, part)
+        penalty = self.penalty(variables)
+        fake, variables = self.generate(variables, draws.z, draws.class_ids)
+        logits, variables = self.discriminate(variables, fake, draws.class_ids)
+        loss = losses.generator_loss(logits, self.loss) + penalty
+        return loss, (variables, {"loss": loss})
+
+
+def _unroll() -> bool | int:
+    """On a CPU, XLA's convolutions inside a loop take a hundred times as long as outside."""
+    return jax.default_backend() == "cpu" or 1
+
+
+def draw(key: jax.Array, parts: int, size: int, latent_size: int, num_classes: int) -> Draws:
+    """Normal latents and even classes for an update."""
+    z_key, class_key = jax.random.split(key)
+    return Draws(
+        jax.random.normal(z_key, (parts, size, latent_size)),
+        jax.random.randint(class_key, (parts, size), 0, max(num_classes, 1)),
+    )
+
+
+def merge(tree: Params, part: Params) -> Params:
+    """A tree with the leaves of a part of it in their places."""
+    flat = traverse_util.flatten_dict(tree) | traverse_util.flatten_dict(part)
+    return traverse_util.unflatten_dict(flat)
+
+
+def orthogonal_gradient(params: Params, strength: float) -> Params:
+    """What BigGAN's orthogonal regularisation adds to the gradient: 2 s ((W W^T) * (1 - I)) W.
+
+    W is a weight as torch stores it, (out, rest); vectors and the shared table of classes, for
+    which it means nothing, get 0.
+
+    Args:
+      params: of some nets.
+      strength: s.
+    """
+
+    def added(path, weight: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if weight.ndim < 2 or name.endswith("shared/embedding"):
+            return jnp.zeros_like(weight)
+        out_axis = 0 if name.endswith("embedding") else -1
+        moved = jnp.moveaxis(weight, out_axis, 0)
+        matrix = moved.reshape(len(moved), -1)
+        products = matrix @ matrix.T * (1.0 - jnp.eye(len(matrix), dtype=matrix.dtype))
+        gradient = 2.0 * strength * (products @ matrix)
+        return jnp.moveaxis(gradient.reshape(moved.shape), 0, out_axis)
+
+    return jax.tree_util.tree_map_with_path(added, params)
+
+
+def moving_average(average: Params, current: Params, decay: jax.Array | float) -> Params:
+    """Decay * average + (1 - decay) * current, of every leaf."""
+    return jax.tree.map(lambda a, c: decay * a + (1.0 - decay) * c, average, current)
