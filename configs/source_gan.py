@@ -11,7 +11,7 @@ from vpt_gen.recipes import use_grey_drawings
 def get_config():
     config = default_config("gan")
     config.num_steps = 8000
-    config.batch_size = 64
+    config.batch_size = 32
     config.eval_every = 1000
     config.checkpoint_every = 250
 
@@ -24,9 +24,9 @@ def get_config():
     config.model.generator_attention = (16,)
     config.model.discriminator_attention = ()
 
-    config.average.decay = 0.999
+    config.average.decay = 0.998
     config.average.start = 500
 
-    config.optimizer.learning_rate = 2e-4
+    config.optimizer.learning_rate = 3e-4
     config.optimizer.discriminator_factor = 2.0
     return config
