@@ -1,9 +1,11 @@
 """The flag --config of the programs that take one, and one sentence for what is wrong with it."""
 
+import importlib.util
+import inspect
 import pathlib
 
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from vpt_gen.errors import UserError
 
@@ -46,3 +48,21 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}; fields are set as --config.name=value.")
     return rest
+
+
+def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
+    """What --config=path:argument gives, and --config=path where there is no argument.
+
+    Raises:
+      UserError: no such file, or an argument that its `get_config` does not take.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"Config file {path} does not exist; configs/ holds those there are.")
+    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if argument and not inspect.signature(module.get_config).parameters:
+        raise UserError(
+            f"Config file {path} takes no argument, so --config={path}:{argument} fails."
+        )
+    return module.get_config(*([argument] if argument else []))

@@ -9,6 +9,14 @@ _DISK_FULL = ("No space left on device", "Disk quota exceeded")
 class UserError(Exception):
     """Bad input or a full machine; the message names the thing and the cure."""
 
+    exit_code = 2
+
+
+class DivergedError(UserError):
+    """A loss that is not finite any more: the same command would end the same way."""
+
+    exit_code = 3
+
 
 def report_user_errors(run: Callable[[], None]) -> int:
     """Runs a program and turns what a user can mend into one line on stderr; the exit code."""
@@ -16,7 +24,7 @@ def report_user_errors(run: Callable[[], None]) -> int:
         run()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except SystemExit as error:
         # absl leaves with 1 after --help, too.
         return 0 if any(argument.startswith("--help") for argument in sys.argv) else error.code or 0

@@ -24,7 +24,7 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
     Returns:
       The shortest there is; '' where no file of configs/ is at hand that has the same fields.
     """
-    fields = _flat(config)
+    fields = flatten(config)
     changes = [
         (name, {key: value for key, value in fields.items() if value != known[key]})
         for name, known in _known(config)
@@ -34,7 +34,7 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
         return ""
     name, changed = min(changes, key=lambda candidate: (len(candidate[1]), candidate[0]))
     settings = {"config": f"configs/{name}"}
-    settings |= {f"config.{key}": _argument(value) for key, value in changed.items()}
+    settings |= {f"config.{key}": argument(value) for key, value in changed.items()}
     settings["workdir"] = workdir
     given = " ".join(f"--{flag}={shlex.quote(value)}" for flag, value in settings.items())
     return f"python -m vpt_gen.main {given}"
@@ -43,13 +43,15 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
 def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What --config=configs/<name> gives, for every name of a run's family and method."""
     for path in sorted(_CONFIGS.glob("*.py")):
+        if path.stem.startswith("study_"):  # Many runs, and none of them.
+            continue
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        yield path.name, _flat(module.get_config().to_dict())
+        yield path.name, flatten(module.get_config().to_dict())
         parameters = set(inspect.signature(module.get_config).parameters)
-        if config.get("task") in METHODS and (argument := _variant(config, parameters)):
-            yield f"{path.name}:{argument}", _flat(module.get_config(argument).to_dict())
+        if config.get("task") in METHODS and (wanted := _variant(config, parameters)):
+            yield f"{path.name}:{wanted}", flatten(module.get_config(wanted).to_dict())
 
 
 def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
@@ -61,17 +63,17 @@ def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
     return ",".join(method) if "method" in parameters else ""
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"data": {"holdout": 0.1}} -> {"data.holdout": 0.1}, values as JSON reads them back."""
     flat = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = json.loads(json.dumps(value))
     return flat
 
 
-def _argument(value: Any) -> str:
+def argument(value: Any) -> str:
     """A value as `ml_collections` reads it from a command line."""
     return repr(tuple(value)) if isinstance(value, list) else str(value)

@@ -214,7 +214,7 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
     record = json.loads(json.dumps({"config": config, "facts": facts}))
     claimed = path.exists() and has_checkpoint(workdir)
     if claimed:
-        changed = _differences(json.loads(path.read_text()), record)
+        changed = differences(json.loads(path.read_text()), record)
         if changed:
             raise UserError(
                 f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
@@ -227,7 +227,7 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
-    if not path.exists() or _differences(json.loads(path.read_text()), record):
+    if not path.exists() or differences(json.loads(path.read_text()), record):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
             "hosts need the same command and a folder or bucket that they share."
@@ -255,12 +255,13 @@ def read_record(workdir: str) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """What differs between two records, for people, but for where a run computes."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
         prefix = f"{name}." if name else ""
         kept = [k for k in keys if prefix + k not in _MAY_CHANGE]
-        return [d for k in kept for d in _differences(old.get(k), new.get(k), prefix + k)]
+        return [d for k in kept for d in differences(old.get(k), new.get(k), prefix + k)]
     if old == new:
         return []
     return [f"{name} was {_brief(old)}, is {_brief(new)}"]

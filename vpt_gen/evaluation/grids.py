@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vpt_gen.data.images import to_uint8
 from vpt_gen.files import written_whole
 
+# The first image of each of the first classes, side by side, for pictures of many runs.
+STRIP, STRIP_CLASSES = "strip.png", 10
 _PADDING = 2
 _FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
 
@@ -100,3 +102,19 @@ def save_png(path: epath.Path | pathlib.Path, picture: np.ndarray) -> None:
     """Writes a uint8 picture; makes the folder where it is missing."""
     with written_whole(path) as partial, partial.open("wb") as file:
         Image.fromarray(picture).save(file, format="PNG")
+
+
+def save_strip(folder: epath.Path | pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Writes the first image of each class of images (n, H, W, 3) in [0, 1], as they are."""
+    first = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:STRIP_CLASSES]]
+    save_png(folder / STRIP, np.concatenate(list(to_uint8(images[first])), axis=1))
+
+
+def read_strip(folder: epath.Path | pathlib.Path) -> np.ndarray | None:
+    """The images (n, H, H, 3) in [0, 1] of the strip in a folder; None where there is none."""
+    path = folder / STRIP
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        picture = np.asarray(Image.open(file).convert("RGB")) / np.float32(255.0)
+    return np.stack(np.split(picture, picture.shape[1] // picture.shape[0], axis=1))

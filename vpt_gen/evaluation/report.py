@@ -105,5 +105,10 @@ def label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " ").replace("intra class", "intra-class"))
 
 
+def direction(name: str) -> str:
+    """Which values of a figure are better: lower, higher, or those like real images'."""
+    return _DIRECTIONS[KINDS[name].better]
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from clu import metric_writers
 
-from vpt_gen.errors import UserError
+from vpt_gen.errors import DivergedError
 
 
 class MetricLog:
@@ -30,7 +30,7 @@ class MetricLog:
         for step, metrics in zip(steps, values, strict=True):
             bad = [name for name, value in metrics.items() if not math.isfinite(value)]
             if bad:
-                raise UserError(
+                raise DivergedError(
                     f"The {bad[0]} is {metrics[bad[0]]} at update {step}; the run stops, and its "
                     "last checkpoint is kept. Lower optimizer.learning_rate or set "
                     "optimizer.clip_norm."

@@ -1,0 +1,105 @@
+"""A study that cannot be is refused in one sentence."""
+
+import pathlib
+
+import pytest
+
+from tests.study.studies import small_study
+from vpt_gen.errors import UserError
+from vpt_gen.study.config import check_study, dataset, in_order, variant
+from vpt_gen.study.record import claim_folder
+from vpt_gen.study.runs import Runs
+
+
+@pytest.fixture
+def study():
+    return small_study()
+
+
+def runs_of(study):
+    return Runs(study, pathlib.Path("runs/none"), pathlib.Path("runs/none/tokens"))
+
+
+def test_variants_stay_in_their_order(study):
+    check_study(study)
+    assert list(study.variants) == ["zebra", "apple"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("variants", in_order(), "config.variants is empty"),
+        ("seeds", (1, 1), "config.seeds is .* different whole numbers"),
+        ("shots", (-1,), "config.shots is"),
+        ("variants", in_order(**{"a/b": variant("prompts")}), "'a/b' names a folder"),
+        ("validation", 0.0, "config.validation is 0.0"),
+        ("budget.steps", 0, "give one of the two"),
+        ("budget.seconds", 5.0, "give one of the two"),
+        ("search.multiples", (), "config.search.multiples"),
+        ("search.share", 1.5, "config.search.share is 1.5"),
+        ("samples.features", "dino", "inception or tokenizer"),
+        (
+            "variants",
+            in_order(a=variant("prompts", trained_as="b")),
+            "trained_as 'b', which is no variant",
+        ),
+        (
+            "variants",
+            in_order(a=variant("prompts", sampling=["--marquee=scroll"])),
+            "name the variant whose runs",
+        ),
+        (
+            "variants",
+            in_order(a=variant("prompts"), b=variant("lora", trained_as="a")),
+            "takes that one's method",
+        ),
+    ],
+)
+def test_impossible_grids_are_named(study, field, value, message):
+    *groups, name = field.split(".")
+    part = study
+    for group in groups:
+        part = part[group]
+    part[name] = value
+    with pytest.raises(UserError, match=message):
+        check_study(study)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (variant("lorra"), "Variant v on data set digits: .*lorra"),
+        (variant("prompts", set={"prompt": {"lenght": 1}}), "set has prompt.lenght=1"),
+        (
+            variant("prompts", set={"prompt": {"design": "cubic"}}),
+            "config.prompt.design is 'cubic'",
+        ),
+        (variant("prompts", set={"data": {"holdout": 0.0}}), "nothing is held out"),
+    ],
+)
+def test_runs_that_cannot_be_are_named_before_any_starts(study, changed, message):
+    study.variants = in_order(v=changed)
+    with pytest.raises(UserError, match=message):
+        runs_of(study).base("v", "digits")
+
+
+def test_a_missing_config_file_is_named(study):
+    study.datasets = in_order(digits=dataset("configs/none.py"))
+    with pytest.raises(UserError, match="configs/none.py does not exist"):
+        runs_of(study).base("zebra", "digits")
+
+
+def test_a_folder_belongs_to_one_study_which_may_grow(study, tmp_path):
+    claim_folder(study, runs_of(study), tmp_path)
+    more = small_study()
+    more.variants = in_order(**small_study().variants, new=variant("prompts"))
+    more.seeds = (0, 1, 2, 3)
+    claim_folder(more, runs_of(more), tmp_path)
+    claim_folder(study, runs_of(study), tmp_path)
+    other = small_study()
+    other.variants = in_order(new=variant("prompts", set={"prompt": {"num_prompt_tokens": 2}}))
+    with pytest.raises(UserError, match="another study .*num_prompt_tokens"):
+        claim_folder(other, runs_of(other), tmp_path)
+    study.budget.steps = 20
+    with pytest.raises(UserError, match="budget.steps was 10, is 20"):
+        claim_folder(study, runs_of(study), tmp_path)

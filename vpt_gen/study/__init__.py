@@ -1,0 +1,1 @@
+"""A study: methods, data sets, shots and seeds side by side, each cell a run of its own."""

@@ -1,0 +1,162 @@
+"""`python -m vpt_gen.study --config=configs/study_demo.py`: many ways to adapt, side by side.
+
+A grid of variants, data sets, shots and seeds. Each cell is a run of its own in
+<workdir>/cells/<variant>/<data>/<shots>/<seed>, started by a command that you could give yourself.
+What was done is not done again: stop the study at any time, and give the same command to go on.
+Cells that failed are named, and tried again then. At the end, and by --gather at any time, all
+figures are gathered in results.csv, results.json and a page with pictures.
+"""
+
+import collections
+import pathlib
+import re
+import shlex
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from vpt_gen import config_flag
+from vpt_gen.data.batches import open_sources
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.progress import say
+from vpt_gen.study import plots, results
+from vpt_gen.study.cells import Cell, all_cells
+from vpt_gen.study.config import check_study
+from vpt_gen.study.page import write_page
+from vpt_gen.study.record import claim_folder
+from vpt_gen.study.runner import Runner, alone
+from vpt_gen.study.runs import Runs
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    config_flag.define(
+        "The study: a file configs/study_*.py. Its fields are set as with other "
+        "programs: --config.seeds='(0,1)'."
+    )
+    flags.DEFINE_string(
+        "workdir", None, "Where the study lives; by default runs/<name of the config>."
+    )
+    flags.DEFINE_bool("list", False, "Print the cells and their states, and end.")
+    flags.DEFINE_bool("gather", False, "Gather what is there, and end.")
+    flags.DEFINE_multi_string(
+        "only",
+        [],
+        "Work only at cells whose path has this in it, such as lora/digits/5 (may be repeated: all "
+        "must be in it).",
+    )
+    flags.DEFINE_string(
+        "shard",
+        "0/1",
+        "i/n: work at every n-th group of cells (a variant, data set and number of shots) from "
+        "number i on. n hosts that see the same folder then do the study together.",
+    )
+    flags.DEFINE_string(
+        "page", None, "The page to write, such as docs/study_demo.md; by default <workdir>/page.md."
+    )
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """'1/4' -> (1, 4).
+
+    Raises:
+      UserError: anything else.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise UserError(f"--shard={text} must be i/n with i from 0 to n - 1, such as 0/4.")
+    return int(match[1]), int(match[2])
+
+
+def chosen_cells(study, only: list[str], shard: tuple[int, int]) -> list[Cell]:
+    """The cells that the command line names, in the order in which they run.
+
+    Raises:
+      UserError: there are none.
+    """
+    cells = [cell for cell in all_cells(study, shard) if all(part in f"{cell}/" for part in only)]
+    if not cells:
+        raise UserError(
+            f"No cell is left by --only={' --only='.join(only) or 'all'} and --shard="
+            f"{shard[0]}/{shard[1]}; --list without them shows the cells there are."
+        )
+    return cells
+
+
+def check_data(study, runs: Runs) -> None:
+    """Opens all data once, so that what is wrong with them is told before anything runs.
+
+    Raises:
+      UserError: data that cannot be opened, too few for the shots, or for validation.
+    """
+    first = next(iter(study.variants))
+    for name in study.datasets:
+        config = runs.base(first, name)
+        config.data.evaluate_on = "validation"
+        for shots in study.shots:
+            config.data.shots = shots
+            try:
+                open_sources(config)
+            except UserError as error:
+                raise UserError(f"Data set {name}: {error}") from error
+
+
+def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
+    """Writes tables, the page and its pictures, and says where they are."""
+    found = results.gather(study, folder, runner.state)
+    paths = results.write_results(study, found, folder)
+    page = pathlib.Path(FLAGS.page or folder / "page.md")
+    pictures = plots.pictures(study, runs, folder, found)
+    write_page(study, found, pictures, folder, page, command)
+    say(f"Gathered {len(found.rows)} results: {', '.join(map(str, [*paths, page]))}.")
+
+
+def main(argv):
+    """Entry point; flags are checked by `config_flag.parse`."""
+    del argv
+    # Orbax tells every step of every save, and its errors twice: they are raised, too.
+    logging.set_verbosity(logging.FATAL)
+    study, file = FLAGS.config, config_flags.get_config_filename(FLAGS["config"])
+    check_study(study)
+    name, *argument = file.split(":", 1)
+    folder = pathlib.Path(FLAGS.workdir or "runs/" + "_".join([pathlib.Path(name).stem, *argument]))
+    index, count = parse_shard(FLAGS.shard)
+    own = folder / "shards" / f"{index}_of_{count}"
+    runs = Runs(study, folder, own / "tokens")
+    runner = Runner(study, folder, runs)
+    cells = chosen_cells(study, FLAGS.only, (index, count))
+    command = " ".join(["python -m vpt_gen.study", f"--config={shlex.quote(file)}"])
+    if FLAGS.list:
+        list_cells(cells, runner)
+        return
+    if FLAGS.gather:
+        gather(study, runner, runs, folder, command)
+        return
+    check_data(study, runs)
+    claim_folder(study, runs, folder)
+    with alone(own) as lock:
+        missing = runner.run(cells, lock)
+    gather(study, runner, runs, folder, command)
+    if missing:
+        for cell, why in missing.items():
+            say(f"Not done: {cell}: {why} (see {folder / cell.path}/log.txt)")
+        raise UserError(
+            f"{len(missing)} of {len(cells)} cells are not done; the same command tries them again."
+        )
+
+
+def list_cells(cells: list[Cell], runner: Runner) -> None:
+    """Prints a line a cell, and how many are in which state."""
+    states = {cell: runner.state(cell) for cell in cells}
+    for cell, state in states.items():
+        print(f"{cell!s:60} {state}")
+    counts = collections.Counter(state.partition(":")[0] for state in states.values())
+    print(f"{len(cells)} cells: {', '.join(f'{n} {state}' for state, n in counts.items())}")
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))

@@ -1,0 +1,118 @@
+"""What a group's first cells decide for its others: the number of updates and the learning rate."""
+
+import json
+import pathlib
+import statistics
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen.errors import UserError
+from vpt_gen.files import write_text
+from vpt_gen.study.cells import Cell, Group, cells_of, searches
+from vpt_gen.study.runs import RATE, Choice, distance_of
+from vpt_gen.study.states import failure, is_complete, read_json
+
+CHOSEN = "chosen.json"
+
+
+class NotYet(Exception):
+    """A cell lacks what other cells decide; the message says which."""
+
+
+def write_rate(folder: pathlib.Path) -> None:
+    """Reads the seconds an update off a short run's events, and writes them down.
+
+    The first interval is left out, which has the compilation in it; of the others the middle one
+    counts, as a busy machine makes some too long.
+
+    Raises:
+      UserError: the run left too few events.
+    """
+    times = _event_times(folder)
+    rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(times[1:], times[2:], strict=False)]
+    if not rates or min(rates) <= 0:
+        raise UserError(f"{folder} left no times of its updates; delete it to measure them anew.")
+    record = {
+        "seconds_per_update": statistics.median(rates),
+        "intervals": rates,
+        "steps": [step for step, _ in times],
+    }
+    write_text(folder / RATE, json.dumps(record, indent=1))
+
+
+def _event_times(folder: pathlib.Path) -> list[tuple[int, float]]:
+    """Updates that a run told its loss of, and when."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    if "train/loss" not in accumulator.Tags()["tensors"]:
+        return []
+    return [(event.step, event.wall_time) for event in accumulator.Tensors("train/loss")]
+
+
+def num_steps(study: ConfigDict, folder: pathlib.Path, group: Group) -> int:
+    """Updates of a whole run of the group.
+
+    Raises:
+      NotYet: the rate of updates is not measured yet.
+    """
+    if study.budget.steps:
+        return study.budget.steps
+    (cell,) = (cell for cell in cells_of(study, group) if cell.kind == "calibration")
+    record = read_json(folder / cell.path / RATE)
+    if record is None:
+        raise NotYet(f"{cell} is not done")
+    return max(1, round(study.budget.seconds / record["seconds_per_update"]))
+
+
+def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
+    """The number of updates, and the multiple of the learning rate that was nearest to validation.
+
+    It is written down, and not chosen again when it is there.
+
+    Raises:
+      NotYet: a cell that it hangs on is not done; one that diverged counts as done, and is never
+        chosen.
+    """
+    updates = num_steps(study, folder, group)
+    if not searches(study):
+        return Choice(updates, study.search.multiples[0])
+    tried = [cell for cell in cells_of(study, group) if cell.kind == "search"]
+    path = (folder / tried[0].path).with_name(CHOSEN)
+    record = read_json(path)
+    if record is None:
+        record = _search(study, folder, tried)
+        write_text(path, json.dumps(record, indent=1))
+    return Choice(updates, record["multiple"])
+
+
+def _search(study: ConfigDict, folder: pathlib.Path, tried: list[Cell]) -> dict[str, Any]:
+    scores, diverged = {}, []
+    for cell in tried:
+        if is_complete(folder / cell.path / "metrics.json"):
+            scores[cell.multiple] = _score(study, folder, cell)
+            continue
+        failed = failure(folder / cell.path)
+        if not (failed and failed.diverged):
+            raise NotYet(f"{cell} is not done")
+        diverged.append(cell.multiple)
+    if not scores:
+        raise NotYet(f"{tried[0].path.parent} diverged with every learning rate")
+    best = min(scores, key=lambda multiple: (scores[multiple], multiple))
+    return {
+        "multiple": best,
+        "score": distance_of(study),
+        "scores": {f"{multiple:.4g}": score for multiple, score in scores.items()},
+        "diverged": diverged,
+        "at_the_edge": best in (min(study.search.multiples), max(study.search.multiples)),
+    }
+
+
+def _score(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> float:
+    record, name = read_json(folder / cell.path / "metrics.json"), distance_of(study)
+    if name not in record["figures"]:
+        reason = record["left_out"].get(name, "it was not measured")
+        raise NotYet(f"{cell} has no {name} to choose by: {reason}")
+    return record["figures"][name]["value"]

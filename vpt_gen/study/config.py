@@ -1,0 +1,173 @@
+"""The config of a study: every field with its default, and the check of it.
+
+A file `configs/study_<name>.py` starts from `default_study()` and names variants and data sets.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation.spaces import NAMES
+
+# Names of variants and data sets are names of folders, too.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+
+
+def default_study() -> ConfigDict:
+    """All fields of a study; locked, but for the names of variants and data sets."""
+    study = ConfigDict()
+    # Heading of the page that docs/ gets.
+    study.title = "A study"
+    # The axes: `in_order(name=variant(...))` and `in_order(name=dataset(...))`, training images a
+    # class (0 for all), and seeds. A seed draws training images, parameters, batches and samples.
+    study.variants = ConfigDict()
+    study.datasets = ConfigDict()
+    study.shots = (0,)
+    study.seeds = (0, 1, 2)
+    # What every run is given, one of the two: updates, or seconds of updates. Seconds become a
+    # number of updates by a short run of so many updates, so that the schedule ends with the run.
+    study.budget = ConfigDict({"steps": 0, "seconds": 0.0, "calibration_steps": 60})
+    study.search = _search()
+    study.samples = _samples()
+    # Share of what is not held out, of each class, that learning rates are chosen by.
+    study.validation = 0.1
+    # Fields of the config of every run, in parts: {"decode": {"num_iterations": 8}}.
+    study.set = ConfigDict()
+    return study.lock()
+
+
+def _search() -> ConfigDict:
+    # The learning rate of a variant is chosen once for each data set and number of shots: among
+    # multiples of the variant's own, by the distance of generated from validation images, in runs
+    # of `seed` that get a share of the budget. One multiple is taken without a search.
+    return ConfigDict({"multiples": (1 / 3, 1.0, 3.0), "share": 1.0, "seed": 0, "num_samples": 200})
+
+
+def _samples() -> ConfigDict:
+    # Images to generate for the figures of a cell, over all classes evenly, and the features that
+    # they are taken in: those of the tokenizer, or 'inception' (config.evaluation).
+    return ConfigDict({"num": 500, "features": "tokenizer", "weights_dir": "weights"})
+
+
+def in_order(**entries: ConfigDict) -> ConfigDict:
+    """Variants or data sets by name, which stay in this order; a plain ConfigDict sorts them."""
+    return ConfigDict(entries, sort_keys=False)
+
+
+def variant(
+    method: str,
+    label: str = "",
+    set: Mapping[str, Any] | None = None,
+    learning_rates: Sequence[str] = ("optimizer.learning_rate",),
+    keep_best: bool = False,
+    trained_as: str = "",
+    sampling: Sequence[str] = (),
+) -> ConfigDict:
+    """A method as it stands in a study.
+
+    Args:
+      method: argument of the data set's config file: configs/demo.py:lora.
+      label: for people; '' is the name.
+      set: fields of its runs, in parts: {"prompt": {"num_prompt_tokens": 4}}.
+      learning_rates: fields that the search multiplies, all alike.
+      keep_best: also report the checkpoint that was nearest to the validation images (measured five
+        times in a run), beside the last, which counts: for methods that may collapse.
+      trained_as: name of the variant whose runs are used, where only sampling differs.
+      sampling: then, flags of vpt_gen.evaluate, such as "--marquee=instance_to_class".
+    """
+    return ConfigDict(
+        {
+            "method": method,
+            "label": label,
+            "set": ConfigDict(dict(set or {})),
+            "learning_rates": tuple(learning_rates),
+            "keep_best": keep_best,
+            "trained_as": trained_as,
+            "sampling": tuple(sampling),
+        }
+    )
+
+
+def dataset(config: str, label: str = "", set: Mapping[str, Any] | None = None) -> ConfigDict:
+    """Data to adapt to, and the source model.
+
+    Args:
+      config: file of configs/ that takes a method as its argument.
+      label: for people; '' is the name.
+      set: fields of its runs, in parts: {"data": {"path": "my_images"}}.
+    """
+    return ConfigDict({"config": config, "label": label, "set": ConfigDict(dict(set or {}))})
+
+
+def check_study(study: ConfigDict) -> None:
+    """Raises UserError for a grid that is impossible; the runs' own configs are checked apart."""
+    for axis in ("variants", "datasets", "shots", "seeds"):
+        if not len(study[axis]):
+            raise UserError(f"config.{axis} is empty: a study needs one of them or more.")
+    for axis in ("shots", "seeds"):
+        values = study[axis]
+        if len(set(values)) < len(values) or any(type(x) is not int or x < 0 for x in values):
+            raise UserError(
+                f"config.{axis} is {tuple(values)}; it must hold different whole numbers from 0 on."
+            )
+    for name in (*study.variants, *study.datasets):
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                f"{name!r} names a folder of the study, too: use letters, digits, _, + and -."
+            )
+    _check_numbers(study)
+    for name, of in study.variants.items():
+        _check_variant(study, name, of)
+
+
+def _check_numbers(study: ConfigDict) -> None:
+    budget, search = study.budget, study.search
+    if (budget.steps > 0) == (budget.seconds > 0) or min(budget.steps, budget.seconds) < 0:
+        raise UserError(
+            f"config.budget has steps={budget.steps} and seconds={budget.seconds:g}: give one of "
+            "the two, and leave the other 0."
+        )
+    checks = {
+        "budget.calibration_steps": (budget.calibration_steps >= 20, "20 or more"),
+        "search.multiples": (
+            len(search.multiples) > 0 and all(x > 0 for x in search.multiples),
+            "positive numbers, one or more",
+        ),
+        "search.share": (0 < search.share <= 1, "above 0 and at most 1"),
+        "search.seed": (search.seed >= 0, "0 or more"),
+        "search.num_samples": (search.num_samples >= 2, "2 or more"),
+        "samples.num": (study.samples.num >= 2, "2 or more"),
+        "samples.features": (study.samples.features in NAMES, " or ".join(NAMES)),
+        "validation": (0 < study.validation < 1, "above 0 and below 1"),
+    }
+    for name, (holds, wanted) in checks.items():
+        if not holds:
+            value: Any = study
+            for part in name.split("."):
+                value = value[part]
+            raise UserError(f"config.{name} is {value!r}; it must be {wanted}.")
+
+
+def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:
+    if of.sampling and not of.trained_as:
+        raise UserError(
+            f"config.variants.{name} has sampling: name the variant whose runs it draws from by "
+            "trained_as."
+        )
+    if not of.trained_as:
+        return
+    other = study.variants.get(of.trained_as)
+    if other is None or other.trained_as:
+        trained = ", ".join(other for other, v in study.variants.items() if not v.trained_as)
+        raise UserError(
+            f"config.variants.{name} is trained_as {of.trained_as!r}, which is no variant that is "
+            f"trained; there are {trained}."
+        )
+    if of.method != other.method or of.set or of.keep_best:
+        raise UserError(
+            f"config.variants.{name} is trained_as {of.trained_as!r}: it takes that one's method, "
+            "and neither set nor keep_best."
+        )

@@ -1,0 +1,206 @@
+"""The page of a study in Markdown: what was run, what came out, and what is missing."""
+
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vpt_gen.evaluation import grids, report
+from vpt_gen.files import write_text
+from vpt_gen.study.cells import Group, all_cells, groups, searches
+from vpt_gen.study.choices import CHOSEN
+from vpt_gen.study.plots import label_of, shots_label, shown_figures
+from vpt_gen.study.results import BEST, LAST, Results, Spread, spread_name
+from vpt_gen.study.runs import distance_of
+from vpt_gen.study.states import read_attempts, read_json
+
+# What people write about the results stands between these lines, and is kept.
+FINDINGS, END = "<!-- findings -->", "<!-- end of findings -->"
+# A last checkpoint that is so many times as far from real images as the best one has collapsed.
+COLLAPSED = 2.0
+_FACTS = {
+    "trained_parameters": "parameters trained",
+    "optimizer_bytes": "optimiser, bytes",
+    "num_steps": "updates",
+    "tuning_seconds": "seconds",
+}
+
+
+def write_page(
+    study: ConfigDict,
+    results: Results,
+    pictures: Mapping[str, np.ndarray],
+    folder: pathlib.Path,
+    path: pathlib.Path,
+    command: str,
+) -> None:
+    """Writes the page and its pictures beside it; findings that people wrote into it are kept.
+
+    Args:
+      study: checked.
+      results: of its cells.
+      pictures: see `plots.pictures`.
+      folder: where the study lives.
+      path: of the page.
+      command: that runs the study.
+    """
+    for name, picture in pictures.items():
+        grids.save_png(path.with_name(f"{path.stem}_{name}.png"), picture)
+    old = path.read_text() if path.is_file() else ""
+    kept = re.search(f"{FINDINGS}\n(.*?){END}", old, re.DOTALL)
+    parts = [
+        f"# {study.title}",
+        f"{FINDINGS}\n{kept.group(1) if kept else ''}{END}",
+        *_about(study, results, command),
+        *_tables(study, results, pictures, path.stem),
+        *_collapses(study, results),
+        *_learning_rates(study, folder),
+        *_repeating(study, folder),
+        *_missing(results),
+    ]
+    write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _about(study: ConfigDict, results: Results, command: str) -> Iterator[str]:
+    cells = all_cells(study)
+    done = len(cells) - len(results.missing)
+    yield f"```\n{command}\n```"
+    budget, search = study.budget, study.search
+    given = f"{budget.steps:,} updates"
+    if budget.seconds:
+        given = (
+            f"{budget.seconds:g} seconds of updates, turned into a number of updates by the rate "
+            f"of {budget.calibration_steps} before (compilation does not count)"
+        )
+    yield (
+        f"{done} of {len(cells)} runs are done. Every method gets the same training images, "
+        f"{given}, and draws {study.samples.num:,} images, the same number of each class, which "
+        f"are compared with held-out ones in {study.samples.features} features "
+        "(docs/evaluation.md). A seed draws the training images, the parameters, the "
+        "batches and the samples; what is held out is the same for all."
+    )
+    if searches(study):
+        multiples = ", ".join(f"{x:.3g}" for x in search.multiples)
+        share = "the whole" if search.share == 1 else f"{search.share:.3g} of the"
+        yield (
+            f"The learning rate of each row is the best of {multiples} times the method's default, "
+            f"in runs of seed {search.seed} that get {share} budget: the one with the least "
+            f"{report.label(distance_of(study))} of {search.num_samples:,} generated images from "
+            f"validation images ({study.validation:g} of what is not held out, never trained on). "
+            "All methods are chosen by this one score, as GANs have no likelihood."
+        )
+
+
+def _tables(
+    study: ConfigDict, results: Results, pictures: Mapping[str, np.ndarray], stem: str
+) -> Iterator[str]:
+    num_seeds = len(study.seeds)
+    for dataset, of in study.datasets.items():
+        yield f"## {of.label or dataset}"
+        if (name := f"{dataset}_figures") in pictures:
+            yield (
+                f"![Figures of each variant]({stem}_{name}.png)\n\n*Medians over {num_seeds} "
+                f"seed(s); bars: {spread_name(num_seeds)}; dashed: real images.*"
+            )
+        for shots in study.shots:
+            yield f"### Training images: {shots_label(shots)}"
+            yield _table(study, results, dataset, shots)
+            if (name := f"{dataset}_{shots or 'all'}_samples") in pictures:
+                yield (
+                    f"![A row of images of each variant]({stem}_{name}.png)\n\n*The first image "
+                    f"of each class, seed {study.seeds[0]}, unselected.*"
+                )
+    yield (
+        f"Medians over seeds; in brackets from where to where they lie ({spread_name(num_seeds)}). "
+        "`seconds`: of training, with compilation. What is best: "
+        + ", ".join(f"{report.label(n)} {report.direction(n)}" for n in shown_figures(study))
+        + "."
+    )
+
+
+def _table(study: ConfigDict, results: Results, dataset: str, shots: int) -> str:
+    names = shown_figures(study)
+    heads = ["", "seeds", *map(report.label, names), *_FACTS.values()]
+    lines = [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
+    floors = [results.floors(name, dataset, shots) for name in names]
+    lines.append(_line(["*real images*", "", *map(_spread, floors), *[""] * len(_FACTS)]))
+    found = {name: results.spreads(name) for name in (*names, *_FACTS)}
+    for variant, of in study.variants.items():
+        group = Group(of.trained_as or variant, dataset, shots)
+        for checkpoint in (LAST, BEST) if of.keep_best else (LAST,):
+            key = (group, variant, checkpoint)
+            count = sum(row.key == key for row in results.rows)
+            spreads = [found[name].get(key) for name in names]
+            facts = [found[name].get(key) for name in _FACTS]
+            cells = [label_of(study, variant, checkpoint), f"{count} of {len(study.seeds)}"]
+            cells += [_spread(x) if x else "missing" for x in spreads]
+            lines.append(_line([*cells, *(f"{x.median:,.0f}" if x else "" for x in facts)]))
+    return "\n".join(lines)
+
+
+def _spread(of: Spread | None) -> str:
+    if of is None:
+        return ""
+    if of.count == 1:
+        return f"{of.median:.3g}"
+    return f"{of.median:.3g} ({of.low:.3g} to {of.high:.3g})"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _collapses(study: ConfigDict, results: Results) -> Iterator[str]:
+    """Runs whose last checkpoint is much worse than their best."""
+    name = distance_of(study)
+    rows = {(row.cell, row.checkpoint): row.figures.get(name) for row in results.rows}
+    fallen = [
+        f"- `{cell}`: {report.label(name)} {last:.3g} at the end, {best:.3g} at its best"
+        for (cell, checkpoint), last in rows.items()
+        if checkpoint == LAST
+        and (best := rows.get((cell, BEST))) is not None
+        and last > COLLAPSED * best
+    ]
+    if fallen:
+        yield f"## Collapsed\n\nAt the end {COLLAPSED:g} times as far from real images as before:"
+        yield "\n".join(fallen)
+
+
+def _learning_rates(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:
+    if not searches(study):
+        return
+    heads = ["", "data", "training images", "multiple", "scores", ""]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for group in groups(study):
+        cell = next(c for c in all_cells(study) if c.kind == "search" and c.group == group)
+        record = read_json((folder / cell.path).with_name(CHOSEN))
+        where = [label_of(study, group.variant), group.dataset, shots_label(group.shots)]
+        if record is None:
+            lines.append(_line([*where, "missing", "", ""]))
+            continue
+        scores = [f"{multiple}: {score:.3g}" for multiple, score in record["scores"].items()]
+        scores += [f"{multiple:.4g}: diverged" for multiple in record["diverged"]]
+        edge = "at the edge" if record["at_the_edge"] else ""
+        lines.append(_line([*where, f"{record['multiple']:.3g}", "; ".join(scores), edge]))
+    yield "## Learning rates\n\nThe multiple that was chosen, and the distance with each:"
+    yield "\n".join(lines)
+
+
+def _repeating(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:
+    """One command of each variant, as it was run."""
+    commands = []
+    for variant in study.variants:
+        cells = [c for c in all_cells(study) if (c.kind, c.variant) == ("cells", variant)]
+        attempts = [a for cell in cells[:1] for a in read_attempts(folder / cell.path)]
+        commands += list(dict.fromkeys(attempt.command for attempt in attempts))
+    if commands:
+        yield "## One run of each variant\n\nAll commands stand in the cells' `attempts.json`."
+        yield "```\n" + "\n\n".join(commands) + "\n```"
+
+
+def _missing(results: Results) -> Iterator[str]:
+    if results.missing:
+        yield "## What is missing"
+        yield "\n".join(f"- `{cell}`: {why}" for cell, why in results.missing.items())

@@ -1,0 +1,150 @@
+"""Pictures of a study: figures with error bars, and a row of samples for each variant."""
+
+import io
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+from PIL import Image
+
+from vpt_gen.data.batches import image_spec, open_sources
+from vpt_gen.evaluation import grids, report
+from vpt_gen.evaluation.image_sets import real_images, tapped
+from vpt_gen.evaluation.perceptual_diversity import first_of_classes
+from vpt_gen.study.results import LAST, Results, result_folders
+from vpt_gen.study.runs import Runs, distance_of
+
+
+def shown_figures(study: ConfigDict) -> tuple[str, ...]:
+    """The figures that pages show; results.csv has all."""
+    rest = ("coverage", "intra_class_diversity", "memorisation_rate")
+    return ("class_agreement", distance_of(study), *rest)
+
+
+def label_of(study: ConfigDict, variant: str, checkpoint: str = LAST) -> str:
+    """A variant's name for people."""
+    label = study.variants[variant].label or variant
+    return label if checkpoint == LAST else f"{label}, {checkpoint} checkpoint"
+
+
+def shots_label(shots: int) -> str:
+    """A number of training images, for people."""
+    return f"{shots} a class" if shots else "all images"
+
+
+def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarray:
+    """All shown figures of a data set: a row a variant, a colour for each number of shots.
+
+    Points are medians over seeds, bars their spread, dashed lines what real images reach.
+    """
+    keys = [row.key for row in results.rows if row.cell.group.dataset == dataset]
+    rows = sorted(
+        {(variant, checkpoint) for _, variant, checkpoint in keys},
+        key=lambda row: (list(study.variants).index(row[0]), row[1] != LAST),
+    )
+    names = shown_figures(study)
+    figure = Figure(figsize=(2.6 * len(names) + 2, 0.42 * len(rows) + 1.6), layout="constrained")
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    colors = colormaps["viridis"](np.linspace(0.05, 0.85, len(study.shots)))
+    for axis, name in zip(axes, names, strict=True):
+        for number, (shots, color) in enumerate(zip(study.shots, colors, strict=True)):
+            shift = 0.5 * ((number + 0.5) / len(study.shots) - 0.5)
+            _points(axis, results, name, dataset, shots, rows, shift, color)
+            if floor := results.floors(name, dataset, shots):
+                axis.axvline(floor.median, color=color, linestyle="--", linewidth=1, zorder=0)
+        axis.set_title(report.label(name), fontsize=10)
+        axis.grid(axis="x", color="0.9")
+        axis.set_axisbelow(True)
+        axis.margins(x=0.06)
+        axis.spines[["top", "right"]].set_visible(False)
+    if study.samples.features == "tokenizer":
+        axes[names.index(distance_of(study))].set_xscale("log")
+    axes[0].set_yticks(range(len(rows)), [label_of(study, *row) for row in rows])
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return _drawn(figure)
+
+
+def _points(axis, results: Results, name, dataset, shots, rows, shift, color) -> None:
+    """The medians and spreads of one figure at one number of shots, at their rows."""
+    found = {
+        (variant, checkpoint): spread
+        for (group, variant, checkpoint), spread in results.spreads(name).items()
+        if (group.dataset, group.shots) == (dataset, shots)
+    }
+    there = [(y, found[row]) for y, row in enumerate(rows) if row in found]
+    medians = np.array([spread.median for _, spread in there])
+    bars = [
+        medians - [spread.low for _, spread in there],
+        np.array([spread.high for _, spread in there]) - medians,
+    ]
+    axis.errorbar(
+        medians,
+        [y + shift for y, _ in there],
+        xerr=bars if there else None,
+        fmt="o",
+        markersize=4,
+        elinewidth=1.4,
+        color=color,
+        label=shots_label(shots),
+    )
+
+
+def _drawn(figure: Figure) -> np.ndarray:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def samples_picture(
+    study: ConfigDict, runs: Runs, folder: pathlib.Path, results: Results, dataset: str, shots: int
+) -> np.ndarray | None:
+    """A row of unselected images for each variant: the first of each class, of its first seed.
+
+    Above them the first held-out real images; None where no variant is done.
+    """
+    rows: dict[str, np.ndarray] = {}
+    seed = study.seeds[0]
+    for row in results.rows:
+        cell, group = row.cell, row.cell.group
+        if (group.dataset, group.shots, cell.seed) != (dataset, shots, seed):
+            continue
+        if (
+            strip := grids.read_strip(result_folders(study, folder, cell)[row.checkpoint])
+        ) is not None:
+            rows[label_of(study, cell.variant, row.checkpoint)] = strip
+    if not rows:
+        return None
+    return grids.labelled_rows({"real": _real_strip(study, runs, dataset), **rows})
+
+
+def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
+    config = runs.base(next(iter(study.variants)), dataset)
+    _, held_out = open_sources(config)
+    real = real_images(held_out, "real images", "held out", image_spec(config.data))
+    chosen = first_of_classes(real.labels, 1) & (real.labels < grids.STRIP_CLASSES)
+    pictures: list[np.ndarray] = []
+    for _ in tapped(real.stream(), chosen, pictures):
+        if len(pictures) == chosen.sum():
+            break
+    by_class = np.argsort(real.labels[chosen], kind="stable")
+    return np.stack([pictures[i] for i in by_class]) / np.float32(255.0)
+
+
+def pictures(
+    study: ConfigDict, runs: Runs, folder: pathlib.Path, results: Results
+) -> Mapping[str, np.ndarray]:
+    """All pictures of a study, by name."""
+    drawn = {}
+    for dataset in study.datasets:
+        if any(row.cell.group.dataset == dataset for row in results.rows):
+            drawn[f"{dataset}_figures"] = figures_plot(study, results, dataset)
+        for shots in study.shots:
+            grid = samples_picture(study, runs, folder, results, dataset, shots)
+            if grid is not None:
+                drawn[f"{dataset}_{shots or 'all'}_samples"] = grid
+    return drawn

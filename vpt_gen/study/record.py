@@ -1,0 +1,57 @@
+"""What a study's folder belongs to: a study may grow, and not change."""
+
+import json
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.store import differences
+from vpt_gen.errors import UserError
+from vpt_gen.files import write_text
+from vpt_gen.study.runs import Runs
+from vpt_gen.study.states import read_json
+
+RECORD = "study.json"
+# Axes: what is on both sides must be the same. The rest must be the same as a whole.
+_GROWS = ("variants", "datasets", "configs")
+_MAY_CHANGE = ("title", "shots", "seeds")
+
+
+def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
+    """Writes the study down, or checks that the folder belongs to it.
+
+    More variants, data sets, shots and seeds may come in the same folder; what is there must mean
+    the same.
+
+    Raises:
+      UserError: the folder is another study's, or a variant of it was changed.
+    """
+    record = json.loads(json.dumps(study.to_dict()))
+    record["configs"] = {
+        f"{variant} on {dataset}": json.loads(json.dumps(runs.base(variant, dataset).to_dict()))
+        for variant in study.variants
+        for dataset in study.datasets
+    }
+    path = folder / RECORD
+    old = read_json(path) or record
+    if changed := list(_changes(old, record)):
+        raise UserError(
+            f"{folder} belongs to another study ({'; '.join(changed[:3])}); choose another "
+            "--workdir, or go back to its config."
+        )
+    grown = {name: {**old[name], **record[name]} for name in _GROWS}
+    write_text(path, json.dumps({**record, **grown}, indent=1))
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    changes = []
+    for name in sorted(set(old) | set(new)):
+        if name in _MAY_CHANGE:
+            continue
+        a, b = old.get(name), new.get(name)
+        if name in _GROWS and a and b:
+            common = a.keys() & b.keys()
+            a, b = ({key: part[key] for key in common} for part in (a, b))
+        changes += differences(a, b, name)
+    return changes

@@ -1,0 +1,198 @@
+"""What the cells of a study found, gathered: a row a cell, and medians over seeds."""
+
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vpt_gen.files import write_text
+from vpt_gen.study.cells import Cell, Group, all_cells
+from vpt_gen.study.choices import choose
+from vpt_gen.study.states import read_json
+
+# Of metrics.json, beside the figures; the same for all methods.
+COUNTS = ("trained_parameters", "frozen_parameters", "optimizer_bytes", "tuning_seconds")
+LAST, BEST = "last", "best"
+# Fewer seeds have no quartiles to speak of.
+_FEWEST_FOR_QUARTILES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What one checkpoint of one cell reached.
+
+    Attributes:
+      cell: of the kind 'cells'.
+      checkpoint: `LAST`, or `BEST` on validation images where the variant keeps it.
+      figures: name -> value.
+      floors: name -> what real images reach.
+      facts: `COUNTS`, the learning rate's multiple, and the number of updates.
+      floor_of: what stood in the generated images' place.
+    """
+
+    cell: Cell
+    checkpoint: str
+    figures: Mapping[str, float]
+    floors: Mapping[str, float]
+    facts: Mapping[str, float]
+    floor_of: str = ""
+
+    @property
+    def key(self) -> tuple[Group, str, str]:
+        """What rows of all seeds share: the group (data and shots), variant and checkpoint."""
+        return self.cell.group, self.cell.variant, self.checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """A figure over seeds: the median, and from where to where values lie.
+
+    Of five seeds or more `low` and `high` are quartiles; of fewer, the least and the largest value.
+    """
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Median and spread of one value or more."""
+    values = np.array(list(values), np.float64)
+    ends = (25, 75) if len(values) >= _FEWEST_FOR_QUARTILES else (0, 100)
+    low, high = np.percentile(values, ends)
+    return Spread(float(np.median(values)), float(low), float(high), len(values))
+
+
+def spread_name(num_seeds: int) -> str:
+    """What `low` and `high` are, for people."""
+    return "quartiles" if num_seeds >= _FEWEST_FOR_QUARTILES else "least to largest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All that there is of a study.
+
+    Attributes:
+      rows: of the cells that are done.
+      missing: cell -> why it is not there; of all kinds.
+    """
+
+    rows: list[Row]
+    missing: dict[Cell, str]
+
+    def spreads(self, name: str) -> dict[tuple[Group, str, str], Spread]:
+        """A figure, or a fact, of each variant over the seeds that are there."""
+        values: dict[tuple[Group, str, str], list[float]] = {}
+        for row in self.rows:
+            value = {**row.facts, **row.figures}.get(name)
+            if value is not None:
+                values.setdefault(row.key, []).append(value)
+        return {key: spread(found) for key, found in values.items()}
+
+    def floors(self, name: str, dataset: str, shots: int) -> Spread | None:
+        """What real images reach, over seeds; a seed's is the same for all variants."""
+        by_seed = {
+            row.cell.seed: row.floors[name]
+            for row in self.rows
+            if (row.cell.group.dataset, row.cell.group.shots) == (dataset, shots)
+            and row.checkpoint == LAST
+            and name in row.floors
+        }
+        return spread(by_seed.values()) if by_seed else None
+
+
+def gather(study: ConfigDict, folder: pathlib.Path, state: Callable[[Cell], str]) -> Results:
+    """Reads what all cells left.
+
+    Args:
+      study: checked.
+      folder: where it lives.
+      state: cell -> 'done', or why not.
+    """
+    rows, missing = [], {}
+    for cell in all_cells(study):
+        about = state(cell)
+        if about != "done":
+            missing[cell] = about
+        elif cell.kind == "cells":
+            rows += _rows(study, folder, cell)
+    return Results(rows, missing)
+
+
+def _rows(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> list[Row]:
+    variant = study.variants[cell.variant]
+    trained = dataclasses.replace(cell, variant=variant.trained_as or cell.variant)
+    counts = read_json(folder / trained.path / "metrics.json")
+    choice = choose(study, folder, cell.group)
+    facts = {name: counts[name] for name in COUNTS if name in counts}
+    facts |= {"learning_rate_multiple": choice.multiple, "num_steps": choice.num_steps}
+    return [
+        _row(cell, name, read_json(place / "metrics.json"), facts)
+        for name, place in result_folders(study, folder, cell).items()
+    ]
+
+
+def result_folders(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> dict[str, pathlib.Path]:
+    """Where the figures and pictures of a cell's checkpoints lie."""
+    own = folder / cell.path
+    kept = study.variants[cell.variant].keep_best
+    return {LAST: own / LAST, BEST: own / BEST} if kept else {LAST: own}
+
+
+def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
+    figures = record["figures"]
+    floor_of = [f["protocol"].get("floor_of", "") for f in figures.values()]
+    return Row(
+        cell,
+        checkpoint,
+        {name: figure["value"] for name, figure in figures.items()},
+        {n: f["floor"] for n, f in figures.items() if f.get("floor") is not None},
+        facts,
+        floor_of[0] if floor_of else "",
+    )
+
+
+def write_results(study: ConfigDict, results: Results, folder: pathlib.Path) -> list[pathlib.Path]:
+    """Writes `results.csv`, a row a cell, and `results.json`, with medians and what is missing."""
+    names = sorted({name for row in results.rows for name in row.figures})
+    facts = sorted({name for row in results.rows for name in row.facts})
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    axes = ("variant", "dataset", "shots", "seed", "checkpoint")
+    writer.writerow([*axes, *facts, *names, *(f"{name}_real" for name in names)])
+    for row in results.rows:
+        group = row.cell.group
+        where = (row.cell.variant, group.dataset, group.shots, row.cell.seed, row.checkpoint)
+        parts = [(facts, row.facts), (names, row.figures), (names, row.floors)]
+        found = [part.get(name, "") for wanted, part in parts for name in wanted]
+        writer.writerow([*where, *found])
+    record = {
+        "spread": spread_name(len(study.seeds)),
+        "summary": list(_summary(results, [*names, *facts])),
+        "missing": {str(cell): why for cell, why in results.missing.items()},
+        "study": study.to_dict(),
+    }
+    paths = [folder / "results.csv", folder / "results.json"]
+    write_text(paths[0], table.getvalue())
+    write_text(paths[1], json.dumps(record, indent=1))
+    return paths
+
+
+def _summary(results: Results, names: list[str]) -> Iterator[dict[str, Any]]:
+    spreads = {name: results.spreads(name) for name in names}
+    for key in dict.fromkeys(row.key for row in results.rows):
+        group, variant, checkpoint = key
+        yield {
+            "variant": variant,
+            "dataset": group.dataset,
+            "shots": group.shots,
+            "checkpoint": checkpoint,
+            "values": {n: dataclasses.asdict(s[key]) for n, s in spreads.items() if key in s},
+        }

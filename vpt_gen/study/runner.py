@@ -1,0 +1,252 @@
+"""Runs the cells of a study one after another, each step in a process of its own.
+
+Everything that is known lies in the cells' folders, so that a runner may be killed at any moment:
+the next one looks at what is there. A cell's process outlives a runner that is killed with SIGKILL;
+it holds the same lock, and the next runner waits for it.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from vpt_gen.errors import UserError
+from vpt_gen.progress import say
+from vpt_gen.study import states
+from vpt_gen.study.cells import Cell
+from vpt_gen.study.choices import NotYet, choose, num_steps, write_rate
+from vpt_gen.study.runs import Choice, Runs, Step
+from vpt_gen.study.states import Attempt
+
+_TAIL = 2000  # bytes of a log in which its last line is looked for
+
+
+class Stopped(SystemExit):
+    """The runner was asked to stop; the exit code is 128 + the signal."""
+
+
+class Runner:
+    """Works at a list of cells until each is done or has failed once."""
+
+    def __init__(self, study: ConfigDict, folder: pathlib.Path, runs: Runs):
+        """Starts nothing yet.
+
+        Args:
+          study: checked.
+          folder: where it lives.
+          runs: the commands.
+        """
+        self._study, self._folder, self._runs = study, folder, runs
+        self._process: subprocess.Popen | None = None
+        self._signal = 0
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether all results of a cell are there."""
+        try:
+            steps = list(self._steps(cell))
+        except (NotYet, OSError):
+            return False
+        return all(states.is_complete(step.result) for step in steps)
+
+    def state(self, cell: Cell) -> str:
+        """Of a cell, in a few words."""
+        if self.is_done(cell):
+            return "done"
+        if failed := states.failure(self._folder / cell.path):
+            return f"failed: {failed.message}"
+        return "interrupted" if states.was_started(self._folder / cell.path) else "waiting"
+
+    def run(self, cells: list[Cell], lock: int) -> dict[Cell, str]:
+        """Works at all cells that are not done.
+
+        Args:
+          cells: in the order in which they need each other.
+          lock: descriptor of the lock's file, which processes inherit.
+
+        Returns:
+          Why the others could not be done.
+
+        Raises:
+          Stopped: after SIGINT or SIGTERM, when the process of the cell has saved and ended.
+        """
+        missing: dict[Cell, str] = {}
+        clock = _Clock(cells, self._folder, [cell for cell in cells if self.is_done(cell)])
+        with self._signals():
+            for cell in clock.left():
+                say(f"[{clock.place(cell)}] {cell}{clock.about()}")
+                start = time.monotonic()
+                try:
+                    for step in self._steps(cell):
+                        if not states.is_complete(step.result):
+                            self._work(cell, step, lock)
+                except (NotYet, _FailedError) as error:
+                    missing[cell] = str(error)
+                    say(f"    failed: {error}")
+                clock.ended(cell, time.monotonic() - start)
+        return missing
+
+    def _steps(self, cell: Cell) -> Iterator[Step]:
+        if cell.kind == "calibration":
+            return self._runs.steps(cell, Choice(0, 1.0))
+        if cell.kind == "search":
+            return self._runs.steps(
+                cell, Choice(num_steps(self._study, self._folder, cell.group), cell.multiple)
+            )
+        return self._runs.steps(cell, choose(self._study, self._folder, cell.group))
+
+    def _work(self, cell: Cell, step: Step, lock: int) -> None:
+        """Runs a step to its end.
+
+        Raises:
+          _FailedError: it ended otherwise than well.
+          Stopped: the runner was asked to stop meanwhile.
+        """
+        folder = self._folder / cell.path
+        if cell.kind == "calibration":  # A measurement that was interrupted is none.
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        attempt = Attempt(str(step), _now())
+        before = states.read_attempts(folder)
+        states.write_attempts(folder, [*before, attempt])
+        start = time.monotonic()
+        code = self._run_process(step, folder / states.LOG, lock)
+        if code == 0 and cell.kind == "calibration":
+            write_rate(folder)
+        message = "" if code in (0, *states.STOPPED) else _reason(folder / states.LOG, code)
+        if code == 0 and not states.is_complete(step.result):
+            code, message = 1, f"it ended well, and left no {step.result.name}"
+        seconds = time.monotonic() - start
+        attempt = dataclasses.replace(attempt, seconds=seconds, exit_code=code, message=message)
+        states.write_attempts(folder, [*before, attempt])
+        if self._signal:
+            raise Stopped(128 + self._signal)
+        if code:
+            raise _FailedError(message or f"it was stopped from outside (exit code {code})")
+
+    def _run_process(self, step: Step, log: pathlib.Path, lock: int) -> int:
+        if self._signal:
+            raise Stopped(128 + self._signal)
+        with log.open("ab") as output:
+            output.write(f"$ {step}\n".encode())
+            output.flush()
+            self._process = subprocess.Popen(
+                step.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock,),
+                # Ctrl-C at a terminal reaches all of a group; the runner alone hands it on.
+                start_new_session=True,
+            )
+        try:
+            return self._process.wait()
+        finally:
+            self._process = None
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Hands SIGINT and SIGTERM on as SIGTERM, on which a run saves and ends."""
+
+        def note(number: int, unused_frame: object) -> None:
+            process = self._process
+            if self._signal and number == signal.SIGINT and process:
+                process.kill()  # Asked twice, by a person.
+                return
+            self._signal = self._signal or number
+            if process:
+                say("Stopping: the cell saves what it has; the same command goes on from there.")
+                process.terminate()
+
+        handled = (signal.SIGINT, signal.SIGTERM)
+        previous = {number: signal.signal(number, note) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+class _FailedError(Exception):
+    """A step that ended otherwise than well."""
+
+
+class _Clock:
+    """How far a study is, and how long the rest of it may take."""
+
+    def __init__(self, cells: list[Cell], folder: pathlib.Path, done: list[Cell]):
+        self._cells = cells
+        self._left = [cell for cell in cells if cell not in set(done)]
+        self._seconds = {cell: states.seconds_spent(folder / cell.path) for cell in done}
+
+    def left(self) -> list[Cell]:
+        return list(self._left)
+
+    def place(self, cell: Cell) -> str:
+        return f"{self._cells.index(cell) + 1}/{len(self._cells)}"
+
+    def ended(self, cell: Cell, seconds: float) -> None:
+        self._left.remove(cell)
+        self._seconds[cell] = seconds
+
+    def about(self) -> str:
+        """The time left, from the cells that are most like those that are left."""
+        expected = [self._expected(cell) for cell in self._left]
+        known = [seconds for seconds in expected if seconds is not None]
+        if not known:
+            return ""
+        left = sum(known) / len(known) * len(expected)
+        return f"; about {datetime.timedelta(seconds=round(left))} left for {len(expected)} cells"
+
+    def _expected(self, cell: Cell) -> float | None:
+        alike = {other: s for other, s in self._seconds.items() if other.kind == cell.kind}
+        same = [s for other, s in alike.items() if other.variant == cell.variant]
+        seconds = same or list(alike.values()) or list(self._seconds.values())
+        return statistics.mean(seconds) if seconds else None
+
+
+@contextlib.contextmanager
+def alone(folder: pathlib.Path) -> Iterator[int]:
+    """Waits until no other runner, nor a process that one left, works in a folder.
+
+    Yields:
+      The lock's descriptor; the lock lasts as long as a process has it open.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise UserError(f"Cannot write to {folder}: {error.strerror}.") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Another runner, or a cell that one left behind, works in {folder}: waiting.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _reason(log: pathlib.Path, code: int) -> str:
+    """The last line that a process said, or what killed it."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1].removeprefix("error: ") if said else f"exit code {code}"

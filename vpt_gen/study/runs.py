@@ -1,0 +1,234 @@
+"""From a cell to the commands that make it: what a user would type, and nothing else."""
+
+import dataclasses
+import math
+import pathlib
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vpt_gen import config_flag, repeat
+from vpt_gen.config_check import check_config
+from vpt_gen.errors import UserError
+from vpt_gen.study.cells import Cell
+
+# Of a run whose best checkpoint is kept: how often it is measured.
+MEASUREMENTS = 5
+# Of a run that measures the rate of updates: how often it tells the time, and the result.
+LOGGED = 10
+RATE = "rate.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A command, and the file that is there once it has ended well.
+
+    Attributes:
+      arguments: of Python.
+      result: written whole by the command, as its last deed.
+    """
+
+    arguments: tuple[str, ...]
+    result: pathlib.Path
+
+    @property
+    def command(self) -> list[str]:
+        """For a process of its own."""
+        return [sys.executable, *self.arguments]
+
+    def __str__(self) -> str:
+        """For a shell."""
+        return " ".join(["python", *map(shlex.quote, self.arguments)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What the cells of a group learned for those after them.
+
+    Attributes:
+      num_steps: updates of a whole run.
+      multiple: of the variant's learning rates.
+    """
+
+    num_steps: int
+    multiple: float
+
+
+class Runs:
+    """The commands of a study's cells."""
+
+    def __init__(self, study: ConfigDict, folder: pathlib.Path, cache: pathlib.Path):
+        """Opens nothing yet.
+
+        Args:
+          study: checked.
+          folder: where the study lives.
+          cache: folder of token caches, to which one process at a time writes.
+        """
+        self._study, self._folder, self._cache = study, folder, cache
+
+    def steps(self, cell: Cell, choice: Choice) -> Iterator[Step]:
+        """What makes a cell; each step can be told once those before it are done."""
+        if cell.kind == "calibration":
+            yield self._calibration(cell)
+        elif cell.kind == "search":
+            yield self._search(cell, choice)
+        elif self._study.variants[cell.variant].trained_as:
+            yield self._resampling(cell)
+        elif self._study.variants[cell.variant].keep_best:
+            yield from self._best_and_last(cell, choice)
+        else:
+            yield self._training(cell, self._final_fields(cell, choice))
+
+    def _calibration(self, cell: Cell) -> Step:
+        """Trains a little; the runner writes `rate.json` from what it leaves."""
+        num_steps = self._study.budget.calibration_steps
+        fields = {"num_steps": num_steps, "log_every": max(1, num_steps // LOGGED)}
+        fields |= {"checkpoint_every": 0, "evaluation.num_samples": 0}
+        return self._training(cell, fields, RATE)
+
+    def _search(self, cell: Cell, choice: Choice) -> Step:
+        """Trains with a multiple of the learning rate, and measures on validation images."""
+        search = self._study.search
+        fields = {
+            "num_steps": max(1, round(search.share * choice.num_steps)),
+            "data.evaluate_on": "validation",
+            "evaluation.num_samples": search.num_samples,
+            **self._learning_rates(cell, cell.multiple),
+        }
+        return self._training(cell, fields)
+
+    def _final_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
+        return {
+            "num_steps": choice.num_steps,
+            "evaluation.num_samples": self._study.samples.num,
+            **self._learning_rates(cell, choice.multiple),
+        }
+
+    def _best_and_last(self, cell: Cell, choice: Choice) -> Iterator[Step]:
+        """Training that looks at validation images now and then; then the two checkpoints."""
+        fields = self._final_fields(cell, choice) | {
+            "evaluation.every": math.ceil(choice.num_steps / MEASUREMENTS),
+            "best_metric": distance_of(self._study),
+            "data.evaluate_on": "validation",
+        }
+        yield self._training(cell, fields)
+        flags = self._config_flags(cell, {**fields, "data.evaluate_on": "holdout"})
+        saved = [int(path.name) for path in checkpoints_of(self._folder / cell.path)]
+        for name, step in (("last", max(saved)), ("best", min(saved))):
+            yield self._evaluation(cell, cell, name, (*flags, f"--step={step}"))
+
+    def _resampling(self, cell: Cell) -> Step:
+        """Images of the runs of another variant, sampled differently."""
+        variant = self._study.variants[cell.variant]
+        trained = dataclasses.replace(cell, variant=variant.trained_as)
+        return self._evaluation(cell, trained, "", tuple(variant.sampling))
+
+    def _training(self, cell: Cell, fields: Mapping[str, Any], result="metrics.json") -> Step:
+        workdir = self._folder / cell.path
+        flags = (*self._config_flags(cell, fields), f"--workdir={workdir}")
+        return Step(("-m", "vpt_gen.main", *flags), workdir / result)
+
+    def _evaluation(self, cell: Cell, of: Cell, folder: str, flags: tuple[str, ...]) -> Step:
+        samples = self._study.samples
+        output = self._folder / cell.path / folder
+        values = {
+            "checkpoint": self._folder / of.path,
+            "num": samples.num,
+            "class_counts": "even",
+            "seed": cell.seed,
+            "features": samples.features,
+            "weights_dir": samples.weights_dir,
+            "output": output,
+        }
+        given = tuple(f"--{name}={value}" for name, value in values.items())
+        return Step(("-m", "vpt_gen.evaluate", *given, *flags), output / "metrics.json")
+
+    def base(self, variant: str, dataset: str) -> ConfigDict:
+        """The config that all runs of a variant on a data set share.
+
+        Raises:
+          UserError: a method, file or field that is not there, or an impossible config.
+        """
+        where = f"Variant {variant} on data set {dataset}"
+        try:
+            config = config_flag.load(*self._config_file(variant, dataset))
+            for name, value in self._shared_fields(variant, dataset).items():
+                _set(config, name, value)
+            check_config(config)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        if not (config.data.holdout or config.data.eval_split):
+            raise UserError(
+                f"{where}: nothing is held out to measure with; set data.holdout above 0."
+            )
+        return config
+
+    def _config_file(self, variant: str, dataset: str) -> tuple[str, str]:
+        """The file of configs/ and its argument; that of prompts is what there is without one."""
+        method = self._study.variants[variant].method
+        return self._study.datasets[dataset].config, "" if method == "prompts" else method
+
+    def _shared_fields(self, variant: str, dataset: str) -> dict[str, Any]:
+        parts = (self._study.datasets[dataset], self._study, self._study.variants[variant])
+        fields: dict[str, Any] = {}
+        for part in parts:
+            fields |= repeat.flatten(part.set.to_dict())
+        return fields | {
+            "data.validation": self._study.validation,
+            "eval_every": 0,
+            "evaluation.features": self._study.samples.features,
+            "evaluation.weights_dir": self._study.samples.weights_dir,
+        }
+
+    def _config_flags(self, cell: Cell, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        variant, dataset = cell.group.variant, cell.group.dataset
+        file, argument = self._config_file(variant, dataset)
+        fields = self._shared_fields(variant, dataset) | {
+            "data.shots": cell.group.shots,
+            "data.shots_seed": cell.seed,
+            "seed": cell.seed,
+            **fields,
+            "data.cache_dir": str(self._cache),
+        }
+        given = (f"--config.{name}={repeat.argument(value)}" for name, value in fields.items())
+        return (f"--config={file}{argument and ':'}{argument}", *given)
+
+    def _learning_rates(self, cell: Cell, multiple: float) -> dict[str, float]:
+        config = self.base(cell.group.variant, cell.group.dataset)
+        names = self._study.variants[cell.group.variant].learning_rates
+        return {name: multiple * _get(config, name) for name in names}
+
+
+def distance_of(study: ConfigDict) -> str:
+    """The figure that learning rates and best checkpoints are chosen by; lower is better."""
+    return "fid" if study.samples.features == "inception" else "frechet"
+
+
+def checkpoints_of(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """The finished checkpoints of a run."""
+    return [path for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal()]
+
+
+def _get(config: ConfigDict, name: str) -> Any:
+    for part in name.split("."):
+        if part not in config:
+            raise UserError(f"learning_rates names {name}, which its config does not have.")
+        config = config[part]
+    return config
+
+
+def _set(config: ConfigDict, name: str, value: Any) -> None:
+    *groups, last = name.split(".")
+    try:
+        for group in groups:
+            config = config[group]
+        config[last] = tuple(value) if isinstance(value, list) else value
+    except (KeyError, AttributeError, TypeError) as error:
+        reason = str(error).strip("\"'").splitlines()[0]
+        raise UserError(
+            f"set has {name}={value!r}, which its config does not take: {reason}"
+        ) from (error)
