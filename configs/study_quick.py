@@ -20,4 +20,5 @@ def get_config():
     # No search: the defaults.
     study.search.multiples = (1.0,)
     study.samples.num = 100
+    study.samples.judge_shots = 100
     return study

@@ -182,6 +182,7 @@ def _check_evaluation(config: ConfigDict) -> None:
         evaluation.every == 0 or (evaluation.every > 0 and evaluation.num_samples > 0),
         "0 where config.evaluation.num_samples is 0",
     )
+    _check(config, "evaluation.judge_shots", evaluation.judge_shots >= 0, "0 or positive")
     _check(config, "evaluation.num_components", evaluation.num_components > 0, "positive")
 
 

@@ -29,10 +29,10 @@ from vpt_gen.data import sampled
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.data.folder import open_folder
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.evaluation import report, spaces
+from vpt_gen.evaluation import grids, report, spaces
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
-from vpt_gen.evaluation.image_sets import ImageSet, real_images, real_sets
-from vpt_gen.evaluation.perceptual_diversity import find_perceptual
+from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_images, real_sets, tapped
+from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.files import write_text
 from vpt_gen.generation import even_class_ids, instances_of, proportional_class_ids
@@ -63,8 +63,8 @@ def check_flags() -> None:
             raise UserError(f"--{name}: the folder {FLAGS[name].value!r} does not exist.")
 
 
-def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None]:
-    """The reference, and the training images where they are known.
+def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
+    """The reference, the training images where they are known, and those that judge.
 
     Args:
       run: that is measured, or None.
@@ -81,7 +81,7 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None]:
         ]
         if FLAGS.train and sets[0].digest == sets[1].digest:
             raise UserError("--train and --reference hold the same images; leave --train out.")
-        return tuple(sets)
+        return *sets, None
     config = FLAGS.config
     if config is None:
         config = run.config
@@ -97,7 +97,8 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None]:
         raise UserError(
             f"{run.workdir} makes images of {size} pixels: add --config.data.image_size={size}."
         )
-    return real_sets(config, *sources)
+    judge = judge_images(config) if "evaluation" in config else None
+    return *real_sets(config, *sources), judge
 
 
 def open_folder_set(path: str) -> ImageSet:
@@ -237,22 +238,29 @@ def main(argv):
     logging.set_verbosity(logging.FATAL)
     check_flags()
     run = sample.open_flagged_run() if FLAGS.checkpoint else None
-    reference, train = open_real_sets(run)
+    reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
     extractor = Extractor(open_features(features, run), sharding.make_mesh(), FLAGS.batch_size)
     yardstick = Yardstick(
-        extractor, reference, train, FLAGS.seed, find_perceptual(FLAGS.weights_dir)
+        extractor, reference, train, FLAGS.seed, find_perceptual(FLAGS.weights_dir), judge
     )
     settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
     if run:
         settled |= {"step": run.step, "num": len(generated)}
         settled["class_counts"] = generated.record["class_counts"]
-    found, _ = yardstick.measure(generated)
+    shown = first_of_classes(generated.labels, 1)
+    pictures: list[np.ndarray] = []
+    found, _ = yardstick.measure(
+        dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures))
+    )
     record = report.make_record(
         found, report.protocol(yardstick, generated, repeating_command(settled))
     )
     path = output_folder() / "metrics.json"
+    if run:
+        images = np.stack(pictures) / np.float32(255.0)
+        grids.save_strip(output_folder(), images, generated.labels[shown])
     write_text(path, json.dumps(record, indent=1))
     say(report.table(record))
     say(f"\nEach figure with its protocol: {path}")

@@ -18,7 +18,7 @@ from vpt_gen.data.images import to_uint8
 from vpt_gen.evaluation import grids, report
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import HIGHER_IS_BETTER, Found, draw
-from vpt_gen.evaluation.image_sets import ImageSet, real_sets, tapped
+from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
 from vpt_gen.evaluation.pixel_distance import PixelDistance
 from vpt_gen.evaluation.spaces import open_space
@@ -61,6 +61,7 @@ class TuningReport:
             *real_sets(config, experiment.train_source, experiment.eval_source),
             config.seed,
             find_perceptual(evaluation.weights_dir),
+            judge_images(config),
         )
 
         self._latest: tuple[Any, _Taken] | None = None
@@ -79,13 +80,15 @@ class TuningReport:
         """
         params = state.params
         config, folder = self._config, epath.Path(self._workdir)
-        before = initial_state(self._experiment.task, config.seed, self._mesh).params
-        untuned, tuned = self._take(before), self._take(params)
+        untuned, tuned = None, self._take(params)
+        if config.evaluation.baselines:
+            before = initial_state(self._experiment.task, config.seed, self._mesh).params
+            untuned = self._take(before)
         images = self._images(params, config.num_steps)
         record = report.make_record(
             tuned.found, report.protocol(self._yardstick, images, self._command())
         )
-        for name, figure in record["figures"].items():
+        for name, figure in record["figures"].items() if untuned else ():
             if value := untuned.found.values.get(name):
                 figure["untuned"] = value.value
         counts = {
@@ -95,17 +98,23 @@ class TuningReport:
             "optimizer_bytes": sum(x.nbytes for x in jax.tree.leaves(state.opt_state)),
             "tuning_seconds": training_seconds(self._workdir),
         }
-        metrics = {**self._agreements(untuned, tuned), **self._pixel_distances(untuned, tuned)}
+        metrics = {}
+        if untuned:
+            metrics |= self._agreements(untuned, tuned) | self._pixel_distances(untuned, tuned)
         if not distributed.is_first():
             return
-        write_text(folder / "metrics.json", json.dumps({**metrics, **counts, **record}, indent=1))
-        for name, taken in (("samples_untuned", untuned), ("samples", tuned)):
+        pictures = {"samples": tuned} | ({"samples_untuned": untuned} if untuned else {})
+        for name, taken in pictures.items():
             grids.save_png(folder / f"{name}.png", taken.grid())
+        grids.save_strip(folder, tuned.images, tuned.labels)
+        # Last, as whoever waits for a run looks for it.
+        write_text(folder / "metrics.json", json.dumps({**metrics, **counts, **record}, indent=1))
         say(report.table(record))
         say(_counted(metrics | counts))
+        before = " (before tuning: samples_untuned.png)" if untuned else ""
         say(
-            f"\nLook at {folder / 'samples.png'} (before tuning: samples_untuned.png); each figure "
-            f"with its protocol: {folder / 'metrics.json'}"
+            f"\nLook at {folder / 'samples.png'}{before}; each figure with its protocol: "
+            f"{folder / 'metrics.json'}"
         )
 
     def _figures(self, params: Any) -> dict[str, float]:
@@ -215,10 +224,14 @@ class _Taken:
     pictures: list[np.ndarray]
     labels: np.ndarray
 
+    @property
+    def images(self) -> np.ndarray:
+        """The pictures (n, H, W, 3) in [0, 1]."""
+        return np.stack(self.pictures) / np.float32(255.0)
+
     def grid(self) -> np.ndarray:
-        images = np.stack(self.pictures) / np.float32(255.0)
         return grids.class_grid(
-            images, self.labels, list(self.measured.images.class_names), _GRID_COLUMNS
+            self.images, self.labels, list(self.measured.images.class_names), _GRID_COLUMNS
         )
 
 

@@ -1,5 +1,7 @@
 """Figures of made images against real ones: floors, classes, and counts that are too small."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -146,3 +148,16 @@ def test_a_distance_over_more_images_than_are_kept_takes_their_moments(yardstick
 
 def test_intra_lpips_needs_weights_that_are_told(alike):
     assert "weights of LPIPS" in alike.left_out["intra_lpips"]
+
+
+def test_images_that_judge_make_floors_and_the_classifier():
+    few = measured.yardstick(train=6)
+    judge = measured.image_set(*measured.blobs(150, seed=8), "judging images")
+    found = measure(dataclasses.replace(few, judge=judge), *measured.blobs(80, seed=5)).values
+    assert found["frechet"].details["floor_of"] == "80 judging images against 120 held-out images"
+    assert found["class_agreement"].details["classifier_trained_on"] == "150 judging images"
+    # What may have been copied is what was trained on.
+    assert found["memorisation_rate"].details["neighbours_among"] == "6 training images"
+    assert (
+        found["frechet"].value == measure(few, *measured.blobs(80, seed=5)).values["frechet"].value
+    )

@@ -5,10 +5,15 @@ import pathlib
 import pytest
 
 from tests.study.studies import small_study
+from vpt_gen import config_flag
 from vpt_gen.errors import UserError
+from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import check_study, dataset, in_order, variant
 from vpt_gen.study.record import claim_folder
-from vpt_gen.study.runs import Runs
+from vpt_gen.study.runs import Choice, Runs
+
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("study_*.py"))
 
 
 @pytest.fixture
@@ -103,3 +108,17 @@ def test_a_folder_belongs_to_one_study_which_may_grow(study, tmp_path):
     study.budget.steps = 20
     with pytest.raises(UserError, match="budget.steps was 10, is 20"):
         claim_folder(study, runs_of(study), tmp_path)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_study_of_configs_is_sound(path):
+    assert f"python -m vpt_gen.study --config=configs/{path.name}" in path.read_text()
+    study = config_flag.load(path)
+    check_study(study)
+    runs = runs_of(study)
+    for dataset_name in study.datasets:
+        for name in study.variants:
+            runs.base(name, dataset_name)
+    for cell in all_cells(study):
+        if not study.variants[cell.variant].keep_best:
+            assert list(runs.steps(cell, Choice(9, 1.0)))

@@ -43,6 +43,25 @@ def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
     return train_source, eval_source
 
 
+def open_judge(config: ConfigDict) -> Source | None:
+    """Real images that judge, and are not evaluated on; None where those trained on do.
+
+    Raises:
+      UserError: data that cannot be opened, or too few for `config.evaluation.judge_shots`.
+    """
+    shots = config.evaluation.judge_shots
+    if not shots:
+        return None
+    pool, _ = _open_parts(config)
+    fewest = np.bincount(pool.labels, minlength=pool.num_classes).min()
+    if fewest < shots:
+        raise UserError(
+            f"config.evaluation.judge_shots is {shots}, but of one class of {pool.name} only "
+            f"{fewest} image(s) are neither held out nor for validation; lower it."
+        )
+    return choose_shots(pool, shots, config.data.holdout_seed)
+
+
 def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
     """What may be trained on, of which `data.shots` are, and what evaluation is on."""
     data = config.data
@@ -169,6 +188,7 @@ def token_batches(
             "to a folder that all hosts see (docs/launch.md)."
         )
     spec = image_spec(config.data)
+    evaluated = eval_source and config.eval_every
 
     def cache(source: Source, spec: ImageSpec, tokenize: _HostTokenizer) -> tokens.TokenCache:
         return CacheBuild(
@@ -187,7 +207,7 @@ def token_batches(
         plain = dataclasses.replace(spec, augmentation=Augmentation())
         tokenize = _HostTokenizer(vqgan, mesh)
         train_cache = cache(train_source, spec, tokenize)
-        return train_cache, cache(eval_source, plain, tokenize) if eval_source else None
+        return train_cache, cache(eval_source, plain, tokenize) if evaluated else None
 
     def train_batches(start_step: int):
         # Both caches are made here, before the first update, and not when the run is described.

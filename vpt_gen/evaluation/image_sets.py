@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vpt_gen.data import images, pipeline
-from vpt_gen.data.batches import image_spec
+from vpt_gen.data.batches import image_spec, open_judge
 from vpt_gen.data.images import to_uint8
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source, digest_of
@@ -112,3 +112,13 @@ def real_sets(
         return training, None
     name = "validation images" if data.evaluate_on == "validation" else "held-out images"
     return real_images(held_out, name, rest, spec), training
+
+
+def judge_images(config: ConfigDict) -> ImageSet | None:
+    """What `config.evaluation.judge_shots` asks for; None where the images trained on serve."""
+    if not config.evaluation.judge_shots:
+        return None
+    which = (
+        f"{config.evaluation.judge_shots} of each class, drawn by seed {config.data.holdout_seed}"
+    )
+    return real_images(open_judge(config), "judging images", which, image_spec(config.data))

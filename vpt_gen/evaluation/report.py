@@ -31,6 +31,8 @@ def protocol(yardstick: Yardstick, generated: ImageSet, command: str) -> dict[st
     shared = {"generated": generated.record, "reference": yardstick.reference.record}
     if yardstick.train:
         shared["train"] = yardstick.train.record
+    if yardstick.judge:
+        shared["judge"] = yardstick.judge.record
     shared["features"] = {
         "space": space.name,
         "digest": space.digest,

@@ -42,6 +42,8 @@ class Yardstick:
       train: those that the prompts were tuned on, where they are others than the reference; None
         where they are not known. Without them halves of the reference make the floors and the
         classifier, and there is no memorisation rate.
+      judge: real images to learn class agreement from and to take floors of, where they are not
+        those trained on: these may be few, and a classifier of few agrees with what copies them.
       seed: of the draws of real images.
       lpips: perceptual distance; None where its weights are not at hand.
     """
@@ -51,6 +53,7 @@ class Yardstick:
     train: ImageSet | None
     seed: int
     lpips: PretrainedNet | None
+    judge: ImageSet | None = None
 
     def measure(self, images: ImageSet) -> tuple[Found, Measured]:
         """All figures of generated images, by one pass over them, and their features."""
@@ -78,8 +81,8 @@ class Yardstick:
     @functools.cached_property
     def _sides(self) -> tuple[Measured, Measured]:
         """Two sets of real images without a common one: to fit to, and to try with."""
-        if self.train:
-            return self.features_of(self.train), self.real
+        if fitted := self.judge or self.train:
+            return self.features_of(fitted), self.real
         halves = figures.draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
         return tuple(Measured(self.reference, half) for half in halves)
 
@@ -144,13 +147,14 @@ class Yardstick:
                 "A memorisation rate needs training images and others that were held out from "
                 "them: config.data.holdout above 0, or --train beside --reference."
             )
+        known = self.features_of(self.train)
         samples, train, held_out = (
-            x.features.rows[self.extractor.space.near] for x in (generated, *self._sides)
+            x.features.rows[self.extractor.space.near] for x in (generated, known, self.real)
         )
         result = neighbours.memorisation_rate(samples, train, held_out)
         details = {"feature": self.extractor.space.near, "threshold": result.threshold}
         details |= {"floor_of": "new real images, by construction"}
-        details |= {"neighbours_among": str(self._sides[0]), "held_out": str(self._sides[1])}
+        details |= {"neighbours_among": str(known), "held_out": str(self.real)}
         return Value(result.rate, None, result.nominal, details)
 
     def _diversity(self, generated: Measured) -> Value:

@@ -17,7 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from vpt_gen import config_flag
-from vpt_gen.data.batches import open_sources
+from vpt_gen.data.batches import open_judge, open_sources
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.progress import say
 from vpt_gen.study import plots, results
@@ -100,6 +100,7 @@ def check_data(study, runs: Runs) -> None:
             config.data.shots = shots
             try:
                 open_sources(config)
+                open_judge(config)
             except UserError as error:
                 raise UserError(f"Data set {name}: {error}") from error
 

@@ -47,9 +47,12 @@ def _search() -> ConfigDict:
 
 
 def _samples() -> ConfigDict:
-    # Images to generate for the figures of a cell, over all classes evenly, and the features that
-    # they are taken in: those of the tokenizer, or 'inception' (config.evaluation).
-    return ConfigDict({"num": 500, "features": "tokenizer", "weights_dir": "weights"})
+    # Images to generate for the figures of a cell, over all classes evenly; the features that they
+    # are taken in, 'tokenizer' or 'inception'; and the real images a class that class agreement is
+    # learned from and floors are taken of, alike for all shots and seeds (0: those trained on).
+    return ConfigDict(
+        {"num": 500, "features": "tokenizer", "weights_dir": "weights", "judge_shots": 0}
+    )
 
 
 def in_order(**entries: ConfigDict) -> ConfigDict:
@@ -140,6 +143,7 @@ def _check_numbers(study: ConfigDict) -> None:
         "search.seed": (search.seed >= 0, "0 or more"),
         "search.num_samples": (search.num_samples >= 2, "2 or more"),
         "samples.num": (study.samples.num >= 2, "2 or more"),
+        "samples.judge_shots": (study.samples.judge_shots >= 0, "0 or more"),
         "samples.features": (study.samples.features in NAMES, " or ".join(NAMES)),
         "validation": (0 < study.validation < 1, "above 0 and below 1"),
     }

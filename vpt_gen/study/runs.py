@@ -168,9 +168,9 @@ class Runs:
         return config
 
     def _config_file(self, variant: str, dataset: str) -> tuple[str, str]:
-        """The file of configs/ and its argument; that of prompts is what there is without one."""
-        method = self._study.variants[variant].method
-        return self._study.datasets[dataset].config, "" if method == "prompts" else method
+        """The file of configs/ and its argument: a family where there is one, and a method."""
+        file, *family = self._study.datasets[dataset].config.split(":", 1)
+        return file, ",".join([*family, self._study.variants[variant].method])
 
     def _shared_fields(self, variant: str, dataset: str) -> dict[str, Any]:
         parts = (self._study.datasets[dataset], self._study, self._study.variants[variant])
@@ -180,6 +180,8 @@ class Runs:
         return fields | {
             "data.validation": self._study.validation,
             "eval_every": 0,
+            "evaluation.baselines": False,
+            "evaluation.judge_shots": self._study.samples.judge_shots,
             "evaluation.features": self._study.samples.features,
             "evaluation.weights_dir": self._study.samples.weights_dir,
         }

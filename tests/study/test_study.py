@@ -1,0 +1,145 @@
+"""The program: a real study of tiny nets, from the command line to its page."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from tests import made
+from tests.jobs import ROOT
+from tests.study.studies import small_study
+from vpt_gen import repeat
+from vpt_gen.errors import UserError
+from vpt_gen.study import __main__ as program
+from vpt_gen.study.cells import all_cells
+from vpt_gen.study.config import in_order, variant
+from vpt_gen.study.runs import Choice, Runs
+
+_RUNS = """
+from tests import made
+
+def get_config(method="prompts"):
+    config = made.prompts_config({data!r}, {nets!r} + "/vqgan", {nets!r} + "/nar")
+    config.data.image_size = 32
+    config.batch_size = 4
+    return config
+"""
+_STUDY = """
+from vpt_gen.study.config import dataset, default_study, in_order, variant
+
+def get_config():
+    study = default_study()
+    study.variants = in_order(
+        full=variant("prompts", set={{"prompt": {{"design": "full"}}}}),
+        scrolled=variant("prompts", trained_as="full", sampling=["--marquee=scroll"]),
+    )
+    study.datasets = in_order(made=dataset({config!r}))
+    study.shots = (4,)
+    study.seeds = (1,)
+    study.budget.steps = 2
+    study.search.multiples = (0.5,)
+    study.samples.num = 8
+    study.samples.judge_shots = 4
+    study.validation = 0.25
+    return study
+"""
+
+
+def start(folder):
+    """Runs the program on one device, compiled as in tests/conftest.py."""
+    command = [sys.executable, "-m", "vpt_gen.study", f"--config={folder}/study.py"]
+    return subprocess.run(
+        [*command, f"--workdir={folder}/study"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+    )
+
+
+def test_a_real_study(tiny_nets, tmp_path):
+    pytest.importorskip("sklearn")
+    made.write_folder(tmp_path / "data", count=16, side=32)
+    names = {"data": str(tmp_path / "data"), "nets": str(tiny_nets)}
+    (tmp_path / "runs.py").write_text(_RUNS.format(**names))
+    (tmp_path / "study.py").write_text(_STUDY.format(config=str(tmp_path / "runs.py")))
+    run = start(tmp_path)
+    assert run.returncode == 0, run.stderr + run.stdout
+    folder = tmp_path / "study" / "cells" / "full" / "made" / "4" / "1"
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert (config["data"]["shots"], config["seed"], config["num_steps"]) == (4, 1, 2)
+    assert config["optimizer"]["learning_rate"] == 0.5e-3
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert "untuned" not in metrics["figures"]["frechet"]
+    assert metrics["protocol"]["judge"]["count"] == 8
+    rows = list(csv.DictReader((tmp_path / "study" / "results.csv").open()))
+    assert [row["variant"] for row in rows] == ["full", "scrolled"]
+    assert float(rows[0]["frechet"]) == metrics["figures"]["frechet"]["value"]
+    assert rows[0]["trained_parameters"] == rows[1]["trained_parameters"] != ""
+    page = (tmp_path / "study" / "page.md").read_text()
+    assert "2 of 2 runs are done" in page and (tmp_path / "study/page_made_4_samples.png").exists()
+
+
+def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
+    """What the flags of a cell give is the config of its data set, and what the study sets."""
+    study = small_study()
+    study.variants = in_order(s4=variant("prompts", set={"prompt": {"num_prompt_tokens": 4}}))
+    runs = Runs(study, tmp_path, tmp_path / "tokens")
+    search, final = [
+        next(cell for cell in all_cells(study) if (cell.kind, cell.seed) == wanted)
+        for wanted in (("search", 0), ("cells", 2))
+    ]
+    for cell, changes in (
+        (search, {"data.evaluate_on": "validation", "evaluation.num_samples": 200, "seed": 0}),
+        (final, {"data.evaluate_on": "holdout", "evaluation.num_samples": 500, "seed": 2}),
+    ):
+        (step,) = runs.steps(cell, Choice(9, 1 / 3))
+        assert step.arguments[:2] == ("-m", "vpt_gen.main") and step.result.parent.match(
+            str(cell.path)
+        )
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", None, flag_values=values, lock_config=True)
+        # The overrides of a config are looked for there.
+        argv = ["main", *(a for a in step.arguments if a.startswith("--config"))]
+        monkeypatch.setattr(sys, "argv", argv)
+        values(argv)
+        base = repeat.flatten(runs.base("s4", "digits").to_dict())
+        expected = (
+            base
+            | changes
+            | {
+                "num_steps": 9,
+                "optimizer.learning_rate": 1 / 3 * 1e-2,
+                "data.shots": 5,
+                "data.shots_seed": cell.seed,
+                "data.cache_dir": str(tmp_path / "tokens"),
+            }
+        )
+        assert repeat.flatten(values.config.to_dict()) == expected
+        assert base["prompt.num_prompt_tokens"] == 4
+
+
+@pytest.mark.parametrize("shard", ["1", "3/3", "a/b", "-1/2"])
+def test_a_shard_that_cannot_be_is_named(shard):
+    with pytest.raises(UserError, match=f"--shard={shard} must be i/n"):
+        program.parse_shard(shard)
+
+
+def test_cells_are_chosen_by_parts_of_their_paths():
+    study = small_study()
+    chosen = program.chosen_cells(study, ["cells/", "/5/"], (0, 1))
+    assert len(chosen) == 6 and all("/5/" in str(cell) for cell in chosen)
+    with pytest.raises(UserError, match="No cell is left by --only=giraffe"):
+        program.chosen_cells(study, ["giraffe"], (0, 1))
+
+
+def test_too_few_images_are_told_before_anything_runs(tmp_path):
+    study = small_study()
+    study.shots = (5, 9999)
+    with pytest.raises(UserError, match="Data set digits: config.data.shots is 9999"):
+        program.check_data(study, Runs(study, tmp_path, tmp_path / "tokens"))
