@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests import made
-from vpt_gen import main, sharding
+from vpt_gen import config_flag, main, sharding
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import default_config
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError
 
-CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+CONFIGS = config_flag.files_of_runs(pathlib.Path(__file__).parents[1] / "configs")
 # Those of VTAB take their step on data of their own, see test_vtab_configs.py.
 ON_FOLDERS = [path for path in CONFIGS if not path.stem.startswith("vtab_")]
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"

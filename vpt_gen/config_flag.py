@@ -66,3 +66,8 @@ def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
             f"Config file {path} takes no argument, so --config={path}:{argument} fails."
         )
     return module.get_config(*([argument] if argument else []))
+
+
+def files_of_runs(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The config files in a folder that describe one run; a study's describes many."""
+    return sorted(p for p in folder.glob("*.py") if not p.stem.startswith("study_"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import vpt_gen
+from vpt_gen import config_flag
 from vpt_gen.config import METHODS
 
 _CONFIGS = pathlib.Path(vpt_gen.__file__).parents[1] / "configs"
@@ -42,9 +43,7 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
 
 def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What --config=configs/<name> gives, for every name of a run's family and method."""
-    for path in sorted(_CONFIGS.glob("*.py")):
-        if path.stem.startswith("study_"):  # Many runs, and none of them.
-            continue
+    for path in config_flag.files_of_runs(_CONFIGS):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

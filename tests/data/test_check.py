@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests import made
 from vpt_gen.config import default_config
+from vpt_gen.config_flag import files_of_runs
 from vpt_gen.data import access, check
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -70,7 +71,7 @@ def test_every_config_of_the_project_names_a_known_data_set(tmp_path):
     entries = check.list_entries(check.load_configs(CONFIGS), str(tmp_path), "")
     builders = {entry.builder.name for entry in entries if entry.builder}
     assert builders == set(access.ACCESS)
-    assert sum(len(entry.configs) for entry in entries) == len(list(CONFIGS.glob("*.py")))
+    assert sum(len(entry.configs) for entry in entries) == len(files_of_runs(CONFIGS))
 
 
 def test_the_summary_counts_states_and_disk():

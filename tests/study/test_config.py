@@ -12,7 +12,6 @@ from vpt_gen.study.config import check_study, dataset, in_order, variant
 from vpt_gen.study.record import claim_folder
 from vpt_gen.study.runs import Choice, Runs
 
-
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("study_*.py"))
 
 

@@ -25,6 +25,7 @@ import tensorflow_datasets as tfds
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from vpt_gen import config_flag
 from vpt_gen.data import access, vtab
 from vpt_gen.data.tfds import load_builder
 from vpt_gen.errors import UserError, report_user_errors
@@ -45,7 +46,7 @@ class Entry:
 
 def load_configs(folder: pathlib.Path) -> dict[str, ConfigDict]:
     """Name -> config, of every file in a folder of configs."""
-    paths = sorted(folder.glob("*.py"))
+    paths = config_flag.files_of_runs(folder)
     if not paths:
         raise UserError(f"{folder} holds no configs; name their folder with --configs.")
     return {path.stem: runpy.run_path(str(path))["get_config"]() for path in paths}

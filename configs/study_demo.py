@@ -1,0 +1,73 @@
+"""Every way to adapt the shipped source models to handwritten digits: 5, 20 and 100 of each.
+
+  python -m vpt_gen.study --config=configs/study_demo.py            the same number of updates
+  python -m vpt_gen.study --config=configs/study_demo.py:seconds    the same time
+
+Two to three hours each on two cores; docs/study.md says what is in them.
+"""
+
+from vpt_gen.errors import UserError
+from vpt_gen.study.config import dataset, default_study, in_order, variant
+
+
+def get_config(budget="steps"):
+    study = default_study()
+    study.title = f"Handwritten digits: every method, the same {budget}"
+    study.variants = in_order(**methods(), **prompts())
+    study.datasets = in_order(digits=dataset("configs/demo.py", "Handwritten digits"))
+    study.shots = (5, 20, 100)
+    study.seeds = (0, 1, 2)
+    if budget == "steps":
+        study.budget.steps = 100
+    elif budget == "seconds":
+        study.budget.seconds = 15.0
+        study.budget.calibration_steps = 30
+    else:
+        raise UserError(f"This study takes steps or seconds as its argument, not {budget!r}.")
+    # A third of the budget tells rates apart that differ threefold.
+    study.search.share = 0.3
+    study.search.num_samples = 100
+    study.samples.num = 200
+    study.samples.judge_shots = 100
+    return study
+
+
+def methods():
+    """All but prompts, as they come."""
+    names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
+    return {name: variant(name, name.replace("_", " ")) for name in (*names, "class_embedding")}
+
+
+def prompts():
+    """Prompts: the demo's, longer and shorter, factorised, and with instances."""
+    designs = {
+        "prompts": {},
+        "prompts_s1": {"num_prompt_tokens": 1, "design": "additive"},
+        "prompts_s4": {"num_prompt_tokens": 4, "design": "additive"},
+        "prompts_s16": {"num_prompt_tokens": 16, "design": "additive"},
+        "prompts_s1_f4": {"num_prompt_tokens": 1, "design": "factorised", "num_factors": 4},
+        "prompts_s4_f4": {"num_prompt_tokens": 4, "design": "factorised", "num_factors": 4},
+        "prompts_s16_f4": {"num_prompt_tokens": 16, "design": "factorised", "num_factors": 4},
+        "prompts_instances": {"condition": "class+instance"},
+    }
+    labels = {
+        "prompts": "prompts, full, S = 16",
+        "prompts_s1": "prompts, S = 1, F = 1",
+        "prompts_s4": "prompts, S = 4, F = 1",
+        "prompts_s16": "prompts, S = 16, F = 1",
+        "prompts_s1_f4": "prompts, S = 1, F = 4",
+        "prompts_s4_f4": "prompts, S = 4, F = 4",
+        "prompts_s16_f4": "prompts, S = 16, F = 4",
+        "prompts_instances": "prompts, class + instance",
+    }
+    variants = {
+        name: variant("prompts", labels[name], {"prompt": fields})
+        for name, fields in designs.items()
+    }
+    variants["prompts_marquee"] = variant(
+        "prompts",
+        "prompts, class + instance, marquee",
+        trained_as="prompts_instances",
+        sampling=["--marquee=instance_to_class"],
+    )
+    return variants
