@@ -10,7 +10,7 @@ import pytest
 from tests import made
 from vpt_gen import config_flag, main, sharding
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.config import default_config
+from vpt_gen.config import METHODS, default_config
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError
 
@@ -28,6 +28,22 @@ def load(path):
 def test_a_config_says_what_it_is_and_how_to_run_it(path):
     assert "launch/" in path.read_text() or "python -m vpt_gen" in path.read_text()
     check_config(load(path))
+
+
+@pytest.mark.parametrize("name", ["demo", "demo_ar", "folder", "maskgit256", "taming256"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_config_file_takes_a_method(name, method):
+    path = next(path for path in CONFIGS if path.stem == name)
+    config = runpy.run_path(str(path))["get_config"](method)
+    check_config(config)
+    assert config.task == method
+    assert ("prompt" in config) == (method == "prompts")
+
+
+def test_an_unknown_method_is_named():
+    path = next(path for path in CONFIGS if path.stem == "folder")
+    with pytest.raises(UserError, match="'lore' is not known; it must be one of prompts, .* lora"):
+        runpy.run_path(str(path))["get_config"]("lore")
 
 
 @pytest.mark.parametrize("path", ON_FOLDERS, ids=lambda p: p.stem)
@@ -88,6 +104,24 @@ def test_impossible_values_are_named(field, value, message):
         group = group[part]
     group[name] = value
     with pytest.raises(UserError, match=message):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "value", "message"),
+    [
+        ("deep_prompts", "num_prompt_tokens", 0, "must be positive"),
+        ("lora", "rank", 0, "must be positive"),
+        ("lora", "alpha", 0.0, "must be positive"),
+        ("lora", "matrices", ("query", "head"), "some of query, key, value, out, mlp_in, mlp_out"),
+        ("lora", "matrices", (), "some of query"),
+        ("adapters", "size", 0, "must be positive"),
+    ],
+)
+def test_impossible_options_of_methods_are_named(method, field, value, message):
+    config = default_config(method)
+    config[method][field] = value
+    with pytest.raises(UserError, match=f"config.{method}.{field} is .*{message}"):
         check_config(config)
 
 

@@ -2,8 +2,9 @@
 
 import pathlib
 
-from vpt_gen import prompt_sizes
+from vpt_gen import method_sizes, prompt_sizes
 from vpt_gen.checkpoints.released import published
+from vpt_gen.config import METHODS
 from vpt_gen.data import vtab_table
 from vpt_gen.data.images import EXTENSIONS
 from vpt_gen.evaluation.figures import KINDS
@@ -14,6 +15,12 @@ README = (ROOT / "README.md").read_text()
 
 def test_parameter_counts_of_the_readme_are_counted():
     assert prompt_sizes.table() in README
+
+
+def test_parameter_counts_of_methods_are_counted():
+    page = (ROOT / "docs" / "methods.md").read_text()
+    assert method_sizes.table() in page
+    assert [name for name in METHODS if f"`{name}`" not in page] == []
 
 
 def test_published_weights_of_the_readme_are_those_that_can_be_fetched():

@@ -47,6 +47,8 @@ def changed(config, **fields):
             "--config=configs/demo.py",
         ),
         (vtab_caltech.get_config("ar"), "--config=configs/vtab_caltech.py:ar"),
+        (vtab_caltech.get_config("ar,lora"), "--config=configs/vtab_caltech.py:ar,lora"),
+        (demo.get_config("norm_bias"), "--config=configs/demo.py:norm_bias"),
     ],
 )
 def test_the_command_gives_the_config(config, start, monkeypatch):

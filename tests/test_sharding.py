@@ -19,6 +19,7 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training import adapters, deep_prompts, lora
 
 # A batch of two: what has length 1 is not named (`nets/layout.py`).
 TOKENS, LABELS = jnp.zeros((2, 256), jnp.int32), jnp.zeros((2,), jnp.int32)
@@ -37,7 +38,17 @@ NETS = {
     "prompts": lambda: init_params(
         PromptGenerator(10, 16, 96, 64, design="factorised", num_factors=2, num_instances=4), KEY
     ),
+    "lora": lambda: additions(lora.make_method(MaskGIT(), 10, 4, 4.0, lora.MATRICES)),
+    "adapters": lambda: additions(adapters.make_method(GPT(), 10, 8), GPT()),
+    "deep_prompts": lambda: additions(deep_prompts.make_method(MaskGIT(), 10, 16)),
 }
+SMALL = ("prompts", "lora", "adapters", "deep_prompts")
+
+
+def additions(method, net=None):
+    """What a method adds to a transformer."""
+    source = (net or MaskGIT()).init(KEY, TOKENS, class_ids=LABELS)["params"]
+    return method.init(KEY, source)
 
 
 def mesh_of(*shape):
@@ -59,7 +70,7 @@ def test_every_parameter_has_a_rule_and_little_is_whole(name):
         shapes = jax.eval_shape(NETS[name])
     shardings = jax.tree.leaves(sharding.shardings(shapes, mesh_of(1, 4, 2)))
     leaves = jax.tree.leaves(shapes)
-    if name == "prompts":
+    if name in SMALL:
         assert all(s.is_fully_replicated for s in shardings)
         return
     whole = [x.size for x, s in zip(leaves, shardings, strict=True) if s.is_fully_replicated]

@@ -37,7 +37,8 @@ NETS = {"nar": MaskGIT(23, 2, 9, **SIZES, dropout_rate=0.0), "ar": GPT(23, 9, **
 # Shapes of matrices that stay frozen, as they lie and as they are multiplied.
 MATRICES = {(16, 40), (40, 16), (16, 2, 8), (2, 8, 16), (16, 16), (26, 16), (23, 16), (16, 23)}
 C = 3
-ADAM = optax.adam(1e-2)
+# Adam would blow up what is rounding alone, such as the gradient of a key's bias.
+SGD = optax.sgd(0.3)
 METHODS = {
     "prompts": lambda net: prompts.make_method(PromptGenerator(C, 4, 16, dropout_rate=0.0)),
     "class_embedding": lambda net: class_embedding.make_method(net, C),
@@ -68,7 +69,7 @@ def source(family):
     return jax.tree.unflatten(structure, shaken)
 
 
-def make_task(name, family, layout=lambda params, net: params, remat="none", optimizer=ADAM):
+def make_task(name, family, layout=lambda params, net: params, remat="none", optimizer=SGD):
     net = NETS[family].clone(remat=remat)
     return adaptation.make_task(
         METHODS[name](net),
@@ -92,15 +93,15 @@ def batch(step=0):
 
 
 @functools.cache
-def trained(name, family):
-    """The state before and after three updates."""
-    task = make_task(name, family)
-    before = state = jax.jit(task.init)(jax.random.key(3))
-    step = jax.jit(task.train_step)
+def trained(name, family, *layout):
+    """The trained parameters before and after three updates."""
+    task = make_task(name, family, *layout)
+    state = jax.jit(task.init)(jax.random.key(3))
+    before, step = state.params, jax.jit(task.train_step)
     for i in range(3):
         state, metrics = step(state, task.frozen, batch(i), jax.random.key(i))
     assert np.isfinite(float(metrics["loss"]))
-    return before, state
+    return before, state.params
 
 
 def own(name, family):
@@ -141,28 +142,25 @@ def own(name, family):
 @families
 @methods
 def test_exactly_its_own_parameters_move(name, family):
-    before, after = (traverse_util.flatten_dict(s.params, sep="/") for s in trained(name, family))
+    copy = jax.device_get(source(family))
+    before, after = (traverse_util.flatten_dict(x, sep="/") for x in trained(name, family))
     assert set(before) == own(name, family)
     still = {path for path in before if np.array_equal(before[path], after[path])}
     # A bias of the keys adds the same to all scores of a query: the softmax does not see it.
     assert {path for path in still if not path.endswith("key/bias")} == set()
-    moments = trained(name, family)[1].opt_state[0]
-    chex.assert_trees_all_equal_shapes(moments.mu, moments.nu, trained(name, family)[1].params)
+    chex.assert_trees_all_equal(source(family), copy)
 
 
 @families
 @methods
-def test_what_is_frozen_is_neither_touched_nor_held(name, family):
-    """The update gives back the state alone: of the source it holds no array, and leaves each."""
-    task, copy = make_task(name, family), jax.device_get(source(family))
-    trained(name, family)
-    chex.assert_trees_all_equal(source(family), copy)
-    frozen = traverse_util.flatten_dict(task.frozen["transformer"], sep="/")
-    if name in FROZEN:
-        replaced = own(name, family) & set(frozen)
-        assert bool(replaced) == (name == "norm_bias")
-    else:
-        assert not frozen
+def test_nothing_frozen_is_in_the_gradient_or_the_optimiser(name, family):
+    task = make_task(name, family, optimizer=optax.adam(1e-2))
+    state = jax.eval_shape(task.init, jax.random.key(3))
+    for moments in (state.opt_state[0].mu, state.opt_state[0].nu):
+        assert set(traverse_util.flatten_dict(moments, sep="/")) == own(name, family)
+    frozen = set(traverse_util.flatten_dict(task.frozen["transformer"], sep="/"))
+    assert bool(frozen) == (name in FROZEN)
+    assert bool(frozen & own(name, family)) == (name == "norm_bias")
 
 
 def shapes_of_products(task):
@@ -222,22 +220,16 @@ def test_a_masked_class_stays_the_sources():
 @families
 @methods
 def test_scanned_layers_do_what_single_ones_do(name, family):
-    net, states = NETS[family], []
-    for layout, remat in ((lambda params, net: params, "none"), (stacked, "layer")):
-        # Adam would blow up what is rounding alone, such as the gradient of a key's bias.
-        task = make_task(name, family, layout, remat, optax.sgd(0.3))
-        state = jax.jit(task.init)(jax.random.key(3))
-        state, _ = jax.jit(task.train_step)(state, task.frozen, batch(), jax.random.key(0))
-        states.append(state.params)
-    one, many = states
+    _, one = trained(name, family)
+    _, many = trained(name, family, stacked, "layer")
     if "layers" in many:
-        many = unstack_layers(many, net.layer_prefix)
-    chex.assert_trees_all_close(one, many, rtol=2e-3, atol=2e-5)
+        many = unstack_layers(many, NETS[family].layer_prefix)
+    chex.assert_trees_all_close(one, many, rtol=1e-3, atol=1e-5)
 
 
 def run_with(name, family):
     """The parameters that the net runs with after training, and what it is told of classes."""
-    method, params = METHODS[name](NETS[family]), trained(name, family)[1].params
+    method, params = METHODS[name](NETS[family]), trained(name, family)[1]
     frozen = method.frozen({"transformer": source(family)})["transformer"]
     return method.params(frozen, params), method.conditions(params, jnp.arange(C))
 
@@ -247,7 +239,12 @@ def test_a_cache_changes_nothing(name):
     """Greedy decoding with a cache draws what whole sequences without one say."""
     params, told = run_with(name, "ar")
     keys = jax.random.split(jax.random.key(0), C)
-    drawn = autoregressive.decode(NETS["ar"], params, keys, 9, **told, temperature=0)
+    decode = jax.jit(
+        lambda params, told: autoregressive.decode(
+            NETS["ar"], params, keys, 9, **told, temperature=0
+        )
+    )
+    drawn = decode(params, told)
     again = NETS["ar"].apply({"params": params}, drawn, **told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
 
@@ -267,7 +264,7 @@ def test_a_kept_part_of_a_sequence_changes_nothing(name):
 
 
 @families
-@methods
+@pytest.mark.parametrize("name", ["prompts", "deep_prompts"])
 def test_every_class_is_drawn_from_its_own_condition(name, family):
     params, told = run_with(name, family)
     keys = jax.random.split(jax.random.key(1), 4)
@@ -275,6 +272,7 @@ def test_every_class_is_drawn_from_its_own_condition(name, family):
     if family == "nar":
         options |= {"choice_temperature": 1.0, "schedule": "cosine"}
 
+    @jax.jit
     def draw(told, rows):
         told = {k: x[None] if k == "prompts" else x for k, x in told.items()}
         return generate(NETS[family], params, keys, 9, rows=rows, **told, **options)[0]
@@ -288,12 +286,7 @@ def test_every_class_is_drawn_from_its_own_condition(name, family):
 @methods
 def test_trained_parameters_are_float32_beside_smaller_matrices(name, family):
     task = make_task(name, family, lambda params, net: cast_matrices(params, jnp.bfloat16))
-    state = task.init(jax.random.key(3))
+    state = jax.eval_shape(task.init, jax.random.key(3))
     assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
-    before = task.eval_step(state.params, task.frozen, batch(), jax.random.key(1))["loss"]
-    exact = make_task(name, family)
-    start = exact.init(jax.random.key(3)).params
-    wanted = exact.eval_step(start, exact.frozen, batch(), jax.random.key(1))["loss"]
-    np.testing.assert_allclose(before, wanted, rtol=0.05)
-    state, _ = jax.jit(task.train_step)(state, task.frozen, batch(), jax.random.key(0))
-    assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    after, _ = jax.eval_shape(task.train_step, state, task.frozen, batch(), jax.random.key(0))
+    chex.assert_trees_all_equal_shapes_and_dtypes(state.params, after.params)

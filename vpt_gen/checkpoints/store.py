@@ -258,7 +258,7 @@ def read_record(workdir: str) -> dict[str, Any]:
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
     """What differs between two records, for people, but for where a run computes."""
     if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
+        keys = sorted(set(old) | set(new), key=lambda key: (key != "task", key))
         prefix = f"{name}." if name else ""
         kept = [k for k in keys if prefix + k not in _MAY_CHANGE]
         return [d for k in kept for d in differences(old.get(k), new.get(k), prefix + k)]
