@@ -63,8 +63,8 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
     repeated = training_command(config, run.workdir)
     trained, frozen = count(run.params), count(run.sampler.frozen)
     cards = {
-        "parameters trained": number(trained),
-        f"parameters frozen ({trained / frozen:,.2%} of them trained)": number(frozen),
+        f"parameters trained ({trained / (trained + frozen):.2%} of all)": number(trained),
+        "parameters frozen": number(frozen),
         "training images": number(len(train)),
         "held-out images": number(len(held_out) if held_out else 0),
         "updates": number(run.step),
