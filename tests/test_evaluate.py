@@ -219,13 +219,14 @@ def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, monk
     with pytest.raises(UserError, match="are not those that it was tuned on any more"):
         open_sets(monkeypatch, run)
     # A config of the user's own says that it is meant.
-    reference, train = open_sets(monkeypatch, run, config=run.config)
+    reference, train, judge = open_sets(monkeypatch, run, config=run.config)
+    assert judge is None
     assert len(reference) + len(train) == 23
 
 
 def test_a_folder_is_squared_as_the_run_saw_its_images(workdir, data, monkeypatch):
     run = open_run(str(workdir))
-    reference, train = open_sets(monkeypatch, run, reference=str(data))
+    reference, train, _ = open_sets(monkeypatch, run, reference=str(data))
     assert train is None
     assert reference.record["preparation"].startswith("crop to 32x32")
     with pytest.raises(UserError, match="hold the same images"):
@@ -253,7 +254,7 @@ def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch)
     method = prompts.make_method(dataclasses.replace(old, num_classes=0, num_instances=12))
     run = dataclasses.replace(run, sampler=dataclasses.replace(run.sampler, method=method))
     run.facts["instance_labels"] = [0] * 6 + [1] * 6
-    reference, _ = open_sets(monkeypatch, run)
+    reference, *_ = open_sets(monkeypatch, run)
     assert draw(monkeypatch, run, reference, num=4).labels.tolist() == [0, 0, 1, 1]
     with pytest.raises(UserError, match="These prompts know no classes"):
         draw(monkeypatch, run, reference, num=4, marquee="instance_to_class")
@@ -264,13 +265,13 @@ def test_classes_are_drawn_as_the_reference_has_them(workdir, data, monkeypatch,
     (data.parent / "lean" / "discs").mkdir(parents=True)
     shutil.copytree(data / "bars", data.parent / "lean" / "bars")
     shutil.copy(data / "discs" / "0.png", data.parent / "lean" / "discs")
-    lean, _ = open_sets(monkeypatch, run, reference=str(data.parent / "lean"))
+    lean, *_ = open_sets(monkeypatch, run, reference=str(data.parent / "lean"))
     assert np.bincount(draw(monkeypatch, run, lean).labels).tolist() == [12, 1]
     even = draw(monkeypatch, run, lean, class_counts="even", num=5)
     assert np.bincount(even.labels).tolist() == [3, 2]
     assert even.record["class_counts"] == "even"
     shutil.copytree(data / "bars", data.parent / "flat")
-    flat, _ = open_sets(monkeypatch, run, reference=str(data.parent / "flat"))
+    flat, *_ = open_sets(monkeypatch, run, reference=str(data.parent / "flat"))
     capsys.readouterr()
     assert draw(monkeypatch, run, flat).record["class_counts"] == "even"
     assert "drawn evenly" in capsys.readouterr().out

@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation import report
 from vpt_gen.progress import say
 from vpt_gen.study import states
 from vpt_gen.study.cells import Cell
 from vpt_gen.study.choices import NotYet, choose, num_steps, write_rate
-from vpt_gen.study.runs import Choice, Runs, Step
+from vpt_gen.study.runs import Choice, Runs, Step, distance_of
 from vpt_gen.study.states import Attempt
 
 _TAIL = 2000  # bytes of a log in which its last line is looked for
@@ -93,7 +94,16 @@ class Runner:
                     missing[cell] = str(error)
                     say(f"    failed: {error}")
                 clock.ended(cell, time.monotonic() - start)
+                if cell not in missing:
+                    self._tell(cell, time.monotonic() - start)
         return missing
+
+    def _tell(self, cell: Cell, seconds: float) -> None:
+        """Says how long a cell took and how near it came."""
+        record = states.read_json(list(self._steps(cell))[-1].result)
+        figure = record.get("figures", {}).get(distance_of(self._study))
+        near = f", {report.label(distance_of(self._study))} {figure['value']:.3g}" if figure else ""
+        say(f"    done in {seconds:.0f} s{near}")
 
     def _steps(self, cell: Cell) -> Iterator[Step]:
         if cell.kind == "calibration":

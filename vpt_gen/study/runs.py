@@ -114,6 +114,7 @@ class Runs:
             "evaluation.every": math.ceil(choice.num_steps / MEASUREMENTS),
             "best_metric": distance_of(self._study),
             "data.evaluate_on": "validation",
+            "keep_checkpoints": 1,
         }
         yield self._training(cell, fields)
         flags = self._config_flags(cell, {**fields, "data.evaluate_on": "holdout"})
