@@ -5,6 +5,7 @@ reference's in float64, so that most tests compute in float64, too: a mistake sh
 float32 noise would hide.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 from flax import traverse_util
 
 from vpt_gen.checkpoints.released import torch_file
 from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.training.adversarial import DISCRIMINATOR, Draws
 
 FOLDER = Path(
     os.environ.get("VPT_GEN_GOLDEN_GAN") or Path(__file__).parents[2] / "shared" / "golden" / "gan"
@@ -108,6 +111,23 @@ def net(file: str) -> BigGAN:
     )
 
 
+def transfer_source(file: str) -> BigGAN:
+    """The BigGAN that a transfer's file starts from."""
+    c = facts(file)["config"]
+    return dataclasses.replace(net(file), num_classes=c["n_pretrain_classes"])
+
+
+def without(module: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The reference's tensors but for those of a module that nothing reads."""
+    return {name: x for name, x in tensors.items() if name.split(".")[0] != module}
+
+
+def unused_by_transfer(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """cGANTransfer's tensors without the source's gains, biases and table, which nothing reads."""
+    unused = r"(shared\.|.*\.bn[12]\.(gain|bias)\.|.*\.pretrain_embedding_w)"
+    return {name: x for name, x in tensors.items() if not re.match(unused, name)}
+
+
 _LEAVES = {
     "u0": ("spectral", "u"),
     "sv0": ("spectral", "sigma"),
@@ -164,6 +184,83 @@ def assert_near(value, expected: np.ndarray, name: str, atol: float = FLOAT64) -
     worst = np.abs(value.astype(np.float64) - expected).max(initial=0.0)
     # Written so that a NaN fails.
     assert worst <= allowed, f"{name}: off by {worst:.3g}, allowed {allowed:.3g}"
+
+
+def check_gradients(found, expected: dict[str, np.ndarray]) -> None:
+    """1e-6 of a tensor's largest gradient; 2e-6 where that is a zero that rounding has moved."""
+    ours = flat(found)
+    assert expected
+    for name, value in expected.items():
+        _, path = our_name(name)
+        value = our_value(name, value)
+        largest = np.abs(value).max()
+        allowed = 2e-6 if largest < 1e-9 else max(FLOAT64 * largest, 1e-9)
+        worst = np.abs(np.asarray(ours[path]) - value).max()
+        assert worst <= allowed, f"{name}: off by {worst:.3g}, allowed {allowed:.3g}"
+
+
+def check_norms(found, expected: dict[str, np.ndarray]) -> None:
+    """The L2 norms of gradients, each to 1e-6."""
+    ours = flat(found)
+    assert expected
+    for name, norm in expected.items():
+        value = np.linalg.norm(np.ravel(ours[our_name(name)[1]]))
+        np.testing.assert_allclose(value, norm, rtol=FLOAT64, atol=2e-6, err_msg=name)
+
+
+def adam(rate: float, c: dict) -> optax.GradientTransformation:
+    """The optimiser of a file's config."""
+    return optax.adam(rate, b1=c["G_B1"], b2=c["G_B2"], eps=c["adam_eps"])
+
+
+def descent(rate: float, c: dict) -> optax.GradientTransformation:
+    """An optimiser whose state is the last gradient."""
+    del rate, c
+    return optax.GradientTransformation(lambda p: p, lambda g, s, p=None: (g, g))
+
+
+def one_step(adversaries, variables: dict, given: dict, groups: tuple[str, ...]):
+    """Losses and gradients of some groups on the file's batch; `adversaries` of `descent`."""
+    draws = Draws(given["z"][None], given["y"][None])
+    real = {"images": to_unit(given["x"])[None], "class_ids": given["dy"][None]}
+    judges = groups == (DISCRIMINATOR,)
+    loss = adversaries._discriminator_loss if judges else adversaries._generator_loss
+    parts = (draws, real) if judges else (draws,)
+    _, gradients, metrics = jax.jit(
+        lambda v, s: adversaries._step(v, s, dict.fromkeys(groups, True), loss, parts)
+    )(variables, adversaries.init_optimizers(variables))
+    return {group: gradients[group] for group in groups}, metrics
+
+
+METRICS = {
+    "G_loss": "loss",
+    "D_loss_real": "discriminator_real",
+    "D_loss_fake": "discriminator_fake",
+}
+
+
+def run_steps(file: str, stage: str, adversaries, variables, opt_state, training, after_each=None):
+    """The updates of a stage, their losses compared with what the reference logged."""
+    train, prefix = facts(file)["train"], f"steps/{stage}"
+    inputs = float64(group(file, f"{prefix}in/"))
+    update = jax.jit(lambda *state: adversaries.update(*state, training))
+    for number in range(len(inputs["x"])):
+        rows = slice(number * adversaries.num_parts, (number + 1) * adversaries.num_parts)
+        variables, opt_state, metrics = update(
+            variables,
+            opt_state,
+            to_unit(inputs["x"][number]),
+            inputs["dy"][number],
+            Draws(inputs["z"][rows], inputs["y"][rows]),
+        )
+        for name, ours in METRICS.items():
+            # The reference logs the generator's loss divided by its accumulations.
+            share = train["num_G_accumulations"] if name == "G_loss" else 1
+            expected = load(file, f"{prefix}metrics/it{number + 1}/{name}")
+            np.testing.assert_allclose(metrics[ours] / share, expected, rtol=1e-6, atol=1e-6)
+        if after_each:
+            after_each(number, variables)
+    return variables, opt_state
 
 
 def check_variables(found: dict, expected: dict[str, np.ndarray], atol: float = FLOAT64) -> None:

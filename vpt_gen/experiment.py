@@ -198,7 +198,7 @@ def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     del workdir
     check_resolution(config.data.image_size)
     train_source, eval_source = open_sources(config)
-    options, average = config.adversarial, config.average
+    average = config.average
     net = BigGAN(
         train_source.num_classes,
         config.data.image_size,
@@ -207,20 +207,28 @@ def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     task = gan.make_task(
         net,
         adversarial_optimizers(config, ("generator",)),
-        loss=options.loss,
-        discriminator_steps=options.discriminator_steps,
-        accumulations=options.accumulations,
-        orthogonal={
-            "generator": options.generator_orthogonal,
-            "discriminator": options.discriminator_orthogonal,
-        },
-        ema_decay=average.decay,
-        ema_start=average.start,
+        average_decay=average.decay,
+        average_start=average.start,
+        **adversarial_options(config),
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
     batches = image_batches(config, train_source, eval_source, rows)
     return Experiment(task, net, train_source, eval_source, *batches, facts)
+
+
+def adversarial_options(config: ConfigDict) -> dict[str, Any]:
+    """Options of `training.adversarial.Adversaries` from `config.adversarial`."""
+    options = config.adversarial
+    return {
+        "loss": options.loss,
+        "steps": options.discriminator_steps,
+        "accumulations": options.accumulations,
+        "orthogonal": {
+            "generator": options.generator_orthogonal,
+            "discriminator": options.discriminator_orthogonal,
+        },
+    }
 
 
 def adversarial_optimizers(config: ConfigDict, groups: Sequence[str]):

@@ -11,11 +11,6 @@ from vpt_gen.training import gan
 from vpt_gen.training.adversarial import Adversaries, Draws, moving_average, orthogonal_gradient
 
 FILE = "biggan.npz"
-METRICS = {
-    "G_loss": "loss",
-    "D_loss_real": "discriminator_real",
-    "D_loss_fake": "discriminator_fake",
-}
 
 
 @pytest.fixture
@@ -31,58 +26,20 @@ def variables() -> dict:
     }
 
 
-def optimizers(make) -> dict:
-    """`make(learning rate, config)` for both nets, of the reference's config."""
-    c = golden.facts(FILE)["config"]
-    return {"generator": make(c["G_lr"], c), "discriminator": make(c["D_lr"], c)}
-
-
-def adam(rate: float, c: dict) -> optax.GradientTransformation:
-    return optax.adam(rate, b1=c["G_B1"], b2=c["G_B2"], eps=c["adam_eps"])
-
-
-def adversaries(make=adam, accumulations: int = 1) -> Adversaries:
+def adversaries(make=golden.adam, accumulations: int = 1) -> Adversaries:
+    net, c = golden.net(FILE), golden.facts(FILE)["config"]
     return Adversaries(
-        *gan.calls(golden.net(FILE)),
-        optimizers(make),
-        lambda path: path[0] if path[1] == "params" else None,
+        *gan.calls(net.generator, net.discriminator),
+        {"generator": make(c["G_lr"], c), "discriminator": make(c["D_lr"], c)},
+        gan.group_of,
         accumulations=accumulations,
     )
 
 
-def descend(rate: float, c: dict) -> optax.GradientTransformation:
-    """An optimiser whose state is the gradient."""
-    del rate, c
-    return optax.GradientTransformation(lambda p: p, lambda g, s, p=None: (g, g))
-
-
 def one_step(side: str):
-    """Losses and gradients of the file's batch, of nets as they are in the files."""
     given = golden.float64(golden.group(FILE, "in/"))
-    both = adversaries(descend)
-    draws = Draws(given["z"][None], given["y"][None])
-    real = {"images": golden.to_unit(given["x"])[None], "class_ids": given["dy"][None]}
-    loss, parts = {
-        "discriminator": (both._discriminator_loss, (draws, real)),
-        "generator": (both._generator_loss, (draws,)),
-    }[side]
-    start = variables()
-    _, gradients, metrics = jax.jit(lambda v, s: both._step(v, s, (side,), loss, parts))(
-        start, both.init_optimizers(start)
-    )
+    gradients, metrics = golden.one_step(adversaries(golden.descent), variables(), given, (side,))
     return gradients[side][side]["params"], metrics
-
-
-def check_gradients(found, expected: dict[str, np.ndarray]) -> None:
-    """Float64: 1e-6 of a tensor's largest gradient; where that should be 0, 2e-6."""
-    flat = golden.flat(found)
-    assert expected
-    for name, value in expected.items():
-        gradient = np.asarray(flat[golden.our_name(name)[1]])
-        value = golden.our_value(name, value)
-        largest = np.abs(value).max()
-        allowed = 2e-6 if largest < 1e-9 else max(1e-6 * largest, 1e-9)
-        assert np.abs(gradient - value).max() <= allowed, name
 
 
 @golden.needed
@@ -91,23 +48,16 @@ def test_discriminator_step(float64):
     for name in ("loss_real", "loss_fake"):
         found = metrics[f"discriminator_{name.removeprefix('loss_')}"]
         np.testing.assert_allclose(found, golden.load(FILE, f"Dstep/{name}"), rtol=1e-6)
-    check_gradients(gradients, golden.group(FILE, "Dstep/grad/"))
-    check_norms(gradients, golden.group(FILE, "Dstep/gradnorm/"))
+    golden.check_gradients(gradients, golden.group(FILE, "Dstep/grad/"))
+    golden.check_norms(gradients, golden.group(FILE, "Dstep/gradnorm/"))
 
 
 @golden.needed
 def test_generator_step(float64):
     gradients, metrics = one_step("generator")
     np.testing.assert_allclose(metrics["loss"], golden.load(FILE, "Gstep/loss"), rtol=1e-6)
-    check_gradients(gradients, golden.group(FILE, "Gstep/grad/"))
-    check_norms(gradients, golden.group(FILE, "Gstep/gradnorm/"))
-
-
-def check_norms(gradients, expected: dict[str, np.ndarray]) -> None:
-    flat = golden.flat(gradients)
-    for name, norm in expected.items():
-        found = np.linalg.norm(np.ravel(flat[golden.our_name(name)[1]]))
-        np.testing.assert_allclose(found, norm, rtol=1e-6, atol=2e-6, err_msg=name)
+    golden.check_gradients(gradients, golden.group(FILE, "Gstep/grad/"))
+    golden.check_norms(gradients, golden.group(FILE, "Gstep/gradnorm/"))
 
 
 @golden.needed
@@ -128,29 +78,19 @@ def test_orthogonal_regularisation(float64):
 def test_updates_of_the_reference(float64):
     facts = golden.facts(FILE)["train"]
     both = adversaries(accumulations=facts["num_D_accumulations"])
-    steps = golden.float64(golden.group(FILE, "steps/in/"))
     state = variables()
-    opt_state, average = both.init_optimizers(state), state["generator"]
-    update = jax.jit(both.update)
-    for number in range(facts["iterations"]):
-        rows = slice(number * both.num_parts, (number + 1) * both.num_parts)
-        state, opt_state, metrics = update(
-            state,
-            opt_state,
-            golden.to_unit(steps["x"][number]),
-            steps["dy"][number],
-            Draws(steps["z"][rows], steps["y"][rows]),
-        )
+    average = [state["generator"]]
+
+    def take_average(number, state):
         decay = 0.0 if number + 1 < facts["ema_start"] else facts["ema_decay"]
-        average = moving_average(average, state["generator"], decay)
-        for name, ours in METRICS.items():
-            # The reference logs the generator's loss divided by its accumulations.
-            share = facts["num_G_accumulations"] if name == "G_loss" else 1
-            expected = golden.load(FILE, f"steps/metrics/it{number + 1}/{name}")
-            np.testing.assert_allclose(metrics[ours] / share, expected, rtol=1e-6, atol=1e-6)
+        average.append(moving_average(average[-1], state["generator"], decay))
+
+    state, _ = golden.run_steps(
+        FILE, "", both, state, both.init_optimizers(state), {"generator": True}, take_average
+    )
     golden.check_variables(state["generator"], golden.group(FILE, "steps/after/G/"))
     golden.check_variables(state["discriminator"], golden.group(FILE, "steps/after/D/"))
-    golden.check_variables(average, golden.group(FILE, "steps/after/G_ema/"))
+    golden.check_variables(average[-1], golden.group(FILE, "steps/after/G_ema/"))
 
 
 def toy(steps: int = 1, accumulations: int = 1, orthogonal: float = 0.0) -> Adversaries:
@@ -177,7 +117,7 @@ def toy(steps: int = 1, accumulations: int = 1, orthogonal: float = 0.0) -> Adve
     )
 
 
-def toy_update(both: Adversaries, z, real):
+def toy_update(both: Adversaries, z, real, training=True):
     state = {
         "generator": {"params": {"w": jnp.array(0.5)}, "calls": {"n": jnp.array(0.0)}},
         "discriminator": {"params": {"w": jnp.array(0.25)}},
@@ -185,7 +125,12 @@ def toy_update(both: Adversaries, z, real):
     draws = Draws(jnp.asarray(z), jnp.zeros(jnp.shape(z)[:2], jnp.int32))
     real = jnp.asarray(real)
     state, _, _ = both.update(
-        state, both.init_optimizers(state), real, jnp.zeros(len(real), jnp.int32), draws
+        state,
+        both.init_optimizers(state),
+        real,
+        jnp.zeros(len(real), jnp.int32),
+        draws,
+        {"generator": training},
     )
     return state
 
@@ -198,6 +143,15 @@ def test_gradients_of_parts_are_averaged():
     np.testing.assert_allclose(state["discriminator"]["params"]["w"], judge, rtol=1e-6)
     np.testing.assert_allclose(state["generator"]["params"]["w"], 0.5 + 0.7 * judge, rtol=1e-6)
     assert state["generator"]["calls"]["n"] == 4
+
+
+def test_what_does_not_train_stays_as_it_is():
+    both = toy()
+    judge = toy_update(both, np.full((2, 1, 1), 0.4), [[0.3]])["discriminator"]
+    state = toy_update(both, np.full((2, 1, 1), 0.4), [[0.3]], training=jnp.array(False))
+    assert state["generator"]["params"]["w"] == 0.5
+    assert state["generator"]["calls"]["n"] == 2
+    assert state["discriminator"] == judge
 
 
 def test_discriminator_takes_several_steps():

@@ -7,6 +7,7 @@ spectral norms' state, whosever step it is.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,7 +91,7 @@ class Adversaries:
         images: jax.Array,
         class_ids: jax.Array,
         draws: Draws,
-        groups: tuple[str, ...] = ("generator",),
+        training: Mapping[str, bool | jax.Array],
     ) -> tuple[Params, dict[str, Any], dict[str, jax.Array]]:
         """The discriminator's step or steps, and one of the generator.
 
@@ -100,7 +101,9 @@ class Adversaries:
           images: real ones, (steps * accumulations * b, R, R, 3) in [0, 1].
           class_ids: theirs.
           draws: `num_parts` parts of b latents, the discriminator's first.
-          groups: on the generator's side, which of them train.
+          training: group on the generator's side -> whether it trains now. What does not is left as
+            it is, its optimiser too; its gradient is formed and dropped, because a branch in the
+            program would cost more (see `_scan`). A group that is not named forms none.
 
         Returns:
           The next variables and optimisers' states, and the losses of the last parts.
@@ -115,18 +118,18 @@ class Adversaries:
             rows = slice(step * self.accumulations, (step + 1) * self.accumulations)
             part = jax.tree.map(lambda x, rows=rows: x[rows], (draws, real))
             variables, opt_state, found = self._step(
-                variables, opt_state, (DISCRIMINATOR,), self._discriminator_loss, part
+                variables, opt_state, {DISCRIMINATOR: True}, self._discriminator_loss, part
             )
             metrics |= found
         part = jax.tree.map(lambda x: x[parts:], draws)
         variables, opt_state, found = self._step(
-            variables, opt_state, groups, self._generator_loss, (part,)
+            variables, opt_state, training, self._generator_loss, (part,)
         )
         return variables, opt_state, metrics | found
 
-    def _step(self, variables, opt_state, groups, loss, parts):
+    def _step(self, variables, opt_state, training, loss, parts):
         """One update of some groups by the mean of the parts' gradients."""
-        trained = {group: self.take(variables, group) for group in groups}
+        trained = {group: self.take(variables, group) for group in training}
 
         def add_part(carry, part):
             variables, total = carry
@@ -135,11 +138,9 @@ class Adversaries:
             return (variables, jax.tree.map(jnp.add, total, gradients)), metrics
 
         zeros = jax.tree.map(jnp.zeros_like, trained)
-        (variables, gradients), metrics = jax.lax.scan(
-            add_part, (variables, zeros), parts, unroll=_unroll()
-        )
+        (variables, gradients), metrics = _scan(add_part, (variables, zeros), parts)
         gradients = jax.tree.map(lambda g: g / self.accumulations, gradients)
-        for group in groups:
+        for group, trains in training.items():
             gradient = gradients[group]
             if strength := self.orthogonal.get(group, 0.0):
                 added = orthogonal_gradient(trained[group], strength)
@@ -147,8 +148,12 @@ class Adversaries:
             updates, state = self.optimizers[group].update(
                 gradient, opt_state[group], trained[group]
             )
-            variables = merge(variables, optax.apply_updates(trained[group], updates))
-            opt_state = {**opt_state, group: state}
+            after = optax.apply_updates(trained[group], updates), state
+            if trains is not True:
+                before = trained[group], opt_state[group]
+                after = jax.tree.map(functools.partial(jnp.where, trains), after, before)
+            variables = merge(variables, after[0])
+            opt_state = {**opt_state, group: after[1]}
         return variables, opt_state, jax.tree.map(lambda x: x[-1], metrics)
 
     def _discriminator_loss(self, trained, variables, draws: Draws, real):
@@ -174,17 +179,29 @@ class Adversaries:
         return loss, (variables, {"loss": loss})
 
 
-def _unroll() -> bool | int:
-    """On a CPU, XLA's convolutions inside a loop take a hundred times as long as outside."""
-    return jax.default_backend() == "cpu" or 1
+def _scan(function, carry, parts):
+    """`jax.lax.scan`; on a CPU without a loop, in which convolutions take 50 times as long."""
+    count = len(jax.tree.leaves(parts)[0])
+    if count > 1 and jax.default_backend() != "cpu":
+        return jax.lax.scan(function, carry, parts)
+    outputs = []
+    for number in range(count):
+        part = jax.tree.map(lambda x, number=number: x[number], parts)
+        carry, output = function(carry, part)
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
 
 
-def draw(key: jax.Array, parts: int, size: int, latent_size: int, num_classes: int) -> Draws:
-    """Normal latents and even classes for an update."""
+def draw(
+    key: jax.Array, adversaries: Adversaries, batch_size: int, latent_size: int, num_classes: int
+) -> Draws:
+    """Normal latents and even classes for an update on a batch of real images."""
     z_key, class_key = jax.random.split(key)
+    size = batch_size // (adversaries.steps * adversaries.accumulations)
+    shape = (adversaries.num_parts, size)
     return Draws(
-        jax.random.normal(z_key, (parts, size, latent_size)),
-        jax.random.randint(class_key, (parts, size), 0, max(num_classes, 1)),
+        jax.random.normal(z_key, (*shape, latent_size)),
+        jax.random.randint(class_key, shape, 0, max(num_classes, 1)),
     )
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vpt_gen.nets.biggan import BigGAN, run
+from vpt_gen.nets.biggan import BigGAN, Discriminator, Generator, run
 from vpt_gen.training import losses
 from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries, draw, moving_average
 from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
@@ -24,33 +24,21 @@ def make_task(
     net: BigGAN,
     optimizers: Mapping[str, optax.GradientTransformation],
     *,
-    loss: str = "hinge",
-    discriminator_steps: int = 1,
-    accumulations: int = 1,
-    orthogonal: Mapping[str, float] | None = None,
-    ema_decay: float = 0.9999,
-    ema_start: int = 20000,
+    average_decay: float = 0.9999,
+    average_start: int = 20000,
+    **options,
 ) -> Task:
     """Builds the BigGAN task; its state holds both nets and the average of the generator.
 
     Args:
       net: both nets.
       optimizers: of "generator" and "discriminator".
-      loss: 'hinge' or 'non-saturating'.
-      discriminator_steps: of the discriminator in an update.
-      accumulations: parts of a step's batch whose gradients are averaged.
-      orthogonal: strength of the orthogonal regularisation of either.
-      ema_decay: share of the average that stays in an update.
-      ema_start: update up to which the average is the generator itself.
+      average_decay: share of the average that stays in an update.
+      average_start: update up to which the average is the generator itself.
+      options: `loss`, `steps`, `accumulations` and `orthogonal` of `Adversaries`.
     """
     adversaries = Adversaries(
-        *calls(net),
-        optimizers,
-        lambda path: path[0] if path[0] in optimizers and path[1] == "params" else None,
-        loss,
-        discriminator_steps,
-        accumulations,
-        orthogonal=orthogonal or {},
+        *calls(net.generator, net.discriminator), optimizers, group_of, **options
     )
 
     def init(key: jax.Array) -> TrainState:
@@ -63,48 +51,59 @@ def make_task(
         del frozen
         params = dict(state.params)
         average = params.pop(AVERAGE)
-        size = len(batch["label"]) // (discriminator_steps * accumulations)
-        draws = draw(key, adversaries.num_parts, size, net.generator.latent_size, net.num_classes)
+        draws = draw(
+            key, adversaries, len(batch["label"]), net.generator.latent_size, net.num_classes
+        )
         params, opt_state, metrics = adversaries.update(
-            params, state.opt_state, batch["image"], batch["label"], draws
+            params, state.opt_state, batch["image"], batch["label"], draws, {GENERATOR: True}
         )
         step = state.step + 1
-        decay = jnp.where(step < ema_start, 0.0, ema_decay)
+        decay = jnp.where(step < average_start, 0.0, average_decay)
         average = moving_average(average, params[GENERATOR], decay)
         return TrainState(step, {**params, AVERAGE: average}, opt_state), metrics
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del frozen, key
-        return judge_real(net, params, batch, loss)
+        return judge_real(net.discriminator, params, batch, adversaries.loss)
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del frozen, batch
-        z = jax.random.normal(key, (NUM_PICTURES, net.generator.latent_size))
-        class_ids = jnp.arange(NUM_PICTURES) % net.num_classes
-        return {"samples": net.generator.apply(params[AVERAGE], z, class_ids)}
+        return class_pictures(net.generator, params[AVERAGE], key)
 
     return Task(init, train_step, eval_step, pictures, {})
 
 
-def calls(net: BigGAN):
-    """`Adversaries.generate` and `.discriminate` of a BigGAN."""
+def group_of(path: tuple[str, ...]) -> str | None:
+    """The group of a parameter: its net, but for the average, which does not train."""
+    net, collection, *_ = path
+    return net if collection == "params" and net != AVERAGE else None
+
+
+def calls(generator: Generator, discriminator: Discriminator):
+    """`Adversaries.generate` and `.discriminate` of two nets."""
 
     def generate(variables: Params, z: jax.Array, class_ids: jax.Array):
-        images, moved = run(net.generator, variables[GENERATOR], z, class_ids)
+        images, moved = run(generator, variables[GENERATOR], z, class_ids)
         return images, {**variables, GENERATOR: moved}
 
     def discriminate(variables: Params, images: jax.Array, class_ids: jax.Array):
-        logits, moved = run(net.discriminator, variables[DISCRIMINATOR], images, class_ids)
+        logits, moved = run(discriminator, variables[DISCRIMINATOR], images, class_ids)
         return logits, {**variables, DISCRIMINATOR: moved}
 
     return generate, discriminate
 
 
-def judge_real(net: BigGAN, params: Params, batch: Batch, loss: str) -> Metrics:
+def judge_real(net: Discriminator, params: Params, batch: Batch, loss: str) -> Metrics:
     """The discriminator's loss (B,) on real images: on new ones it rises as it learns by heart."""
-    logits = net.discriminator.apply(params[DISCRIMINATOR], batch["image"], batch["label"])
+    logits = net.apply(params[DISCRIMINATOR], batch["image"], batch["label"])
     of_real = jax.vmap(lambda logit: losses.discriminator_losses(logit, logit, loss)[0])
     return {"discriminator_real": of_real(logits)}
+
+
+def class_pictures(net: Generator, variables: Params, key: jax.Array) -> dict[str, jax.Array]:
+    """Images of all classes in turn."""
+    z = jax.random.normal(key, (NUM_PICTURES, net.latent_size))
+    return {"samples": net.apply(variables, z, jnp.arange(NUM_PICTURES) % net.num_classes)}
 
 
 def exported(params: Params) -> Params:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vpt_gen.checkpoints.released import diffusers_vqgan, maskgit, taming_gpt, taming_vqgan
+from vpt_gen.checkpoints.released import biggan, diffusers_vqgan, maskgit, taming_gpt, taming_vqgan
 from vpt_gen.errors import UserError
 
 # kind -> the net of `vpt_gen.nets.NETS`, its reader, and what the reader takes besides the path.
@@ -16,6 +16,7 @@ READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[s
     "taming_vqgan": ("taming_vqgan", taming_vqgan.read, ("resolution", "attn_resolutions")),
     "taming_gpt": ("gpt", taming_gpt.read, ("num_heads",)),
     "diffusers_vqgan": ("taming_vqgan", diffusers_vqgan.read, ("resolution", "attn_resolutions")),
+    "biggan": ("biggan", biggan.read, tuple(biggan.PUBLISHED_EPSILONS)),
 }
 
 
@@ -29,7 +30,8 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
         `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
         channels), `attn_resolutions` and `resolution` (VQGANs of Taming Transformers: sides of the
         feature maps with attention, for images of that side; where given, they are compared
-        with where the tensors have attention; 256). Any other field of the net may be named
+        with where the tensors have attention; 256), `bn_epsilon` and `sn_epsilon` (biggan). Any
+        other field of the net may be named
         too, and is compared with what the tensors say.
 
     Returns:
@@ -63,6 +65,10 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
 
 
 def _check_option(name: str, value: Any) -> None:
+    if name.endswith("epsilon"):
+        if not (isinstance(value, float) and value > 0):
+            raise UserError(f"{name} must be a small positive number such as 1e-6, not {value!r}.")
+        return
     wanted, numbers = "a positive integer", [value]
     if name == "attn_resolutions":
         wanted = "a list of positive integers"
