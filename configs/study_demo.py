@@ -18,7 +18,7 @@ def get_config(budget="steps"):
     study.shots = (5, 20, 100)
     study.seeds = (0, 1, 2)
     if budget == "steps":
-        study.budget.steps = 100
+        study.budget.steps = 150
     elif budget == "seconds":
         study.budget.seconds = 15.0
         study.budget.calibration_steps = 30

@@ -82,13 +82,15 @@ def test_a_real_study(tiny_nets, tmp_path):
     assert float(rows[0]["frechet"]) == metrics["figures"]["frechet"]["value"]
     assert rows[0]["trained_parameters"] == rows[1]["trained_parameters"] != ""
     page = (tmp_path / "study" / "page.md").read_text()
-    assert "2 of 2 runs are done" in page and (tmp_path / "study/page_made_4_samples.png").exists()
+    assert "Runs done: 2 of 2." in page and (tmp_path / "study/page_made_4_samples.png").exists()
 
 
 def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
     """What the flags of a cell give is the config of its data set, and what the study sets."""
     study = small_study()
-    study.variants = in_order(s4=variant("prompts", set={"prompt": {"num_prompt_tokens": 4}}))
+    fields = {"prompt": {"num_prompt_tokens": 4}}
+    shares = {"optimizer": {"warmup_steps": 1 / 3}}
+    study.variants = in_order(s4=variant("prompts", set=fields, shares=shares))
     runs = Runs(study, tmp_path, tmp_path / "tokens")
     search, final = [
         next(cell for cell in all_cells(study) if (cell.kind, cell.seed) == wanted)
@@ -114,6 +116,7 @@ def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
             | changes
             | {
                 "num_steps": 9,
+                "optimizer.warmup_steps": 3,
                 "optimizer.learning_rate": 1 / 3 * 1e-2,
                 "data.shots": 5,
                 "data.shots_seed": cell.seed,

@@ -129,7 +129,8 @@ def main(argv):
     runs = Runs(study, folder, own / "tokens")
     runner = Runner(study, folder, runs)
     cells = chosen_cells(study, FLAGS.only, (index, count))
-    command = " ".join(["python -m vpt_gen.study", f"--config={shlex.quote(file)}"])
+    given = [a for a in sys.argv[1:] if not re.match("--(only|shard|list|gather|page)", a)]
+    command = " ".join(["python -m vpt_gen.study", *map(shlex.quote, given)])
     if FLAGS.list:
         list_cells(cells, runner)
         return

@@ -64,6 +64,7 @@ def variant(
     method: str,
     label: str = "",
     set: Mapping[str, Any] | None = None,
+    shares: Mapping[str, Any] | None = None,
     learning_rates: Sequence[str] = ("optimizer.learning_rate",),
     keep_best: bool = False,
     trained_as: str = "",
@@ -75,6 +76,8 @@ def variant(
       method: argument of the data set's config file: configs/demo.py:lora.
       label: for people; '' is the name.
       set: fields of its runs, in parts: {"prompt": {"num_prompt_tokens": 4}}.
+      shares: fields that are a share of a run's updates, however many these are, in parts:
+        {"minegan": {"miner_steps": 0.3}}.
       learning_rates: fields that the search multiplies, all alike.
       keep_best: also report the checkpoint that was nearest to the validation images (measured five
         times in a run), beside the last, which counts: for methods that may collapse.
@@ -86,6 +89,7 @@ def variant(
             "method": method,
             "label": label,
             "set": ConfigDict(dict(set or {})),
+            "shares": ConfigDict(dict(shares or {})),
             "learning_rates": tuple(learning_rates),
             "keep_best": keep_best,
             "trained_as": trained_as,
@@ -170,8 +174,8 @@ def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:
             f"config.variants.{name} is trained_as {of.trained_as!r}, which is no variant that is "
             f"trained; there are {trained}."
         )
-    if of.method != other.method or of.set or of.keep_best:
+    if of.method != other.method or of.set or of.shares or of.keep_best:
         raise UserError(
             f"config.variants.{name} is trained_as {of.trained_as!r}: it takes that one's method, "
-            "and neither set nor keep_best."
+            "and neither set, shares nor keep_best."
         )

@@ -75,7 +75,7 @@ def _about(study: ConfigDict, results: Results, command: str) -> Iterator[str]:
             f"of {budget.calibration_steps} before (compilation does not count)"
         )
     yield (
-        f"{done} of {len(cells)} runs are done. Every method gets the same training images, "
+        f"Runs done: {done} of {len(cells)}. Every method gets the same training images, "
         f"{given}, and draws {study.samples.num:,} images, the same number of each class, which "
         f"are compared with held-out ones in {study.samples.features} features "
         "(docs/evaluation.md). A seed draws the training images, the parameters, the "
@@ -114,7 +114,7 @@ def _tables(
                 )
     yield (
         f"Medians over seeds; in brackets from where to where they lie ({spread_name(num_seeds)}). "
-        "`seconds`: of training, with compilation. What is best: "
+        "`seconds`: of training, with compilation and what is measured in between. What is best: "
         + ", ".join(f"{report.label(n)} {report.direction(n)}" for n in shown_figures(study))
         + "."
     )

@@ -93,20 +93,16 @@ class Runs:
     def _search(self, cell: Cell, choice: Choice) -> Step:
         """Trains with a multiple of the learning rate, and measures on validation images."""
         search = self._study.search
-        fields = {
-            "num_steps": max(1, round(search.share * choice.num_steps)),
+        num_steps = max(1, round(search.share * choice.num_steps))
+        fields = self._trained_fields(cell, Choice(num_steps, cell.multiple)) | {
             "data.evaluate_on": "validation",
             "evaluation.num_samples": search.num_samples,
-            **self._learning_rates(cell, cell.multiple),
         }
         return self._training(cell, fields)
 
     def _final_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
-        return {
-            "num_steps": choice.num_steps,
-            "evaluation.num_samples": self._study.samples.num,
-            **self._learning_rates(cell, choice.multiple),
-        }
+        samples = {"evaluation.num_samples": self._study.samples.num}
+        return self._trained_fields(cell, choice) | samples
 
     def _best_and_last(self, cell: Cell, choice: Choice) -> Iterator[Step]:
         """Training that looks at validation images now and then; then the two checkpoints."""
@@ -200,10 +196,16 @@ class Runs:
         given = (f"--config.{name}={repeat.argument(value)}" for name, value in fields.items())
         return (f"--config={file}{argument and ':'}{argument}", *given)
 
-    def _learning_rates(self, cell: Cell, multiple: float) -> dict[str, float]:
+    def _trained_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
+        """The number of updates, and what hangs on it or on the multiple of learning rates."""
         config = self.base(cell.group.variant, cell.group.dataset)
-        names = self._study.variants[cell.group.variant].learning_rates
-        return {name: multiple * _get(config, name) for name in names}
+        variant = self._study.variants[cell.group.variant]
+        shares = repeat.flatten(variant.shares.to_dict())
+        return {
+            "num_steps": choice.num_steps,
+            **{name: round(share * choice.num_steps) for name, share in shares.items()},
+            **{name: choice.multiple * _get(config, name) for name in variant.learning_rates},
+        }
 
 
 def distance_of(study: ConfigDict) -> str:
