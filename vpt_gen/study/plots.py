@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, ticker
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
@@ -61,7 +61,11 @@ def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarra
         axis.margins(x=0.06)
         axis.spines[["top", "right"]].set_visible(False)
     if study.samples.features == "tokenizer":
-        axes[names.index(distance_of(study))].set_xscale("log")
+        axis = axes[names.index(distance_of(study))]
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes[0].set_yticks(range(len(rows)), [label_of(study, *row) for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     handles, labels = axes[0].get_legend_handles_labels()
