@@ -4,6 +4,7 @@ bash launch/demo.sh --config=configs/demo_ar.py --workdir=runs/demo_ar
 python -m vpt_gen.main --config=configs/demo_ar.py:lora     another method (docs/methods.md)
 """
 
+from vpt_gen.config import GAN_METHODS
 from vpt_gen.recipes import demo
 
 
@@ -13,7 +14,8 @@ def get_config(method="prompts"):
         # In a causal model prompts act on the tokens and never hear of them: more are needed.
         config.prompt.num_prompt_tokens = 64
         config.optimizer.learning_rate = 2e-2
-    # One wrong stroke early on spoils the rest of an image: nearer to the likeliest token.
-    config.decode.temperature = 0.6
-    config.decode.top_p = 0.95
+    if method not in GAN_METHODS:
+        # One wrong stroke early on spoils the rest of an image: nearer to the likeliest token.
+        config.decode.temperature = 0.6
+        config.decode.top_p = 0.95
     return config

@@ -10,9 +10,9 @@ from vpt_gen.recipes import use_grey_drawings
 
 def get_config():
     config = default_config("gan")
-    config.num_steps = 8000
+    config.num_steps = 4000
     config.batch_size = 32
-    config.eval_every = 1000
+    config.eval_every = 500
     config.checkpoint_every = 250
 
     use_grey_drawings(config)
@@ -25,7 +25,7 @@ def get_config():
     config.model.discriminator_attention = ()
 
     config.average.decay = 0.998
-    config.average.start = 500
+    config.average.start = 200
 
     config.optimizer.learning_rate = 3e-4
     config.optimizer.discriminator_factor = 2.0

@@ -163,6 +163,40 @@ def our_value(name: str, value: np.ndarray) -> np.ndarray:
     return value.reshape(-1) if leaf == "u0" else value.reshape(()) if leaf == "sv0" else value
 
 
+def published() -> BigGAN:
+    """BigGAN as published for 128 pixels."""
+    return BigGAN(real_size("biggan")["G"]["shapes"]["shared.weight"][0])
+
+
+def shapes(variables) -> dict[str, tuple[int, ...]]:
+    """{collection and path: shape} of a net of ours."""
+    return {
+        f"{collection}/{path}": leaf.shape
+        for collection, tree in variables.items()
+        for path, leaf in flat(tree).items()
+    }
+
+
+def shapes_of_reference(tensors: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:
+    """The same of the reference's {name: shape}."""
+    return {
+        "/".join(our_name(name)): our_value(name, np.broadcast_to(0.0, shape)).shape
+        for name, shape in tensors.items()
+    }
+
+
+def check_logits(file: str, stage: str, adversaries, variables, given: dict) -> None:
+    """What the discriminator says in a step: of fakes and reals together, or of fakes alone."""
+    images, moved = jax.jit(adversaries.generate)(variables, given["z"], given["y"])
+    class_ids, names = given["y"], ["fake"]
+    if f"{stage}/logits_real" in arrays(file):
+        images = np.concatenate([images, to_unit(given["x"])])
+        class_ids, names = np.concatenate([class_ids, given["dy"]]), ["fake", "real"]
+    logits, _ = jax.jit(adversaries.discriminate)(moved, images, class_ids)
+    for name, value in zip(names, np.split(logits, len(names)), strict=True):
+        assert_near(value, load(file, f"{stage}/logits_{name}"), f"{stage} {name}")
+
+
 def variables(tensors: dict[str, np.ndarray]) -> dict:
     """The reference's tensors as collections of a net of ours."""
     flat: dict[str, dict] = {}

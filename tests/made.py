@@ -6,6 +6,7 @@ from PIL import Image
 
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.config import default_config
+from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
@@ -37,6 +38,13 @@ def save_nets(folder):
     for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
         params = net.init(key, tokens, class_ids=labels)["params"]
         save_net(str(folder / name), net, params, {})
+    return folder
+
+
+def save_gan(folder, num_classes=3, **fields):
+    """Saves a very small BigGAN for images of 32 pixels."""
+    net = BigGAN(num_classes, 32, 2, 2, 8, 4, (), (), **fields)
+    save_net(str(folder), net, net.init(jax.random.key(0)), {})
     return folder
 
 

@@ -11,13 +11,13 @@ from tests import made
 from tests.evaluation.page.pages import read
 from vpt_gen import main, sample, sharding
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.config import METHODS, default_config
+from vpt_gen.config import TRANSFORMER_METHODS, default_config
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.page.document import make_page
 from vpt_gen.generation import plain_generation
 from vpt_gen.tuned import open_run
 
-OTHERS = [name for name in METHODS if name != "prompts"]
+OTHERS = [name for name in TRANSFORMER_METHODS if name != "prompts"]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,10 +12,12 @@ from jax.sharding import PartitionSpec
 from vpt_gen import sharding
 from vpt_gen.errors import UserError
 from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.cgantransfer import transfer_generator
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.lpips import LPIPS
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.minegan import Miner
 from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.vqgan import VQGAN
@@ -34,6 +36,10 @@ NETS = {
     "discriminator": lambda: Discriminator().init(KEY, IMAGES)["params"],
     "biggan": lambda: BigGAN(1000).init(KEY),
     "gan_of_tables": lambda: BigGAN(10, 32, hierarchical=False, shared=False).init(KEY),
+    "miner": lambda: Miner(120, 128).init(KEY, jnp.zeros((1, 120))),
+    "transfer": lambda: transfer_generator(BigGAN(1000).generator, 8).init(
+        KEY, jnp.zeros((1, 120)), LABELS[:1]
+    ),
     "lpips": lambda: LPIPS().init(KEY, IMAGES, IMAGES)["params"],
     "prompts": lambda: init_params(
         PromptGenerator(10, 16, 96, 64, design="factorised", num_factors=2, num_instances=4), KEY

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.compute import hold_frozen
+from vpt_gen.config import GAN_METHODS
 from vpt_gen.errors import UserError
 from vpt_gen.nets.biggan import RESOLUTIONS
 from vpt_gen.nets.gpt import GPT
@@ -39,12 +40,21 @@ def tokens_per_image(net: Tokenizer, image_size: int) -> int:
 
 
 def load_backbone(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
-    """The tokenizer and the transformer that a config adapts, on the mesh, as it says.
+    """The tokenizer and the transformer or BigGAN that a config adapts, on the mesh, as it says.
 
     Raises:
       UserError: one is missing or damaged, or they do not fit each other or the image size.
     """
     vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
+    if config.task in GAN_METHODS:
+        check_image_size(vqgan.net, config.data.image_size)
+        gan = load_net(config.backbone.gan, "biggan", mesh=mesh)
+        if gan.net.resolution != config.data.image_size:
+            raise UserError(
+                f"config.data.image_size is {config.data.image_size}; the BigGAN in "
+                f"{config.backbone.gan} makes images of {gan.net.resolution} pixels."
+            )
+        return {"tokenizer": vqgan, "gan": gan}
     kind = "maskgit" if config.family == "nar" else "gpt"
     backbone = load_net(config.backbone.transformer, kind, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)

@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 from vpt_gen.errors import UserError
 
 PRETRAINING = ("tokenizer", "transformer", "gan")
-# What adapts a pretrained transformer to new images (docs/methods.md).
-METHODS = (
+# What adapts a pretrained transformer to new images, and what a pretrained BigGAN
+# (docs/methods.md).
+TRANSFORMER_METHODS = (
     "prompts",
     "class_embedding",
     "deep_prompts",
@@ -19,6 +20,8 @@ METHODS = (
     "finetune",
     "scratch",
 )
+GAN_METHODS = ("minegan", "cgantransfer")
+METHODS = TRANSFORMER_METHODS + GAN_METHODS
 TASKS = PRETRAINING + METHODS
 # Transformers that predict masked tokens (MaskGIT), or one token after another (GPT).
 FAMILIES = ("nar", "ar")
@@ -68,6 +71,13 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.adversarial = _adversarial()
         config.average = _average()
         config.optimizer = _adversarial_optimizer()
+    elif task in GAN_METHODS:
+        # Directories of pretrained nets (see checkpoints/backbone.py); the tokenizer is for
+        # measuring alone.
+        config.backbone = ConfigDict({"tokenizer": "", "gan": ""})
+        config.adversarial = _adversarial()
+        config.optimizer = _adversarial_optimizer()
+        config.decode = _latents()
     else:
         config.family = family
         # Directories of pretrained nets (see checkpoints/backbone.py).
@@ -76,20 +86,25 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.label_smoothing = 0.1 if family == "nar" else 0.0
         config.compute = _compute()
         config.decode = _decode(family)
-    if task not in ("tokenizer", "gan") and family == "nar":
+    if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
     if task == "transformer":
         config.model = _maskgit() if family == "nar" else _gpt()
-    if task in METHODS:
+    if task in TRANSFORMER_METHODS:
         config.backbone.transformer = ""
+    if task in METHODS:
         config.evaluation = _evaluation()
     own = {
         "prompts": ("prompt", _prompt),
         "deep_prompts": ("deep_prompts", _deep_prompts),
         "lora": ("lora", _lora),
         "adapters": ("adapters", _adapters),
+        "minegan": ("minegan", _minegan),
+        "cgantransfer": ("cgantransfer", _cgantransfer),
     }
+    if task == "minegan":
+        config.adversarial.loss = "non-saturating"
     if task in own:
         name, part = own[task]
         config[name] = part()
@@ -315,6 +330,29 @@ def _lora() -> ConfigDict:
 def _adapters() -> ConfigDict:
     # training/adapters.py: width of the bottlenecks (the paper: 8 to 256).
     return ConfigDict({"size": 64})
+
+
+def _minegan() -> ConfigDict:
+    # training/minegan.py: updates in which the miner trains and the generator does not (as
+    # released).
+    return ConfigDict({"miner_steps": 299})
+
+
+def _cgantransfer() -> ConfigDict:
+    # training/cgantransfer.py. The release has the penalties, and no numbers of updates.
+    transfer = ConfigDict()
+    # Updates of the new classes' normalisations, before the rest of the generator trains.
+    transfer.norm_steps = 500
+    # Cost of the scores' mean absolute values, and of the residuals' mean squares.
+    transfer.scores_l1 = 0.01
+    transfer.residuals_l2 = 0.1
+    return transfer
+
+
+def _latents() -> ConfigDict:
+    # Drawing from a GAN: the latents' standard deviation (1 as trained; less for images that vary
+    # less), and images generated at a time.
+    return ConfigDict({"z_scale": 1.0, "batch_size": 50})
 
 
 def _decode(family: str) -> ConfigDict:

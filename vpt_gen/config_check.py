@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.compute import DTYPES, SCAN_LAYERS
-from vpt_gen.config import METHODS, TASKS, default_config
+from vpt_gen.config import GAN_METHODS, METHODS, TASKS, default_config
 from vpt_gen.decode.generate import PARALLEL_DECODERS
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
@@ -82,7 +82,7 @@ def check_config(config: ConfigDict) -> None:
         config.optimizer.schedule in ("cosine", "constant"),
         "'cosine' or 'constant'",
     )
-    if config.task == "gan":
+    if config.task == "gan" or config.task in GAN_METHODS:
         _check_adversarial(config)
     elif config.task != "tokenizer":
         _check_compute(config)
@@ -108,7 +108,13 @@ def _check_adversarial(config: ConfigDict) -> None:
         config.optimizer.discriminator_factor > 0,
         "positive",
     )
-    _check(config, "average.decay", 0 <= config.average.decay < 1, "at least 0 and below 1")
+    if config.task == "gan":
+        _check(config, "average.decay", 0 <= config.average.decay < 1, "at least 0 and below 1")
+        return
+    _check(config, "decode.batch_size", config.decode.batch_size > 0, "positive")
+    _check(config, "decode.z_scale", config.decode.z_scale > 0, "positive")
+    steps = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}[config.task]
+    _check(config, f"{config.task}.{steps}", config[config.task][steps] >= 0, "0 or positive")
 
 
 def _check_compute(config: ConfigDict) -> None:

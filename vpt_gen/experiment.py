@@ -1,7 +1,7 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen import sharding
+from vpt_gen import gan_methods, sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.compatibility import (
@@ -19,12 +19,13 @@ from vpt_gen.compatibility import (
     tokens_per_image,
 )
 from vpt_gen.compute import scans_layers
-from vpt_gen.config import METHODS
+from vpt_gen.config import GAN_METHODS, METHODS
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.figures import names_in
+from vpt_gen.gan_sampler import GanSampler
 from vpt_gen.methods import decode_options, make_sampler
 from vpt_gen.nets import lpips
 from vpt_gen.nets.biggan import BigGAN
@@ -63,7 +64,7 @@ class Experiment:
     eval_batches: Callable[[], Iterator[pipeline.Batch]] | None
     facts: dict[str, Any]
     nets: dict[str, PretrainedNet] = dataclasses.field(default_factory=dict)
-    sampler: Sampler | None = None
+    sampler: Sampler | GanSampler | None = None
 
 
 def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -74,6 +75,7 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     """
     sharding.check_batch_size(config.batch_size, mesh)
     build = {"tokenizer": _tokenizer, "transformer": _transformer, "gan": _gan}
+    build |= dict.fromkeys(GAN_METHODS, _gan_adaptation)
     experiment = build.get(config.task, _adaptation)(config, workdir, mesh)
     try:
         jax.eval_shape(experiment.task.init, jax.random.key(0))
@@ -206,10 +208,10 @@ def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     )
     task = gan.make_task(
         net,
-        adversarial_optimizers(config, ("generator",)),
+        gan_methods.adversarial_optimizers(config, (gan.GENERATOR,)),
         average_decay=average.decay,
         average_start=average.start,
-        **adversarial_options(config),
+        **gan_methods.adversarial_options(config),
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
@@ -217,28 +219,23 @@ def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     return Experiment(task, net, train_source, eval_source, *batches, facts)
 
 
-def adversarial_options(config: ConfigDict) -> dict[str, Any]:
-    """Options of `training.adversarial.Adversaries` from `config.adversarial`."""
-    options = config.adversarial
-    return {
-        "loss": options.loss,
-        "steps": options.discriminator_steps,
-        "accumulations": options.accumulations,
-        "orthogonal": {
-            "generator": options.generator_orthogonal,
-            "discriminator": options.discriminator_orthogonal,
-        },
+def _gan_adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    del workdir
+    nets = load_backbone(config, mesh)
+    train_source, eval_source = open_sources(config)
+    facts = {
+        "class_names": gan_methods.class_names(config, train_source.class_names),
+        "data": train_source.digest,
+        **{name: net.digest for name, net in nets.items()},
     }
-
-
-def adversarial_optimizers(config: ConfigDict, groups: Sequence[str]):
-    """Adam for the discriminator, and for each group on the generator's side."""
-    options, steps = config.optimizer, config.num_steps
-    factors = {**dict.fromkeys(groups, 1.0), "discriminator": options.discriminator_factor}
-    return {
-        name: make_optimizer(options, steps, factor=factor, epsilon=options.epsilon)
-        for name, factor in factors.items()
-    }
+    # First, as it checks that the method can use the source.
+    sampler = gan_methods.make_sampler(config, nets, facts, mesh)
+    task = gan_methods.make_task(config, nets["gan"], train_source.num_classes)
+    rows = sharding.process_rows(config.batch_size, mesh)
+    batches = image_batches(config, train_source, eval_source, rows)
+    return Experiment(
+        task, nets["gan"].net, train_source, eval_source, *batches, facts, nets, sampler
+    )
 
 
 def _adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:

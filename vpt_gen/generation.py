@@ -53,7 +53,7 @@ class Generation:
 
     def record(self) -> dict[str, Any]:
         """Checkpoint, nets and sampler settings, as JSON takes them."""
-        sampler = self.run.sampler
+        sampler, config = self.run.sampler, self.run.config
         return {
             "checkpoint": {
                 "workdir": self.run.workdir,
@@ -61,9 +61,9 @@ class Generation:
                 "digest": digest_of_params({}, self.run.params),
             },
             **{f"{name}_digest": net.digest for name, net in self.run.nets.items()},
-            "method": self.run.config.task,
+            "method": config.task,
             "sampler": {
-                "family": self.run.config.family,
+                **({"family": config.family} if "family" in config else {}),
                 **sampler.options,
                 "batch_size": sampler.batch_size,
                 "marquee": self.marquee,

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen import recipes
 from vpt_gen.checkpoints.backbone import load_net
-from vpt_gen.config import METHODS
+from vpt_gen.config import TRANSFORMER_METHODS
 from vpt_gen.costs import MODELS, num_params, param_shapes
 from vpt_gen.methods import make_method
 from vpt_gen.nets.gpt import GPT
@@ -86,7 +86,7 @@ def table() -> str:
         [
             f"| method |{''.join(heads)}",
             "|---|" + "---:|---:|---:|" * len(heads),
-            *map(_row, METHODS),
+            *map(_row, TRANSFORMER_METHODS),
         ]
     )
 

@@ -7,7 +7,7 @@ prompt tuning in their own fields and their learning rate (docs/methods.md).
 
 from ml_collections import ConfigDict
 
-from vpt_gen.config import FAMILIES, METHODS, default_config
+from vpt_gen.config import FAMILIES, GAN_METHODS, METHODS, default_config
 from vpt_gen.data.vtab import find_task
 from vpt_gen.errors import UserError
 
@@ -26,7 +26,11 @@ _DEMO_LEARNING_RATES = {
     "adapters": 3e-3,
     "finetune": 1e-3,
     "scratch": 1e-3,
+    "minegan": 1e-3,
+    "cgantransfer": 1e-3,
 }
+# The published BigGAN's: `vpt_gen.convert` writes it here by default.
+_PUBLISHED_GAN, _GAN_SIZE = "G_ema", 128
 
 
 def check_method(method: str) -> str:
@@ -56,10 +60,10 @@ def read_variant(variant: str) -> tuple[str, str]:
 def adaptation(
     family: str, method: str, tokenizer: str, transformer: str, image_size: int
 ) -> ConfigDict:
-    """Adaptation of a published transformer to a folder of images.
+    """Adaptation of a published transformer, or BigGAN, to a folder of images.
 
     Args:
-      family: 'nar' or 'ar'.
+      family: 'nar' or 'ar'; with a BigGAN it means nothing.
       method: one of `METHODS`.
       tokenizer: name of the published tokenizer, as `vpt_gen.convert` has it.
       transformer: name of the published transformer.
@@ -74,8 +78,12 @@ def adaptation(
     config.data.holdout = 0.0
     config.data.image_size = image_size
     config.backbone.tokenizer = f"weights/{tokenizer}"
-    config.backbone.transformer = f"weights/{transformer}"
     config.decode.batch_size = 8
+    if method in GAN_METHODS:
+        config.backbone.gan = f"weights/{_PUBLISHED_GAN}"
+        config.data.image_size = _GAN_SIZE
+        return config
+    config.backbone.transformer = f"weights/{transformer}"
     config.decode.tokenizer_batch_size = 1
     return config
 
@@ -93,11 +101,6 @@ def demo(family: str, method: str) -> ConfigDict:
     config.data.image_size = 32
     # No flips: a mirrored digit is another sign.
 
-    config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
-    transformer = "transformer" if family == "nar" else "transformer_ar"
-    config.backbone.transformer = f"vpt_gen/assets/demo/{transformer}"
-    # As the source was trained.
-    config.label_smoothing = 0.0
     fit_demo_source(config)
 
     config.evaluation.num_samples = 500
@@ -105,7 +108,15 @@ def demo(family: str, method: str) -> ConfigDict:
 
 
 def fit_demo_source(config: ConfigDict) -> None:
-    """Sets a method's own fields for the shipped source model, which is small."""
+    """Points a method to the shipped source model, and sets what suits it, which is small."""
+    config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
+    if config.task in GAN_METHODS:
+        config.backbone.gan = "vpt_gen/assets/demo/gan"
+    else:
+        transformer = "transformer" if config.family == "nar" else "transformer_ar"
+        config.backbone.transformer = f"vpt_gen/assets/demo/{transformer}"
+        # As the source was trained.
+        config.label_smoothing = 0.0
     config.optimizer.learning_rate = _DEMO_LEARNING_RATES[config.task]
     if config.task == "prompts":
         # Classes are few: prompts of their own cost little, and say far more than a shared sum.

@@ -153,7 +153,7 @@ def define_generation_flags() -> None:
     )
     flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
     flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
-    flags.DEFINE_string("transformer", "", "The frozen transformer, where it has moved.")
+    flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, where it has moved.")
     flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
 
 

@@ -83,6 +83,13 @@ class Sampler:
     tokenizer_batch_size: int
     mesh: Mesh
 
+    def counts(self, params: Any) -> tuple[int, int]:
+        """Numbers of parameters: that the method trains, and that stay frozen."""
+        trained, frozen = (
+            sum(x.size for x in jax.tree.leaves(tree)) for tree in (params, self.frozen)
+        )
+        return trained, frozen
+
     def sample(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
     ) -> Samples:
@@ -116,7 +123,7 @@ class Sampler:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
         # Keys as their data: typed ones cannot be shared out by rows.
-        keys = np.asarray(jax.random.key_data(_image_keys(bank[:, -1], seed)))
+        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params, frozen = sharding.put((params, self.frozen), self.mesh)
         size = self._full(self.batch_size)
         # The last batch is filled up.
@@ -180,7 +187,7 @@ class Sampler:
         return np.concatenate(jax.device_get(parts))[: len(tokens)]
 
 
-def _image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
+def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
     """Keys (n,) from conditions (n, 2): the k-th occurrence of one gets its key k."""
     seen: collections.Counter = collections.Counter()
     numbers = []

@@ -50,10 +50,11 @@ PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"/kernel\[\d+,\d+,\d+,\d+\]", (None, None, None, "fsdp")),
     (r"/Dense_\d/kernel", ("fsdp", None)),
     (r"/quantizer/codebook", ("fsdp", None)),
-    # BigGAN's linear layers, to a first map or to gains and biases; its tables of classes, and what
-    # leads to one logit, are small.
-    (r"/(linear/kernel\[\d+,1\]|(shared|embed|gain|bias)/embedding)", ()),
-    (r"/(linear|gain|bias)/kernel", (None, "fsdp")),
+    # BigGAN's linear layers, to a first map or to gains and biases. Its tables of classes, what
+    # leads to one logit, cGANTransfer's scores and MineGAN's miner are small.
+    (r"/(shared|embed|gain|bias)/embedding", ()),
+    (r"/(comb_layer_[gb]|linear\d?)/kernel\[\d{1,4},\d{1,4}\]", ()),
+    (r"/(linear|gain|bias|(prev_knowledge|z_layer|res)_[gb])/kernel", (None, "fsdp")),
     # Biases and norms (also of stacked layers), and other vectors and scalars.
     (r"/(scale|bias)\[|\[\d*\]", ()),
 )

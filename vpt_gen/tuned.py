@@ -9,15 +9,15 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen import sharding
+from vpt_gen import gan_methods, methods, sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
 from vpt_gen.compatibility import check_backbone, load_backbone
 from vpt_gen.compute import hold_trained
-from vpt_gen.config import METHODS
+from vpt_gen.config import GAN_METHODS, METHODS
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError
-from vpt_gen.methods import make_sampler
+from vpt_gen.gan_sampler import GanSampler
 from vpt_gen.sampler import Sampler
 
 
@@ -40,7 +40,7 @@ class TunedRun:
     facts: dict[str, Any]
     step: int
     params: Any
-    sampler: Sampler
+    sampler: Sampler | GanSampler
     nets: dict[str, PretrainedNet]
 
     @property
@@ -68,7 +68,7 @@ def open_run(
       workdir: of a run with a method as its task.
       step: of a checkpoint that was kept.
       tokenizer: its directory, where it has moved since.
-      transformer: its directory, where it has moved since.
+      transformer: its directory, or the BigGAN's, where it has moved since.
       decode: changes of `config.decode`, such as "num_iterations=8".
       mesh: devices to generate on; None for all, each with the whole nets.
 
@@ -86,16 +86,20 @@ def open_run(
     for setting in decode:
         set_option(config.decode, setting)
     check_config(config)
-    moved = {"tokenizer": tokenizer, "transformer": transformer}
+    of_gan = config.task in GAN_METHODS
+    moved = {"tokenizer": tokenizer, "gan" if of_gan else "transformer": transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
     mesh = mesh or sharding.make_mesh()
     nets = load_backbone(config, mesh)
     check_backbone(facts, nets)
+    make_sampler = gan_methods.make_sampler if of_gan else methods.make_sampler
     sampler = make_sampler(config, nets, facts, mesh)
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
-        params = hold_trained(sampler.transformer, store.restore_params(step), config.compute)
+        params = store.restore_params(step)
+        if not of_gan:
+            params = hold_trained(sampler.transformer, params, config.compute)
         step = store.latest_step() if step is None else step
     return TunedRun(workdir, config, facts, step, params, sampler, nets)
 

@@ -91,10 +91,11 @@ class TuningReport:
         for name, figure in record["figures"].items() if untuned else ():
             if value := untuned.found.values.get(name):
                 figure["untuned"] = value.value
+        trained, frozen = self._experiment.sampler.counts(params)
         counts = {
             "num_samples": len(images),
-            "trained_parameters": count(params),
-            "frozen_parameters": count(self._experiment.task.frozen),
+            "trained_parameters": trained,
+            "frozen_parameters": frozen,
             "optimizer_bytes": sum(x.nbytes for x in jax.tree.leaves(state.opt_state)),
             "tuning_seconds": training_seconds(self._workdir),
         }
@@ -233,11 +234,6 @@ class _Taken:
         return grids.class_grid(
             self.images, self.labels, list(self.measured.images.class_names), _GRID_COLUMNS
         )
-
-
-def count(params: Any) -> int:
-    """Number of parameters in a tree."""
-    return sum(x.size for x in jax.tree.leaves(params))
 
 
 def _counted(metrics: dict[str, float]) -> str:

@@ -6,15 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import traverse_util
 
 from tests import golden_gan as golden
-from vpt_gen.nets.biggan import BigGAN, Discriminator, Generator, run, standing_statistics
+from vpt_gen.nets.biggan import Discriminator, Generator, run, standing_statistics
 from vpt_gen.nets.conditional_norm import BatchNorm
 from vpt_gen.nets.spectral_norm import SNDense
 
 FILE = "biggan.npz"
-needs_golden = golden.needed
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def inputs(file: str = FILE) -> dict[str, np.ndarray]:
     return found | {"x": golden.to_unit(found["x"])}
 
 
-@needs_golden
+@golden.needed
 @pytest.mark.parametrize(("file", "suffix"), [(FILE, ""), ("biggan128.npz", "128")])
 def test_eval_mode(file, suffix, float64):
     net, variables = nets(file, suffix)
@@ -49,7 +47,7 @@ def test_eval_mode(file, suffix, float64):
         golden.assert_near(logits, golden.load(file, f"eval/D_logits_{name}"), name)
 
 
-@needs_golden
+@golden.needed
 def test_eval_mode_in_float32():
     net, given = golden.net(FILE), golden.group(FILE, "in/")
     generator = golden.variables(golden.state_dict("generator.pth"))
@@ -61,7 +59,7 @@ def test_eval_mode_in_float32():
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "eval/images")), "images", 1e-5)
 
 
-@needs_golden
+@golden.needed
 def test_features_in_eval_mode(float64):
     net, variables = nets()
     given = inputs()
@@ -86,7 +84,7 @@ def test_features_in_eval_mode(float64):
         golden.assert_near(value, expected, name)
 
 
-@needs_golden
+@golden.needed
 def test_shared_embedding_takes_the_place_of_classes(float64):
     net, variables = nets()
     given = inputs()
@@ -96,7 +94,7 @@ def test_shared_embedding_takes_the_place_of_classes(float64):
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "eval/images")), "images")
 
 
-@needs_golden
+@golden.needed
 def test_train_mode_and_what_it_moves(float64):
     net, variables = nets()
     given = inputs()
@@ -111,7 +109,7 @@ def test_train_mode_and_what_it_moves(float64):
     golden.assert_near(logits, golden.load(FILE, "train/D_logits_real_second_call"), "real")
 
 
-@needs_golden
+@golden.needed
 def test_sigma_in_eval_mode_is_of_a_fresh_iteration(float64):
     net, variables = nets()
     given = inputs()
@@ -124,7 +122,7 @@ def test_sigma_in_eval_mode_is_of_a_fresh_iteration(float64):
         golden.assert_near(golden.flat(moved[side]["spectral"])[path], sigma, name)
 
 
-@needs_golden
+@golden.needed
 def test_standing_statistics(float64):
     net, variables = nets()
     given = inputs()
@@ -144,32 +142,14 @@ def test_standing_statistics(float64):
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "standing/images")), "images")
 
 
-def sizes(variables) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{collection}/{path}": leaf.shape
-        for collection, tree in variables.items()
-        for path, leaf in traverse_util.flatten_dict(tree, sep="/").items()
-    }
-
-
-def real_sizes(name: str, side: str) -> tuple[dict, int]:
-    """Shapes under our names, and the number of parameters, of a published net."""
-    part = golden.real_size(name)[side]
-    shapes = {}
-    for reference, shape in part["shapes"].items():
-        collection, path = golden.our_name(reference)
-        value = golden.our_value(reference, np.broadcast_to(0.0, shape))
-        shapes[f"{collection}/{path}"] = value.shape
-    return shapes, part["n_parameters"]
-
-
-@needs_golden
+@golden.needed
 def test_published_sizes():
-    made = jax.eval_shape(BigGAN(1000).init, jax.random.key(0))
+    made = jax.eval_shape(golden.published().init, jax.random.key(0))
     for side, name in (("G", "generator"), ("D", "discriminator")):
-        shapes, count = real_sizes("biggan", side)
-        assert sizes(made[name]) == shapes
-        assert sum(leaf.size for leaf in jax.tree.leaves(made[name]["params"])) == count
+        part = golden.real_size("biggan")[side]
+        assert golden.shapes(made[name]) == golden.shapes_of_reference(part["shapes"])
+        counted = sum(leaf.size for leaf in jax.tree.leaves(made[name]["params"]))
+        assert counted == part["n_parameters"]
 
 
 def small_generator(**changes) -> Generator:

@@ -61,6 +61,13 @@ def test_generator_step(float64):
 
 
 @golden.needed
+def test_logits_in_the_steps(float64):
+    given = golden.float64(golden.group(FILE, "in/"))
+    for stage in ("Dstep", "Gstep"):
+        golden.check_logits(FILE, stage, adversaries(), variables(), given)
+
+
+@golden.needed
 def test_orthogonal_regularisation(float64):
     params = variables()["generator"]["params"]
     added = golden.flat(orthogonal_gradient(params, 1e-4))

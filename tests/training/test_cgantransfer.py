@@ -91,6 +91,13 @@ def test_what_a_stage_trains(stage):
 
 
 @golden.needed
+def test_logits_in_the_steps(float64):
+    given = golden.float64(golden.group(FILE, "in/"))
+    for stage in ("Dstep", "Gstep_BN", "Gstep_FT"):
+        golden.check_logits(FILE, stage, adversaries(), variables(), given)
+
+
+@golden.needed
 def test_penalties(float64):
     params = variables()["generator"]["params"]
     for scales, name in (((1.0, 0.0), "l1"), ((0.0, 1.0), "l2")):

@@ -81,6 +81,13 @@ def test_miner_step(stage, kind, float64):
 
 
 @golden.needed
+def test_logits_in_the_steps(float64):
+    given = golden.float64(golden.group(FILE, "in/"))
+    for stage in ("Dstep", "Mstep_stage1_repo"):
+        golden.check_logits(FILE, stage, adversaries(), variables(), given)
+
+
+@golden.needed
 def test_what_a_stage_trains():
     both = adversaries()
     sets = golden.facts(FILE)["sets"]

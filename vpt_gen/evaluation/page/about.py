@@ -32,13 +32,18 @@ _METHODS = {
     "trained on a frozen {family} transformer",
     "finetune": "All of a {family} transformer and a class token for each class, fine-tuned",
     "scratch": "A {family} transformer, trained from scratch",
+    "minegan": "A miner of latents for a BigGAN, and after {config.minegan.miner_steps:,} updates "
+    "the BigGAN itself, trained (MineGAN)",
+    "cgantransfer": "Normalisations that combine those of a BigGAN's classes, and after "
+    "{config.cgantransfer.norm_steps:,} updates the BigGAN itself, trained (cGANTransfer)",
 }
 
 
 def lead(run: TunedRun) -> str:
     """The run in one sentence."""
     config, classes = run.config, len(run.facts["class_names"])
-    family, updates = _FAMILIES[config.family], f"in {run.step:,} updates"
+    updates = f"in {run.step:,} updates"
+    family = _FAMILIES[config.family] if "family" in config else ""
     if not run.has_prompts:
         what = _METHODS[config.task].format(config=config, family=family)
         return f"{what} {updates} on {classes:,} classes."
@@ -61,7 +66,7 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
     """
     config = read_record(run.workdir)["config"]  # As it was started: nets may have moved since.
     repeated = training_command(config, run.workdir)
-    trained, frozen = count(run.params), count(run.sampler.frozen)
+    trained, frozen = run.sampler.counts(run.params)
     cards = {
         f"parameters trained ({trained / (trained + frozen):.2%} of all)": number(trained),
         "parameters frozen": number(frozen),

@@ -1,5 +1,6 @@
 """The whole page: opens the run's data, generates, measures, and puts the sections together."""
 
+import dataclasses
 import shlex
 
 import numpy as np
@@ -19,6 +20,7 @@ from vpt_gen.evaluation.page.real import RealImages
 from vpt_gen.evaluation.page.samples import hero, make_grid, samples_section
 from vpt_gen.files import absolute
 from vpt_gen.progress import say
+from vpt_gen.sampler import Samples
 from vpt_gen.training.clock import training_seconds
 from vpt_gen.tuned import TunedRun
 
@@ -53,7 +55,7 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
         samples_section(grid, class_names, seed, _searched(real)),
         figures_section(metrics, evaluation_command(workdir)),
         curves_section(read_curves(workdir)),
-        decoding_section(films, class_names, run.config.decode.get("decoder"), _num_stages(run)),
+        *_decoding(run, films),
         *of_prompts,
         about_section(run, real.train, real.held_out, training_seconds(workdir)),
     ]
@@ -81,9 +83,13 @@ def evaluation_command(workdir: str) -> str:
     return f"python -m vpt_gen.evaluate --checkpoint={shlex.quote(workdir)}"
 
 
-def _num_stages(run: TunedRun) -> int:
-    sampler = run.sampler
-    return num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
+def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
+    """How tokens came; nothing where there are none, as a GAN draws whole images."""
+    if not films.tokens.size:
+        return []
+    sampler, names = run.sampler, run.facts["class_names"]
+    stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
+    return [decoding_section(films, names, run.config.decode.get("decoder"), stages)]
 
 
 def _open_images(run: TunedRun) -> RealImages:
@@ -93,6 +99,13 @@ def _open_images(run: TunedRun) -> RealImages:
             f"The data of {run.workdir} has changed since its training ({train.name}: digest "
             f"{run.facts['data'][:12]} then, {train.digest[:12]} now): bring back what it was, or "
             "train anew."
+        )
+    names = tuple(run.facts["class_names"])
+    if len(names) < train.num_classes:
+        # MineGAN's miner is told no classes: its images are compared with all.
+        train, held_out = (
+            source and dataclasses.replace(source, labels=0 * source.labels, class_names=names)
+            for source in (train, held_out)
         )
     return RealImages(run, train, held_out)
 

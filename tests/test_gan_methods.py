@@ -1,0 +1,191 @@
+"""Runs of BigGAN and of what adapts it: they resume, and can be sampled, measured and looked at."""
+
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from tests import made
+from tests.evaluation.page.pages import read
+from vpt_gen import gan_methods, main, sharding
+from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.checkpoints.store import Store
+from vpt_gen.config import GAN_METHODS, default_config
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation.page.document import make_page
+from vpt_gen.generation import plain_generation
+from vpt_gen.training import cgantransfer, minegan
+from vpt_gen.tuned import open_run
+
+# Parameters of a net that the first stage leaves alone, and the field that says how long it is.
+STAGES = {"minegan": ("miner_steps", minegan), "cgantransfer": ("norm_steps", cgantransfer)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_device():
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return made.write_folder(tmp_path_factory.mktemp("data") / "shapes", side=32)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return made.save_gan(tmp_path_factory.mktemp("source") / "gan")
+
+
+@pytest.fixture
+def make_config(data, source, tiny_nets):
+    def make(method, first_stage=1):
+        config = made.shared(default_config(method), data)
+        config.eval_every = 0
+        config.data.image_size = 32
+        config.backbone.tokenizer = str(tiny_nets / "vqgan")
+        config.backbone.gan = str(source)
+        config.decode.batch_size = 4
+        config[method][STAGES[method][0]] = first_stage
+        return config
+
+    return make
+
+
+def test_pretraining_leaves_a_net_that_methods_can_use(data, tmp_path):
+    config = made.gan_config(data)
+    config.average.start = 0
+    main.run(config, str(tmp_path))
+    net = load_net(str(tmp_path / "net"), "biggan")
+    assert (net.net.num_classes, net.net.resolution) == (2, 32)
+    trained = Store(tmp_path).restore_params()
+    chex.assert_trees_all_equal(net.params["generator"], trained["generator_average"])
+    chex.assert_trees_all_equal(net.params["discriminator"], trained["discriminator"])
+    assert (tmp_path / "pictures" / "samples_0000002.png").is_file()
+    moved = jax.tree.map(
+        lambda a, b: np.abs(a - b).max(), trained["generator"], trained["generator_average"]
+    )
+    assert all(np.isfinite(x) for x in jax.tree.leaves(moved))
+    assert max(jax.tree.leaves(moved["params"])) > 0
+
+
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_figures_and_page_of_a_run(method, make_config, tmp_path):
+    config = make_config(method)
+    config.evaluation.num_samples = 4
+    main.run(config, str(tmp_path))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    run = open_run(str(tmp_path))
+    counts = run.sampler.counts(run.params)
+    assert (metrics["trained_parameters"], metrics["frozen_parameters"]) == counts
+    # Two moments of each, and the counts of steps of Adam and of its schedule, a group.
+    groups = len(STAGES[method][1].GROUPS) + 1
+    assert metrics["optimizer_bytes"] == 8 * counts[0] + 8 * groups
+    assert metrics["protocol"]["generated"]["method"] == method
+    assert ("class_agreement" in metrics["figures"]) == (method == "cgantransfer")
+    reader = read(make_page(run, num=2, seed=0, compared={}))
+    sections = [a["id"] for tag, a in reader.elements if tag == "section"]
+    assert sections == ["samples", "figures", "curves", "run"]
+
+
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_an_image_is_the_same_beside_others(method, make_config, tmp_path):
+    main.run(make_config(method), str(tmp_path))
+    run = open_run(str(tmp_path))
+    last = run.sampler.num_classes - 1
+    images = plain_generation(run, np.array([last, 0, last]), seed=0).samples().images
+    chex.assert_shape(images, (3, 32, 32, 3))
+    assert images.min() >= 0 and images.max() <= 1
+    alone = plain_generation(run, np.array([last]), seed=0).samples().images
+    np.testing.assert_allclose(alone[0], images[0], atol=1e-5)
+    assert np.abs(images[2] - images[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_the_first_stage_leaves_the_generator_alone(method, make_config, tmp_path):
+    config = make_config(method, first_stage=1)
+    config.num_steps = 2
+    config.keep_checkpoints = 2
+    main.run(config, str(tmp_path))
+    store = Store(tmp_path, keep=2, read_only=True)
+    source = load_net(config.backbone.gan, "biggan").params["generator"]["params"]
+    first, second = (store.restore_params(step)["generator"]["params"] for step in (1, 2))
+    for path in ("block_0/conv1/kernel", "linear/kernel", "output_norm/gain"):
+        values = [_at(tree, path) for tree in (source, first, second)]
+        np.testing.assert_array_equal(values[0], values[1], path)
+        assert np.abs(values[2] - values[1]).max() > 0, path
+    if method == "minegan":
+        shared = [tree["shared"]["embedding"] for tree in (source, first, second)]
+        np.testing.assert_array_equal(shared[0], shared[2])
+    else:
+        scores = [tree["block_0"]["bn1"]["comb_layer_g"]["kernel"] for tree in (first, second)]
+        np.testing.assert_array_equal(*scores)
+
+
+def _at(tree, path):
+    for name in path.split("/"):
+        tree = tree[name]
+    return tree
+
+
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_an_interrupted_run_ends_with_the_same_parameters(
+    method, make_config, tmp_path, monkeypatch
+):
+    config = make_config(method)
+    main.run(config, str(tmp_path / "whole"))
+    save = Store.save
+
+    def save_and_stop(self, *arguments):
+        save(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            main.run(config, str(tmp_path / "parts"))
+    main.run(config, str(tmp_path / "parts"))
+    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+    chex.assert_trees_all_equal(whole, parts)
+
+
+def test_the_best_figure_is_kept_beside_the_last(make_config, tmp_path):
+    config = make_config("minegan")
+    config.num_steps = 3
+    config.evaluation.num_samples = 4
+    config.evaluation.every = 1
+    config.best_metric = "frechet"
+    main.run(config, str(tmp_path))
+    steps = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
+    assert 3 in steps and len(steps) <= 2
+
+
+def test_a_miner_of_one_class_has_its_name(make_config):
+    config = make_config("minegan")
+    assert gan_methods.class_names(config, ("7",)) == ["7"]
+    assert gan_methods.class_names(config, ("7", "8")) == [gan_methods.NO_CLASS]
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "message"),
+    [
+        ("cgantransfer", {"hierarchical": False}, "hierarchical latents"),
+        ("minegan", {"hierarchical": False, "shared": False}, "shared embedding"),
+    ],
+)
+def test_a_source_that_does_not_suit_is_named(method, fields, message, make_config, tmp_path):
+    config = make_config(method)
+    config.backbone.gan = str(made.save_gan(tmp_path / "gan", **fields))
+    with pytest.raises(UserError, match=f"config.backbone.gan: .*{message}"):
+        main.run(config, str(tmp_path / "run"))
+
+
+def test_an_image_size_that_is_not_the_sources_is_named(make_config, tmp_path):
+    config = make_config("minegan")
+    config.data.image_size = 64
+    with pytest.raises(UserError, match="makes images of 32 pixels"):
+        main.run(config, str(tmp_path / "run"))

@@ -1,0 +1,117 @@
+"""From a config to the methods that adapt a BigGAN: their tasks, and what draws images by them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.errors import UserError
+from vpt_gen.gan_sampler import GanSampler
+from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.training import cgantransfer, minegan
+from vpt_gen.training.adversarial import DISCRIMINATOR
+from vpt_gen.training.optimizers import make_optimizer
+from vpt_gen.training.state import Task
+
+# What images of a miner are called where it is trained on several classes: it is told none.
+NO_CLASS = "no class"
+
+
+def adversarial_options(config: ConfigDict) -> dict[str, Any]:
+    """Options of `training.adversarial.Adversaries` from `config.adversarial`."""
+    options = config.adversarial
+    return {
+        "loss": options.loss,
+        "steps": options.discriminator_steps,
+        "accumulations": options.accumulations,
+        "orthogonal": {
+            "generator": options.generator_orthogonal,
+            DISCRIMINATOR: options.discriminator_orthogonal,
+        },
+    }
+
+
+def adversarial_optimizers(config: ConfigDict, groups: Sequence[str]):
+    """Adam for the discriminator, and for each group on the generator's side."""
+    options = config.optimizer
+    factors = {**dict.fromkeys(groups, 1.0), DISCRIMINATOR: options.discriminator_factor}
+    return {
+        name: make_optimizer(options, config.num_steps, factor=factor, epsilon=options.epsilon)
+        for name, factor in factors.items()
+    }
+
+
+def class_names(config: ConfigDict, of_data: Sequence[str]) -> list[str]:
+    """The classes that a run can be asked for; MineGAN's miner is of all that it is trained on."""
+    names = list(of_data)
+    return [NO_CLASS] if config.task == "minegan" and len(names) > 1 else names
+
+
+def make_task(config: ConfigDict, source: PretrainedNet, num_classes: int) -> Task:
+    """The task of `config.task`.
+
+    Args:
+      config: of the run.
+      source: the pretrained BigGAN.
+      num_classes: of the data.
+    """
+    options = adversarial_options(config)
+    match config.task:
+        case "minegan":
+            optimizers = adversarial_optimizers(config, minegan.GROUPS)
+            return minegan.make_task(
+                source.net, source.params, optimizers, **config.minegan, **options
+            )
+        case "cgantransfer":
+            optimizers = adversarial_optimizers(config, cgantransfer.GROUPS)
+            return cgantransfer.make_task(
+                source.net, source.params, num_classes, optimizers, **config.cgantransfer, **options
+            )
+    raise ValueError(f"{config.task} adapts no BigGAN.")
+
+
+def make_sampler(
+    config: ConfigDict, nets: dict[str, PretrainedNet], facts: dict[str, Any], mesh: Mesh
+) -> GanSampler:
+    """What draws images from the parameters that a run trains.
+
+    Args:
+      config: of the run.
+      nets: {"gan": ...}, pretrained, and others.
+      facts: of the run: `class_names`.
+      mesh: devices.
+
+    Raises:
+      UserError: a source that the method cannot use.
+    """
+    source, num_classes = nets["gan"].net, len(facts["class_names"])
+    draw, group_of = _drawing(config.task, source, num_classes)
+    options = {name: x for name, x in config.decode.items() if name != "batch_size"}
+    return GanSampler(
+        draw,
+        group_of,
+        source.generator.latent_size,
+        num_classes,
+        options,
+        config.decode.batch_size,
+        mesh,
+    )
+
+
+def _drawing(task: str, source: BigGAN, num_classes: int):
+    """(params, z, class_ids) -> images, and the group of a parameter."""
+    try:
+        if task == "minegan":
+            minegan.make_miner(source.generator)
+            return lambda params, z, class_ids: minegan.mine(source, params, z), minegan.group_of
+        net = cgantransfer.generator(source, num_classes)
+    except ValueError as error:
+        raise UserError(f"config.backbone.gan: {error}") from error
+
+    def draw(params: Any, z: jax.Array, class_ids: jax.Array) -> jax.Array:
+        return net.apply(params[cgantransfer.GENERATOR], z, class_ids)
+
+    return draw, cgantransfer.group_of
