@@ -14,7 +14,7 @@ STRANGERS = ["tensorflow", "tensorflow_datasets", "clu", "ml_collections"]
 TRAINING = [
     f"vpt_gen.training.{name}"
     for name in ("losses", "state", "optimizers", "tokens", "tokenizer", "transformer", "prompts")
-]
+] + [f"vpt_gen.training.{name}" for name in ("gan", "minegan", "cgantransfer")]
 
 
 def modules_of(package) -> list[str]:
