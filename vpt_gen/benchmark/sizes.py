@@ -1,6 +1,7 @@
 """The models that are measured: their nets, with random weights."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import flax.linen as nn
@@ -56,14 +57,19 @@ _BLOCK = 2**20
 
 
 def random_params(net: nn.Module, *inputs: Any, **conditions: Any) -> Any:
-    """Parameters on the host, quickly: matrices are small noise, norms start at 1."""
+    """Parameters on the host, quickly: matrices are small noise, norms start at 1.
+
+    No two are equal: a compiler keeps equal constants once, and would read fewer than there are.
+    """
     shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs, **conditions)["params"]
     noise = np.random.default_rng(0).standard_normal(_BLOCK, np.float32) * np.float32(0.02)
+    numbers = itertools.count()
 
     def values(path, leaf):
+        factor = np.float32(1 + next(numbers) / 1000)
         if path[-1].key == "scale":
-            return np.ones(leaf.shape, np.float32)
-        return np.resize(noise, leaf.shape)
+            return np.full(leaf.shape, factor)
+        return np.resize(noise * factor, leaf.shape)
 
     return jax.tree_util.tree_map_with_path(values, shapes)
 
