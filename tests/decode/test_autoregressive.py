@@ -12,6 +12,7 @@ from vpt_gen.decode import autoregressive
 from vpt_gen.decode.filters import filter_logits, top_k_filter
 from vpt_gen.decode.generate import generate
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.stack import stack_layers
 from vpt_gen.training.objectives import make_objective
 
 FILE = "gpt.npz"
@@ -108,6 +109,18 @@ def test_an_image_depends_on_its_own_key_and_prompt():
     alone = decode(keys[2:3], prompts(2)[2:3])
     np.testing.assert_array_equal(together[2:3], alone)
     assert (decode(keys[::-1], prompts(2)) != together).any()
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_an_image_alone_is_the_same_image(stacked):
+    marquee = jnp.stack([prompts(2), prompts(3)])
+    held = stack_layers(params(), NET.layer_prefix) if stacked else params()
+    keys = jax.random.split(jax.random.key(1), 4)
+
+    def run(rows):
+        return autoregressive.decode(NET, held, keys[rows], 16, prompts=marquee[:, rows])
+
+    np.testing.assert_array_equal(run(slice(2, 3)), run(slice(4))[2:3])
 
 
 def test_a_constant_marquee_is_the_prompt_itself():

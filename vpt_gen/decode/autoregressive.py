@@ -78,7 +78,8 @@ def decode(
         x, cache = carry
         logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
-        return (net.apply(variables, token[:, None], first + n, method="embed"), cache), token
+        x = net.apply(variables, token[:, None], first + n, method="embed")
+        return (x, cache), token
 
     def stretch(carry, inputs):
         x, cache = carry
@@ -88,13 +89,26 @@ def decode(
         cache = jax.tree.map(
             lambda old, new: old.at[..., :length, :].set(of_images(new, -4)), cache, fresh
         )
-        return jax.lax.scan(step, (x, cache), positions)
+        (x, cache), tokens = jax.lax.scan(step, (x, _without_batch(cache)), positions)
+        return (x, _with_batch(cache)), tokens
 
     empty = net.apply(variables, len(keys), length + num_tokens - 1, method="empty_cache")
     positions = jnp.arange(num_tokens).reshape(count, -1)
     # The last prefix token is run again as the first input: one kind of step for all tokens.
     _, tokens = jax.lax.scan(stretch, (of_images(prefix[:, -1:]), empty), (stretches, positions))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
+
+
+def _without_batch(cache: Any) -> Any:
+    """Of a single image, as (H, L, E): XLA on a CPU copies a (1, H, L, E) four times a token."""
+    single = isinstance(cache, list) and len(cache[0].keys) == 1
+    return jax.tree.map(lambda x: x[0], cache) if single else cache
+
+
+def _with_batch(cache: Any) -> Any:
+    """The inverse of `_without_batch`."""
+    single = isinstance(cache, list) and cache[0].keys.ndim == 3
+    return jax.tree.map(lambda x: x[None], cache) if single else cache
 
 
 def _check_keys(keys: jax.Array, count: int) -> None:

@@ -24,9 +24,14 @@ def _write(
 ) -> tuple[jax.Array, jax.Array]:
     """Puts `new` (B, H, T, E) into a cache, from position `start` on.
 
+    A cache of one image may lack the batch axis.
+
     Returns:
       The cache, and its part that belongs to the layer, (B, H, L, E).
     """
+    if cache.ndim < new.ndim:
+        cache = jax.lax.dynamic_update_slice_in_dim(cache, new[0], start, axis=1)
+        return cache, cache[None]
     if layer is None:
         cache = jax.lax.dynamic_update_slice_in_dim(cache, new, start, axis=2)
         return cache, cache
