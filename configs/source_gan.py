@@ -10,7 +10,7 @@ from vpt_gen.recipes import use_grey_drawings
 
 def get_config():
     config = default_config("gan")
-    config.num_steps = 4000
+    config.num_steps = 3000
     config.batch_size = 32
     config.eval_every = 500
     config.checkpoint_every = 250

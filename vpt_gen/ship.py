@@ -26,7 +26,12 @@ from vpt_gen.progress import say
 FLAGS = flags.FLAGS
 
 # What ships, and the kind of net that it is.
-KINDS = {"tokenizer": "vqgan", "transformer": "maskgit", "transformer_ar": "gpt"}
+KINDS = {
+    "tokenizer": "vqgan",
+    "transformer": "maskgit",
+    "transformer_ar": "gpt",
+    "gan": "biggan",
+}
 
 
 def draw_curves(curves: Curves, path: pathlib.Path) -> None:

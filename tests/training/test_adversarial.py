@@ -7,8 +7,11 @@ import optax
 import pytest
 
 from tests import golden_gan as golden
+from vpt_gen import sharding
+from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.training import gan
 from vpt_gen.training.adversarial import Adversaries, Draws, moving_average, orthogonal_gradient
+from vpt_gen.training.state import initial_state
 
 FILE = "biggan.npz"
 
@@ -150,6 +153,33 @@ def test_gradients_of_parts_are_averaged():
     np.testing.assert_allclose(state["discriminator"]["params"]["w"], judge, rtol=1e-6)
     np.testing.assert_allclose(state["generator"]["params"]["w"], 0.5 + 0.7 * judge, rtol=1e-6)
     assert state["generator"]["calls"]["n"] == 4
+
+
+def test_a_loop_over_parts_adds_up_the_same(monkeypatch):
+    z = np.array([[[0.2]], [[0.4]], [[0.6]], [[0.8]]])
+    unrolled = toy_update(toy(accumulations=2), z, [[0.1], [0.3]])
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    looped = toy_update(toy(accumulations=2), z, [[0.1], [0.3]])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), looped, unrolled)
+
+
+def test_eight_devices_update_as_one():
+    """Batch normalisation is over the whole batch, however it is split."""
+    net = BigGAN(3, 32, 8, 2, 8, 4, (16,), ())
+    task = gan.make_task(
+        net, {"generator": optax.sgd(0.1), "discriminator": optax.sgd(0.1)}, average_start=0
+    )
+    images = np.random.default_rng(0).random((16, 32, 32, 3), np.float32)
+    batch = {"image": images, "label": np.arange(16, dtype=np.int32) % 3}
+    results = []
+    for shape in ((1, 1, 1), (4, 2, 1)):
+        mesh = sharding.make_mesh(jax.devices()[: int(np.prod(shape))], shape)
+        state = initial_state(task, 0, mesh)
+        with sharding.use(mesh):
+            step = jax.jit(task.train_step)
+            state, _ = step(state, {}, sharding.share(batch, mesh), jax.random.key(1))
+        results.append(jax.device_get(state.params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *results)
 
 
 def test_what_does_not_train_stays_as_it_is():

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
+from vpt_gen.nets.layout import named
 from vpt_gen.training import losses
 from vpt_gen.training.state import Params
 
@@ -110,8 +111,8 @@ class Adversaries:
         """
         opt_state, parts = dict(opt_state), self.steps * self.accumulations
         real = {
-            "images": images.reshape(parts, -1, *images.shape[1:]),
-            "class_ids": class_ids.reshape(parts, -1),
+            "images": named(images.reshape(parts, -1, *images.shape[1:]), None, "batch"),
+            "class_ids": named(class_ids.reshape(parts, -1), None, "batch"),
         }
         metrics: dict[str, jax.Array] = {}
         for step in range(self.steps):
@@ -199,10 +200,9 @@ def draw(
     z_key, class_key = jax.random.split(key)
     size = batch_size // (adversaries.steps * adversaries.accumulations)
     shape = (adversaries.num_parts, size)
-    return Draws(
-        jax.random.normal(z_key, (*shape, latent_size)),
-        jax.random.randint(class_key, shape, 0, max(num_classes, 1)),
-    )
+    z = jax.random.normal(z_key, (*shape, latent_size))
+    class_ids = jax.random.randint(class_key, shape, 0, max(num_classes, 1))
+    return Draws(named(z, None, "batch"), named(class_ids, None, "batch"))
 
 
 def merge(tree: Params, part: Params) -> Params:
