@@ -19,13 +19,13 @@ _PUBLISHED = {
 # Of the shipped source model, by held-out loss (docs/methods.md).
 _DEMO_LEARNING_RATES = {
     "prompts": 1e-2,
-    "class_embedding": 1e-2,
-    "deep_prompts": 1e-2,
+    "class_embedding": 3e-2,
+    "deep_prompts": 3e-2,
     "norm_bias": 1e-2,
-    "lora": 3e-3,
-    "adapters": 3e-3,
+    "lora": 1e-2,
+    "adapters": 1e-2,
     "finetune": 1e-3,
-    "scratch": 1e-3,
+    "scratch": 3e-3,
     "minegan": 1e-3,
     "cgantransfer": 1e-3,
 }

@@ -290,3 +290,24 @@ def test_trained_parameters_are_float32_beside_smaller_matrices(name, family):
     assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
     after, _ = jax.eval_shape(task.train_step, state, task.frozen, batch(), jax.random.key(0))
     chex.assert_trees_all_equal_shapes_and_dtypes(state.params, after.params)
+
+
+@pytest.mark.parametrize("name", ["lora", "finetune"])
+def test_the_transformers_own_dropout_is_on_where_it_is_trained(name):
+    """On a GPT, whose objective draws nothing else."""
+    net = NETS["ar"].clone(dropout_rate=0.5)
+    task = adaptation.make_task(
+        METHODS[name](net),
+        net,
+        make_objective(net, 0.0),
+        VQGAN(),
+        {"transformer": source("ar"), "tokenizer": {}},
+        SGD,
+        num_tokens=9,
+        decode_options={},
+    )
+    state, step = task.init(jax.random.key(3)), jax.jit(task.train_step)
+    first, second = (
+        step(state, task.frozen, batch(), jax.random.key(number))[1]["loss"] for number in (0, 1)
+    )
+    assert bool(first == second) == (name in FROZEN)
