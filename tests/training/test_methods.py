@@ -235,17 +235,19 @@ def run_with(name, family):
 
 
 @methods
-def test_a_cache_changes_nothing(name):
+@pytest.mark.parametrize("count", [1, C])
+def test_a_cache_changes_nothing(name, count):
     """Greedy decoding with a cache draws what whole sequences without one say."""
-    params, told = run_with(name, "ar")
-    keys = jax.random.split(jax.random.key(0), C)
-    decode = jax.jit(
-        lambda params, told: autoregressive.decode(
-            NETS["ar"], params, keys, 9, **told, temperature=0
-        )
-    )
+    net, (params, told) = NETS["ar"], run_with(name, "ar")
+    told = {part: x[:count] for part, x in told.items()}
+    keys = jax.random.split(jax.random.key(0), count)
+
+    @jax.jit
+    def decode(params, told):
+        return autoregressive.decode(net, params, keys, 9, **told, temperature=0)
+
     drawn = decode(params, told)
-    again = NETS["ar"].apply({"params": params}, drawn, **told).argmax(axis=-1)
+    again = net.apply({"params": params}, drawn, **told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
 
 
