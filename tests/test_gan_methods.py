@@ -16,6 +16,7 @@ from vpt_gen.config import GAN_METHODS, default_config
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.page.document import make_page
 from vpt_gen.generation import plain_generation
+from vpt_gen.recipes import demo
 from vpt_gen.training import cgantransfer, minegan
 from vpt_gen.tuned import open_run
 
@@ -189,3 +190,15 @@ def test_an_image_size_that_is_not_the_sources_is_named(make_config, tmp_path):
     config.data.image_size = 64
     with pytest.raises(UserError, match="makes images of 32 pixels"):
         main.run(config, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_the_demo_starts_from_the_shipped_source(method):
+    config = demo("nar", method)
+    source = load_net(config.backbone.gan, "biggan")
+    task = gan_methods.make_task(config, source, num_classes=10)
+    state = jax.eval_shape(task.init, jax.random.key(0))
+    batch = {"image": np.zeros((32, 32, 32, 3), np.float32), "label": np.zeros(32, np.int32)}
+    after, metrics = jax.eval_shape(task.train_step, state, {}, batch, jax.random.key(0))
+    chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
+    assert set(metrics) == {"loss", "discriminator_real", "discriminator_fake"}

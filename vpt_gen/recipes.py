@@ -16,7 +16,7 @@ _PUBLISHED = {
     "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
     "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
 }
-# Of the shipped source model, by held-out loss (docs/methods.md).
+# Of the shipped source model, by held-out loss (docs/methods.md); of the GANs the source's own.
 _DEMO_LEARNING_RATES = {
     "prompts": 1e-2,
     "class_embedding": 3e-2,
@@ -26,8 +26,8 @@ _DEMO_LEARNING_RATES = {
     "adapters": 1e-2,
     "finetune": 1e-3,
     "scratch": 3e-3,
-    "minegan": 1e-3,
-    "cgantransfer": 1e-3,
+    "minegan": 3e-4,
+    "cgantransfer": 3e-4,
 }
 # The published BigGAN's: `vpt_gen.convert` writes it here by default.
 _PUBLISHED_GAN, _GAN_SIZE = "G_ema", 128
@@ -112,6 +112,8 @@ def fit_demo_source(config: ConfigDict) -> None:
     config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
     if config.task in GAN_METHODS:
         config.backbone.gan = "vpt_gen/assets/demo/gan"
+        # As the source was trained.
+        config.optimizer.discriminator_factor = 2.0
     else:
         transformer = "transformer" if config.family == "nar" else "transformer_ar"
         config.backbone.transformer = f"vpt_gen/assets/demo/{transformer}"
