@@ -35,7 +35,7 @@ NETS = {
     "taming_vqgan": lambda: TamingVQGAN().init(KEY, IMAGES)["params"],
     "discriminator": lambda: Discriminator().init(KEY, IMAGES)["params"],
     "biggan": lambda: BigGAN(1000).init(KEY),
-    "gan_of_tables": lambda: BigGAN(10, 32, hierarchical=False, shared=False).init(KEY),
+    "gan_of_tables": lambda: BigGAN(2, hierarchical=False, shared=False).init(KEY),
     "miner": lambda: Miner(120, 128).init(KEY, jnp.zeros((1, 120))),
     "transfer": lambda: transfer_generator(BigGAN(1000).generator, 8).init(
         KEY, jnp.zeros((1, 120)), LABELS[:1]
@@ -48,7 +48,7 @@ NETS = {
     "adapters": lambda: additions(adapters.make_method(GPT(), 10, 8), GPT()),
     "deep_prompts": lambda: additions(deep_prompts.make_method(MaskGIT(), 10, 16)),
 }
-SMALL = ("prompts", "lora", "adapters", "deep_prompts")
+SMALL = ("prompts", "lora", "adapters", "deep_prompts", "miner")
 
 
 def additions(method, net=None):
