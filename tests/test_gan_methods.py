@@ -6,6 +6,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from tests import made
 from tests.evaluation.page.pages import read
@@ -17,6 +18,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluation.page.document import make_page
 from vpt_gen.generation import plain_generation
 from vpt_gen.recipes import demo
+from vpt_gen.sharding import AXES
 from vpt_gen.training import cgantransfer, minegan
 from vpt_gen.tuned import open_run
 
@@ -183,6 +185,13 @@ def test_a_source_that_does_not_suit_is_named(method, fields, message, make_conf
     config.backbone.gan = str(made.save_gan(tmp_path / "gan", **fields))
     with pytest.raises(UserError, match=f"config.backbone.gan: .*{message}"):
         main.run(config, str(tmp_path / "run"))
+
+
+def test_parts_that_devices_cannot_share_are_named(make_config):
+    config = make_config("minegan")
+    config.adversarial.accumulations = 2
+    with pytest.raises(UserError, match="8 is trained in 2 parts, each shared by 8 devices"):
+        gan_methods.check_parts(config, Mesh(np.array(jax.devices()[:8]).reshape(8, 1, 1), AXES))
 
 
 def test_an_image_size_that_is_not_the_sources_is_named(make_config, tmp_path):

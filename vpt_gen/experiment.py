@@ -199,6 +199,7 @@ def _new_transformer(family, fields, tokenizer, num_tokens: int, num_classes: in
 def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     del workdir
     check_resolution(config.data.image_size)
+    gan_methods.check_parts(config, mesh)
     train_source, eval_source = open_sources(config)
     average = config.average
     net = BigGAN(
@@ -221,6 +222,7 @@ def _gan(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 def _gan_adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     del workdir
+    gan_methods.check_parts(config, mesh)
     nets = load_backbone(config, mesh)
     train_source, eval_source = open_sources(config)
     facts = {

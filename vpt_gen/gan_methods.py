@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
 from vpt_gen.gan_sampler import GanSampler
@@ -32,6 +33,17 @@ def adversarial_options(config: ConfigDict) -> dict[str, Any]:
             DISCRIMINATOR: options.discriminator_orthogonal,
         },
     }
+
+
+def check_parts(config: ConfigDict, mesh: Mesh) -> None:
+    """Raises UserError where the devices cannot share a part of the batch evenly."""
+    parts = config.adversarial.discriminator_steps * config.adversarial.accumulations
+    share = sharding.num_batch_parts(mesh)
+    if config.batch_size % (parts * share):
+        raise UserError(
+            f"config.batch_size {config.batch_size} is trained in {parts} parts, each shared by "
+            f"{share} devices: use a multiple of {parts * share}."
+        )
 
 
 def adversarial_optimizers(config: ConfigDict, groups: Sequence[str]):

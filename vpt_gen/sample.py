@@ -221,6 +221,8 @@ def main(argv):
     class_names = run.facts["class_names"]
     classes = class_numbers(FLAGS.classes, class_names)
     instances = instance_numbers(FLAGS.instances, len(run.facts.get("instance_labels", [])))
+    if FLAGS.trace and "gan" in run.nets:
+        raise UserError("--trace shows when tokens came; a GAN draws whole images: leave it out.")
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
