@@ -3,7 +3,7 @@
   python -m vpt_gen.study --config=configs/study_demo.py            the same number of updates
   python -m vpt_gen.study --config=configs/study_demo.py:seconds    the same time
 
-Two to three hours each on two cores; docs/study.md says what is in them.
+About three hours each on two cores; docs/study.md says what is in them.
 """
 
 from vpt_gen.errors import UserError
@@ -33,9 +33,14 @@ def get_config(budget="steps"):
 
 
 def methods():
-    """All but prompts, as they come."""
+    """All but prompts, as they come; the first third of a GAN's run is its first stage."""
     names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
-    return {name: variant(name, name.replace("_", " ")) for name in (*names, "class_embedding")}
+    variants = {name: variant(name, name.replace("_", " ")) for name in (*names, "class_embedding")}
+    stages = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}
+    for name, steps in stages.items():
+        shares = {name: {steps: 1 / 3}}
+        variants[name] = variant(name, shares=shares, keep_best=True)
+    return variants
 
 
 def prompts():

@@ -16,7 +16,12 @@ def get_config():
     study.title = "My images: every method"
     names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
     study.variants = in_order(
-        **{name: variant(name) for name in (*names, "class_embedding", "prompts")}
+        **{name: variant(name) for name in (*names, "class_embedding", "prompts")},
+        # The first third of a GAN's run is its first stage.
+        minegan=variant("minegan", shares={"minegan": {"miner_steps": 1 / 3}}, keep_best=True),
+        cgantransfer=variant(
+            "cgantransfer", shares={"cgantransfer": {"norm_steps": 1 / 3}}, keep_best=True
+        ),
     )
     study.datasets = in_order(
         mine=dataset("configs/folder.py", "My images", {"data": {"path": "", "holdout": 0.2}})

@@ -117,7 +117,7 @@ def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
             | {
                 "num_steps": 9,
                 "optimizer.warmup_steps": 3,
-                "optimizer.learning_rate": 1 / 3 * 1e-2,
+                "optimizer.learning_rate": 0.00333333,
                 "data.shots": 5,
                 "data.shots_seed": cell.seed,
                 "data.cache_dir": str(tmp_path / "tokens"),

@@ -204,7 +204,11 @@ class Runs:
         return {
             "num_steps": choice.num_steps,
             **{name: round(share * choice.num_steps) for name, share in shares.items()},
-            **{name: choice.multiple * _get(config, name) for name in variant.learning_rates},
+            # Six digits, as these are read and typed by people.
+            **{
+                name: float(f"{choice.multiple * _get(config, name):.6g}")
+                for name in variant.learning_rates
+            },
         }
 
 
