@@ -14,7 +14,7 @@ from vpt_gen import sharding
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import adaptation, prompts, transformer
+from vpt_gen.training import adaptation, adapters, deep_prompts, lora, prompts, transformer
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.state import initial_state
 
@@ -29,6 +29,10 @@ MESHES = {
 
 
 def prompt_task():
+    return method_task(prompts.make_method(PromptGenerator(5, 3, WIDTH)))
+
+
+def method_task(method):
     vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
     tokens = jnp.zeros((1, LENGTH), jnp.int32)
     frozen = {
@@ -36,7 +40,7 @@ def prompt_task():
         "tokenizer": vqgan.init(jax.random.key(1), jnp.zeros((1, 16, 16, 3)))["params"],
     }
     return adaptation.make_task(
-        prompts.make_method(PromptGenerator(5, 3, WIDTH)),
+        method,
         NET,
         make_objective(NET, 0.1, "cosine"),
         vqgan,
@@ -107,6 +111,25 @@ def test_losses_are_those_of_one_device(task, one_device, shape):
         losses(task, sharding.make_mesh(shape=shape), 5), one_device, rtol=2e-5
     )
     assert np.ptp(one_device) > 1e-2
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        lora.make_method(NET, 5, 4, 8.0, lora.MATRICES),
+        adapters.make_method(NET, 5, 6),
+        deep_prompts.make_method(NET, 5, 3),
+    ],
+    ids=["lora", "adapters", "deep_prompts"],
+)
+def test_additions_beside_split_matrices_learn_as_on_one_device(method):
+    task = method_task(method)
+    one, eight = (
+        losses(task, mesh, 3)
+        for mesh in (sharding.make_mesh(jax.devices()[:1]), sharding.make_mesh(shape=(2, 2, 2)))
+    )
+    np.testing.assert_allclose(eight, one, rtol=2e-5)
+    assert np.ptp(one) > 1e-3
 
 
 @pytest.mark.parametrize("shape", MESHES.values(), ids=MESHES)
