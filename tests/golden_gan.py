@@ -137,8 +137,11 @@ _LEAVES = {
 _TABLES = ("shared", "embed", "new_embed")
 
 
-def our_name(name: str, tables: tuple[str, ...] = _TABLES) -> tuple[str, str]:
-    """A name of the reference's -> our collection, and path with slashes in it."""
+def our_name(name: str, is_table: bool = False) -> tuple[str, str]:
+    """A name of the reference's -> our collection, and path with slashes in it.
+
+    Where nothing is shared, gains and biases are tables, which their names do not tell.
+    """
     *modules, leaf = name.split(".")
     path = "/".join(modules)
     path = re.sub(r"^blocks/(\d+)/0", r"block_\1", path)
@@ -149,16 +152,16 @@ def our_name(name: str, tables: tuple[str, ...] = _TABLES) -> tuple[str, str]:
     if collection == "batch_stats":
         path += "/norm"
     if leaf == "weight":
-        leaf = "embedding" if modules[-1] in tables else "kernel"
+        leaf = "embedding" if is_table or modules[-1] in _TABLES else "kernel"
     return collection, f"{path}/{leaf}"
 
 
-def our_value(name: str, value: np.ndarray) -> np.ndarray:
+def our_value(name: str, value: np.ndarray, is_table: bool = False) -> np.ndarray:
     """A tensor of the reference's with our axes."""
     *modules, leaf = name.split(".")
     if leaf == "weight" and value.ndim == 4:
         return value.transpose(2, 3, 1, 0)
-    if leaf == "weight" and modules[-1] not in _TABLES:
+    if leaf == "weight" and not is_table and modules[-1] not in _TABLES:
         return value.T
     return value.reshape(-1) if leaf == "u0" else value.reshape(()) if leaf == "sv0" else value
 
@@ -201,13 +204,25 @@ def variables(tensors: dict[str, np.ndarray]) -> dict:
     """The reference's tensors as collections of a net of ours."""
     flat: dict[str, dict] = {}
     for name, value in tensors.items():
-        collection, path = our_name(name)
-        flat.setdefault(collection, {})[path] = our_value(name, value)
+        module, _, leaf = name.rpartition(".")
+        is_table = leaf == "weight" and module.endswith((".gain", ".bias"))
+        is_table &= f"{module}.u0" not in tensors
+        collection, path = our_name(name, is_table)
+        flat.setdefault(collection, {})[path] = our_value(name, value, is_table)
     return {name: traverse_util.unflatten_dict(part, sep="/") for name, part in flat.items()}
 
 
 def flat(tree) -> dict:
     return traverse_util.flatten_dict(tree, sep="/")
+
+
+def pair(tree, name: str, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Our array in a collection, and the reference's of that name with our axes."""
+    ours, (_, path) = flat(tree), our_name(name)
+    is_table = path not in ours
+    if is_table:
+        _, path = our_name(name, is_table)
+    return np.asarray(ours[path]), our_value(name, value, is_table)
 
 
 def assert_near(value, expected: np.ndarray, name: str, atol: float = FLOAT64) -> None:
@@ -222,23 +237,20 @@ def assert_near(value, expected: np.ndarray, name: str, atol: float = FLOAT64) -
 
 def check_gradients(found, expected: dict[str, np.ndarray]) -> None:
     """1e-6 of a tensor's largest gradient; 2e-6 where that is a zero that rounding has moved."""
-    ours = flat(found)
     assert expected
     for name, value in expected.items():
-        _, path = our_name(name)
-        value = our_value(name, value)
+        ours, value = pair(found, name, value)
         largest = np.abs(value).max()
         allowed = 2e-6 if largest < 1e-9 else max(FLOAT64 * largest, 1e-9)
-        worst = np.abs(np.asarray(ours[path]) - value).max()
+        worst = np.abs(ours - value).max()
         assert worst <= allowed, f"{name}: off by {worst:.3g}, allowed {allowed:.3g}"
 
 
 def check_norms(found, expected: dict[str, np.ndarray]) -> None:
     """The L2 norms of gradients, each to 1e-6."""
-    ours = flat(found)
     assert expected
     for name, norm in expected.items():
-        value = np.linalg.norm(np.ravel(ours[our_name(name)[1]]))
+        value = np.linalg.norm(np.ravel(pair(found, name, norm)[0]))
         np.testing.assert_allclose(value, norm, rtol=FLOAT64, atol=2e-6, err_msg=name)
 
 
@@ -301,6 +313,5 @@ def check_variables(found: dict, expected: dict[str, np.ndarray], atol: float = 
     """Asserts that every tensor of the reference's is in our variables."""
     assert expected
     for name, value in expected.items():
-        collection, path = our_name(name)
-        ours = flat(found[collection])[path]
-        assert_near(ours, our_value(name, value), name, atol)
+        collection, _ = our_name(name)
+        assert_near(*pair(found[collection], name, value), name, atol)

@@ -87,6 +87,8 @@ def test_features_in_eval_mode(float64):
 @golden.needed
 def test_shared_embedding_takes_the_place_of_classes(float64):
     net, variables = nets()
+    if not net.shared:
+        pytest.skip("the folder's generator has a table for each normalisation")
     given = inputs()
     embedding = variables["generator"]["params"]["shared"]["embedding"][given["y"]]
     golden.assert_near(embedding, golden.load(FILE, "eval/shared_embedding"), "embedding")
