@@ -32,7 +32,7 @@ from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids, report, spaces
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
 from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_images, real_sets, tapped
-from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
+from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.files import write_text
 from vpt_gen.generation import even_class_ids, instances_of, proportional_class_ids
@@ -249,7 +249,7 @@ def main(argv):
     if run:
         settled |= {"step": run.step, "num": len(generated)}
         settled["class_counts"] = generated.record["class_counts"]
-    shown = first_of_classes(generated.labels, 1)
+    shown = grids.in_strip(generated.labels)
     pictures: list[np.ndarray] = []
     found, _ = yardstick.measure(
         dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures))

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vpt_gen.data.images import to_uint8
 from vpt_gen.files import written_whole
 
-# The first image of each of the first classes, side by side, for pictures of many runs.
-STRIP, STRIP_CLASSES = "strip.png", 10
+# The first images of the first classes, side by side, for pictures of many runs.
+STRIP, STRIP_IMAGES = "strip.png", 10
 _PADDING = 2
 _FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
 
@@ -104,10 +104,20 @@ def save_png(path: epath.Path | pathlib.Path, picture: np.ndarray) -> None:
         Image.fromarray(picture).save(file, format="PNG")
 
 
+def in_strip(labels: np.ndarray) -> np.ndarray:
+    """Which images (n,) a strip shows: the first of each of ten classes, more of fewer classes."""
+    classes = np.unique(labels)[:STRIP_IMAGES]
+    chosen = np.zeros(len(labels), bool)
+    for label in classes:
+        chosen[np.flatnonzero(labels == label)[: STRIP_IMAGES // len(classes)]] = True
+    return chosen
+
+
 def save_strip(folder: epath.Path | pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Writes the first image of each class of images (n, H, W, 3) in [0, 1], as they are."""
-    first = [np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:STRIP_CLASSES]]
-    save_png(folder / STRIP, np.concatenate(list(to_uint8(images[first])), axis=1))
+    """Writes the images (n, H, W, 3) in [0, 1] that a strip shows, as they are, class by class."""
+    chosen = in_strip(labels)
+    ordered = images[chosen][np.argsort(labels[chosen], kind="stable")]
+    save_png(folder / STRIP, np.concatenate(list(to_uint8(ordered)), axis=1))
 
 
 def read_strip(folder: epath.Path | pathlib.Path) -> np.ndarray | None:

@@ -109,7 +109,7 @@ def _tables(
             yield _table(study, results, dataset, shots)
             if (name := f"{dataset}_{shots or 'all'}_samples") in pictures:
                 yield (
-                    f"![A row of images of each variant]({stem}_{name}.png)\n\n*The first image "
+                    f"![A row of images of each variant]({stem}_{name}.png)\n\n*The first images "
                     f"of each class, seed {study.seeds[0]}, unselected.*"
                 )
     yield (
@@ -135,7 +135,9 @@ def _table(study: ConfigDict, results: Results, dataset: str, shots: int) -> str
             spreads = [found[name].get(key) for name in names]
             facts = [found[name].get(key) for name in _FACTS]
             cells = [label_of(study, variant, checkpoint), f"{count} of {len(study.seeds)}"]
-            cells += [_spread(x) if x else "missing" for x in spreads]
+            # What has no classes, for one, has no class agreement.
+            absent = "not measured" if count else "missing"
+            cells += [_spread(x) if x else absent for x in spreads]
             lines.append(_line([*cells, *(f"{x.median:,.0f}" if x else "" for x in facts)]))
     return "\n".join(lines)
 

@@ -13,7 +13,6 @@ from PIL import Image
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.evaluation import grids, report
 from vpt_gen.evaluation.image_sets import real_images, tapped
-from vpt_gen.evaluation.perceptual_diversity import first_of_classes
 from vpt_gen.study.results import LAST, Results, result_folders
 from vpt_gen.study.runs import Runs, distance_of
 
@@ -107,7 +106,7 @@ def _drawn(figure: Figure) -> np.ndarray:
 def samples_picture(
     study: ConfigDict, runs: Runs, folder: pathlib.Path, results: Results, dataset: str, shots: int
 ) -> np.ndarray | None:
-    """A row of unselected images for each variant: the first of each class, of its first seed.
+    """A row of unselected images for each variant, the first of each class, of its first seed.
 
     Above them the first held-out real images; None where no variant is done.
     """
@@ -130,7 +129,7 @@ def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
     config = runs.base(next(iter(study.variants)), dataset)
     _, held_out = open_sources(config)
     real = real_images(held_out, "real images", "held out", image_spec(config.data))
-    chosen = first_of_classes(real.labels, 1) & (real.labels < grids.STRIP_CLASSES)
+    chosen = grids.in_strip(real.labels)
     pictures: list[np.ndarray] = []
     for _ in tapped(real.stream(), chosen, pictures):
         if len(pictures) == chosen.sum():
