@@ -25,6 +25,17 @@ def cache_folder(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module")
+def one_device():
+    """Runs on a single device, for what does not hang on how devices share work."""
+    from vpt_gen import sharding
+
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+        yield
+
+
 @pytest.fixture(scope="session")
 def vtab_data(tmp_path_factory):
     """A TFDS folder with a small prepared copy of each of VTAB's data sets."""

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from tests import made
 from tests.evaluation.page.pages import read
-from vpt_gen import gan_methods, main, sharding
+from vpt_gen import gan_methods, main
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import GAN_METHODS, default_config
@@ -22,16 +22,10 @@ from vpt_gen.sharding import AXES
 from vpt_gen.training import cgantransfer, minegan
 from vpt_gen.tuned import open_run
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 # Parameters of a net that the first stage leaves alone, and the field that says how long it is.
 STAGES = {"minegan": ("miner_steps", minegan), "cgantransfer": ("norm_steps", cgantransfer)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_device():
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
-        yield
 
 
 @pytest.fixture(scope="module")

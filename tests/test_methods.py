@@ -3,13 +3,12 @@
 import json
 
 import chex
-import jax
 import numpy as np
 import pytest
 
 from tests import made
 from tests.evaluation.page.pages import read
-from vpt_gen import main, sample, sharding
+from vpt_gen import main, sample
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import TRANSFORMER_METHODS, default_config
 from vpt_gen.errors import UserError
@@ -17,15 +16,9 @@ from vpt_gen.evaluation.page.document import make_page
 from vpt_gen.generation import plain_generation
 from vpt_gen.tuned import open_run
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 OTHERS = [name for name in TRANSFORMER_METHODS if name != "prompts"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_device():
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
-        yield
 
 
 @pytest.fixture(scope="module")

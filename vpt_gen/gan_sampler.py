@@ -16,8 +16,7 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 from vpt_gen import sharding
-from vpt_gen.progress import track
-from vpt_gen.sampler import Samples, image_keys
+from vpt_gen.sampler import Samples, gather, image_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +45,7 @@ class GanSampler:
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
     ) -> Samples:
         """Generates n images; for the arguments see `stream`."""
-        parts = []
-        with track(total=len(bank), label="sampling") as bar:
-            for part in self.stream(params, bank, seed, weights):
-                parts.append(part)
-                bar.update(len(part.images))
-        names = [field.name for field in dataclasses.fields(Samples)]
-        return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+        return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None

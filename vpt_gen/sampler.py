@@ -56,6 +56,17 @@ def class_bank(class_ids: Sequence[int], headers: Sequence[int] = ()) -> np.ndar
     return bank
 
 
+def gather(stream: Iterator[Samples], count: int) -> Samples:
+    """All of a stream of `count` images, with progress."""
+    parts = []
+    with track(total=count, label="sampling") as bar:
+        for part in stream:
+            parts.append(part)
+            bar.update(len(part.images))
+    names = [field.name for field in dataclasses.fields(Samples)]
+    return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
 @dataclasses.dataclass(frozen=True)
 class Sampler:
     """The nets, the frozen parameters and the decoding options.
@@ -94,13 +105,7 @@ class Sampler:
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
     ) -> Samples:
         """Generates n images; for the arguments see `stream`."""
-        parts = []
-        with track(total=len(bank), label="sampling") as bar:
-            for part in self.stream(params, bank, seed, weights):
-                parts.append(part)
-                bar.update(len(part.images))
-        names = [field.name for field in dataclasses.fields(Samples)]
-        return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+        return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None

@@ -101,16 +101,16 @@ def task():
 
 
 @pytest.fixture(scope="module")
-def one_device(task):
+def of_one_device(task):
     return losses(task, sharding.make_mesh(jax.devices()[:1]), 5)
 
 
 @pytest.mark.parametrize("shape", MESHES.values(), ids=MESHES)
-def test_losses_are_those_of_one_device(task, one_device, shape):
+def test_losses_are_those_of_one_device(task, of_one_device, shape):
     np.testing.assert_allclose(
-        losses(task, sharding.make_mesh(shape=shape), 5), one_device, rtol=2e-5
+        losses(task, sharding.make_mesh(shape=shape), 5), of_one_device, rtol=2e-5
     )
-    assert np.ptp(one_device) > 1e-2
+    assert np.ptp(of_one_device) > 1e-2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tests import made
 from tests.evaluation.page.pages import read
-from vpt_gen import main, report, sharding
+from vpt_gen import main, report
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.page.document import make_page
@@ -17,6 +17,8 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.tuned import open_run
+
+pytestmark = pytest.mark.usefixtures("one_device")
 
 CLASSES = ('<b>&"', "discs")
 SECTIONS = ["samples", "figures", "curves", "decoding", "marquee", "prompts", "run"]
@@ -36,15 +38,6 @@ def nets(tmp_path_factory):
         params = jax.jit(net.init)(jax.random.key(0), *example)["params"]
         save_net(str(folder / name), net, params, {})
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_device():
-    """Pages are about what is shown; that devices agree is tested where they share work."""
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
-        yield
 
 
 @pytest.fixture(scope="module")
