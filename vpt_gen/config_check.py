@@ -1,7 +1,7 @@
 """The check of a user's config, before anything is opened or trained."""
 
 import difflib
-from typing import Any
+import operator
 
 from ml_collections import ConfigDict
 
@@ -25,58 +25,58 @@ def check_config(config: ConfigDict) -> None:
     known = default_config(config.task, config.get("family", "nar"))
     _check_fields(config.to_dict(), known.to_dict(), "config")
     for name in ("num_steps", "batch_size", "log_every", "keep_checkpoints"):
-        _check(config, name, config[name] > 0, "a positive number")
+        check(config, name, config[name] > 0, "a positive number")
     for name in ("eval_every", "checkpoint_every"):
-        _check(config, name, config[name] >= 0, "0 or a positive number")
-    _check(
+        check(config, name, config[name] >= 0, "0 or a positive number")
+    check(
         config,
         "data.kind",
         config.data.kind in ("folder", "vtab", "tfds", "npz", "digits"),
         "'folder', 'vtab', 'tfds', 'npz' or 'digits'",
     )
-    _check(
+    check(
         config,
         "data.fit",
         config.data.fit in ("crop", "pad", "stretch"),
         "'crop', 'pad' or 'stretch'",
     )
-    _check(
+    check(
         config,
         "data.random_crop",
         not config.data.random_crop or config.data.fit == "crop",
         "False where config.data.fit is not 'crop'",
     )
     measured = config.task in METHODS and config.evaluation.every > 0
-    _check(
+    check(
         config,
         "best_metric",
         not config.best_metric or config.eval_every > 0 or measured,
         "'' where nothing is evaluated: config.eval_every is 0",
     )
-    _check(config, "seed", config.seed >= 0, "0 or a positive number")
-    _check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
-    _check(config, "data.shots", config.data.shots >= 0, "0 or a positive number")
-    _check(config, "data.shots_seed", config.data.shots_seed >= 0, "0 or a positive number")
+    check(config, "seed", config.seed >= 0, "0 or a positive number")
+    check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
+    check(config, "data.shots", config.data.shots >= 0, "0 or a positive number")
+    check(config, "data.shots_seed", config.data.shots_seed >= 0, "0 or a positive number")
     for name in ("holdout", "validation"):
-        _check(config, f"data.{name}", 0 <= config.data[name] < 1, "at least 0 and below 1")
-    _check(config, "data.holdout_seed", config.data.holdout_seed >= 0, "0 or a positive number")
+        check(config, f"data.{name}", 0 <= config.data[name] < 1, "at least 0 and below 1")
+    check(config, "data.holdout_seed", config.data.holdout_seed >= 0, "0 or a positive number")
     on, parts = config.data.evaluate_on, ("holdout", "validation")
-    _check(config, "data.evaluate_on", on in parts, " or ".join(map(repr, parts)))
-    _check(
+    check(config, "data.evaluate_on", on in parts, " or ".join(map(repr, parts)))
+    check(
         config,
         "data.validation",
         on == "holdout" or config.data.validation > 0,
         "positive where config.data.evaluate_on is 'validation'",
     )
-    _check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")
-    _check(config, "data.cache_views", config.data.cache_views > 0, "a positive number")
-    _check(
+    check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")
+    check(config, "data.cache_views", config.data.cache_views > 0, "a positive number")
+    check(
         config,
         "data.min_scale",
         0 < config.data.min_scale <= config.data.max_scale,
         "positive and at most data.max_scale",
     )
-    _check(
+    check(
         config,
         "optimizer.schedule",
         config.optimizer.schedule in ("cosine", "constant"),
@@ -95,47 +95,47 @@ def check_config(config: ConfigDict) -> None:
 def _check_adversarial(config: ConfigDict) -> None:
     adversarial = config.adversarial
     wanted = f"one of {', '.join(LOSSES)}"
-    _check(config, "adversarial.loss", adversarial.loss in LOSSES, wanted)
+    check(config, "adversarial.loss", adversarial.loss in LOSSES, wanted)
     for name in ("discriminator_steps", "accumulations"):
-        _check(config, f"adversarial.{name}", adversarial[name] > 0, "positive")
+        check(config, f"adversarial.{name}", adversarial[name] > 0, "positive")
     for name in ("generator_orthogonal", "discriminator_orthogonal"):
-        _check(config, f"adversarial.{name}", adversarial[name] >= 0, "0 or positive")
+        check(config, f"adversarial.{name}", adversarial[name] >= 0, "0 or positive")
     parts = adversarial.discriminator_steps * adversarial.accumulations
-    _check(config, "batch_size", config.batch_size % parts == 0, f"a multiple of {parts} parts")
-    _check(
+    check(config, "batch_size", config.batch_size % parts == 0, f"a multiple of {parts} parts")
+    check(
         config,
         "optimizer.discriminator_factor",
         config.optimizer.discriminator_factor > 0,
         "positive",
     )
     if config.task == "gan":
-        _check(config, "average.decay", 0 <= config.average.decay < 1, "at least 0 and below 1")
+        check(config, "average.decay", 0 <= config.average.decay < 1, "at least 0 and below 1")
         return
-    _check(config, "decode.batch_size", config.decode.batch_size > 0, "positive")
-    _check(config, "decode.z_scale", config.decode.z_scale > 0, "positive")
+    check(config, "decode.batch_size", config.decode.batch_size > 0, "positive")
+    check(config, "decode.z_scale", config.decode.z_scale > 0, "positive")
     steps = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}[config.task]
-    _check(config, f"{config.task}.{steps}", config[config.task][steps] >= 0, "0 or positive")
+    check(config, f"{config.task}.{steps}", config[config.task][steps] >= 0, "0 or positive")
 
 
 def _check_compute(config: ConfigDict) -> None:
     for name, known in (("dtype", DTYPES), ("remat", REMAT), ("scan_layers", SCAN_LAYERS)):
         wanted = f"one of {', '.join(known)}"
-        _check(config, f"compute.{name}", config.compute[name] in known, wanted)
+        check(config, f"compute.{name}", config.compute[name] in known, wanted)
 
 
 def _check_decoding(config: ConfigDict) -> None:
     decode = config.decode
     for name in ("batch_size", "tokenizer_batch_size"):
-        _check(config, f"decode.{name}", decode[name] > 0, "positive")
+        check(config, f"decode.{name}", decode[name] > 0, "positive")
     if config.family == "ar":
-        _check(config, "decode.temperature", decode.temperature >= 0, "0 or positive")
-        _check(config, "decode.top_k", decode.top_k >= 0, "0 or positive")
-        _check(config, "decode.top_p", 0 <= decode.top_p <= 1, "between 0 and 1")
+        check(config, "decode.temperature", decode.temperature >= 0, "0 or positive")
+        check(config, "decode.top_k", decode.top_k >= 0, "0 or positive")
+        check(config, "decode.top_p", 0 <= decode.top_p <= 1, "between 0 and 1")
         return
-    _check(config, "decode.num_iterations", decode.num_iterations > 0, "positive")
+    check(config, "decode.num_iterations", decode.num_iterations > 0, "positive")
     wanted = f"one of {', '.join(PARALLEL_DECODERS)}"
-    _check(config, "decode.decoder", decode.decoder in PARALLEL_DECODERS, wanted)
-    _check(config, "decode.refresh_every", decode.refresh_every >= 0, "0 or positive")
+    check(config, "decode.decoder", decode.decoder in PARALLEL_DECODERS, wanted)
+    check(config, "decode.refresh_every", decode.refresh_every >= 0, "0 or positive")
     for name, value in (
         ("config.mask_schedule", config.mask_schedule),
         ("config.decode.schedule", decode.schedule),
@@ -151,52 +151,51 @@ def _check_method(config: ConfigDict) -> None:
         _check_prompt(config)
     if config.task == "deep_prompts":
         count = config.deep_prompts.num_prompt_tokens
-        _check(config, "deep_prompts.num_prompt_tokens", count > 0, "positive")
+        check(config, "deep_prompts.num_prompt_tokens", count > 0, "positive")
     if config.task == "adapters":
-        _check(config, "adapters.size", config.adapters.size > 0, "positive")
+        check(config, "adapters.size", config.adapters.size > 0, "positive")
     if config.task == "lora":
         lora = config.lora
-        _check(config, "lora.rank", lora.rank > 0, "positive")
-        _check(config, "lora.alpha", lora.alpha > 0, "positive")
+        check(config, "lora.rank", lora.rank > 0, "positive")
+        check(config, "lora.alpha", lora.alpha > 0, "positive")
         known = set(lora.matrices) <= set(MATRICES) and len(lora.matrices) > 0
-        _check(config, "lora.matrices", known, f"some of {', '.join(MATRICES)}")
+        check(config, "lora.matrices", known, f"some of {', '.join(MATRICES)}")
 
 
 def _check_prompt(config: ConfigDict) -> None:
     prompt = config.prompt
     for name, known in (("condition", CONDITIONS), ("design", DESIGNS)):
-        _check(config, f"prompt.{name}", prompt[name] in known, f"one of {', '.join(known)}")
-    _check(config, "prompt.num_prompt_tokens", prompt.num_prompt_tokens > 0, "positive")
-    _check(config, "prompt.num_factors", prompt.num_factors > 0, "positive")
-    _check(
+        check(config, f"prompt.{name}", prompt[name] in known, f"one of {', '.join(known)}")
+    check(config, "prompt.num_prompt_tokens", prompt.num_prompt_tokens > 0, "positive")
+    check(config, "prompt.num_factors", prompt.num_factors > 0, "positive")
+    check(
         config,
         "prompt.num_factors",
         prompt.num_factors == 1 or prompt.design == "factorised",
         "1 where config.prompt.design is not 'factorised'",
     )
-    _check(config, "prompt.instance_dropout", 0 <= prompt.instance_dropout <= 1, "from 0 to 1")
+    check(config, "prompt.instance_dropout", 0 <= prompt.instance_dropout <= 1, "from 0 to 1")
 
 
 def _check_evaluation(config: ConfigDict) -> None:
     evaluation = config.evaluation
     known = ("tokenizer", "inception")
-    _check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
-    _check(config, "evaluation.num_samples", evaluation.num_samples >= 0, "0 or a positive number")
-    _check(
+    check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
+    check(config, "evaluation.num_samples", evaluation.num_samples >= 0, "0 or a positive number")
+    check(
         config,
         "evaluation.every",
         evaluation.every == 0 or (evaluation.every > 0 and evaluation.num_samples > 0),
         "0 where config.evaluation.num_samples is 0",
     )
-    _check(config, "evaluation.judge_shots", evaluation.judge_shots >= 0, "0 or positive")
-    _check(config, "evaluation.num_components", evaluation.num_components > 0, "positive")
+    check(config, "evaluation.judge_shots", evaluation.judge_shots >= 0, "0 or positive")
+    check(config, "evaluation.num_components", evaluation.num_components > 0, "positive")
 
 
-def _check(config: ConfigDict, name: str, holds: bool, wanted: str) -> None:
+def check(config: ConfigDict, name: str, holds: bool, wanted: str) -> None:
+    """Raises UserError for the value of a field, such as "data.shots", unless it `holds`."""
     if not holds:
-        value: Any = config
-        for part in name.split("."):
-            value = value[part]
+        value = operator.attrgetter(name)(config)
         raise UserError(f"config.{name} is {value!r}; it must be {wanted}.")
 
 

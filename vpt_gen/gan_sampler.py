@@ -65,8 +65,7 @@ class GanSampler:
             raise ValueError("A marquee needs prompts.")
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params = sharding.put(params, self.mesh)
-        parts = sharding.num_batch_parts(self.mesh)
-        size = -(-self.batch_size // parts) * parts
+        size = sharding.full_batch(self.batch_size, self.mesh)
         for start in range(0, len(bank), size):
             rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
             batch = sharding.share({"keys": keys[rows], "classes": bank[rows, -1, 0]}, self.mesh)

@@ -130,12 +130,12 @@ class Sampler:
         # Keys as their data: typed ones cannot be shared out by rows.
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params, frozen = sharding.put((params, self.frozen), self.mesh)
-        size = self._full(self.batch_size)
+        size = sharding.full_batch(self.batch_size, self.mesh)
         # The last batch is filled up.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
         # One number of conditions for all batches: what is compiled hangs on it.
-        count = self._full(max(len(conditions) for conditions, _ in shared))
+        count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
             batch = (self._share(x) for x in (conditions, keys[rows], of_image))
@@ -145,11 +145,6 @@ class Sampler:
                 images = self._images(frozen["tokenizer"], tokens)
             left = min(size, len(bank) - rows[0])
             yield Samples(*(x[:left] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
-
-    def _full(self, count: int) -> int:
-        """The next number that the devices can share evenly."""
-        parts = sharding.num_batch_parts(self.mesh)
-        return -(-count // parts) * parts
 
     def _share(self, rows: np.ndarray) -> jax.Array:
         return sharding.share({"rows": rows}, self.mesh)["rows"]
@@ -184,7 +179,7 @@ class Sampler:
 
     def _images(self, tokenizer_params, tokens: np.ndarray) -> np.ndarray:
         """Tokens (B, N) -> images, in batches of the tokenizer's own size."""
-        size = self._full(self.tokenizer_batch_size)
+        size = sharding.full_batch(self.tokenizer_batch_size, self.mesh)
         parts = [
             self._detokenize(tokenizer_params, self._share(np.resize(x, (size, x.shape[1]))))
             for x in np.split(tokens, range(size, len(tokens), size))

@@ -113,6 +113,12 @@ def num_batch_parts(mesh: Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in _BATCH_AXES)
 
 
+def full_batch(count: int, mesh: Mesh) -> int:
+    """The least batch of `count` rows or more that the devices share evenly."""
+    parts = num_batch_parts(mesh)
+    return -(-count // parts) * parts
+
+
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Raises UserError where the devices cannot share a batch evenly."""
     parts = num_batch_parts(mesh)

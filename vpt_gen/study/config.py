@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from vpt_gen.config_check import check
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.spaces import NAMES
 
@@ -152,11 +153,7 @@ def _check_numbers(study: ConfigDict) -> None:
         "validation": (0 < study.validation < 1, "above 0 and below 1"),
     }
     for name, (holds, wanted) in checks.items():
-        if not holds:
-            value: Any = study
-            for part in name.split("."):
-                value = value[part]
-            raise UserError(f"config.{name} is {value!r}; it must be {wanted}.")
+        check(study, name, holds, wanted)
 
 
 def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:
