@@ -3,7 +3,7 @@
   python -m vpt_gen.study --config=configs/study_demo.py            the same number of updates
   python -m vpt_gen.study --config=configs/study_demo.py:seconds    the same time
 
-About three hours each on two cores; docs/study.md says what is in them.
+About two hours each on two cores; docs/study.md says what is in them.
 """
 
 from vpt_gen.errors import UserError
@@ -24,9 +24,10 @@ def get_config(budget="steps"):
         study.budget.calibration_steps = 30
     else:
         raise UserError(f"This study takes steps or seconds as its argument, not {budget!r}.")
-    # A third of the budget tells rates apart that differ threefold.
-    study.search.share = 0.3
-    study.search.num_samples = 100
+    # Half the budget tells rates apart that differ threefold; one search serves all shots.
+    study.search.multiples = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
+    study.search.shots = 20
+    study.search.share = 0.5
     study.samples.num = 200
     study.samples.judge_shots = 100
     return study

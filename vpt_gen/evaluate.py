@@ -22,7 +22,7 @@ import numpy as np
 from absl import app, flags, logging
 from etils import epath
 
-from vpt_gen import config_flag, sample, sharding
+from vpt_gen import config_flag, host_memory, sample, sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.config_check import check_config
 from vpt_gen.data import sampled
@@ -267,6 +267,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    host_memory.keep()
     define_flags()
     parse = functools.partial(config_flag.parse, required=False)
     sys.exit(report_user_errors(lambda: app.run(main, flags_parser=parse)))

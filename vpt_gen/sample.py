@@ -12,6 +12,7 @@ import numpy as np
 from absl import app, flags, logging
 from etils import epath
 
+from vpt_gen import host_memory
 from vpt_gen.data import sampled
 from vpt_gen.data.images import to_uint8
 from vpt_gen.decode import marquee
@@ -238,5 +239,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    host_memory.keep()
     define_flags()
     sys.exit(report_user_errors(lambda: app.run(main)))

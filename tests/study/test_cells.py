@@ -2,9 +2,12 @@
 
 import itertools
 
+import pytest
+
 from tests.study.studies import small_study
+from vpt_gen.errors import UserError
 from vpt_gen.study.cells import KINDS, all_cells
-from vpt_gen.study.config import in_order, variant
+from vpt_gen.study.config import check_study, in_order, variant
 
 
 def test_every_combination_is_there_once():
@@ -33,6 +36,22 @@ def test_shards_are_disjoint_whole_groups():
     assert sorted(map(str, together)) == sorted(map(str, all_cells(study)))
     groups = [{cell.group for cell in shard} for shard in shards]
     assert not any(a & b for a, b in itertools.combinations(groups, 2))
+    assert [len(shard) for shard in shards] == [12, 12, 0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_search_for_all_shots_comes_before_what_it_decides(count):
+    study = small_study()
+    study.search.shots = 20
+    for index in range(count):
+        cells = all_cells(study, (index, count))
+        assert {cell.group.shots for cell in cells if cell.kind == "search"} == {20}
+        for cell in cells:
+            tries = [c for c in cells[: cells.index(cell)] if c.kind == "search"]
+            assert cell.kind == "search" or cell.variant in {c.variant for c in tries}
+    with pytest.raises(UserError, match="search.shots"):
+        study.search.shots = 7
+        check_study(study)
 
 
 def test_a_variant_that_only_samples_differently_has_no_search_of_its_own():

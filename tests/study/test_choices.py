@@ -1,5 +1,6 @@
 """What a group's first cells decide: the number of updates, and the learning rate."""
 
+import dataclasses
 import json
 
 import pytest
@@ -33,6 +34,17 @@ def test_the_nearest_to_validation_images_is_chosen_once(study, tmp_path):
     # Whatever comes later: the cells that it was chosen for are trained already.
     write_record(tmp_path / cells[0].path, {"frechet": 0.1})
     assert choose(study, tmp_path, cells[0].group).multiple == 1.0
+
+
+def test_one_search_decides_for_all_shots(study, tmp_path):
+    study.search.shots = 20
+    cells = tried(study)
+    for cell, score in zip(cells, (0.3, 0.2, 0.1), strict=True):
+        assert cell.group.shots == 20
+        write_record(tmp_path / cell.path, {"frechet": score})
+    few = dataclasses.replace(cells[0].group, shots=5)
+    assert choose(study, tmp_path, few) == choose(study, tmp_path, cells[0].group)
+    assert choose(study, tmp_path, few).multiple == 3.0
 
 
 def test_what_diverges_is_never_chosen_and_what_crashes_is_waited_for(study, tmp_path):

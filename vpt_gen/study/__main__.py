@@ -51,8 +51,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "shard",
         "0/1",
-        "i/n: work at every n-th group of cells (a variant, data set and number of shots) from "
-        "number i on. n hosts that see the same folder then do the study together.",
+        "i/n: work at every n-th pair of a variant and a data set from number i on. n hosts "
+        "that see the same folder then do the study together.",
     )
     flags.DEFINE_string(
         "page", None, "The page to write, such as docs/study_demo.md; by default <workdir>/page.md."

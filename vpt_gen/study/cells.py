@@ -11,7 +11,7 @@ KINDS = ("calibration", "search", "cells")
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """What shares a learning rate and a number of updates; one host runs a group.
+    """What shares a learning rate and a number of updates.
 
     Attributes:
       variant: name of one that is trained.
@@ -59,22 +59,37 @@ class Cell:
         return str(self.path)
 
 
-def groups(study: ConfigDict) -> list[Group]:
-    """All groups, in the order in which they run: few shots of all variants first."""
+def groups(study: ConfigDict, shard: tuple[int, int] = (0, 1)) -> list[Group]:
+    """The groups of a shard (i, n), in the order in which they run.
+
+    A shard has every n-th pair of variant and data set from number i on, with all their shots; the
+    shots that choose the learning rate for others come first.
+    """
+    index, count = shard
+    trained = [name for name, of in study.variants.items() if not of.trained_as]
+    pairs = [(dataset, variant) for dataset in study.datasets for variant in trained][index::count]
+    shots = sorted(study.shots, key=lambda number: number != study.search.shots)
     return [
-        Group(variant, dataset, shots)
+        Group(variant, dataset, number)
         for dataset in study.datasets
-        for shots in study.shots
-        for variant, of in study.variants.items()
-        if not of.trained_as
+        for number in shots
+        for variant in trained
+        if (dataset, variant) in pairs
     ]
+
+
+def searched(study: ConfigDict, group: Group) -> Group:
+    """The group whose search chooses the learning rate of `group`: its own, or another's."""
+    if study.search.shots is None:
+        return group
+    return dataclasses.replace(group, shots=study.search.shots)
 
 
 def cells_of(study: ConfigDict, group: Group) -> Iterator[Cell]:
     """The cells of a group; each needs some that come before it, and none that come after."""
     if study.budget.seconds:
         yield Cell("calibration", group, group.variant, study.search.seed)
-    if searches(study):
+    if searches(study) and searched(study, group) == group:
         for multiple in study.search.multiples:
             yield Cell("search", group, group.variant, study.search.seed, multiple)
     variants = [group.variant]
@@ -85,9 +100,8 @@ def cells_of(study: ConfigDict, group: Group) -> Iterator[Cell]:
 
 
 def all_cells(study: ConfigDict, shard: tuple[int, int] = (0, 1)) -> list[Cell]:
-    """The cells of the groups number i, i + n, i + 2 n, ... for the shard (i, n)."""
-    index, count = shard
-    return [cell for group in groups(study)[index::count] for cell in cells_of(study, group)]
+    """The cells of all groups of a shard (i, n), each after those that it needs."""
+    return [cell for group in groups(study, shard) for cell in cells_of(study, group)]
 
 
 def searches(study: ConfigDict) -> bool:

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
 from vpt_gen.files import write_text
-from vpt_gen.study.cells import Cell, Group, cells_of, searches
+from vpt_gen.study.cells import Cell, Group, cells_of, searched, searches
 from vpt_gen.study.runs import RATE, Choice, distance_of
 from vpt_gen.study.states import failure, is_complete, read_json
 
@@ -79,7 +79,7 @@ def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
     updates = num_steps(study, folder, group)
     if not searches(study):
         return Choice(updates, study.search.multiples[0])
-    tried = [cell for cell in cells_of(study, group) if cell.kind == "search"]
+    tried = [c for c in cells_of(study, searched(study, group)) if c.kind == "search"]
     path = (folder / tried[0].path).with_name(CHOSEN)
     record = read_json(path)
     if record is None:

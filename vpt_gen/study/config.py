@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from vpt_gen.config_check import check
 from vpt_gen.errors import UserError
@@ -43,8 +44,13 @@ def default_study() -> ConfigDict:
 def _search() -> ConfigDict:
     # The learning rate of a variant is chosen once for each data set and number of shots: among
     # multiples of the variant's own, by the distance of generated from validation images, in runs
-    # of `seed` that get a share of the budget. One multiple is taken without a search.
-    return ConfigDict({"multiples": (1 / 3, 1.0, 3.0), "share": 1.0, "seed": 0, "num_samples": 200})
+    # of `seed` that get a share of the budget. One multiple is taken without a search. `shots`, one
+    # of the study's, spares time: what was found with so many is taken for all.
+    search = ConfigDict(
+        {"multiples": (1 / 3, 1.0, 3.0), "share": 1.0, "seed": 0, "num_samples": 200}
+    )
+    search.shots = placeholder(int)
+    return search
 
 
 def _samples() -> ConfigDict:
@@ -146,6 +152,7 @@ def _check_numbers(study: ConfigDict) -> None:
         ),
         "search.share": (0 < search.share <= 1, "above 0 and at most 1"),
         "search.seed": (search.seed >= 0, "0 or more"),
+        "search.shots": (search.shots in (None, *study.shots), f"one of shots={study.shots}"),
         "search.num_samples": (search.num_samples >= 2, "2 or more"),
         "samples.num": (study.samples.num >= 2, "2 or more"),
         "samples.judge_shots": (study.samples.judge_shots >= 0, "0 or more"),

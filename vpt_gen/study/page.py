@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.evaluation import grids, report
 from vpt_gen.files import write_text
-from vpt_gen.study.cells import Group, all_cells, groups, searches
+from vpt_gen.study.cells import Group, all_cells, groups, searched, searches
 from vpt_gen.study.choices import CHOSEN
 from vpt_gen.study.plots import label_of, shots_label, shown_figures
 from vpt_gen.study.results import BEST, LAST, Results, Spread, spread_name
@@ -84,12 +84,13 @@ def _about(study: ConfigDict, results: Results, command: str) -> Iterator[str]:
     if searches(study):
         multiples = ", ".join(f"{x:.3g}" for x in search.multiples)
         share = "the whole" if search.share == 1 else f"{search.share:.3g} of the"
+        images = "" if search.shots is None else f" and {shots_label(search.shots)} training images"
         yield (
             f"The learning rate of each row is the best of {multiples} times the method's default, "
-            f"in runs of seed {search.seed} that get {share} budget: the one with the least "
-            f"{report.label(distance_of(study))} of {search.num_samples:,} generated images from "
-            f"validation images ({study.validation:g} of what is not held out, never trained on). "
-            "All methods are chosen by this one score, as GANs have no likelihood."
+            f"in runs of seed {search.seed} that get {share} budget{images}: the one with the "
+            f"least {report.label(distance_of(study))} of {search.num_samples:,} generated images "
+            f"from validation images ({study.validation:g} of what is not held out, never trained "
+            "on). All methods are chosen by this one score, as GANs have no likelihood."
         )
 
 
@@ -176,6 +177,8 @@ def _learning_rates(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:
     heads = ["", "data", "training images", "multiple", "scores", ""]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for group in groups(study):
+        if searched(study, group) != group:
+            continue
         cell = next(c for c in all_cells(study) if c.kind == "search" and c.group == group)
         record = read_json((folder / cell.path).with_name(CHOSEN))
         where = [label_of(study, group.variant), group.dataset, shots_label(group.shots)]
