@@ -1,10 +1,13 @@
 """The config of a run: every field with its default (config_check.py refuses impossible ones).
 
+Fields of nets and of single methods are in config_nets.py.
+
 An experiment file `configs/<name>.py` starts from `default_config(task)` and sets what differs.
 """
 
 from ml_collections import ConfigDict
 
+from vpt_gen import config_nets
 from vpt_gen.errors import UserError
 
 PRETRAINING = ("tokenizer", "transformer", "gan")
@@ -63,11 +66,11 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     config.data = _data()
     config.optimizer = _optimizer()
     config.optimizer.learning_rate = _LEARNING_RATES.get(task, 1e-3)
+    if task in PRETRAINING:
+        config.model = config_nets.model(task, family)
     if task == "tokenizer":
-        config.model = _vqgan()
         config.losses = _tokenizer_losses()
     elif task == "gan":
-        config.model = _biggan()
         config.adversarial = _adversarial()
         config.average = _average()
         config.optimizer = _adversarial_optimizer()
@@ -89,25 +92,14 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
-    if task == "transformer":
-        config.model = _maskgit() if family == "nar" else _gpt()
     if task in TRANSFORMER_METHODS:
         config.backbone.transformer = ""
     if task in METHODS:
         config.evaluation = _evaluation()
-    own = {
-        "prompts": ("prompt", _prompt),
-        "deep_prompts": ("deep_prompts", _deep_prompts),
-        "lora": ("lora", _lora),
-        "adapters": ("adapters", _adapters),
-        "minegan": ("minegan", _minegan),
-        "cgantransfer": ("cgantransfer", _cgantransfer),
-    }
     if task == "minegan":
         config.adversarial.loss = "non-saturating"
-    if task in own:
-        name, part = own[task]
-        config[name] = part()
+    if options := config_nets.of_method(task):
+        config["prompt" if task == "prompts" else task] = options
     return config.lock()
 
 
@@ -194,17 +186,6 @@ def _compute() -> ConfigDict:
     return compute
 
 
-def _vqgan() -> ConfigDict:
-    # nets/vqgan.py; MaskGIT's at 256 px.
-    model = ConfigDict()
-    model.filters = 128
-    model.channel_multipliers = (1, 1, 2, 2, 4)
-    model.num_res_blocks = 2
-    model.embedding_dim = 256
-    model.codebook_size = 1024
-    return model
-
-
 def _tokenizer_losses() -> ConfigDict:
     losses = ConfigDict()
     # 0 trains without a discriminator; `adversarial_start` in updates.
@@ -216,26 +197,6 @@ def _tokenizer_losses() -> ConfigDict:
     losses.perceptual_weight = 0.1
     losses.perceptual_weights = ""
     return losses
-
-
-def _biggan() -> ConfigDict:
-    # nets/biggan.py; BigGAN's at 128 px. Resolution and classes follow from the data.
-    model = ConfigDict()
-    # Widths of the nets are multiples of these.
-    model.generator_channels = 96
-    model.discriminator_channels = 96
-    model.z_size = 120
-    model.shared_size = 128
-    # Resolutions with self-attention.
-    model.generator_attention = (64,)
-    model.discriminator_attention = (64,)
-    # Whether each block gets a part of the latent of its own, and whether normalisations share one
-    # embedding of the class.
-    model.hierarchical = True
-    model.shared = True
-    model.bn_epsilon = 1e-5
-    model.sn_epsilon = 1e-6
-    return model
 
 
 def _adversarial() -> ConfigDict:
@@ -268,85 +229,6 @@ def _adversarial_optimizer() -> ConfigDict:
     optimizer.b2 = 0.999
     optimizer.epsilon = 1e-6
     return optimizer
-
-
-def _maskgit() -> ConfigDict:
-    # nets/maskgit.py; the class count and the number of tokens follow from data and tokenizer.
-    model = ConfigDict()
-    model.num_layers = 24
-    model.hidden_size = 768
-    model.num_heads = 16
-    model.intermediate_size = 3072
-    model.dropout_rate = 0.1
-    # Share of examples trained without their class.
-    model.class_dropout = 0.1
-    return model
-
-
-def _gpt() -> ConfigDict:
-    # nets/gpt.py; the paper's autoregressive transformer. The codebook and the number of
-    # positions follow from the tokenizer.
-    model = ConfigDict()
-    model.num_layers = 24
-    model.hidden_size = 1024
-    model.num_heads = 16
-    model.intermediate_size = 4096
-    model.dropout_rate = 0.1
-    return model
-
-
-def _prompt() -> ConfigDict:
-    # nets/prompt_generator.py; feature_size 0 is the transformer's width, without a projection.
-    prompt = ConfigDict()
-    prompt.num_prompt_tokens = 32
-    prompt.feature_size = 0
-    prompt.dropout_rate = 0.1
-    # What prompts are for: 'class', 'instance' (a training image), or 'class+instance'.
-    prompt.condition = "class"
-    # 'additive' as released, 'factorised' with num_factors, or 'full'.
-    prompt.design = "additive"
-    prompt.num_factors = 1
-    # With 'class+instance': share of examples trained on the class alone.
-    prompt.instance_dropout = 0.5
-    return prompt
-
-
-def _deep_prompts() -> ConfigDict:
-    # training/deep_prompts.py: keys and values a layer.
-    return ConfigDict({"num_prompt_tokens": 16})
-
-
-def _lora() -> ConfigDict:
-    # training/lora.py; the paper's choice for GPT-2: queries and values, rank 4, alpha 32.
-    lora = ConfigDict()
-    lora.rank = 4
-    # The update is scaled by alpha / rank.
-    lora.alpha = 32.0
-    # Of each layer: 'query', 'key', 'value', 'out' (of attention), 'mlp_in', 'mlp_out'.
-    lora.matrices = ("query", "value")
-    return lora
-
-
-def _adapters() -> ConfigDict:
-    # training/adapters.py: width of the bottlenecks (the paper: 8 to 256).
-    return ConfigDict({"size": 64})
-
-
-def _minegan() -> ConfigDict:
-    # training/minegan.py: updates in which the miner trains and the generator does not (as
-    # released).
-    return ConfigDict({"miner_steps": 299})
-
-
-def _cgantransfer() -> ConfigDict:
-    # training/cgantransfer.py. The release has the penalties, and no numbers of updates.
-    transfer = ConfigDict()
-    # Updates of the new classes' normalisations, before the rest of the generator trains.
-    transfer.norm_steps = 500
-    # Cost of the scores' mean absolute values, and of the residuals' mean squares.
-    transfer.scores_l1 = 0.01
-    transfer.residuals_l2 = 0.1
-    return transfer
 
 
 def _latents() -> ConfigDict:

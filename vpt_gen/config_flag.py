@@ -43,7 +43,7 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
         field = str(error).strip("\"'")
         raise UserError(
             f"Unknown config field {field!r} among {names}; the config file and "
-            "vpt_gen/config.py show the fields there are."
+            "vpt_gen/config.py (config_nets.py for nets) show the fields there are."
         ) from error
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}; fields are set as --config.name=value.")
