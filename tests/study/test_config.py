@@ -87,6 +87,15 @@ def test_runs_that_cannot_be_are_named_before_any_starts(study, changed, message
         runs_of(study).base("v", "digits")
 
 
+def test_a_config_is_loaded_once_and_copied_for_each_caller(study, monkeypatch):
+    runs = runs_of(study)
+    first = runs.base("zebra", "digits")
+    monkeypatch.setattr(config_flag, "load", None)
+    untouched = first.to_json()
+    first.data.shots = 12345
+    assert runs.base("zebra", "digits").to_json() == untouched
+
+
 def test_a_missing_config_file_is_named(study):
     study.datasets = in_order(digits=dataset("configs/none.py"))
     with pytest.raises(UserError, match="configs/none.py does not exist"):

@@ -69,6 +69,7 @@ class Runs:
           cache: folder of token caches, to which one process at a time writes.
         """
         self._study, self._folder, self._cache = study, folder, cache
+        self._bases: dict[tuple[str, str], ConfigDict] = {}
 
     def steps(self, cell: Cell, choice: Choice) -> Iterator[Step]:
         """What makes a cell; each step can be told once those before it are done."""
@@ -145,11 +146,17 @@ class Runs:
         return Step(("-m", "vpt_gen.evaluate", *given, *flags), output / "metrics.json")
 
     def base(self, variant: str, dataset: str) -> ConfigDict:
-        """The config that all runs of a variant on a data set share.
+        """The config that all runs of a variant on a data set share; each caller gets a copy.
 
         Raises:
           UserError: a method, file or field that is not there, or an impossible config.
         """
+        if (variant, dataset) not in self._bases:
+            self._bases[variant, dataset] = self._load_base(variant, dataset)
+        return self._bases[variant, dataset].copy_and_resolve_references()
+
+    def _load_base(self, variant: str, dataset: str) -> ConfigDict:
+        """`base`, from its file; loading and checking take longer than the rest of a cell."""
         where = f"Variant {variant} on data set {dataset}"
         try:
             config = config_flag.load(*self._config_file(variant, dataset))
