@@ -1,6 +1,6 @@
 """The demo's source BigGAN: class-conditional, on grey drawings at 32x32.
 
-bash launch/fetch_source.sh downloads
+bash launch/fetch.sh grey downloads
 python -m vpt_gen.main --config=configs/source_gan.py
 """
 

