@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests import made
 from vpt_gen import evaluate, main, sample, sharding
-from vpt_gen.checkpoints.store import Store
+from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.generation import even_class_ids, plain_generation
@@ -231,6 +231,15 @@ def test_a_folder_is_squared_as_the_run_saw_its_images(workdir, data, monkeypatc
     assert reference.record["preparation"].startswith("crop to 32x32")
     with pytest.raises(UserError, match="hold the same images"):
         open_sets(monkeypatch, run, reference=str(data), train=str(data))
+
+
+def test_a_run_older_than_a_field_of_its_config_has_the_default(workdir, tmp_path):
+    older = tmp_path / "older"
+    shutil.copytree(workdir, older)
+    record = json.loads((older / CONFIG_FILE).read_text())
+    assert record["config"]["data"].pop("color_jitter") == 0.0
+    (older / CONFIG_FILE).write_text(json.dumps(record))
+    assert open_run(str(older)).config == open_run(str(workdir)).config
 
 
 def test_images_of_another_size_than_the_run_makes_are_refused(workdir, monkeypatch):

@@ -148,6 +148,8 @@ def _data() -> ConfigDict:
     data.max_scale = 1.0
     data.shift = 0.0
     data.random_crop = False
+    data.color_jitter = 0.0
+    data.negative = False
     # Train on the token cache (with so many augmented views) or on images; '' keeps the cache in
     # the working directory. Runs may share a cache_dir, and several hosts must.
     data.cache = True
@@ -192,6 +194,8 @@ def _tokenizer_losses() -> ConfigDict:
     losses.adversarial_weight = 0.1
     losses.adversarial_start = 0
     losses.r1_cost = 10.0
+    # The discriminator's channels at 4 to 32 pixels; at more pixels fewer, in proportion.
+    losses.discriminator_filters = 512
     # Weight of the perceptual distance, and the file or folder of its weights (see
     # checkpoints/perceptual.py); '' trains without.
     losses.perceptual_weight = 0.1

@@ -76,12 +76,16 @@ def check_config(config: ConfigDict) -> None:
         0 < config.data.min_scale <= config.data.max_scale,
         "positive and at most data.max_scale",
     )
+    check(config, "data.color_jitter", 0 <= config.data.color_jitter <= 1, "from 0 to 1")
     check(
         config,
         "optimizer.schedule",
         config.optimizer.schedule in ("cosine", "constant"),
         "'cosine' or 'constant'",
     )
+    if config.task == "tokenizer":
+        filters = config.losses.discriminator_filters
+        check(config, "losses.discriminator_filters", filters >= 8, "8 or more")
     if config.task == "gan" or config.task in GAN_METHODS:
         _check_adversarial(config)
     elif config.task != "tokenizer":

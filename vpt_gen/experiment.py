@@ -29,7 +29,7 @@ from vpt_gen.gan_sampler import GanSampler
 from vpt_gen.methods import decode_options, make_sampler
 from vpt_gen.nets import lpips
 from vpt_gen.nets.biggan import BigGAN
-from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator
+from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
@@ -136,7 +136,7 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         adversarial_weight=options.adversarial_weight,
         adversarial_start=options.adversarial_start,
         r1_cost=options.r1_cost,
-        discriminator=Discriminator(),
+        discriminator=Discriminator(scaled_widths(options.discriminator_filters)),
         perceptual_weight=options.perceptual_weight,
         perceptual=lpips.distance if weights else None,
         perceptual_params=load_perceptual(weights).params if weights else None,

@@ -191,8 +191,39 @@ def use_grey_drawings(config: ConfigDict) -> None:
     config.data.shift = 0.1
 
 
+def use_color_drawings(config: ConfigDict) -> None:
+    """Sets `config.data` to the pictures of the color source model, at 64x64."""
+    config.data.kind = "npz"
+    config.data.path = "downloads/source_color.npz"
+    config.data.holdout = 0.05
+    config.data.image_size = 64
+    config.data.flip = True
+
+
 def source_transformer(family: str) -> ConfigDict:
     """Pretraining of a small class-conditional transformer on the source tokenizer's tokens."""
+    config = _small_transformer(family, num_layers=6, hidden_size=128, num_heads=4)
+    use_grey_drawings(config)
+    config.data.cache_views = 12
+    config.backbone.tokenizer = "runs/source_tokenizer/net"
+    return config
+
+
+def color_transformer(family: str) -> ConfigDict:
+    """Pretraining of a class-conditional transformer on the color tokenizer's tokens."""
+    config = _small_transformer(family, num_layers=8, hidden_size=192, num_heads=4)
+    use_color_drawings(config)
+    # Pictures stay upright: some are of things that stand.
+    config.data.rotation = 8.0
+    config.data.min_scale = 0.8
+    config.data.max_scale = 1.1
+    config.data.shift = 0.06
+    config.data.cache_views = 12
+    config.backbone.tokenizer = "runs/color_tokenizer/net"
+    return config
+
+
+def _small_transformer(family: str, **sizes: int) -> ConfigDict:
     config = default_config("transformer", family)
     config.batch_size = 32
     config.eval_every = 2000
@@ -201,14 +232,8 @@ def source_transformer(family: str) -> ConfigDict:
     # a temperature of 1 that spoils one or two an image.
     config.label_smoothing = 0.0
 
-    use_grey_drawings(config)
-    config.data.cache_views = 12
-
-    config.backbone.tokenizer = "runs/source_tokenizer/net"
-    config.model.num_layers = 6
-    config.model.hidden_size = 128
-    config.model.num_heads = 4
-    config.model.intermediate_size = 512
+    config.model.update(sizes)
+    config.model.intermediate_size = 4 * config.model.hidden_size
     config.model.dropout_rate = 0.0
 
     config.optimizer.learning_rate = 1e-3

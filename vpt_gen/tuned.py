@@ -14,7 +14,7 @@ from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
 from vpt_gen.compatibility import check_backbone, load_backbone
 from vpt_gen.compute import hold_trained
-from vpt_gen.config import GAN_METHODS, METHODS
+from vpt_gen.config import GAN_METHODS, METHODS, default_config
 from vpt_gen.config_check import check_config
 from vpt_gen.errors import UserError
 from vpt_gen.gan_sampler import GanSampler
@@ -77,12 +77,16 @@ def open_run(
         trained on.
     """
     record = read_record(workdir)
-    config, facts = ConfigDict(record["config"]), record["facts"]
-    if config.get("task") not in METHODS:
+    given, facts = record["config"], record["facts"]
+    if given.get("task") not in METHODS:
         raise UserError(
-            f"{workdir} is a run of {config.get('task')}; generating needs one of a method: "
+            f"{workdir} is a run of {given.get('task')}; generating needs one of a method: "
             f"{', '.join(METHODS)}."
         )
+    # Fields that the run is older than keep their defaults.
+    config = default_config(given["task"], given.get("family", "nar"))
+    with config.unlocked():
+        config.update(given)
     for setting in decode:
         set_option(config.decode, setting)
     check_config(config)

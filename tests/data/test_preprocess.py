@@ -134,6 +134,28 @@ def test_without_options_nothing_changes():
     np.testing.assert_array_equal(change(image, NOTHING), image)
 
 
+def test_color_jitter_changes_colors_alone_and_by_its_strength():
+    image = np.full((SIDE, SIDE, 3), (200, 120, 40), np.uint8)
+    plain = run(image)[0, 0]
+    changes = {}
+    for strength in (0.1, 0.5):
+        options = Augmentation(color_jitter=strength)
+        views = np.stack([run(image, options=options, seed=(0, i)) for i in range(20)])
+        assert np.ptp(views, axis=(1, 2)).max() < 1e-5  # An even image stays even.
+        assert len(np.unique(views[:, 0, 0].round(4), axis=0)) == 20
+        changes[strength] = np.abs(views[:, 0, 0] - plain).mean()
+    assert 0 < changes[0.1] < changes[0.5] / 2
+
+
+def test_negative_swaps_bright_and_dark_half_of_the_time():
+    image = noise(SIDE, SIDE, 3)
+    plain = run(image)
+    views = [run(image, options=Augmentation(negative=True), seed=(0, i)) for i in range(40)]
+    swapped = sum(np.allclose(view, 1 - plain, atol=1e-6) for view in views)
+    assert swapped + sum(np.array_equal(view, plain) for view in views) == 40
+    assert 10 < swapped < 30
+
+
 def test_flip_mirrors_left_and_right_half_of_the_time():
     image = noise(SIDE, SIDE, 3)
     plain = run(image)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.discriminator import Discriminator, blur_downsample
+from vpt_gen.nets.discriminator import Discriminator, blur_downsample, scaled_widths
 from vpt_gen.training.losses import r1_penalty
 
 FILE = "tokenizer_train_losses.npz"
@@ -46,6 +46,12 @@ def test_logits(images):
     net, variables = golden.discriminator()
     logits = jax.jit(net.apply)(variables, golden.load(FILE, f"disc/{images}"))
     golden.check(FILE, f"disc/{images}_logit", logits)
+
+
+def test_scaled_widths_keep_the_proportions():
+    widths = scaled_widths(64)
+    assert (widths[4], widths[32], widths[64], widths[256]) == (64, 64, 32, 8)
+    assert scaled_widths(512) == Discriminator().widths
 
 
 def test_released_widths():

@@ -125,10 +125,8 @@ def _eval_split(data: ConfigDict) -> str:
 
 def image_spec(data: ConfigDict) -> ImageSpec:
     """Preprocessing from `config.data`."""
-    augmentation = Augmentation(
-        data.flip, data.rotation, data.min_scale, data.max_scale, data.shift, data.random_crop
-    )
-    return ImageSpec(data.image_size, data.fit, augmentation)
+    changes = {field.name: data[field.name] for field in dataclasses.fields(Augmentation)}
+    return ImageSpec(data.image_size, data.fit, Augmentation(**changes))
 
 
 def image_batches(

@@ -17,6 +17,9 @@ class Augmentation:
       min_scale, max_scale: bounds of the magnification; above 1 zooms in.
       shift: largest move along each axis, share of the side.
       random_crop: where the longer side is cut ('crop'), keep any part of it instead of the middle.
+      color_jitter: strength in [0, 1]: contrast and saturation by up to this share, brightness and
+        hue (of a whole turn) by up to half of it.
+      negative: turn bright into dark half of the time.
     """
 
     flip: bool = False
@@ -25,6 +28,8 @@ class Augmentation:
     max_scale: float = 1.0
     shift: float = 0.0
     random_crop: bool = False
+    color_jitter: float = 0.0
+    negative: bool = False
 
     @property
     def is_affine(self) -> bool:
@@ -93,6 +98,20 @@ def _random_affine(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> 
     )[0]
 
 
+def recolor(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Randomly changes the colors of an image (H, W, 3) in [0, 1]; `seed` is int64 (2,)."""
+    if strength := options.color_jitter:
+        low, high = 1.0 - strength, 1.0 + strength
+        image = tf.image.stateless_random_hue(image, strength / 2, seed + [3, 0])
+        image = tf.image.stateless_random_saturation(image, low, high, seed + [4, 0])
+        image = tf.image.stateless_random_contrast(image, low, high, seed + [5, 0])
+        image = tf.image.stateless_random_brightness(image, strength / 2, seed + [6, 0])
+    if options.negative:
+        draw = tf.random.stateless_uniform([], seed + [7, 0])
+        image = tf.where(draw < 0.5, 1.0 - image, image)
+    return image
+
+
 def preprocess(
     image: tf.Tensor, size: int, mode: str, options: Augmentation, seed: tf.Tensor
 ) -> tf.Tensor:
@@ -105,4 +124,5 @@ def preprocess(
         image = tf.image.resize(image, (size, size), antialias=True)
     else:
         image = augment(fit(image, size, mode, place), options, seed)
+    image = recolor(image, options, seed)
     return tf.clip_by_value(tf.ensure_shape(image, (size, size, 3)), 0.0, 1.0)

@@ -17,6 +17,14 @@ RELEASED_WIDTHS = FrozenDict({4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 12
 _BLUR = (1.0, 3.0, 3.0, 1.0)
 
 
+def scaled_widths(filters: int) -> FrozenDict:
+    """The released widths, scaled so that the widest is `filters`."""
+    widest = max(RELEASED_WIDTHS.values())
+    return FrozenDict(
+        {r: max(1, width * filters // widest) for r, width in RELEASED_WIDTHS.items()}
+    )
+
+
 def _leaky_relu(x: jax.Array) -> jax.Array:
     return nn.leaky_relu(x, 0.2)
 

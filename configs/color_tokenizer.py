@@ -1,0 +1,41 @@
+"""The color source's tokenizer: a small VQGAN on drawings on white at 64x64.
+
+bash launch/fetch.sh color downloads
+python -m vpt_gen.main --config=configs/color_tokenizer.py
+"""
+
+from vpt_gen.config import default_config
+from vpt_gen.recipes import use_color_drawings
+
+
+def get_config():
+    config = default_config("tokenizer")
+    config.num_steps = 6500
+    config.batch_size = 16
+    config.eval_every = 1000
+    config.checkpoint_every = 250
+
+    use_color_drawings(config)
+    # Of whatever people have: details as large as things, any color, on any ground.
+    config.data.rotation = 20.0
+    config.data.min_scale = 0.7
+    config.data.max_scale = 3.0
+    config.data.shift = 0.2
+    config.data.color_jitter = 0.5
+    config.data.negative = True
+
+    config.model.filters = 32
+    config.model.channel_multipliers = (1, 2, 2, 4)
+    config.model.num_res_blocks = 1
+    config.model.embedding_dim = 32
+    config.model.codebook_size = 1024
+
+    # The squared error alone at first, at half the cost of an update; then sharper.
+    config.losses.adversarial_start = 5000
+    config.losses.discriminator_filters = 32
+
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 100
+    config.optimizer.b2 = 0.99
+    config.optimizer.clip_norm = 1.0
+    return config

@@ -1,0 +1,12 @@
+"""The color source's transformer: class-conditional MaskGIT over its tokenizer's tokens.
+
+python -m vpt_gen.main --config=configs/color_transformer.py
+"""
+
+from vpt_gen.recipes import color_transformer
+
+
+def get_config():
+    config = color_transformer("nar")
+    config.num_steps = 16000
+    return config

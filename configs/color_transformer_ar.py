@@ -1,0 +1,12 @@
+"""The color source's autoregressive transformer: a class-conditional GPT over the same tokens.
+
+python -m vpt_gen.main --config=configs/color_transformer_ar.py
+"""
+
+from vpt_gen.recipes import color_transformer
+
+
+def get_config():
+    config = color_transformer("ar")
+    config.num_steps = 10000
+    return config
