@@ -110,7 +110,9 @@ def samples(workdir, tmp_path_factory):
     run = open_run(str(workdir))
     generation = plain_generation(run, even_class_ids(NUM, 2), 0)
     folder = tmp_path_factory.mktemp("samples")
-    sample.save_images(generation.samples(), ["bars", "discs"], folder, generation.record())
+    samples = generation.samples()
+    names = ["bars", "discs"]
+    sample.save_images(samples.images, samples.class_ids, names, folder, generation.record())
     Image.new("RGB", (99, 99)).save(folder / "grid.png")
     return folder
 

@@ -144,11 +144,11 @@ def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
 
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
     samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
-    sample.save_images(samples, ["a", "b", "c"], tmp_path, {"seed": 0})
-    sample.save_images(samples, ["a", "b", "c"], tmp_path, {"seed": 0})
+    sample.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
+    sample.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a_0000.png", "b_0000.png"]
     assert "also holds" not in capsys.readouterr().out
-    sample.save_images(samples, ["x y", "b", "c"], tmp_path, {"seed": 1})
+    sample.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
     assert "also holds 1 images" in capsys.readouterr().out
     classes, record = sampled.read(tmp_path)
     assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
+from etils import epath
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
@@ -26,6 +27,7 @@ from vpt_gen.methods import decode_options
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.progress import say, track
+from vpt_gen.sample import save_images
 from vpt_gen.tuned import set_option
 
 FLAGS = flags.FLAGS
@@ -53,6 +55,8 @@ def choose_classes(wanted: Sequence[str], net: MaskGIT | GPT, names: Sequence[st
     """
     known = len(names) or (net.codebook_size if isinstance(net, GPT) else net.num_classes)
     numbers = []
+    if wanted == ["all"] and "all" not in names:
+        wanted = [str(number) for number in range(known)]
     for name in wanted:
         if name in names:
             numbers.append(names.index(name))
@@ -112,13 +116,18 @@ def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
     flags.DEFINE_string("tokenizer", f"{_DEMO}/tokenizer", "A net that vpt_gen.convert wrote.")
     flags.DEFINE_string("transformer", f"{_DEMO}/transformer", "A net that vpt_gen.convert wrote.")
-    flags.DEFINE_list("classes", [], f"Names or numbers of classes; by default the first {_FEW}.")
+    flags.DEFINE_list(
+        "classes", [], f"Names or numbers of classes, or all; by default the first {_FEW}."
+    )
     flags.DEFINE_integer("num", 4, "Images a class.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
     flags.DEFINE_multi_string(
         "set", [], "A decoding option, such as num_iterations=8 or top_k=100 (may be repeated)."
     )
     flags.DEFINE_string("output", "preview.png", "The picture to write, one row a class.")
+    flags.DEFINE_string(
+        "folder", None, "Also write every image into this folder, for vpt_gen.evaluate --images."
+    )
 
 
 def main(argv):
@@ -143,6 +152,11 @@ def main(argv):
         pathlib.Path(FLAGS.output), grids.class_grid(images, class_ids, labels, columns=FLAGS.num)
     )
     say(f"Wrote {FLAGS.output}.")
+    if FLAGS.folder:
+        record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
+        record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}
+        save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
+        say(f"Wrote {len(images)} images to {FLAGS.folder}.")
 
 
 if __name__ == "__main__":

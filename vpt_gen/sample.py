@@ -22,7 +22,7 @@ from vpt_gen.evaluation import grids
 from vpt_gen.generation import Generation, plain_generation
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.progress import say
-from vpt_gen.sampler import Samples, class_bank
+from vpt_gen.sampler import class_bank
 from vpt_gen.tuned import TunedRun, open_run
 
 FLAGS = flags.FLAGS
@@ -110,7 +110,11 @@ def file_stems(class_names: list[str]) -> list[str]:
 
 
 def save_images(
-    samples: Samples, class_names: list[str], folder: epath.Path, record: dict[str, Any]
+    images: np.ndarray,
+    class_ids: np.ndarray,
+    class_names: list[str],
+    folder: epath.Path,
+    record: dict[str, Any],
 ) -> None:
     """Writes `<class>_<number>.png` for every image; says what else already lay in the folder.
 
@@ -121,7 +125,7 @@ def save_images(
     stems = file_stems(class_names)
     numbers = collections.Counter()
     classes = {}
-    for image, c in zip(to_uint8(samples.images), samples.class_ids.tolist(), strict=True):
+    for image, c in zip(to_uint8(images), class_ids.tolist(), strict=True):
         name = f"{stems[c]}_{numbers[c]:04d}.png"
         grids.save_png(folder / name, image)
         numbers[c] += 1
@@ -229,7 +233,7 @@ def main(argv):
     )
     samples = generation.samples()
     folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
-    save_images(samples, class_names, folder, generation.record())
+    save_images(samples.images, samples.class_ids, class_names, folder, generation.record())
     grids.save_png(
         folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)
     )

@@ -1,10 +1,8 @@
 """Adaptation measured: now and then while it runs, and in full when it is done."""
 
 import dataclasses
-import itertools
 import json
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -13,14 +11,14 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen import distributed, sharding
-from vpt_gen.data.images import to_uint8
+from vpt_gen import distributed
 from vpt_gen.evaluation import grids, report
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import HIGHER_IS_BETTER, Found, draw
 from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
 from vpt_gen.evaluation.pixel_distance import PixelDistance
+from vpt_gen.evaluation.reconstructed import reconstructed
 from vpt_gen.evaluation.spaces import open_space
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
 from vpt_gen.experiment import Experiment
@@ -154,8 +152,8 @@ class TuningReport:
             "class_agreement": agreement.value,
         }
         if self._yardstick.train:  # Otherwise the classifier has seen half of the reference.
-            reconstructed = self._yardstick.features_of(self._reconstructed())
-            metrics["class_agreement_reconstructed"] = self._yardstick.agreement(reconstructed)
+            given_back = self._yardstick.features_of(self._reconstructed())
+            metrics["class_agreement_reconstructed"] = self._yardstick.agreement(given_back)
         return metrics | {"class_agreement_real": agreement.floor}
 
     def _pixel_distances(self, untuned: "_Taken", tuned: "_Taken") -> dict[str, float]:
@@ -183,22 +181,8 @@ class TuningReport:
 
     def _reconstructed(self) -> ImageSet:
         """The real images of the reference as the tokenizer gives them back."""
-        reference, tokenizer = self._yardstick.reference, self._experiment.nets["tokenizer"]
-        reconstruct = jax.jit(
-            lambda params, x: tokenizer.net.apply({"params": params}, x)[0],
-            out_shardings=sharding.replicated(self._mesh),
-        )
-        size = self._config.decode.batch_size
-
-        def stream() -> Iterator[np.ndarray]:
-            images = (image for item in reference.stream() for image in item)
-            while batch := list(itertools.islice(images, size)):
-                filled = np.stack(batch + batch[-1:] * (size - len(batch))) / np.float32(255.0)
-                yield to_uint8(reconstruct(tokenizer.params, filled))[: len(batch)]
-
-        return dataclasses.replace(
-            reference, name="reconstructed images", stream=stream, record={}, digest=""
-        )
+        tokenizer, size = self._experiment.nets["tokenizer"], self._config.decode.batch_size
+        return reconstructed(tokenizer, self._yardstick.reference, size, self._mesh)
 
     def _command(self) -> str:
         """What draws and measures the same images once more."""

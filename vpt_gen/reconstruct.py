@@ -1,0 +1,156 @@
+"""`python -m vpt_gen.reconstruct --images=my_images`: what a tokenizer can show of images.
+
+Whatever is generated goes through the tokenizer's decoder, so that what it cannot give back cannot
+be generated: look at this before tuning to images of another kind. Writes the images beside their
+reconstructions, and figures: how many tokens of the codebook they take, the error in each pixel,
+and the distances of vpt_gen.evaluate, with the floor that real images have among themselves.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import shlex
+import sys
+
+import numpy as np
+from absl import app, flags, logging
+
+from vpt_gen import config_flag, host_memory, sharding
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.compatibility import check_image_size
+from vpt_gen.config_check import check_config
+from vpt_gen.data.batches import open_sources
+from vpt_gen.data.folder import open_folder
+from vpt_gen.data.pipeline import ImageSpec
+from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.evaluation import grids, report, spaces
+from vpt_gen.evaluation.features import Extractor
+from vpt_gen.evaluation.image_sets import ImageSet, real_images
+from vpt_gen.evaluation.reconstructed import batches, reconstructed
+from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.files import write_text
+from vpt_gen.progress import say, track
+
+FLAGS = flags.FLAGS
+_BATCH = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Fidelity:
+    """How near reconstructions come, over all images and pixels.
+
+    Attributes:
+      psnr: peak signal-to-noise ratio of the mean squared error, dB.
+      codes_used: share of the codebook that the images take.
+      perplexity: 2 to the entropy of the tokens, in tokens: how many they take evenly.
+    """
+
+    psnr: float
+    codes_used: float
+    perplexity: float
+
+
+def fidelity(tokenizer: PretrainedNet, images: ImageSet, mesh) -> Fidelity:
+    """Measures a set by one pass over it."""
+    squares, values = 0.0, 0
+    counts = np.zeros(tokenizer.net.codebook_size, np.int64)
+    with track(total=len(images), label=images.name) as bar:
+        for given, made, tokens in batches(tokenizer, images.stream(), _BATCH, mesh):
+            squares += float(np.sum((given / 255.0 - made / 255.0) ** 2))
+            values += given.size
+            counts += np.bincount(tokens.ravel(), minlength=len(counts))
+            bar.update(len(given))
+    shares = counts[counts > 0] / counts.sum()
+    entropy = -np.sum(shares * np.log2(shares))
+    # Images that come back exactly have no noise at all; 8 bits tell no less than this error.
+    error = max(squares / values, (1 / 255.0) ** 2 / 12)
+    return Fidelity(-10 * np.log10(error), float(np.mean(counts > 0)), float(2**entropy))
+
+
+def open_images() -> tuple[Source, ImageSpec]:
+    """The images that the command line names, and how they become squares.
+
+    Raises:
+      UserError: both or neither of folder and config, or one that cannot be opened.
+    """
+    if bool(FLAGS.images) == (FLAGS.config is not None):
+        raise UserError("Give either --images=<folder> or --config=<file>; see --help.")
+    if FLAGS.images:
+        return open_folder(FLAGS.images), ImageSpec(FLAGS.image_size, FLAGS.fit)
+    check_config(FLAGS.config)
+    train, held_out = open_sources(FLAGS.config)
+    data = FLAGS.config.data
+    return held_out or train, ImageSpec(data.image_size, data.fit)
+
+
+def draw_pairs(tokenizer: PretrainedNet, images: ImageSet, columns: int, mesh) -> np.ndarray:
+    """Up to `columns` images of each class and their reconstructions below, as one picture."""
+    numbers = [np.flatnonzero(images.labels == c)[:columns] for c in np.unique(images.labels)]
+    chosen = np.isin(np.arange(len(images)), np.concatenate(numbers))
+    pairs = {}
+    passed = 0
+    for given, made, _ in batches(tokenizer, images.stream(), _BATCH, mesh):
+        for i in np.flatnonzero(chosen[passed : passed + len(given)]):
+            name = images.class_names[images.labels[passed + i]]
+            pairs.setdefault(name, []).append((given[i], made[i]))
+        passed += len(given)
+    rows = {}
+    for name, of_class in pairs.items():
+        above, below = (np.stack(part) / np.float32(255.0) for part in zip(*of_class, strict=True))
+        rows |= {name: above, f"{name}, reconstructed": below}
+    return grids.labelled_rows(rows)
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("tokenizer", spaces.SHIPPED, "A net that vpt_gen.convert or main wrote.")
+    flags.DEFINE_string("images", None, "A folder of images, one sub-folder a class, or flat.")
+    config_flag.define("Instead: a file of configs/, of whose data the held-out part is taken.")
+    flags.DEFINE_integer("image_size", spaces.SHIPPED_SIDE, "With --images: side of the squares.")
+    flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "With --images: how they get so.")
+    flags.DEFINE_integer("num", 1000, "Images at most, evenly over all.", lower_bound=2)
+    flags.DEFINE_integer("columns", 10, "Images of a class in the picture.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Of the draw of the floor's halves.", lower_bound=0)
+    flags.DEFINE_string("weights_dir", "weights", "Folder of published weights, for FID.")
+    flags.DEFINE_string("output", "reconstructions", "Folder to write to.")
+
+
+def main(argv):
+    """Entry point; flags are checked by `config_flag.parse`."""
+    del argv
+    logging.set_verbosity(logging.FATAL)  # Orbax logs every step.
+    source, spec = open_images()
+    mesh = sharding.make_mesh()
+    tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
+    check_image_size(tokenizer.net, spec.size)
+    if len(source) > FLAGS.num:
+        source = source.subset(np.linspace(0, len(source) - 1, FLAGS.num).astype(int))
+    images = real_images(source, "real images", "all", spec)
+    near = fidelity(tokenizer, images, mesh)
+    # In features of another net, where there is one: a tokenizer sees no error of its own.
+    space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
+    yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
+    found, _ = yardstick.measure(reconstructed(tokenizer, images, _BATCH, mesh))
+    command = shlex.join(["python", "-m", "vpt_gen.reconstruct", *sys.argv[1:]])
+    shared = report.protocol(yardstick, images, command)
+    record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
+    folder = pathlib.Path(FLAGS.output)
+    grids.save_png(folder / "pairs.png", draw_pairs(tokenizer, images, FLAGS.columns, mesh))
+    write_text(folder / "metrics.json", json.dumps(record, indent=1))
+    say(report.table(record))
+    say(f"\npeak signal-to-noise ratio {near.psnr:10.2f} dB")
+    say(f"codes used              {near.codes_used:13.1%} of {tokenizer.net.codebook_size:,}")
+    say(f"perplexity of tokens    {near.perplexity:13.0f}")
+    say(f"\nLook at {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")
+
+
+if __name__ == "__main__":
+    host_memory.keep()
+    define_flags()
+    sys.exit(
+        report_user_errors(
+            lambda: app.run(main, flags_parser=functools.partial(config_flag.parse, required=False))
+        )
+    )
