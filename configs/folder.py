@@ -9,7 +9,7 @@ Two to five images a class are enough to start. The shipped source model knows g
 32x32: point config.backbone.* to a larger one (and image_size to its size) for photographs.
 """
 
-from vpt_gen.config import GAN_METHODS, default_config
+from vpt_gen.config import default_config
 from vpt_gen.recipes import check_method, fit_demo_source
 
 
@@ -31,7 +31,4 @@ def get_config(method="prompts"):
     config.data.cache_views = 16
 
     fit_demo_source(config)
-    if method not in GAN_METHODS:
-        # Little noise: the shipped source is small.
-        config.decode.choice_temperature = 1.0
     return config

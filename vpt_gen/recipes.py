@@ -109,16 +109,23 @@ def demo(family: str, method: str) -> ConfigDict:
 
 def fit_demo_source(config: ConfigDict) -> None:
     """Points a method to the shipped source model, and sets what suits it, which is small."""
-    config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
+    _fit_small(config, "demo")
+
+
+def _fit_small(config: ConfigDict, assets: str) -> None:
+    config.backbone.tokenizer = f"vpt_gen/assets/{assets}/tokenizer"
     if config.task in GAN_METHODS:
-        config.backbone.gan = "vpt_gen/assets/demo/gan"
+        config.backbone.gan = f"vpt_gen/assets/{assets}/gan"
         # As the source was trained.
         config.optimizer.discriminator_factor = 2.0
     else:
         transformer = "transformer" if config.family == "nar" else "transformer_ar"
-        config.backbone.transformer = f"vpt_gen/assets/demo/{transformer}"
+        config.backbone.transformer = f"vpt_gen/assets/{assets}/{transformer}"
         # As the source was trained.
         config.label_smoothing = 0.0
+        # Little noise in the choice: with small sources a class counts for more than variety.
+        if config.family == "nar":
+            config.decode.choice_temperature = 1.0
     config.optimizer.learning_rate = _DEMO_LEARNING_RATES[config.task]
     if config.task == "prompts":
         # Classes are few: prompts of their own cost little, and say far more than a shared sum.
@@ -170,6 +177,41 @@ def fewshot(variant: str) -> ConfigDict:
     config.data.random_crop = True
     config.data.cache_views = 8
     return config
+
+
+def color_fewshot(name: str, variant: str) -> ConfigDict:
+    """Adaptation of the color source to one of the sets of `launch/fetch.sh targets`, five a class.
+
+    Args:
+      name: of the set.
+      variant: family and method, see `read_variant`.
+    """
+    family, method = read_variant(variant)
+    config = default_config(method, family)
+    config.num_steps = 300
+    config.batch_size = 32
+    config.eval_every = 100
+    config.checkpoint_every = 100
+    config.data.kind = "folder"
+    config.data.path = f"downloads/targets/{name}"
+    config.data.shots = 5
+    config.data.fit = "pad"
+    # Small moves make few images go further.
+    config.data.shift = 0.05
+    config.data.rotation = 5.0
+    config.data.cache_views = 16
+    fit_color_source(config)
+    return config
+
+
+def fit_color_source(config: ConfigDict) -> None:
+    """Points a method to the shipped color models, and sets what suits them, which are small."""
+    if config.task in GAN_METHODS:
+        raise UserError(
+            "No color GAN is shipped; `configs/demo.py:minegan` has a grey one, or name your own."
+        )
+    _fit_small(config, "color")
+    config.data.image_size = 64
 
 
 def _published(variant: str) -> ConfigDict:

@@ -4,6 +4,7 @@ Stores the nets that `main` exported at half precision, and draws their training
 runs' TensorBoard events, so that what is shipped shows how it was made.
 """
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict
 from vpt_gen.checkpoints.backbone import PretrainedNet, load_net, save_net
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_spec, open_sources
-from vpt_gen.errors import report_user_errors
+from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
 from vpt_gen.evaluation.curves import Curves, read_curves
 from vpt_gen.progress import say
@@ -31,6 +32,30 @@ KINDS = {
     "transformer": "maskgit",
     "transformer_ar": "gpt",
     "gan": "biggan",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Nets that ship together.
+
+    Attributes:
+      runs: what the names of their runs begin with, before `_<net>`.
+      data: file that they were trained on, for its record.
+      nets: of `KINDS`.
+    """
+
+    runs: str
+    data: str
+    nets: tuple[str, ...]
+
+
+# By the name of their folder among the assets.
+FAMILIES = {
+    "demo": Family("source", "downloads/source_grey.npz", tuple(KINDS)),
+    "color": Family(
+        "color", "downloads/source_color.npz", ("tokenizer", "transformer", "transformer_ar")
+    ),
 }
 
 
@@ -77,21 +102,30 @@ def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_multi_enum("net", list(KINDS), list(KINDS), "What to ship (may be repeated).")
-    flags.DEFINE_string("runs", "runs", "Folder of the runs, source_<net>.")
-    flags.DEFINE_string("data", "downloads/source_grey.npz", "The packed data, for its record.")
-    flags.DEFINE_string("output", "vpt_gen/assets/demo", "Folder to write to.")
+    flags.DEFINE_enum("family", "demo", list(FAMILIES), "Whose nets to ship.")
+    flags.DEFINE_multi_enum(
+        "net", None, list(KINDS), "What to ship (may be repeated); by default all of the family."
+    )
+    flags.DEFINE_string(
+        "runs", "runs", "Folder of the runs: source_<net> of the demo, color_<net> of color."
+    )
+    flags.DEFINE_string("data", None, "The packed data, for its record; by default the family's.")
+    flags.DEFINE_string("output", None, "Folder to write to; by default vpt_gen/assets/<family>.")
 
 
 def main(argv):
     """Entry point; flags are checked by absl."""
     del argv
-    output = pathlib.Path(FLAGS.output)
-    with np.load(FLAGS.data) as arrays:
+    family = FAMILIES[FLAGS.family]
+    output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
+    data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
+    if not pathlib.Path(data).is_file():
+        raise UserError(f"{data} does not exist; name the packed data by --data.")
+    with np.load(data) as arrays:
         data_record = json.loads(str(arrays["record"]))
-    for name in FLAGS.net:
-        ship(name, KINDS[name], f"{FLAGS.runs}/source_{name}", data_record, output)
-    if "tokenizer" in FLAGS.net:
+    for name in nets:
+        ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
+    if "tokenizer" in nets:
         tokenizer = load_net(str(output / "tokenizer"), "vqgan")
         draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
 

@@ -1,0 +1,17 @@
+"""CIFAR-10, photographs of scenes: far from what the color source knows, five images a class.
+
+bash launch/fetch.sh targets downloads
+python -m vpt_gen.main --config=configs/fewshot_cifar10.py
+python -m vpt_gen.main --config=configs/fewshot_cifar10.py:ar --config.data.shots=20
+"""
+
+from vpt_gen.recipes import color_fewshot
+
+
+def get_config(variant=""):
+    config = color_fewshot("cifar10", variant)
+    config.data.holdout = 0.5
+    config.data.flip = True
+    config.evaluation.num_samples = 200
+    config.evaluation.judge_shots = 100
+    return config

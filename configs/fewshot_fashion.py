@@ -1,0 +1,16 @@
+"""Fashion-MNIST, grey garments on black: off what the color source knows, five a class.
+
+bash launch/fetch.sh targets downloads
+python -m vpt_gen.main --config=configs/fewshot_fashion.py
+python -m vpt_gen.main --config=configs/fewshot_fashion.py:ar --config.data.shots=20
+"""
+
+from vpt_gen.recipes import color_fewshot
+
+
+def get_config(variant=""):
+    config = color_fewshot("fashion", variant)
+    config.data.holdout = 0.5
+    config.evaluation.num_samples = 200
+    config.evaluation.judge_shots = 100
+    return config

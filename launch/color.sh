@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The color source from nothing: fetches its pictures, trains its nets, ships them, tries them on sets
+# that they have never seen, and draws what came out.
+#   bash launch/color.sh            hours on two cores; the same command goes on where it stopped
+#   bash launch/color.sh --quick    minutes: the same steps, far too short to be any good
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=
+[ "${1:-}" = --quick ] && quick=yes && shift
+[ $# -eq 0 ] || { echo "error: color.sh takes --quick or nothing, not $1." >&2; exit 2; }
+
+runs=runs assets=vpt_gen/assets/color samples=10
+tokenizer=() transformer=() tuning=()
+if [ "$quick" ]; then
+  runs=runs/quick assets=runs/quick/color samples=2
+  short=(--config.eval_every=0 --config.checkpoint_every=0 --config.data.cache_views=1)
+  tokenizer=("${short[@]}" --config.num_steps=60 --config.losses.adversarial_start=50)
+  transformer=("${short[@]}" --config.num_steps=60)
+  tuning=("${short[@]}" --config.num_steps=30 --config.evaluation.num_samples=50)
+fi
+
+bash launch/setup.sh demo
+bash launch/fetch.sh color downloads
+bash launch/fetch.sh targets downloads
+python="${VPT_GEN_VENV:-.venv}/bin/python"
+run() { echo "== python -m $*" && "$python" -m "$@"; }
+
+run vpt_gen.main --config=configs/color_tokenizer.py --workdir="$runs/color_tokenizer" "${tokenizer[@]}"
+for net in transformer transformer_ar; do
+  run vpt_gen.main --config="configs/color_$net.py" --workdir="$runs/color_$net" \
+    --config.backbone.tokenizer="$runs/color_tokenizer/net" "${transformer[@]}"
+done
+run vpt_gen.ship --family=color --runs="$runs" --output="$assets"
+
+# What the tokenizer can show, and what the transformers know by themselves.
+run vpt_gen.reconstruct --config=configs/color_tokenizer.py --tokenizer="$assets/tokenizer" \
+  --output="$runs/color_shown/source"
+for set in stamps cifar10 fashion; do
+  run vpt_gen.reconstruct --images="downloads/targets/$set" --image_size=64 \
+    --tokenizer="$assets/tokenizer" --output="$runs/color_shown/$set"
+done
+for net in transformer transformer_ar; do
+  run vpt_gen.preview --tokenizer="$assets/tokenizer" --transformer="$assets/$net" --classes=all \
+    --num="$samples" --set=batch_size=50 --output="$runs/color_shown/$net.png" \
+    --folder="$runs/color_shown/$net"
+  run vpt_gen.evaluate --images="$runs/color_shown/$net" --config=configs/color_tokenizer.py
+done
+
+# Prompts for sets that it has never seen.
+for set in stamps cifar10 fashion; do
+  for shots in 2 5 10 20; do
+    for family in nar ar; do
+      run vpt_gen.main --config="configs/fewshot_$set.py:$family" --config.data.shots=$shots \
+        --workdir="$runs/${set}_${family}_$shots" --config.backbone.tokenizer="$assets/tokenizer" \
+        --config.backbone.transformer="$assets/$([ $family = nar ] && echo transformer || echo transformer_ar)" \
+        "${tuning[@]}"
+    done
+  done
+done
