@@ -1,13 +1,10 @@
 """The whole page: opens the run's data, generates, measures, and puts the sections together."""
 
-import dataclasses
 import shlex
 
 import numpy as np
 
-from vpt_gen.data.batches import open_sources
 from vpt_gen.decode.generate import num_stages
-from vpt_gen.errors import UserError
 from vpt_gen.evaluation.curves import read_curves
 from vpt_gen.evaluation.page import conditions, html
 from vpt_gen.evaluation.page.about import about_section, lead
@@ -16,7 +13,7 @@ from vpt_gen.evaluation.page.decoding import decoding_section
 from vpt_gen.evaluation.page.figures import figures_section, read_metrics
 from vpt_gen.evaluation.page.marquee import marquee_section, study
 from vpt_gen.evaluation.page.prompts import prompts_section, study_prompts
-from vpt_gen.evaluation.page.real import RealImages
+from vpt_gen.evaluation.page.real import RealImages, open_real
 from vpt_gen.evaluation.page.samples import hero, make_grid, samples_section
 from vpt_gen.files import absolute
 from vpt_gen.progress import say
@@ -42,7 +39,7 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
     """
     workdir, class_names = run.workdir, run.facts["class_names"]
     metrics = read_metrics(workdir)
-    real = _open_images(run)
+    real = open_real(run)
     classes = conditions.draw_classes(real.train.labels, seed)
 
     say("Images of each class, and the training images nearest to them")
@@ -90,24 +87,6 @@ def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
     sampler, names = run.sampler, run.facts["class_names"]
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     return [decoding_section(films, names, run.config.decode.get("decoder"), stages)]
-
-
-def _open_images(run: TunedRun) -> RealImages:
-    train, held_out = open_sources(run.config)
-    if train.digest != run.facts["data"]:
-        raise UserError(
-            f"The data of {run.workdir} has changed since its training ({train.name}: digest "
-            f"{run.facts['data'][:12]} then, {train.digest[:12]} now): bring back what it was, or "
-            "train anew."
-        )
-    names = tuple(run.facts["class_names"])
-    if len(names) < train.num_classes:
-        # MineGAN's miner is told no classes: its images are compared with all.
-        train, held_out = (
-            source and dataclasses.replace(source, labels=0 * source.labels, class_names=names)
-            for source in (train, held_out)
-        )
-    return RealImages(run, train, held_out)
 
 
 def _searched(real: RealImages) -> str:

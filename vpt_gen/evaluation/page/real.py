@@ -6,9 +6,11 @@ import functools
 import numpy as np
 
 from vpt_gen.data import pipeline
+from vpt_gen.data.batches import open_sources
 from vpt_gen.data.images import to_uint8
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
@@ -92,3 +94,26 @@ class RealImages:
         plain = ImageSpec(data.image_size, data.fit)
         views = pipeline.view_stream(source, plain, np.asarray(indices, np.int64), views=1, seed=0)
         return np.concatenate(list(views))
+
+
+def open_real(run: TunedRun) -> RealImages:
+    """The real images of a run.
+
+    Raises:
+      UserError: data that are missing, or not those that it was trained on.
+    """
+    train, held_out = open_sources(run.config)
+    if train.digest != run.facts["data"]:
+        raise UserError(
+            f"The data of {run.workdir} has changed since its training ({train.name}: digest "
+            f"{run.facts['data'][:12]} then, {train.digest[:12]} now): bring back what it was, or "
+            "train anew."
+        )
+    names = tuple(run.facts["class_names"])
+    if len(names) < train.num_classes:
+        # MineGAN's miner is told no classes: its images are compared with all.
+        train, held_out = (
+            source and dataclasses.replace(source, labels=0 * source.labels, class_names=names)
+            for source in (train, held_out)
+        )
+    return RealImages(run, train, held_out)

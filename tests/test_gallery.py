@@ -1,0 +1,69 @@
+"""Runs side by side: which images stand where, and what a user may get wrong."""
+
+import numpy as np
+import pytest
+
+from tests import made
+from vpt_gen import gallery, main
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation.page.conditions import prompt_pairs
+from vpt_gen.evaluation.page.marquee import make_schedules
+from vpt_gen.evaluation.page.real import open_real
+from vpt_gen.generation import plain_generation
+
+pytestmark = pytest.mark.usefixtures("one_device")
+SIDE, STEP = 64, 68  # of a magnified image, and from one row of the picture to the next
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny_nets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery")
+    data = made.write_folder(folder / "images")
+    config = made.prompts_config(data, tiny_nets / "vqgan", tiny_nets / "nar")
+    config.data.image_size = 32
+    main.run(config, str(folder / "run"))
+    return str(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def runs(workdir):
+    return gallery.open_runs([f"a={workdir}", f"b={workdir}"])
+
+
+def tile(picture, row, column, columns):
+    """An image of the picture, of the size that it was generated in."""
+    left = picture.shape[1] - columns * (SIDE + 2) - 2 + column * (SIDE + 2) + 2
+    top = row * STEP + 2
+    return picture[top : top + SIDE : 2, left : left + SIDE : 2]
+
+
+def test_real_images_stand_above_the_samples_of_each_run(runs):
+    picture = gallery.side_by_side(runs, num=2, seed=3)
+    run = runs["a"]
+    assert picture.shape[0] == 2 * 3 * STEP
+    samples = plain_generation(run, np.array([0, 0, 1, 1]), 3).samples().images
+    for row, number in ((1, 0), (2, 0), (4, 2), (5, 2)):
+        shown = tile(picture, row, 1, 2)
+        np.testing.assert_allclose(shown / 255.0, samples[number + 1], atol=1 / 255)
+    real = open_real(run)
+    (first,) = real.pictures(real.train, np.flatnonzero(real.train.labels == 1)[:1])
+    np.testing.assert_allclose(tile(picture, 3, 0, 2) / 255.0, first, atol=1 / 255)
+
+
+def test_a_marquee_has_a_row_for_each_schedule(runs):
+    run = runs["a"]
+    picture = gallery.marquee_picture(run, seed=3)
+    schedules = make_schedules(run)
+    assert picture.shape[0] == len(schedules) * STEP
+    pairs = prompt_pairs(run, np.arange(2))
+    for row in (0, len(schedules) - 1):
+        images = run.sampler.sample(run.params, pairs, 3, schedules[row].weights).images
+        np.testing.assert_allclose(tile(picture, row, 1, 2) / 255.0, images[1], atol=1 / 255)
+
+
+@pytest.mark.parametrize("given", ["runs/demo", "a=", "a=b"])
+def test_runs_need_a_label_each(workdir, given):
+    with pytest.raises(UserError, match="--run=.* must be <label>=<workdir>|working directory"):
+        gallery.open_runs([f"x={workdir}", given])
+    with pytest.raises(UserError, match="each label once"):
+        gallery.open_runs([f"x={workdir}", f"x={workdir}"])
