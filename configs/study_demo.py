@@ -1,9 +1,9 @@
 """Every way to adapt the shipped source models to handwritten digits: 5, 20 and 100 of each.
 
   python -m vpt_gen.study --config=configs/study_demo.py            the same number of updates
-  python -m vpt_gen.study --config=configs/study_demo.py:seconds    the same time
+  python -m vpt_gen.study --config=configs/study_demo.py:seconds    the same time; 20 of each alone
 
-About two hours each on two cores; docs/study.md says what is in them.
+About three hours, and one, on two cores; docs/study.md says what is in them.
 """
 
 from vpt_gen.errors import UserError
@@ -20,6 +20,7 @@ def get_config(budget="steps"):
     if budget == "steps":
         study.budget.steps = 150
     elif budget == "seconds":
+        study.shots = (20,)
         study.budget.seconds = 15.0
         study.budget.calibration_steps = 30
     else:
