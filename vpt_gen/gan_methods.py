@@ -118,7 +118,12 @@ def _drawing(task: str, source: BigGAN, num_classes: int):
     try:
         if task == "minegan":
             minegan.make_miner(source.generator)
-            return lambda params, z, class_ids: minegan.mine(source, params, z), minegan.group_of
+            return (
+                lambda params, z, class_ids: source.generator.apply(
+                    params[minegan.GENERATOR], **minegan.mine(source, params, z)
+                ),
+                minegan.group_of,
+            )
         net = cgantransfer.generator(source, num_classes)
     except ValueError as error:
         raise UserError(f"config.backbone.gan: {error}") from error

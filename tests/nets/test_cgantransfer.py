@@ -7,7 +7,6 @@ import pytest
 from tests import golden_gan as golden
 from vpt_gen.nets.biggan import run
 from vpt_gen.nets.cgantransfer import init_discriminator, init_generator, transfer_generator
-from vpt_gen.training.cgantransfer import discriminator
 
 FILE = "cgantransfer.npz"
 
@@ -24,7 +23,7 @@ def nets():
     tensors = golden.unused_by_transfer(golden.state_dict("cgantransfer_G.pth"))
     return (
         transfer_generator(source.generator, c["n_classes"]),
-        discriminator(source, c["n_classes"]),
+        source.discriminator_of(c["n_classes"]),
         golden.float64(golden.variables(tensors)),
         golden.float64(golden.variables(golden.state_dict("cgantransfer_D.pth"))),
     )
@@ -124,7 +123,7 @@ def test_published_sizes():
             variables["generator"],
         ),
         "D": jax.eval_shape(
-            lambda v: init_discriminator(discriminator(source, new), v, key),
+            lambda v: init_discriminator(source.discriminator_of(new), v, key),
             variables["discriminator"],
         ),
     }

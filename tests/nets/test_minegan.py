@@ -23,9 +23,10 @@ def test_eval_mode(float64):
     z, embedding = miner.apply(params["miner"], given["z"])
     golden.assert_near(z, golden.load(FILE, "eval/z_from_M"), "z")
     golden.assert_near(embedding, golden.load(FILE, "eval/y_from_M"), "y")
-    images = minegan.mine(source, params, given["z"])
+    mined = minegan.mine(source, params, given["z"])
+    images = source.generator.apply(params["generator"], **mined)
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "eval/images")), "images")
-    judge = minegan.discriminator(source)
+    judge = source.discriminator_of(0)
     for name, x in (("fake", images), ("real", golden.to_unit(given["x"]))):
         logits = judge.apply(params["discriminator"], x)
         golden.assert_near(logits, golden.load(FILE, f"eval/D_logits_{name}"), name)

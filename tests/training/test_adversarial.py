@@ -11,6 +11,7 @@ from vpt_gen import sharding
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.training import gan
 from vpt_gen.training.adversarial import Adversaries, Draws, moving_average, orthogonal_gradient
+from vpt_gen.training.adversarial_task import calls
 from vpt_gen.training.state import initial_state
 
 FILE = "biggan.npz"
@@ -32,7 +33,7 @@ def variables() -> dict:
 def adversaries(make=golden.adam, accumulations: int = 1) -> Adversaries:
     net, c = golden.net(FILE), golden.facts(FILE)["config"]
     return Adversaries(
-        *gan.calls(net.generator, net.discriminator),
+        *calls(net.generator, net.discriminator),
         {"generator": make(c["G_lr"], c), "discriminator": make(c["D_lr"], c)},
         gan.group_of,
         accumulations=accumulations,

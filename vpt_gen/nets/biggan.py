@@ -229,8 +229,12 @@ class BigGAN:
 
     @property
     def discriminator(self) -> Discriminator:
+        return self.discriminator_of(self.num_classes)
+
+    def discriminator_of(self, num_classes: int) -> Discriminator:
+        """The discriminator of other classes; 0 for one that is told none."""
         return Discriminator(
-            self.num_classes,
+            num_classes,
             self.resolution,
             self.discriminator_channels,
             self.discriminator_attention,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.cgantransfer import (
@@ -19,9 +20,9 @@ from vpt_gen.nets.cgantransfer import (
     init_generator,
     transfer_generator,
 )
-from vpt_gen.training.adversarial import Adversaries, draw
-from vpt_gen.training.gan import DISCRIMINATOR, GENERATOR, calls, class_pictures, judge_real
-from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
+from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries
+from vpt_gen.training.adversarial_task import GENERATOR, calls, make_adversarial_task
+from vpt_gen.training.state import Params, Task
 
 # Groups of the generator's parameters, by when they train: in the first stage, in both, in the
 # second.
@@ -76,7 +77,7 @@ def make_adversaries(
       options: `loss`, `steps`, `accumulations` and `orthogonal` of `Adversaries`.
     """
     return Adversaries(
-        *calls(generator(source, num_classes), discriminator(source, num_classes)),
+        *calls(generator(source, num_classes), source.discriminator_of(num_classes)),
         optimizers,
         group_of,
         penalty=lambda v: penalties(v[GENERATOR]["params"], scores_l1, residuals_l2),
@@ -87,11 +88,6 @@ def make_adversaries(
 def generator(source: BigGAN, num_classes: int) -> TransferGenerator:
     """The generator of new classes."""
     return transfer_generator(source.generator, num_classes)
-
-
-def discriminator(source: BigGAN, num_classes: int):
-    """The discriminator of new classes; 0 for none."""
-    return source.discriminator.clone(num_classes=num_classes)
 
 
 def make_task(
@@ -113,38 +109,28 @@ def make_task(
       norm_steps: updates of the first stage.
       options: of `make_adversaries`.
     """
-    adversaries = make_adversaries(source, num_classes, optimizers, **options)
-    net, judge = generator(source, num_classes), discriminator(source, num_classes)
+    net, judge = generator(source, num_classes), source.discriminator_of(num_classes)
 
-    def init(source_params: Params, key: jax.Array) -> TrainState:
+    def init(source_params: Params, key: jax.Array) -> Params:
         keys = jax.random.split(key)
-        params = {
+        return {
             GENERATOR: init_generator(net, source_params[GENERATOR], keys[0]),
             DISCRIMINATOR: init_discriminator(judge, source_params[DISCRIMINATOR], keys[1]),
         }
-        opt_state = adversaries.init_optimizers(params)
-        return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
-    def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
-        del frozen
-        first = state.step < norm_steps
-        draws = draw(key, adversaries, len(batch["label"]), net.latent_size, num_classes)
-        params, opt_state, metrics = adversaries.update(
-            state.params,
-            state.opt_state,
-            batch["image"],
-            batch["label"],
-            draws,
-            {SCORES: first, RESIDUALS: True, GENERATOR: ~first},
-        )
-        return TrainState(state.step + 1, params, opt_state), metrics
+    def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
+        return net.apply(params[GENERATOR], z, class_ids)
 
-    def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
-        del frozen, key
-        return judge_real(judge, params, batch, adversaries.loss)
+    def training(step: jax.Array) -> dict[str, bool | jax.Array]:
+        first = step < norm_steps
+        return {SCORES: first, RESIDUALS: True, GENERATOR: ~first}
 
-    def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
-        del frozen, batch
-        return class_pictures(net, params[GENERATOR], key)
-
-    return Task(jax.tree_util.Partial(init, source_params), train_step, eval_step, pictures, {})
+    return make_adversarial_task(
+        make_adversaries(source, num_classes, optimizers, **options),
+        judge,
+        Partial(init, source_params),
+        generate,
+        latent_size=net.latent_size,
+        num_classes=num_classes,
+        training=training,
+    )

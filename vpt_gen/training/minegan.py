@@ -11,19 +11,14 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 
 from vpt_gen.nets.biggan import BigGAN, Generator, run
 from vpt_gen.nets.cgantransfer import init_discriminator
 from vpt_gen.nets.minegan import Miner
-from vpt_gen.training.adversarial import Adversaries, draw
-from vpt_gen.training.gan import (
-    DISCRIMINATOR,
-    GENERATOR,
-    NUM_PICTURES,
-    calls,
-    judge_real,
-)
-from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
+from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries
+from vpt_gen.training.adversarial_task import GENERATOR, calls, make_adversarial_task
+from vpt_gen.training.state import Params, Task
 
 MINER = "miner"
 GROUPS = (MINER, GENERATOR)
@@ -64,19 +59,20 @@ def make_adversaries(
         images, moved = run(source.generator, variables[GENERATOR], z, embedding=embedding)
         return images, {**variables, MINER: mined, GENERATOR: moved}
 
-    _, discriminate = calls(source.generator, discriminator(source))
+    _, discriminate = calls(source.generator, source.discriminator_of(0))
     return Adversaries(generate, discriminate, optimizers, group_of, **options)
 
 
-def discriminator(source: BigGAN):
-    """The source's discriminator, without classes."""
-    return source.discriminator.clone(num_classes=0)
+def mine(source: BigGAN, params: Params, z: jax.Array) -> dict[str, jax.Array]:
+    """What the generator makes images of, once trained: mined latents, and embeddings.
 
-
-def mine(source: BigGAN, params: Params, z: jax.Array) -> jax.Array:
-    """Images (B, R, R, 3) of latents (B, latent size), as they are drawn after training."""
+    Args:
+      source: the source's nets.
+      params: of the task.
+      z: (B, latent size).
+    """
     z, embedding = make_miner(source.generator).apply(params[MINER], z)
-    return source.generator.apply(params[GENERATOR], z, embedding=embedding)
+    return {"z": z, "embedding": embedding}
 
 
 def make_task(
@@ -96,39 +92,26 @@ def make_task(
       miner_steps: updates of the first stage.
       options: of `make_adversaries`.
     """
-    adversaries = make_adversaries(source, optimizers, **options)
-    judge, latent_size = discriminator(source), source.generator.latent_size
+    judge, latent_size = source.discriminator_of(0), source.generator.latent_size
 
-    def init(source_params: Params, key: jax.Array) -> TrainState:
+    def init(source_params: Params, key: jax.Array) -> Params:
         miner = make_miner(source.generator)
-        params = {
+        return {
             MINER: dict(miner.init(key, jnp.zeros((1, latent_size)))),
             GENERATOR: source_params[GENERATOR],
             DISCRIMINATOR: init_discriminator(judge, source_params[DISCRIMINATOR], key),
         }
-        opt_state = adversaries.init_optimizers(params)
-        return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
-    def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
-        del frozen
-        draws = draw(key, adversaries, len(batch["label"]), latent_size, 0)
-        params, opt_state, metrics = adversaries.update(
-            state.params,
-            state.opt_state,
-            batch["image"],
-            batch["label"],
-            draws,
-            {MINER: True, GENERATOR: state.step >= miner_steps},
-        )
-        return TrainState(state.step + 1, params, opt_state), metrics
+    def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
+        del class_ids
+        return source.generator.apply(params[GENERATOR], **mine(source, params, z))
 
-    def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
-        del frozen, key
-        return judge_real(judge, params, batch, adversaries.loss)
-
-    def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
-        del frozen, batch
-        z = jax.random.normal(key, (NUM_PICTURES, latent_size))
-        return {"samples": mine(source, params, z)}
-
-    return Task(jax.tree_util.Partial(init, source_params), train_step, eval_step, pictures, {})
+    return make_adversarial_task(
+        make_adversaries(source, optimizers, **options),
+        judge,
+        Partial(init, source_params),
+        generate,
+        latent_size=latent_size,
+        num_classes=0,
+        training=lambda step: {MINER: True, GENERATOR: step >= miner_steps},
+    )

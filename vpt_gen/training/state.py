@@ -8,6 +8,7 @@ import flax
 import jax
 import optax
 from jax.sharding import Mesh
+from jax.tree_util import Partial
 
 from vpt_gen import sharding
 
@@ -36,7 +37,7 @@ class Task:
     """One way of training, as pure functions; `frozen` is an ordinary argument of each.
 
     Attributes:
-      init: key -> TrainState; a `jax.tree_util.Partial` where it starts from parameters.
+      init: key -> TrainState; a `Partial` where it starts from parameters.
       train_step: (state, frozen, batch, key) -> (next state, scalar metrics).
       eval_step: (params, frozen, batch, key) -> metrics (B,), one value an example.
       pictures: (params, frozen, batch, key) -> {name: images (n, H, W, 3) in [0, 1]}.
@@ -67,9 +68,17 @@ def keys(seed: int) -> jax.Array:
     return jax.random.split(jax.random.key(seed), 3)
 
 
+def as_partial(function: Callable[..., Any]) -> Partial:
+    """A function as an argument of compiled ones; a `Partial`'s parameters are arguments, too.
+
+    Of a `Partial`, `Partial` makes one whose parameters are constants of the program.
+    """
+    return function if isinstance(function, Partial) else Partial(function)
+
+
 def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
     """The state before the first update; it is born on the mesh, and never whole in one place."""
-    key, init = keys(seed)[0], jax.tree_util.Partial(task.init)
+    key, init = keys(seed)[0], as_partial(task.init)
     shardings = sharding.shardings(jax.eval_shape(task.init, key), mesh)
     with sharding.use(mesh):
         # A Partial is an argument, and so are the parameters that it holds.
