@@ -1,6 +1,8 @@
 """Runs of BigGAN and of what adapts it: they resume, and can be sampled, measured and looked at."""
 
+import functools
 import json
+import shutil
 
 import chex
 import jax
@@ -10,7 +12,7 @@ from jax.sharding import Mesh
 
 from tests import made
 from tests.evaluation.page.pages import read
-from vpt_gen import gan_methods, main
+from vpt_gen import gan_methods, gan_sampler, main
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import GAN_METHODS, default_config
@@ -20,7 +22,7 @@ from vpt_gen.generation import plain_generation
 from vpt_gen.recipes import demo
 from vpt_gen.sharding import AXES
 from vpt_gen.training import cgantransfer, minegan
-from vpt_gen.tuned import open_run
+from vpt_gen.tuned import open_run, set_option
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -38,7 +40,7 @@ def source(tmp_path_factory):
     return made.save_gan(tmp_path_factory.mktemp("source") / "gan")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make_config(data, source, tiny_nets):
     def make(method, first_stage=1):
         config = made.shared(default_config(method), data)
@@ -51,6 +53,19 @@ def make_config(data, source, tiny_nets):
         return config
 
     return make
+
+
+@pytest.fixture(scope="module")
+def trained(make_config, tmp_path_factory, one_device):
+    """The workdir of a method's run, which tests leave as it is."""
+
+    @functools.cache
+    def run(method):
+        workdir = tmp_path_factory.mktemp(method)
+        main.run(make_config(method), str(workdir))
+        return str(workdir)
+
+    return run
 
 
 def test_pretraining_leaves_a_net_that_methods_can_use(data, tmp_path):
@@ -74,6 +89,7 @@ def test_pretraining_leaves_a_net_that_methods_can_use(data, tmp_path):
 def test_figures_and_page_of_a_run(method, make_config, tmp_path):
     config = make_config(method)
     config.evaluation.num_samples = 4
+    config.decode.standing_accumulations = 2
     main.run(config, str(tmp_path))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     run = open_run(str(tmp_path))
@@ -82,7 +98,10 @@ def test_figures_and_page_of_a_run(method, make_config, tmp_path):
     # Two moments of each, and the counts of steps of Adam and of its schedule, a group.
     groups = len(STAGES[method][1].GROUPS) + 1
     assert metrics["optimizer_bytes"] == 8 * counts[0] + 8 * groups
-    assert metrics["protocol"]["generated"]["method"] == method
+    generated = metrics["protocol"]["generated"]
+    assert generated["method"] == method
+    assert generated["sampler"]["standing_accumulations"] == 2
+    assert generated["sampler"]["batch_size"] == 4
     assert ("class_agreement" in metrics["figures"]) == (method == "cgantransfer")
     reader = read(make_page(run, num=2, seed=0, compared={}))
     sections = [a["id"] for tag, a in reader.elements if tag == "section"]
@@ -90,9 +109,8 @@ def test_figures_and_page_of_a_run(method, make_config, tmp_path):
 
 
 @pytest.mark.parametrize("method", GAN_METHODS)
-def test_an_image_is_the_same_beside_others(method, make_config, tmp_path):
-    main.run(make_config(method), str(tmp_path))
-    run = open_run(str(tmp_path))
+def test_an_image_is_the_same_beside_others(method, trained):
+    run = open_run(trained(method))
     last = run.sampler.num_classes - 1
     images = plain_generation(run, np.array([last, 0, last]), seed=0).samples().images
     chex.assert_shape(images, (3, 32, 32, 3))
@@ -100,6 +118,63 @@ def test_an_image_is_the_same_beside_others(method, make_config, tmp_path):
     alone = plain_generation(run, np.array([last]), seed=0).samples().images
     np.testing.assert_allclose(alone[0], images[0], atol=1e-5)
     assert np.abs(images[2] - images[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_standing_statistics_are_a_choice_of_drawing(method, trained):
+    settings = ["standing_accumulations=3", "batch_size=3"]
+    running = open_run(trained(method))
+    standing = open_run(trained(method), decode=settings)
+    before = jax.tree.map(np.array, standing.params)
+
+    def images(run, seed=0):
+        return plain_generation(run, np.array([0, 0]), seed).samples().images
+
+    usual, stood = images(running), images(standing)
+    assert np.abs(stood - usual).max() > 1e-3
+    np.testing.assert_array_equal(images(standing), stood)
+    chex.assert_trees_all_equal(standing.params, before)
+    np.testing.assert_array_equal(images(running), usual)
+    # Their batches are not rounded to what devices share evenly, and so do not hang on these.
+    mesh = Mesh(np.array(jax.devices()[:2]).reshape(2, 1, 1), AXES)
+    shared = open_run(trained(method), decode=settings, mesh=mesh)
+    np.testing.assert_allclose(images(shared), stood, atol=1e-5)
+
+
+def test_what_standing_statistics_are_of(trained, monkeypatch):
+    settings = ["standing_accumulations=50", "z_scale=0.1", "batch_size=8"]
+    run = open_run(trained("cgantransfer"), decode=settings)
+    taken = []
+
+    def statistics(net, variables, batches):
+        taken.append(list(batches))
+        return variables
+
+    monkeypatch.setattr(gan_sampler, "standing_statistics", statistics)
+    for seed in (0, 0, 1):
+        plain_generation(run, np.array([1]), seed).samples()
+    first, again, other = (jax.tree.map(lambda *x: np.stack(x), *batches) for batches in taken)
+    assert first["z"].shape == (50, 8, run.sampler.net.latent_size)
+    np.testing.assert_allclose([first["z"].mean(), first["z"].std()], [0.0, 1.0], atol=0.05)
+    counts = np.bincount(first["class_ids"].ravel())
+    np.testing.assert_allclose(counts / counts.sum(), 1 / run.sampler.num_classes, atol=0.1)
+    chex.assert_trees_all_equal(first, again)
+    assert np.abs(first["z"] - other["z"]).max() > 1.0
+
+
+def test_standing_statistics_that_cannot_be_are_named(trained):
+    with pytest.raises(UserError, match=r"no option 'standing_accumulations' \(it is one of mine"):
+        set_option(default_config("prompts").decode, "standing_accumulations=16")
+    with pytest.raises(UserError, match="standing_accumulations is -1; it must be 0 or positive"):
+        open_run(trained("minegan"), decode=["standing_accumulations=-1"])
+
+
+def test_a_run_that_is_older_than_an_option_has_its_default(trained, tmp_path):
+    workdir = shutil.copytree(trained("minegan"), tmp_path / "run")
+    record = json.loads((workdir / "config.json").read_text())
+    del record["config"]["decode"]["standing_accumulations"]
+    (workdir / "config.json").write_text(json.dumps(record))
+    assert open_run(str(workdir)).sampler.options["standing_accumulations"] == 0
 
 
 @pytest.mark.parametrize("method", GAN_METHODS)

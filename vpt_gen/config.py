@@ -236,9 +236,16 @@ def _adversarial_optimizer() -> ConfigDict:
 
 
 def _latents() -> ConfigDict:
-    # Drawing from a GAN: the latents' standard deviation (1 as trained; less for images that vary
-    # less), and images generated at a time.
-    return ConfigDict({"z_scale": 1.0, "batch_size": 50})
+    # gan_sampler.py: drawing from a GAN.
+    latents = ConfigDict()
+    # The latents' standard deviation (1 as trained; less for images that vary less).
+    latents.z_scale = 1.0
+    # Normalise by statistics of so many batches of latents (BigGAN's standing statistics; its code
+    # takes 16 where it takes any) and not by the running ones of training; 0 for those.
+    latents.standing_accumulations = 0
+    # Images generated at a time, and latents in such a batch.
+    latents.batch_size = 50
+    return latents
 
 
 def _decode(family: str) -> ConfigDict:

@@ -117,6 +117,8 @@ def _check_adversarial(config: ConfigDict) -> None:
         return
     check(config, "decode.batch_size", config.decode.batch_size > 0, "positive")
     check(config, "decode.z_scale", config.decode.z_scale > 0, "positive")
+    standing = config.decode.standing_accumulations
+    check(config, "decode.standing_accumulations", standing >= 0, "0 or positive")
     steps = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}[config.task]
     check(config, f"{config.task}.{steps}", config[config.task][steps] >= 0, "0 or positive")
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -100,35 +99,25 @@ def make_sampler(
       UserError: a source that the method cannot use.
     """
     source, num_classes = nets["gan"].net, len(facts["class_names"])
-    draw, group_of = _drawing(config.task, source, num_classes)
+    net, inputs, group_of = _drawing(config.task, source, num_classes)
     options = {name: x for name, x in config.decode.items() if name != "batch_size"}
-    return GanSampler(
-        draw,
-        group_of,
-        source.generator.latent_size,
-        num_classes,
-        options,
-        config.decode.batch_size,
-        mesh,
-    )
+    return GanSampler(net, inputs, group_of, num_classes, options, config.decode.batch_size, mesh)
 
 
 def _drawing(task: str, source: BigGAN, num_classes: int):
-    """(params, z, class_ids) -> images, and the group of a parameter."""
+    """`GanSampler.net`, `.inputs` and `.group_of` of a method."""
     try:
         if task == "minegan":
             minegan.make_miner(source.generator)
             return (
-                lambda params, z, class_ids: source.generator.apply(
-                    params[minegan.GENERATOR], **minegan.mine(source, params, z)
-                ),
+                source.generator,
+                lambda params, z, class_ids: minegan.mine(source, params, z),
                 minegan.group_of,
             )
-        net = cgantransfer.generator(source, num_classes)
+        return (
+            cgantransfer.generator(source, num_classes),
+            lambda params, z, class_ids: {"z": z, "class_ids": class_ids},
+            cgantransfer.group_of,
+        )
     except ValueError as error:
         raise UserError(f"config.backbone.gan: {error}") from error
-
-    def draw(params: Any, z: jax.Array, class_ids: jax.Array) -> jax.Array:
-        return net.apply(params[cgantransfer.GENERATOR], z, class_ids)
-
-    return draw, cgantransfer.group_of

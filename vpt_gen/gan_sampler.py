@@ -1,7 +1,7 @@
 """Many images from an adapted BigGAN, in batches of one size.
 
 Image j of class c has a latent of its own, made of seed, c and j: it is the same image whatever
-else is sampled beside it.
+else is sampled beside it. Standing statistics are of latents of their own, made of the seed.
 """
 
 import dataclasses
@@ -16,7 +16,12 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 from vpt_gen import sharding
+from vpt_gen.nets.biggan import Generator, standing_statistics
 from vpt_gen.sampler import Samples, gather, image_keys
+from vpt_gen.training.adversarial_task import GENERATOR
+
+# Folded into the seed where an image has its class.
+_STANDING = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,18 +29,21 @@ class GanSampler:
     """How a method draws, and its options.
 
     Attributes:
-      draw: (params, z, class_ids) -> images (B, R, R, 3) in [0, 1].
+      net: the generator.
+      inputs: (params, z, class_ids) -> what it makes images (B, R, R, 3) of.
       group_of: path of a parameter -> its group, or None where it never trains.
-      latent_size: of z.
       num_classes: that can be asked for.
-      options: `z_scale`, the latents' standard deviation: below 1 images vary less.
-      batch_size: images at a time, rounded up so that the devices share them evenly.
+      options: `z_scale`, the latents' standard deviation: below 1 images vary less; and
+        `standing_accumulations`, batches of latents whose statistics the generator normalises by,
+        0 for its running ones.
+      batch_size: images at a time, rounded up so that the devices share them evenly; latents in a
+        batch of standing statistics, not rounded.
       mesh: devices.
     """
 
-    draw: Callable[[Any, jax.Array, jax.Array], jax.Array]
+    net: Generator
+    inputs: Callable[[Any, jax.Array, jax.Array], dict[str, jax.Array]]
     group_of: Callable[[tuple[str, ...]], str | None]
-    latent_size: int
     num_classes: int
     options: dict[str, Any]
     batch_size: int
@@ -53,7 +61,7 @@ class GanSampler:
         """Generates n images, batch by batch and in the order of the bank; they have no tokens.
 
         Args:
-          params: of the run.
+          params: of the run; they stay as they are.
           bank: (n, 1, 2), see `sampler.class_bank`.
           seed: of all latents.
           weights: None; a marquee is of prompts.
@@ -64,7 +72,7 @@ class GanSampler:
         if bank.shape[1] > 1 or weights is not None:
             raise ValueError("A marquee needs prompts.")
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
-        params = sharding.put(params, self.mesh)
+        params = self._with_statistics(sharding.put(params, self.mesh), seed)
         size = sharding.full_batch(self.batch_size, self.mesh)
         for start in range(0, len(bank), size):
             rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
@@ -87,15 +95,43 @@ class GanSampler:
                 trained += leaf.size
         return trained, frozen
 
+    def _with_statistics(self, params: Any, seed: int) -> Any:
+        """Parameters with the statistics to normalise by.
+
+        As in BigGAN's code: of even classes, and of latents that are not scaled.
+        """
+        count = self.options["standing_accumulations"]
+        if not count:
+            return params
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), _STANDING), count)
+        keys = np.asarray(jax.random.key_data(keys))
+        with sharding.use(self.mesh):
+            batches = (self._batch(params, key) for key in keys)
+            standing = standing_statistics(self.net, params[GENERATOR], batches)
+        return sharding.put({**params, GENERATOR: standing}, self.mesh)
+
+    @functools.cached_property
+    def _batch(self):
+        """Key data -> what the generator makes a batch of any images of."""
+
+        def batch(params, key):
+            z_key, class_key = jax.random.split(jax.random.wrap_key_data(key))
+            z = jax.random.normal(z_key, (self.batch_size, self.net.latent_size))
+            class_ids = jax.random.randint(class_key, (self.batch_size,), 0, self.num_classes)
+            return self.inputs(params, z, class_ids)
+
+        return jax.jit(batch, out_shardings=sharding.replicated(self.mesh))
+
     @functools.cached_property
     def _images(self):
-        """`draw`, compiled once for all calls."""
+        """Images of keys and classes, compiled once for all calls."""
 
         def images(params, keys, class_ids):
             def latent(key):
-                return jax.random.normal(jax.random.wrap_key_data(key), (self.latent_size,))
+                return jax.random.normal(jax.random.wrap_key_data(key), (self.net.latent_size,))
 
             z = self.options["z_scale"] * jax.vmap(latent)(keys)
-            return self.draw(params, z, jnp.asarray(class_ids))
+            inputs = self.inputs(params, z, jnp.asarray(class_ids))
+            return self.net.apply(params[GENERATOR], **inputs)
 
         return jax.jit(images, out_shardings=sharding.replicated(self.mesh))

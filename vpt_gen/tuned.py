@@ -117,7 +117,9 @@ def set_option(decode: ConfigDict, setting: str) -> None:
     name, _, text = setting.partition("=")
     if name not in decode:
         known = ", ".join(sorted(decode))
-        raise UserError(f"--set={setting}: decoding has no option {name!r}; it has {known}.")
+        of_gan = name in default_config(GAN_METHODS[0]).decode
+        why = f" (it is one of {' and '.join(GAN_METHODS)})" if of_gan else ""
+        raise UserError(f"--set={setting}: decoding has no option {name!r}{why}; it has {known}.")
     kind = type(decode[name])
     try:
         value = text if kind is str else ast.literal_eval(text)

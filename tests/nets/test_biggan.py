@@ -132,7 +132,9 @@ def test_standing_statistics(float64):
     count = int(next(v[0] for n, v in sums.items() if n.endswith("accumulation_counter")))
     steps = golden.float64(golden.group(FILE, "steps/in/"))
     standing = standing_statistics(
-        net.generator, variables["generator"], steps["z"][:count], steps["y"][:count]
+        net.generator,
+        variables["generator"],
+        ({"z": steps["z"][i], "class_ids": steps["y"][i]} for i in range(count)),
     )
     stored = {
         name.replace(".bn.", "."): value / count

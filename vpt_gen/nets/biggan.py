@@ -7,7 +7,7 @@ normalises by its batch and moves both.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -262,26 +262,33 @@ def run(
 
 
 def standing_statistics(
-    net: Generator, variables: Mapping[str, Any], z: jax.Array, class_ids: jax.Array
+    net: Generator, variables: Mapping[str, Any], batches: Iterable[Mapping[str, jax.Array]]
 ) -> dict[str, Any]:
-    """Variables whose `batch_stats` are means over batches of latents, and not running.
+    """Variables whose `batch_stats` are means over batches, and not running.
 
     Means of the batches' means and biased variances; the spectral norms' state moves with each
-    batch, as released.
+    batch, as released. The variables given stay as they are.
 
     Args:
       net: the generator.
       variables: its variables.
-      z: (n, b, latent_size), n batches.
-      class_ids: (n, b).
+      batches: of one shape: what the net is called with, such as `z` and `class_ids`.
     """
-    totals = None
-    for latents, classes in zip(z, class_ids, strict=True):
-        _, variables = run(net, {**variables, "moments": {}}, latents, classes)
-        variables = dict(variables)
-        moments = variables.pop("moments")
+    totals, count = None, 0
+    for batch in batches:
+        moments, variables = _moments(net, variables, batch)
         totals = moments if totals is None else jax.tree.map(jnp.add, totals, moments)
-    # Each is sown as a tuple of one.
-    means = jax.tree.map(lambda total: total / len(z), totals)
-    means = jax.tree.map(lambda one: one[0], means, is_leaf=lambda x: isinstance(x, tuple))
+        count += 1
+    means = jax.tree.map(lambda total: total / count, totals)
     return {**variables, "batch_stats": means}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _moments(net: Generator, variables: Mapping[str, Any], batch: Mapping[str, jax.Array]):
+    """Means and biased variances of a batch, and the variables with what it has moved."""
+    _, moved = run(net, {**variables, "moments": {}}, **batch)
+    # Each is sown as a tuple of one.
+    moments = jax.tree.map(
+        lambda one: one[0], moved.pop("moments"), is_leaf=lambda x: isinstance(x, tuple)
+    )
+    return moments, moved
