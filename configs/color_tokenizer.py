@@ -30,9 +30,9 @@ def get_config():
     config.model.embedding_dim = 32
     config.model.codebook_size = 1024
 
-    # The squared error alone at first, at half the cost of an update; then sharper.
-    config.losses.adversarial_start = 5000
-    config.losses.discriminator_filters = 32
+    # The squared error alone at first; then sharper.
+    config.losses.adversarial_start = 2500
+    config.losses.discriminator_filters = 64
 
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 100
