@@ -33,3 +33,16 @@ def test_lower_rooms_import_no_stranger():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert json.loads(run.stdout.splitlines()[-1]) == []
+
+
+def test_programs_start_without_tensorflow():
+    programs = ["vpt_gen.main", "vpt_gen.sample", "vpt_gen.evaluate", "vpt_gen.study.__main__"]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {programs}: importlib.import_module(name)\n"
+        "print('tensorflow' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "False"

@@ -1,19 +1,18 @@
 """The deterministic tf.data pipeline: what batch t holds depends on (seed, t) alone."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
+from vpt_gen.data.lazy import tf
 from vpt_gen.data.preprocess import Augmentation, preprocess
 from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch, Source
 from vpt_gen.errors import UserError
 from vpt_gen.progress import say
-
-# TensorFlow only reads and prepares images: a GPU's memory is for JAX.
-tf.config.set_visible_devices([], "GPU")
 
 # When so many examples in a row cannot be read, it is not a bad file or two but a lost disk.
 MAX_REPLACED = 10

@@ -1,9 +1,11 @@
 """Per-example image operations in TensorFlow: pure, and random only through a given seed."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 
-import tensorflow as tf
+from vpt_gen.data.lazy import tf
 
 
 @dataclasses.dataclass(frozen=True)

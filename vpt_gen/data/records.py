@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
+from vpt_gen.data.lazy import tf
 from vpt_gen.errors import UserError
 
 # A TFRecord is its length (uint64), a checksum of that (uint32), the bytes, their checksum.

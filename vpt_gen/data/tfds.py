@@ -4,6 +4,8 @@ A split of any size opens in little memory: one pass over its records finds each
 label and is kept; images are read and decoded one at a time, when they are asked for.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
@@ -13,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from vpt_gen.data import images, records
+from vpt_gen.data.lazy import tf
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.files import cache_folder, written_whole

@@ -1,17 +1,22 @@
 """Between updates: metrics over the evaluation data, and the task's pictures."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from clu import metric_writers
 from etils import epath
 from jax.sharding import Mesh
 
 from vpt_gen import distributed, sharding
 from vpt_gen.evaluation import grids
 from vpt_gen.training.state import Batch, Params, Task
+
+if TYPE_CHECKING:
+    from clu import metric_writers
 
 
 class Evaluation:

@@ -1,12 +1,14 @@
 """The one training loop. It knows no task: a task hands in pure functions (`state.Task`)."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from clu import metric_writers
 from jax.sharding import Mesh
 
 from vpt_gen import distributed, sharding
@@ -17,6 +19,9 @@ from vpt_gen.training.evaluation import Evaluation
 from vpt_gen.training.metric_log import MetricLog
 from vpt_gen.training.signals import Interrupted, StopSignal, largest
 from vpt_gen.training.state import Params, Task, TrainState, initial_state, keys
+
+if TYPE_CHECKING:
+    from clu import metric_writers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +161,8 @@ def _compiled_update(task: Task, state: TrainState, mesh: Mesh):
 
 
 def _open_writer(workdir: str) -> metric_writers.MetricWriter:
+    from clu import metric_writers  # Takes seconds, as TensorFlow comes with it.
+
     if not distributed.is_first():
         return metric_writers.MultiWriter(())
     return metric_writers.AsyncWriter(metric_writers.SummaryWriter(workdir))

@@ -1,13 +1,18 @@
 """The metrics of updates, written now and then so that the device is not waited for in between."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from clu import metric_writers
 
 from vpt_gen.errors import DivergedError
+
+if TYPE_CHECKING:
+    from clu import metric_writers
 
 
 class MetricLog:
