@@ -16,10 +16,6 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_disable_most_optimizations", True)
 import pytest  # noqa: E402
 
-from vpt_gen import host_memory  # noqa: E402
-
-host_memory.keep()
-
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):

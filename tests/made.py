@@ -74,6 +74,7 @@ def tokenizer_config(data, adversarial_weight=0.0):
         }
     )
     config.losses.adversarial_weight = adversarial_weight
+    config.losses.discriminator_filters = 16
     return config
 
 

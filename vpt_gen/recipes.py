@@ -205,13 +205,13 @@ def color_fewshot(name: str, variant: str) -> ConfigDict:
 
 
 def fit_color_source(config: ConfigDict) -> None:
-    """Points a method to the shipped color models, and sets what suits them, which are small."""
-    if config.task in GAN_METHODS:
-        raise UserError(
-            "No color GAN is shipped; `configs/demo.py:minegan` has a grey one, or name your own."
-        )
-    _fit_small(config, "color")
-    config.data.image_size = 64
+    """Points a method to the shipped color models, and sets what suits them, which are small.
+
+    The shipped BigGAN is a grey one, of 32 pixels.
+    """
+    grey = config.task in GAN_METHODS
+    _fit_small(config, "demo" if grey else "color")
+    config.data.image_size = 32 if grey else 64
 
 
 def _published(variant: str) -> ConfigDict:
