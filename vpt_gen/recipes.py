@@ -187,20 +187,26 @@ def color_fewshot(name: str, variant: str) -> ConfigDict:
       variant: family and method, see `read_variant`.
     """
     family, method = read_variant(variant)
-    config = default_config(method, family)
+    config = few_images(family, method)
+    config.data.path = f"downloads/targets/{name}"
+    config.data.shots = 5
+    fit_color_source(config)
+    return config
+
+
+def few_images(family: str, method: str) -> ConfigDict:
+    """Adaptation of a small source to a folder of few images; the source is still to be named."""
+    config = default_config(check_method(method), family)
     config.num_steps = 300
     config.batch_size = 32
     config.eval_every = 100
     config.checkpoint_every = 100
     config.data.kind = "folder"
-    config.data.path = f"downloads/targets/{name}"
-    config.data.shots = 5
     config.data.fit = "pad"
-    # Small moves make few images go further.
+    # Small moves make few images go further. Mirroring is left to you: it changes text and digits.
     config.data.shift = 0.05
     config.data.rotation = 5.0
     config.data.cache_views = 16
-    fit_color_source(config)
     return config
 
 

@@ -83,6 +83,11 @@ def deb_files(package: pathlib.Path, prefix: str, ending: str) -> Iterator[tuple
         yield from _files(archive, f"./{prefix}", ending)
 
 
+def clipart_pictures(package: pathlib.Path) -> Iterator[tuple[str, bytes]]:
+    """(folder/.../name, PNG bytes) of Debian's openclipart-png."""
+    return deb_files(package, "usr/share/openclipart/png/", ".png")
+
+
 def _files(archive, prefix, ending):
     for member in archive:
         if member.isreg() and member.name.startswith(prefix) and member.name.endswith(ending):

@@ -14,7 +14,7 @@ from absl import app, flags
 
 from vpt_gen.errors import report_user_errors
 from vpt_gen.packing import color_rules
-from vpt_gen.packing.archives import deb_files, find_archives, npm_files
+from vpt_gen.packing.archives import clipart_pictures, find_archives, npm_files
 from vpt_gen.packing.on_white import fit_square, on_white
 from vpt_gen.packing.packer import SIZE, Packer
 
@@ -22,11 +22,6 @@ FLAGS = flags.FLAGS
 
 ARCHIVES = {"emoji": "emoji-datasource-google-*.tgz", "clipart": "openclipart-png_*.deb"}
 CONTENT = 60  # longest side of its content, in pixels
-
-
-def read_clipart(package):
-    """(folder/.../name, PNG bytes) of the Debian package."""
-    return deb_files(package, "usr/share/openclipart/png/", ".png")
 
 
 def read_emoji(tarball):
@@ -40,7 +35,7 @@ def read_emoji(tarball):
             yield "/".join(path), pictures[name]
 
 
-READERS = {"emoji": read_emoji, "clipart": read_clipart}
+READERS = {"emoji": read_emoji, "clipart": clipart_pictures}
 
 
 def draw(picture: bytes) -> np.ndarray | str:
@@ -52,8 +47,7 @@ def draw(picture: bytes) -> np.ndarray | str:
 def pack(archives: dict[str, pathlib.Path]) -> Packer:
     """Reads the archives; UserError names one that is damaged."""
     packer = Packer(draw, color_rules)
-    for name, archive in archives.items():
-        packer.add_all(name, archive, READERS[name](archive))
+    packer.add_all(archives, READERS)
     return packer
 
 

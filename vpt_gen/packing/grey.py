@@ -19,7 +19,8 @@ from PIL import Image
 
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.packing import grey_rules
-from vpt_gen.packing.archives import deb_files, find_archives, npm_files
+from vpt_gen.packing.archives import clipart_pictures, find_archives, npm_files
+from vpt_gen.packing.on_white import on_white
 from vpt_gen.packing.packer import SIZE, Packer
 from vpt_gen.packing.strokes import edge, skeleton
 
@@ -88,17 +89,9 @@ def read_icons(tarball):
     return npm_files(tarball, "icons/", ".png")
 
 
-def read_clipart(package):
-    """(folder/.../name, PNG bytes) of the Debian package."""
-    return deb_files(package, "usr/share/openclipart/png/", ".png")
-
-
 def ink_of(picture: bytes) -> Image.Image:
     """A picture's ink as an 'L' image, 0 none to 255 full: darkness over white paper."""
-    rgba = Image.open(io.BytesIO(picture)).convert("RGBA")
-    paper = Image.new("RGBA", rgba.size, "white")
-    grey = Image.alpha_composite(paper, rgba).convert("L")
-    return grey.point(lambda value: 255 - value)
+    return on_white(picture).convert("L").point(lambda value: 255 - value)
 
 
 def draw(picture: bytes | Image.Image) -> np.ndarray | str:
@@ -124,14 +117,13 @@ def draw(picture: bytes | Image.Image) -> np.ndarray | str:
     return np.asarray(frame)
 
 
-READERS = {"animals": read_animals, "icons": read_icons, "clipart": read_clipart}
+READERS = {"animals": read_animals, "icons": read_icons, "clipart": clipart_pictures}
 
 
 def pack(archives: dict[str, pathlib.Path]) -> Packer:
     """Reads the archives; UserError names one that is damaged."""
     packer = Packer(draw, grey_rules)
-    for name, archive in archives.items():
-        packer.add_all(name, archive, READERS[name](archive))
+    packer.add_all(archives, READERS)
     return packer
 
 

@@ -54,11 +54,20 @@ class Packer:
         self._hashes, self._series = set(), collections.Counter()
         self._seen = 0
 
-    def add_all(self, source: str, archive: pathlib.Path, pictures: Iterable) -> None:
-        """Adds (path, picture) pairs of an archive; UserError names one that is damaged."""
-        with reading(archive):
-            for path, picture in pictures:
-                self.add(source, path, picture)
+    def add_all(
+        self,
+        archives: Mapping[str, pathlib.Path],
+        readers: Mapping[str, Callable[[pathlib.Path], Iterable]],
+    ) -> None:
+        """Adds all pictures of archives; readers give (path, picture) pairs, by the same names.
+
+        Raises:
+          UserError: an archive that is damaged.
+        """
+        for source, archive in archives.items():
+            with reading(archive):
+                for path, picture in readers[source](archive):
+                    self.add(source, path, picture)
 
     def add(self, source: str, path: str, picture) -> None:
         """Keeps a picture, or counts why it is dropped."""
