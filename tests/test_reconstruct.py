@@ -12,7 +12,8 @@ from PIL import Image
 from vpt_gen import reconstruct, sharding
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.evaluation.image_sets import ImageSet
-from vpt_gen.evaluation.reconstructed import batches, reconstructed
+from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
+from vpt_gen.evaluation.reconstructed import reconstruct as give_back
 
 
 @pytest.fixture(scope="module")
@@ -26,35 +27,33 @@ def images():
     return ImageSet("noise", np.array([0, 0, 0, 1, 1]), ("a", "b"), lambda: iter(pixels), {})
 
 
-def together(parts):
-    return map(np.concatenate, zip(*parts, strict=True))
-
-
-def test_batches_are_all_images_whatever_their_size(tokenizer, images):
+def test_all_images_are_given_back_whatever_the_size_of_the_batches(tokenizer, images):
     mesh = sharding.make_mesh()
-    given, made, tokens = together(batches(tokenizer, images.stream(), 2, mesh))
-    np.testing.assert_array_equal(given, np.stack(list(images.stream())))
-    x = given / np.float32(255.0)
+    pairs = give_back(tokenizer, images, 2, mesh)
+    np.testing.assert_array_equal(pairs.given, np.stack(list(images.stream())))
+    x = pairs.given / np.float32(255.0)
     expected = jax.jit(tokenizer.net.apply)({"params": tokenizer.params}, x)
-    np.testing.assert_allclose(made / 255.0, np.clip(expected[0], 0, 1), atol=1 / 255)
-    np.testing.assert_array_equal(tokens, expected[2].reshape(5, -1))
+    np.testing.assert_allclose(pairs.made / 255.0, np.clip(expected[0], 0, 1), atol=1 / 255)
+    np.testing.assert_array_equal(pairs.tokens, expected[2].reshape(5, -1))
     again = np.concatenate(list(reconstructed(tokenizer, images, 5, mesh).stream()))
-    assert np.abs(again.astype(int) - made.astype(int)).max() <= 1
+    assert np.abs(again.astype(int) - pairs.made.astype(int)).max() <= 1
 
 
-def test_fidelity_is_over_all_pixels_and_tokens(tokenizer, images):
-    mesh = sharding.make_mesh()
-    near = reconstruct.fidelity(tokenizer, images, mesh)
-    given, made, tokens = together(batches(tokenizer, images.stream(), 5, mesh))
-    error = np.mean((given / 255.0 - made / 255.0) ** 2)
-    assert near.psnr == pytest.approx(-10 * np.log10(error), abs=1e-3)
-    used = np.unique(tokens)
-    assert near.codes_used == len(used) / tokenizer.net.codebook_size
-    assert 1 <= near.perplexity <= len(used)
+def test_fidelity_is_over_all_pixels_and_tokens():
+    given = np.full((2, 4, 4, 3), 100, np.uint8)
+    made = given.copy()
+    made[0] += 51  # A fifth of the range, in half of the values.
+    pairs = Reconstruction(given, made, np.array([[0, 1], [3, 0]]))
+    near = reconstruct.fidelity(pairs, codebook_size=6)
+    assert near.psnr == pytest.approx(-10 * np.log10(0.2**2 / 2))
+    assert near.codes_used == 0.5
+    assert near.perplexity == pytest.approx(2**1.5)
 
 
-def test_pairs_are_a_row_of_each_kind_a_class(tokenizer, images):
-    picture = reconstruct.draw_pairs(tokenizer, images, 2, sharding.make_mesh())
+def test_pairs_are_a_row_of_each_kind_a_class(images):
+    pixels = np.stack(list(images.stream()))
+    pairs = Reconstruction(pixels, pixels, np.zeros((5, 4), int))
+    picture = reconstruct.draw_pairs(pairs, images, 2)
     # Two classes, two rows each, magnified to 64 pixels.
     assert picture.shape[0] == 4 * (64 + 4)
 

@@ -17,7 +17,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from vpt_gen import config_flag, host_memory, sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.compatibility import check_image_size
 from vpt_gen.config_check import check_config
 from vpt_gen.data.batches import open_sources
@@ -25,13 +25,13 @@ from vpt_gen.data.folder import open_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.evaluation import grids, report, spaces
+from vpt_gen.evaluation import grids, reconstructed, report, spaces
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.image_sets import ImageSet, real_images
-from vpt_gen.evaluation.reconstructed import batches, reconstructed
+from vpt_gen.evaluation.reconstructed import Reconstruction
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.files import write_text
-from vpt_gen.progress import say, track
+from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
 _BATCH = 16
@@ -52,20 +52,17 @@ class Fidelity:
     perplexity: float
 
 
-def fidelity(tokenizer: PretrainedNet, images: ImageSet, mesh) -> Fidelity:
-    """Measures a set by one pass over it."""
-    squares, values = 0.0, 0
-    counts = np.zeros(tokenizer.net.codebook_size, np.int64)
-    with track(total=len(images), label=images.name) as bar:
-        for given, made, tokens in batches(tokenizer, images.stream(), _BATCH, mesh):
-            squares += float(np.sum((given / 255.0 - made / 255.0) ** 2))
-            values += given.size
-            counts += np.bincount(tokens.ravel(), minlength=len(counts))
-            bar.update(len(given))
+def fidelity(pairs: Reconstruction, codebook_size: int) -> Fidelity:
+    """Measures what a tokenizer of so many tokens gave back."""
+    squares = sum(
+        float(np.sum((given / 255.0 - made / 255.0) ** 2))
+        for given, made in zip(pairs.given, pairs.made, strict=True)
+    )
+    # Images that come back exactly have no noise at all; 8 bits tell no less than this error.
+    error = max(squares / pairs.given.size, (1 / 255.0) ** 2 / 12)
+    counts = np.bincount(pairs.tokens.ravel(), minlength=codebook_size)
     shares = counts[counts > 0] / counts.sum()
     entropy = -np.sum(shares * np.log2(shares))
-    # Images that come back exactly have no noise at all; 8 bits tell no less than this error.
-    error = max(squares / values, (1 / 255.0) ** 2 / 12)
     return Fidelity(-10 * np.log10(error), float(np.mean(counts > 0)), float(2**entropy))
 
 
@@ -85,21 +82,14 @@ def open_images() -> tuple[Source, ImageSpec]:
     return held_out or train, ImageSpec(data.image_size, data.fit)
 
 
-def draw_pairs(tokenizer: PretrainedNet, images: ImageSet, columns: int, mesh) -> np.ndarray:
+def draw_pairs(pairs: Reconstruction, images: ImageSet, columns: int) -> np.ndarray:
     """Up to `columns` images of each class and their reconstructions below, as one picture."""
-    numbers = [np.flatnonzero(images.labels == c)[:columns] for c in np.unique(images.labels)]
-    chosen = np.isin(np.arange(len(images)), np.concatenate(numbers))
-    pairs = {}
-    passed = 0
-    for given, made, _ in batches(tokenizer, images.stream(), _BATCH, mesh):
-        for i in np.flatnonzero(chosen[passed : passed + len(given)]):
-            name = images.class_names[images.labels[passed + i]]
-            pairs.setdefault(name, []).append((given[i], made[i]))
-        passed += len(given)
     rows = {}
-    for name, of_class in pairs.items():
-        above, below = (np.stack(part) / np.float32(255.0) for part in zip(*of_class, strict=True))
-        rows |= {name: above, f"{name}, reconstructed": below}
+    for label in np.unique(images.labels):
+        chosen = np.flatnonzero(images.labels == label)[:columns]
+        name = images.class_names[label]
+        rows[name] = pairs.given[chosen] / np.float32(255.0)
+        rows[f"{name}, reconstructed"] = pairs.made[chosen] / np.float32(255.0)
     return grids.labelled_rows(rows)
 
 
@@ -128,16 +118,17 @@ def main(argv):
     if len(source) > FLAGS.num:
         source = source.subset(np.linspace(0, len(source) - 1, FLAGS.num).astype(int))
     images = real_images(source, "real images", "all", spec)
-    near = fidelity(tokenizer, images, mesh)
+    pairs = reconstructed.reconstruct(tokenizer, images, _BATCH, mesh)
+    near = fidelity(pairs, tokenizer.net.codebook_size)
     # In features of another net, where there is one: a tokenizer sees no error of its own.
     space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
-    found, _ = yardstick.measure(reconstructed(tokenizer, images, _BATCH, mesh))
+    found, _ = yardstick.measure(reconstructed.given_back(images, lambda: iter(pairs.made)))
     command = shlex.join(["python", "-m", "vpt_gen.reconstruct", *sys.argv[1:]])
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
     folder = pathlib.Path(FLAGS.output)
-    grids.save_png(folder / "pairs.png", draw_pairs(tokenizer, images, FLAGS.columns, mesh))
+    grids.save_png(folder / "pairs.png", draw_pairs(pairs, images, FLAGS.columns))
     write_text(folder / "metrics.json", json.dumps(record, indent=1))
     say(report.table(record))
     say(f"\npeak signal-to-noise ratio {near.psnr:10.2f} dB")

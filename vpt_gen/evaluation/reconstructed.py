@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -12,6 +12,22 @@ from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.data.images import to_uint8
 from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.progress import track
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """Images and what a tokenizer makes of them, all in memory.
+
+    Attributes:
+      given: uint8 (n, H, W, 3).
+      made: uint8 (n, H, W, 3).
+      tokens: int32 (n, N).
+    """
+
+    given: np.ndarray
+    made: np.ndarray
+    tokens: np.ndarray
 
 
 def batches(
@@ -43,14 +59,30 @@ def batches(
         yield filled[:count], to_uint8(made)[:count], np.asarray(tokens)[:count]
 
 
+def reconstruct(
+    tokenizer: PretrainedNet, images: ImageSet, batch_size: int, mesh: Mesh
+) -> Reconstruction:
+    """All images of a set by one pass, which shows how far it is; see `batches`."""
+    parts = []
+    with track(total=len(images), label=images.name) as bar:
+        for part in batches(tokenizer, images.stream(), batch_size, mesh):
+            parts.append(part)
+            bar.update(len(part[0]))
+    return Reconstruction(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def reconstructed(
     tokenizer: PretrainedNet, images: ImageSet, batch_size: int, mesh: Mesh
 ) -> ImageSet:
-    """A set of real images as the tokenizer gives them back; see `batches`."""
+    """A set of real images as the tokenizer gives them back, made whenever they are asked for."""
+    return given_back(
+        images,
+        lambda: (made for _, made, _ in batches(tokenizer, images.stream(), batch_size, mesh)),
+    )
 
-    def stream() -> Iterator[np.ndarray]:
-        return (made for _, made, _ in batches(tokenizer, images.stream(), batch_size, mesh))
 
+def given_back(images: ImageSet, stream: Callable[[], Iterator[np.ndarray]]) -> ImageSet:
+    """A set of real images with their reconstructions in their place; see `ImageSet.stream`."""
     return dataclasses.replace(
         images, name="reconstructed images", stream=stream, record={}, digest=""
     )
