@@ -10,7 +10,7 @@ from vpt_gen.recipes import use_color_drawings
 
 def get_config():
     config = default_config("tokenizer")
-    config.num_steps = 6500
+    config.num_steps = 5000
     config.batch_size = 16
     config.eval_every = 1000
     config.checkpoint_every = 250
@@ -25,17 +25,19 @@ def get_config():
     config.data.negative = True
 
     config.model.filters = 32
-    config.model.channel_multipliers = (1, 2, 2, 4)
+    config.model.channel_multipliers = (1, 2, 4)
     config.model.num_res_blocks = 1
-    config.model.embedding_dim = 32
+    config.model.embedding_dim = 16
     config.model.codebook_size = 1024
 
     # The squared error alone at first; then sharper.
-    config.losses.adversarial_start = 2500
+    config.losses.reconstruction_weight = 4.0
+    config.losses.adversarial_start = 2000
     config.losses.discriminator_filters = 64
 
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 100
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.codebook_factor = 10.0
+    config.optimizer.warmup_steps = 50
     config.optimizer.b2 = 0.99
     config.optimizer.clip_norm = 1.0
     return config

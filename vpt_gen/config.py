@@ -70,6 +70,8 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.model = config_nets.model(task, family)
     if task == "tokenizer":
         config.losses = _tokenizer_losses()
+        # Of the codebook's learning rate.
+        config.optimizer.codebook_factor = 1.0
     elif task == "gan":
         config.adversarial = _adversarial()
         config.average = _average()
@@ -190,6 +192,8 @@ def _compute() -> ConfigDict:
 
 def _tokenizer_losses() -> ConfigDict:
     losses = ConfigDict()
+    # Weight of the squared error; without a perceptual distance more than the released 1 is needed.
+    losses.reconstruction_weight = 1.0
     # 0 trains without a discriminator; `adversarial_start` in updates.
     losses.adversarial_weight = 0.1
     losses.adversarial_start = 0

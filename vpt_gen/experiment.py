@@ -132,7 +132,9 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     task = tokenizer.make_task(
         net,
         make_optimizer(config.optimizer, config.num_steps),
+        codebook_factor=config.optimizer.codebook_factor,
         image_size=config.data.image_size,
+        reconstruction_weight=options.reconstruction_weight,
         adversarial_weight=options.adversarial_weight,
         adversarial_start=options.adversarial_start,
         r1_cost=options.r1_cost,

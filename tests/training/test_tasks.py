@@ -85,11 +85,15 @@ def make_transformer_task(net, decode_options, vqgan_params, class_dropout):
     )
 
 
-def tokenizer_task(adversarial_weight, adversarial_start=0):
+def tokenizer_task(
+    adversarial_weight, adversarial_start=0, codebook_factor=1.0, reconstruction_weight=1.0
+):
     return tokenizer.make_task(
         VQGAN_NET,
         optax.adam(1e-3),
+        codebook_factor=codebook_factor,
         image_size=8,
+        reconstruction_weight=reconstruction_weight,
         adversarial_weight=adversarial_weight,
         adversarial_start=adversarial_start,
         r1_cost=10.0,
@@ -210,6 +214,31 @@ def test_the_tokenizer_learns_without_a_discriminator(batch):
     state, losses = train(tokenizer_task(0.0), batch, 20)
     assert set(state.params) == {"vqgan"}
     assert losses[-1] < losses[0]
+
+
+def test_the_codebook_has_a_learning_rate_of_its_own(batch):
+    moves = {}
+    for factor in (1.0, 3.0):
+        task = tokenizer_task(0.0, codebook_factor=factor)
+        before = task.init(jax.random.key(3)).params["vqgan"]
+        after, _ = train(task, batch, 1)
+        moves[factor] = jax.tree.map(jnp.subtract, after.params["vqgan"], before)
+    codebooks = [moves[factor].pop("quantizer")["codebook"] for factor in moves]
+    assert jnp.abs(codebooks[0]).max() > 0
+    chex.assert_trees_all_close(3.0 * codebooks[0], codebooks[1], atol=1e-7)
+    chex.assert_trees_all_equal(moves[1.0], moves[3.0])
+
+
+def test_the_error_weighs_what_it_is_given(batch):
+    terms = {}
+    for weight in (1.0, 4.0):
+        task = tokenizer_task(0.0, reconstruction_weight=weight)
+        _, terms[weight] = jax.jit(task.train_step)(
+            task.init(jax.random.key(3)), task.frozen, batch, jax.random.key(0)
+        )
+    error = terms[1.0]["reconstruction"]
+    assert terms[4.0]["reconstruction"] == pytest.approx(4 * error)
+    assert terms[4.0]["loss"] == pytest.approx(terms[1.0]["loss"] + 3 * error, rel=1e-5)
 
 
 def test_the_discriminator_waits_for_its_start(batch):

@@ -22,7 +22,9 @@ def make_task(
     net: VQGAN,
     optimizer: optax.GradientTransformation,
     *,
+    codebook_factor: float,
     image_size: int,
+    reconstruction_weight: float,
     adversarial_weight: float,
     adversarial_start: int,
     r1_cost: float,
@@ -36,7 +38,10 @@ def make_task(
     Args:
       net: the VQGAN.
       optimizer: used alike for the VQGAN and the discriminator.
+      codebook_factor: of the codebook's learning rate. Adam moves each number by about the rate;
+        latents, which many numbers make, move farther, and leave a codebook as slow behind.
       image_size: side of the square training images.
+      reconstruction_weight: weight of the squared error.
       adversarial_weight: 0 trains without a discriminator, which is then not even created.
       adversarial_start: step at which the adversarial terms set in.
       r1_cost: cost of the R1 penalty on real images.
@@ -62,7 +67,8 @@ def make_task(
     def generator_objective(vqgan_params, params, frozen, images, adversarial_on):
         reconstruction, latents, tokens = net.apply({"params": vqgan_params}, images)
         terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
-        terms["reconstruction"] = jnp.mean((images - reconstruction) ** 2)
+        error = jnp.mean((images - reconstruction) ** 2)
+        terms["reconstruction"] = reconstruction_weight * error
         if perceptual is not None:
             distance = perceptual(frozen, images, reconstruction)
             terms["perceptual"] = perceptual_weight * jnp.mean(distance)
@@ -80,6 +86,9 @@ def make_task(
 
     def update(state: TrainState, name: str, gradients: Params) -> TrainState:
         updates, opt_state = optimizer.update(gradients, state.opt_state[name], state.params[name])
+        if name == "vqgan":
+            quantizer = {"codebook": codebook_factor * updates["quantizer"]["codebook"]}
+            updates = {**updates, "quantizer": quantizer}
         return state.replace(
             params={**state.params, name: optax.apply_updates(state.params[name], updates)},
             opt_state={**state.opt_state, name: opt_state},
