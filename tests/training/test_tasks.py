@@ -233,9 +233,9 @@ def test_the_error_weighs_what_it_is_given(batch):
     terms = {}
     for weight in (1.0, 4.0):
         task = tokenizer_task(0.0, reconstruction_weight=weight)
-        _, terms[weight] = jax.jit(task.train_step)(
-            task.init(jax.random.key(3)), task.frozen, batch, jax.random.key(0)
-        )
+        state = task.init(jax.random.key(3))
+        _, found = jax.jit(task.train_step)(state, task.frozen, batch, jax.random.key(0))
+        terms[weight] = {name: float(value) for name, value in found.items()}
     error = terms[1.0]["reconstruction"]
     assert terms[4.0]["reconstruction"] == pytest.approx(4 * error)
     assert terms[4.0]["loss"] == pytest.approx(terms[1.0]["loss"] + 3 * error, rel=1e-5)
