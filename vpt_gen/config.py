@@ -263,6 +263,8 @@ def _decode(family: str) -> ConfigDict:
         decode.schedule = "cosine"
         # Noise on the confidence.
         decode.choice_temperature = 4.5
+        # How far logits go beyond their condition (decode/generate.py), for twice the work; 0: not.
+        decode.guidance = 0.0
         # 'masked', 'frontier': every so many iterations one is computed in full; 0: the first.
         decode.refresh_every = 0
     else:

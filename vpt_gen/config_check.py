@@ -142,6 +142,9 @@ def _check_decoding(config: ConfigDict) -> None:
     wanted = f"one of {', '.join(PARALLEL_DECODERS)}"
     check(config, "decode.decoder", decode.decoder in PARALLEL_DECODERS, wanted)
     check(config, "decode.refresh_every", decode.refresh_every >= 0, "0 or positive")
+    check(config, "decode.guidance", decode.guidance >= 0, "0 or positive")
+    guided = decode.decoder in ("confidence", "halton") or not decode.guidance
+    check(config, "decode.guidance", guided, f"0 with the decoder {decode.decoder!r}")
     for name, value in (
         ("config.mask_schedule", config.mask_schedule),
         ("config.decode.schedule", decode.schedule),

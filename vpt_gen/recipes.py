@@ -259,7 +259,8 @@ def source_transformer(family: str) -> ConfigDict:
 
 def color_transformer(family: str) -> ConfigDict:
     """Pretraining of a class-conditional transformer on the color tokenizer's tokens."""
-    config = _small_transformer(family, num_layers=8, hidden_size=192, num_heads=4)
+    config = _small_transformer(family, num_layers=6, hidden_size=192, num_heads=4)
+    config.batch_size = 16
     use_color_drawings(config)
     # Pictures stay upright: some are of things that stand.
     config.data.rotation = 8.0

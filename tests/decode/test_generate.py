@@ -7,7 +7,7 @@ import pytest
 
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
 
@@ -68,6 +68,43 @@ def test_a_shared_first_iteration_leaves_one_less_to_the_loop():
 
     assert loop_lengths(prompts=prompts[:, ROWS]) == [4]
     assert loop_lengths(rows=ROWS, prompts=prompts) == [3]
+
+
+@pytest.mark.parametrize("decoder", ["confidence", "halton"])
+@pytest.mark.parametrize("kind", ["prompts", "class_ids"])
+@pytest.mark.parametrize("rows", [None, ROWS])
+def test_guidance_goes_from_nothing_beyond_the_condition(decoder, kind, rows):
+    net, params = NETS["nar"], params_of(NETS["nar"])
+    prompts = jax.random.normal(jax.random.key(2), (3, 5, 16))
+    conditions = CLASSES if kind == "class_ids" else prompts
+    of_images = conditions[ROWS]
+    given = conditions if rows is not None else of_images
+    keys = jax.random.split(jax.random.key(1), len(ROWS))
+    # So far that no noise matters.
+    tokens, _ = generate(
+        net,
+        params,
+        keys,
+        16,
+        rows=rows,
+        decoder=decoder,
+        guidance=1e6,
+        num_iterations=1,
+        **{kind: given if kind == "class_ids" else given[None]},
+    )
+    unknown = jnp.full((len(ROWS), 16), MASK_TOKEN_ID)
+    logits = net.apply({"params": params}, unknown, **{kind: of_images})
+    difference = logits - net.apply({"params": params}, unknown)
+    np.testing.assert_array_equal(tokens, difference.argmax(-1))
+
+
+def test_no_guidance_is_the_plain_decoder():
+    conditions = {"rows": ROWS, "class_ids": CLASSES}
+    plain, unguided = draw("nar", **conditions), draw("nar", **conditions, guidance=0.0)
+    np.testing.assert_array_equal(plain[0], unguided[0])
+    assert (draw("nar", **conditions, guidance=2.0)[0] != plain[0]).any()
+    with pytest.raises(ValueError, match="frontier.*no guidance"):
+        draw("nar", **conditions, guidance=2.0, decoder="frontier")
 
 
 def test_images_in_batches_are_the_images():

@@ -3,6 +3,7 @@
 Image i depends on its key and condition alone, not on its neighbours or the batch size.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -44,11 +45,15 @@ def generate(
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
       options: of `autoregressive.decode`; or `decoder`, one of `PARALLEL_DECODERS`, and those of
         `parallel.decode` ('confidence', the default), `halton.decode` or `approximate.decode`. What
-        belongs to another decoder of MaskGIT is passed over.
+        belongs to another decoder of MaskGIT is passed over. `guidance`, of the first two, is how
+        far logits go from those without the condition beyond those with it; 0: no farther.
 
     Returns:
       Visual tokens (B, N), row-major, and for each the iteration (NAR) or the step (AR) that fixed
       it (B, N).
+
+    Raises:
+      ValueError: guidance of a decoder that knows none.
     """
     if isinstance(net, GPT):
         tokens = autoregressive.decode(
@@ -63,13 +68,17 @@ def generate(
         )
         steps = jnp.broadcast_to(jnp.arange(num_tokens), tokens.shape)
         return net.to_row_major(tokens), net.to_row_major(steps)
-    decoder = options.pop("decoder", "confidence")
+    decoder, guidance = options.pop("decoder", "confidence"), options.pop("guidance", 0.0)
     approximate_options = {"refresh_every": options.pop("refresh_every", 0), "recompute": decoder}
+    logits_of = _guided(net, params, guidance)
+    conditions = keys, num_tokens, prompts, class_ids, rows
     if decoder == "confidence":
-        return _by_confidence(net, params, keys, num_tokens, prompts, class_ids, rows, options)
+        return _by_confidence(net, logits_of, *conditions, options)
     options.pop("choice_temperature", None)
     if decoder == "halton":
-        return _in_halton_order(net, params, keys, num_tokens, prompts, class_ids, rows, options)
+        return _in_halton_order(net, logits_of, *conditions, options)
+    if guidance:
+        raise ValueError(f"The decoder {decoder!r} knows no guidance.")
     return approximate.decode(
         net,
         params,
@@ -88,10 +97,27 @@ def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> 
     return int(num_tokens**0.5) if isinstance(net, GPT) else options["num_iterations"]
 
 
-def _by_confidence(net, params, keys, num_tokens, prompts, class_ids, rows, options):
-    def logits_of(ids, prompts_t):
-        return net.apply({"params": params}, ids, prompts_t, method="visual_logits")
+def _guided(net: MaskGIT, params: Any, guidance: float) -> Callable[..., jax.Array]:
+    """(ids (B, N + 1), prompts (B, S, D) or None) -> logits (B, N + 1, K).
 
+    Classifier-free guidance (arXiv 2207.12598); without a condition position 0 is masked, as in
+    pretraining with `class_dropout`.
+    """
+
+    def visual_logits(*args):
+        return net.apply({"params": params}, *args, method="visual_logits")
+
+    def logits_of(ids, prompts):
+        logits = visual_logits(ids, prompts)
+        if not guidance:
+            return logits
+        without = visual_logits(ids.at[:, 0].set(MASK_TOKEN_ID))
+        return logits + guidance * (logits - without)
+
+    return logits_of
+
+
+def _by_confidence(net, logits_of, keys, num_tokens, prompts, class_ids, rows, options):
     count = len(keys) if rows is None else len(class_ids if prompts is None else prompts[0])
     # Position 0 is the class token, or unknown where prompts condition the model.
     ids = jnp.full((count, num_tokens + 1), MASK_TOKEN_ID, jnp.int32)
@@ -120,16 +146,16 @@ def _by_confidence(net, params, keys, num_tokens, prompts, class_ids, rows, opti
     return jax.vmap(one)(keys, rows)
 
 
-def _in_halton_order(net, params, keys, num_tokens, prompts, class_ids, rows, options):
-    def logits_of(tokens, prompts_t, class_ids):
-        return net.apply({"params": params}, tokens, prompts_t, class_ids)
+def _in_halton_order(net, logits_of, keys, num_tokens, prompts, class_ids, rows, options):
+    def visual_logits(tokens, prompts_t, class_ids):
+        return logits_of(net.ids(tokens, class_ids), prompts_t)[:, 1:]
 
     def of_images(x):
         return x if x is None or rows is None else x[rows]
 
     def logits_fn(tokens, prompts_t):
         prompts_t = constant if prompts_t is None else prompts_t
-        return logits_of(tokens, of_images(prompts_t), of_images(class_ids))
+        return visual_logits(tokens, of_images(prompts_t), of_images(class_ids))
 
     constant = None
     if prompts is not None and len(prompts) == 1:
@@ -137,7 +163,7 @@ def _in_halton_order(net, params, keys, num_tokens, prompts, class_ids, rows, op
     first_prompts = constant if prompts is None else prompts[0]
     conditions = class_ids if first_prompts is None else first_prompts
     nothing = jnp.full((len(conditions), num_tokens), MASK_TOKEN_ID, jnp.int32)
-    first = of_images(logits_of(nothing, first_prompts, class_ids))
+    first = of_images(visual_logits(nothing, first_prompts, class_ids))
     unknown = jnp.full((len(keys), num_tokens), MASK_TOKEN_ID, jnp.int32)
     width = int(num_tokens**0.5)
     return halton.decode(keys, unknown, logits_fn, prompts, first, width=width, **options)
