@@ -192,6 +192,8 @@ def _compute() -> ConfigDict:
 
 def _tokenizer_losses() -> ConfigDict:
     losses = ConfigDict()
+    # Update at which the quantiser sets in, with latents as its codebook; before, latents pass.
+    losses.quantizer_start = 0
     # Weight of the squared error; without a perceptual distance more than the released 1 is needed.
     losses.reconstruction_weight = 1.0
     # 0 trains without a discriminator; `adversarial_start` in updates.

@@ -134,6 +134,7 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         make_optimizer(config.optimizer, config.num_steps),
         codebook_factor=config.optimizer.codebook_factor,
         image_size=config.data.image_size,
+        quantizer_start=options.quantizer_start,
         reconstruction_weight=options.reconstruction_weight,
         adversarial_weight=options.adversarial_weight,
         adversarial_start=options.adversarial_start,

@@ -193,6 +193,7 @@ def test_reconstruction_error_is_the_mean_square():
 
     options = {"image_size": 0, "adversarial_weight": 0.0, "adversarial_start": 0, "r1_cost": 0.0}
     options |= {"codebook_factor": 1.0, "reconstruction_weight": 1.0, "perceptual_weight": 0.0}
+    options |= {"quantizer_start": 0}
     task = tokenizer.make_task(Fixed(), None, discriminator=None, **options)
     measured = task.eval_step({"vqgan": {}}, {}, {"image": real}, jax.random.key(0))
     golden.check(VQGAN, "pixel/l2_real_fake", measured["reconstruction"].mean())

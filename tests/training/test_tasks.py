@@ -85,20 +85,18 @@ def make_transformer_task(net, decode_options, vqgan_params, class_dropout):
     )
 
 
-def tokenizer_task(
-    adversarial_weight, adversarial_start=0, codebook_factor=1.0, reconstruction_weight=1.0
-):
+def tokenizer_task(adversarial_weight, **options):
+    options = {"adversarial_start": 0, "quantizer_start": 0, "codebook_factor": 1.0} | options
+    options = {"reconstruction_weight": 1.0} | options
     return tokenizer.make_task(
         VQGAN_NET,
         optax.adam(1e-3),
-        codebook_factor=codebook_factor,
         image_size=8,
-        reconstruction_weight=reconstruction_weight,
         adversarial_weight=adversarial_weight,
-        adversarial_start=adversarial_start,
         r1_cost=10.0,
         discriminator=Discriminator({4: 8, 8: 8}),
         perceptual_weight=0.0,
+        **options,
     )
 
 
@@ -239,6 +237,32 @@ def test_the_error_weighs_what_it_is_given(batch):
     error = terms[1.0]["reconstruction"]
     assert terms[4.0]["reconstruction"] == pytest.approx(4 * error)
     assert terms[4.0]["loss"] == pytest.approx(terms[1.0]["loss"] + 3 * error, rel=1e-5)
+
+
+def test_a_quantizer_that_starts_later_begins_with_latents(batch):
+    task = tokenizer_task(0.0, quantizer_start=2)
+    before = task.init(jax.random.key(3)).params["vqgan"]
+    early, _ = train(task, batch, 1)
+    chex.assert_trees_all_equal(early.params["vqgan"]["quantizer"], before["quantizer"])
+    late, _ = train(task, batch, 2)
+    codebook = late.params["vqgan"]["quantizer"]["codebook"]
+    variables = {"params": early.params["vqgan"]}
+    latents = VQGAN_NET.apply(variables, batch["image"], method="encode")
+    apart = jnp.abs(codebook[:, None] - latents.reshape(-1, codebook.shape[-1])).max(axis=-1)
+    assert apart.min(axis=1).max() < 1e-5 < apart.mean()
+    after, _ = train(task, batch, 3)
+    assert (after.params["vqgan"]["quantizer"]["codebook"] != codebook).any()
+
+
+def test_before_its_start_the_quantizer_is_passed_over(batch):
+    task = tokenizer_task(0.0, quantizer_start=2)
+    state = task.init(jax.random.key(3))
+    _, metrics = jax.jit(task.train_step)(state, task.frozen, batch, jax.random.key(0))
+    latents = VQGAN_NET.apply({"params": state.params["vqgan"]}, batch["image"], method="encode")
+    images = VQGAN_NET.apply({"params": state.params["vqgan"]}, latents, method="decode")
+    assert float(metrics["loss"]) == pytest.approx(
+        float(jnp.mean((batch["image"] - images) ** 2)), rel=1e-5
+    )
 
 
 def test_the_discriminator_waits_for_its_start(batch):

@@ -153,16 +153,22 @@ class Tokenizer(nn.Module):
         """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
         return self.decode(self.quantizer.lookup(tokens))
 
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def __call__(
+        self, images: jax.Array, quantization: jax.Array | float = 1.0
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Reconstructs images with a straight-through gradient past the quantiser.
+
+        Args:
+          images: (B, H, W, 3) in [0, 1].
+          quantization: 1, or 0 to reconstruct from the latents as they are.
 
         Returns:
           Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).
         """
         latents = self.encode(images)
         tokens = self.quantizer(latents)
-        quantized = self.quantizer.lookup(tokens)
-        straight_through = latents + jax.lax.stop_gradient(quantized - latents)
+        error = self.quantizer.lookup(tokens) - latents
+        straight_through = latents + quantization * jax.lax.stop_gradient(error)
         return self.decode(straight_through), latents, tokens
 
 

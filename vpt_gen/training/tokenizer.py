@@ -24,6 +24,7 @@ def make_task(
     *,
     codebook_factor: float,
     image_size: int,
+    quantizer_start: int,
     reconstruction_weight: float,
     adversarial_weight: float,
     adversarial_start: int,
@@ -41,6 +42,8 @@ def make_task(
       codebook_factor: of the codebook's learning rate. Adam moves each number by about the rate;
         latents, which many numbers make, move farther, and leave a codebook as slow behind.
       image_size: side of the square training images.
+      quantizer_start: step at which the quantiser sets in, with latents of the last batch as its
+        codebook (arXiv 2005.08520, sec. 3): an autoencoder learns sooner without it.
       reconstruction_weight: weight of the squared error.
       adversarial_weight: 0 trains without a discriminator, which is then not even created.
       adversarial_start: step at which the adversarial terms set in.
@@ -64,9 +67,12 @@ def make_task(
     def discriminate(params: Params, images: jax.Array) -> jax.Array:
         return discriminator.apply({"params": params["discriminator"]}, images)
 
-    def generator_objective(vqgan_params, params, frozen, images, adversarial_on):
-        reconstruction, latents, tokens = net.apply({"params": vqgan_params}, images)
+    def generator_objective(vqgan_params, params, frozen, images, on):
+        reconstruction, latents, tokens = net.apply(
+            {"params": vqgan_params}, images, quantization=on["quantizer"]
+        )
         terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
+        terms = {name: on["quantizer"] * term for name, term in terms.items()}
         error = jnp.mean((images - reconstruction) ** 2)
         terms["reconstruction"] = reconstruction_weight * error
         if perceptual is not None:
@@ -74,8 +80,8 @@ def make_task(
             terms["perceptual"] = perceptual_weight * jnp.mean(distance)
         if adversarial:
             loss = losses.generator_loss(discriminate(params, reconstruction))
-            terms["adversarial"] = adversarial_on * adversarial_weight * loss
-        return sum(terms.values()), (terms, reconstruction, tokens)
+            terms["adversarial"] = on["adversarial"] * adversarial_weight * loss
+        return sum(terms.values()), (terms, reconstruction, latents, tokens)
 
     def discriminator_objective(discriminator_params, images, reconstruction):
         def logits(x):
@@ -94,14 +100,25 @@ def make_task(
             opt_state={**state.opt_state, name: opt_state},
         )
 
+    def start_codebook(state: TrainState, key, latents, begins) -> TrainState:
+        """Makes the codebook one of latents drawn from (B, h, w, d), where it begins."""
+        latents = latents.reshape(-1, latents.shape[-1])
+        codebook = state.params["vqgan"]["quantizer"]["codebook"]
+        drawn = jax.random.choice(
+            key, latents, (len(codebook),), replace=len(latents) < len(codebook)
+        )
+        quantizer = {"codebook": jnp.where(begins, drawn, codebook)}
+        vqgan = {**state.params["vqgan"], "quantizer": quantizer}
+        return state.replace(params={**state.params, "vqgan": vqgan})
+
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
-        del key  # Nothing here is random.
         images = batch["image"]
         # Multiplied, not `lax.cond`: on a CPU, convolutions in its branches are 30 times as slow.
-        adversarial_on = jnp.float32(state.step >= adversarial_start)
+        starts = {"quantizer": quantizer_start, "adversarial": adversarial_start}
+        on = {name: jnp.float32(state.step >= start) for name, start in starts.items()}
         objective = jax.value_and_grad(generator_objective, has_aux=True)
-        (loss, (terms, reconstruction, tokens)), gradients = objective(
-            state.params["vqgan"], state.params, frozen, images, adversarial_on
+        (loss, (terms, reconstruction, latents, tokens)), gradients = objective(
+            state.params["vqgan"], state.params, frozen, images, on
         )
         metrics = {
             "loss": loss,
@@ -110,11 +127,14 @@ def make_task(
         }
         metrics |= terms
         new_state = update(state, "vqgan", gradients)
+        if quantizer_start:
+            begins = state.step + 1 == quantizer_start
+            new_state = start_codebook(new_state, key, latents, begins)
         if adversarial:
             d_loss, d_gradients = jax.value_and_grad(discriminator_objective)(
                 state.params["discriminator"], images, jax.lax.stop_gradient(reconstruction)
             )
-            d_gradients = jax.tree.map(lambda g: adversarial_on * g, d_gradients)
+            d_gradients = jax.tree.map(lambda g: on["adversarial"] * g, d_gradients)
             new_state = update(new_state, "discriminator", d_gradients)
             metrics["discriminator_loss"] = d_loss
         return new_state.replace(step=state.step + 1), metrics
