@@ -15,7 +15,8 @@ tokenizer=() transformer=() tuning=()
 if [ "$quick" ]; then
   runs=runs/quick assets=runs/quick/color samples=2
   short=(--config.eval_every=0 --config.checkpoint_every=0 --config.data.cache_views=1)
-  tokenizer=("${short[@]}" --config.num_steps=60 --config.losses.adversarial_start=50)
+  tokenizer=("${short[@]}" --config.num_steps=60 --config.losses.quantizer_start=20
+    --config.losses.adversarial_start=50)
   transformer=("${short[@]}" --config.num_steps=60)
   tuning=("${short[@]}" --config.num_steps=30 --config.evaluation.num_samples=50)
 fi

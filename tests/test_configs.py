@@ -62,6 +62,8 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     config.data.shots = min(config.data.shots, 2)
     if config.data.classes:
         config.data.classes = ("discs", "bars")
+    if config.task == "tokenizer":
+        config.losses.quantizer_start = 0
     if "backbone" in config:
         config.backbone.tokenizer = str(SHIPPED / "tokenizer")
     if config.task == "prompts":
@@ -88,6 +90,7 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
         ("num_steps", 0, "config.num_steps is 0"),
         ("mask_schedule", "sine", "'sine' is not known"),
         ("decode.num_iterations", 0, "config.decode.num_iterations is 0"),
+        ("decode.guidance", -1.0, "config.decode.guidance is -1.0"),
         ("optimizer.schedule", "step", "config.optimizer.schedule is 'step'"),
         ("prompt.condition", "text", "config.prompt.condition is 'text'"),
         ("prompt.design", "cubic", "one of additive, factorised, full"),
@@ -104,6 +107,20 @@ def test_impossible_values_are_named(field, value, message):
         group = group[part]
     group[name] = value
     with pytest.raises(UserError, match=message):
+        check_config(config)
+
+
+def test_an_approximate_decoder_takes_no_guidance():
+    config = default_config("prompts")
+    config.decode.decoder, config.decode.guidance = "frontier", 0.5
+    with pytest.raises(UserError, match="it must be 0 with the decoder 'frontier'"):
+        check_config(config)
+
+
+def test_a_quantizer_that_would_never_start_is_named():
+    config = default_config("tokenizer")
+    config.losses.quantizer_start = config.num_steps
+    with pytest.raises(UserError, match="quantizer_start is .*below num_steps"):
         check_config(config)
 
 

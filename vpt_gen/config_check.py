@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.compute import DTYPES, SCAN_LAYERS
 from vpt_gen.config import GAN_METHODS, METHODS, TASKS, default_config
+from vpt_gen.decode.approximate import RECOMPUTE
 from vpt_gen.decode.generate import PARALLEL_DECODERS
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
@@ -86,6 +87,9 @@ def check_config(config: ConfigDict) -> None:
     if config.task == "tokenizer":
         filters = config.losses.discriminator_filters
         check(config, "losses.discriminator_filters", filters >= 8, "8 or more")
+        starts = 0 <= config.losses.quantizer_start < config.num_steps
+        check(config, "losses.quantizer_start", starts, "0 or positive, and below num_steps")
+        check(config, "optimizer.codebook_factor", config.optimizer.codebook_factor > 0, "positive")
     if config.task == "gan" or config.task in GAN_METHODS:
         _check_adversarial(config)
     elif config.task != "tokenizer":
@@ -143,7 +147,7 @@ def _check_decoding(config: ConfigDict) -> None:
     check(config, "decode.decoder", decode.decoder in PARALLEL_DECODERS, wanted)
     check(config, "decode.refresh_every", decode.refresh_every >= 0, "0 or positive")
     check(config, "decode.guidance", decode.guidance >= 0, "0 or positive")
-    guided = decode.decoder in ("confidence", "halton") or not decode.guidance
+    guided = decode.decoder not in RECOMPUTE or not decode.guidance
     check(config, "decode.guidance", guided, f"0 with the decoder {decode.decoder!r}")
     for name, value in (
         ("config.mask_schedule", config.mask_schedule),
