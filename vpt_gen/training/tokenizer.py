@@ -104,10 +104,14 @@ def make_task(
         """Makes the codebook one of latents drawn from (B, h, w, d), where it begins."""
         latents = latents.reshape(-1, latents.shape[-1])
         codebook = state.params["vqgan"]["quantizer"]["codebook"]
-        drawn = jax.random.choice(
-            key, latents, (len(codebook),), replace=len(latents) < len(codebook)
-        )
-        quantizer = {"codebook": jnp.where(begins, drawn, codebook)}
+
+        def draw():
+            return jax.random.choice(
+                key, latents, (len(codebook),), replace=len(latents) < len(codebook)
+            )
+
+        # It begins once: no other step shuffles latents, or gathers them from all devices.
+        quantizer = {"codebook": jax.lax.cond(begins, draw, lambda: codebook)}
         vqgan = {**state.params["vqgan"], "quantizer": quantizer}
         return state.replace(params={**state.params, "vqgan": vqgan})
 
