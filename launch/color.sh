@@ -10,10 +10,10 @@ quick=
 [ "${1:-}" = --quick ] && quick=yes && shift
 [ $# -eq 0 ] || { echo "error: color.sh takes --quick or nothing, not $1." >&2; exit 2; }
 
-runs=runs assets=vpt_gen/assets/color samples=10
+runs=runs assets=vpt_gen/assets/color samples=10 shots=(2 5 10 20)
 tokenizer=() transformer=() tuning=()
 if [ "$quick" ]; then
-  runs=runs/quick assets=runs/quick/color samples=2
+  runs=runs/quick assets=runs/quick/color samples=2 shots=(5)
   short=(--config.eval_every=0 --config.checkpoint_every=0 --config.data.cache_views=1)
   tokenizer=("${short[@]}" --config.num_steps=60 --config.losses.quantizer_start=20
     --config.losses.adversarial_start=50)
@@ -50,10 +50,10 @@ done
 
 # Prompts for sets that it has never seen.
 for set in stamps cifar10 fashion; do
-  for shots in 2 5 10 20; do
+  for few in "${shots[@]}"; do
     for family in nar ar; do
-      run vpt_gen.main --config="configs/fewshot_$set.py:$family" --config.data.shots=$shots \
-        --workdir="$runs/${set}_${family}_$shots" --config.backbone.tokenizer="$assets/tokenizer" \
+      run vpt_gen.main --config="configs/fewshot_$set.py:$family" --config.data.shots="$few" \
+        --workdir="$runs/${set}_${family}_$few" --config.backbone.tokenizer="$assets/tokenizer" \
         --config.backbone.transformer="$assets/$([ $family = nar ] && echo transformer || echo transformer_ar)" \
         "${tuning[@]}"
     done
