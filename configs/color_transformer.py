@@ -8,5 +8,5 @@ from vpt_gen.recipes import color_transformer
 
 def get_config():
     config = color_transformer("nar")
-    config.num_steps = 12000
+    config.num_steps = 8000
     return config

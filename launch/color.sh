@@ -30,7 +30,8 @@ run() { echo "== python -m $*" && "$python" -m "$@"; }
 run vpt_gen.main --config=configs/color_tokenizer.py --workdir="$runs/color_tokenizer" "${tokenizer[@]}"
 for net in transformer transformer_ar; do
   run vpt_gen.main --config="configs/color_$net.py" --workdir="$runs/color_$net" \
-    --config.backbone.tokenizer="$runs/color_tokenizer/net" "${transformer[@]}"
+    --config.backbone.tokenizer="$runs/color_tokenizer/net" \
+    --config.data.cache_dir="$runs/color_tokens" "${transformer[@]}"
 done
 run vpt_gen.ship --family=color --runs="$runs" --output="$assets"
 

@@ -267,7 +267,7 @@ def color_transformer(family: str) -> ConfigDict:
     config.data.min_scale = 0.8
     config.data.max_scale = 1.1
     config.data.shift = 0.06
-    config.data.cache_views = 12
+    config.data.cache_views = 8
     config.backbone.tokenizer = "runs/color_tokenizer/net"
     return config
 
