@@ -179,24 +179,16 @@ def fewshot(variant: str) -> ConfigDict:
     return config
 
 
-def color_fewshot(name: str, variant: str) -> ConfigDict:
-    """Adaptation of the color source to one of the sets of `launch/fetch.sh targets`, five a class.
+def color_images(variant: str) -> ConfigDict:
+    """Adaptation of the shipped color models to a folder of few images, which is still to be named.
+
+    The shipped BigGAN is a grey one, of 32 pixels.
 
     Args:
-      name: of the set.
       variant: family and method, see `read_variant`.
     """
     family, method = read_variant(variant)
-    config = few_images(family, method)
-    config.data.path = f"downloads/targets/{name}"
-    config.data.shots = 5
-    fit_color_source(config)
-    return config
-
-
-def few_images(family: str, method: str) -> ConfigDict:
-    """Adaptation of a small source to a folder of few images; the source is still to be named."""
-    config = default_config(check_method(method), family)
+    config = default_config(method, family)
     config.num_steps = 300
     config.batch_size = 32
     config.eval_every = 100
@@ -207,17 +199,23 @@ def few_images(family: str, method: str) -> ConfigDict:
     config.data.shift = 0.05
     config.data.rotation = 5.0
     config.data.cache_views = 16
+    grey = method in GAN_METHODS
+    _fit_small(config, "demo" if grey else "color")
+    config.data.image_size = 32 if grey else 64
     return config
 
 
-def fit_color_source(config: ConfigDict) -> None:
-    """Points a method to the shipped color models, and sets what suits them, which are small.
+def color_fewshot(name: str, variant: str) -> ConfigDict:
+    """Adaptation to one of the sets of `launch/fetch.sh targets`, five images a class.
 
-    The shipped BigGAN is a grey one, of 32 pixels.
+    Args:
+      name: of the set.
+      variant: see `color_images`.
     """
-    grey = config.task in GAN_METHODS
-    _fit_small(config, "demo" if grey else "color")
-    config.data.image_size = 32 if grey else 64
+    config = color_images(variant)
+    config.data.path = f"downloads/targets/{name}"
+    config.data.shots = 5
+    return config
 
 
 def _published(variant: str) -> ConfigDict:
