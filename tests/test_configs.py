@@ -40,9 +40,18 @@ def test_a_config_file_takes_a_method(name, method):
     assert ("prompt" in config) == (method == "prompts")
 
 
+@pytest.mark.parametrize("variant", ["ar", "ar,lora", "lora, ar"])
+def test_a_folder_takes_a_family_too(variant):
+    path = next(path for path in CONFIGS if path.stem == "folder")
+    config = runpy.run_path(str(path))["get_config"](variant)
+    check_config(config)
+    assert config.family == "ar" and config.task == ("lora" if "lora" in variant else "prompts")
+    assert config.backbone.transformer.endswith("color/transformer_ar")
+
+
 def test_an_unknown_method_is_named():
     path = next(path for path in CONFIGS if path.stem == "folder")
-    with pytest.raises(UserError, match="'lore' is not known; it must be one of prompts, .* lora"):
+    with pytest.raises(UserError, match="'lore' is not known here; it must be a family .*lora"):
         runpy.run_path(str(path))["get_config"]("lore")
 
 
