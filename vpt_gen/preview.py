@@ -1,7 +1,7 @@
 """`python -m vpt_gen.preview --transformer=weights/...`: what a frozen model generates by itself.
 
 Draws images of the classes that the transformer was pretrained on, without any prompts: a first
-look at converted weights. Without flags, the demo's source model.
+look at converted weights. Without flags, the shipped color source.
 """
 
 import math
@@ -27,12 +27,12 @@ from vpt_gen.methods import decode_options
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.progress import say, track
+from vpt_gen.recipes import COLOR
 from vpt_gen.sample import save_images
 from vpt_gen.tuned import set_option
 
 FLAGS = flags.FLAGS
 
-_DEMO = "vpt_gen/assets/demo"
 _FEW = 8  # classes, where none are named
 
 
@@ -114,8 +114,8 @@ def draw(
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", f"{_DEMO}/tokenizer", "A net that vpt_gen.convert wrote.")
-    flags.DEFINE_string("transformer", f"{_DEMO}/transformer", "A net that vpt_gen.convert wrote.")
+    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net that vpt_gen.convert wrote.")
+    flags.DEFINE_string("transformer", f"{COLOR}/transformer", "A net that vpt_gen.convert wrote.")
     flags.DEFINE_list(
         "classes", [], f"Names or numbers of classes, or all; by default the first {_FEW}."
     )

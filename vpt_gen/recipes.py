@@ -16,7 +16,10 @@ _PUBLISHED = {
     "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
     "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
 }
-# Of the shipped source model, by held-out loss (docs/methods.md); of the GANs the source's own.
+# The sources that ship, and the side of their images in pixels.
+DEMO, COLOR = "vpt_gen/assets/demo", "vpt_gen/assets/color"
+SIDES = {DEMO: 32, COLOR: 64}
+# Of the demo's source model, by held-out loss (docs/methods.md); of the GANs the source's own.
 _DEMO_LEARNING_RATES = {
     "prompts": 1e-2,
     "class_embedding": 3e-2,
@@ -98,29 +101,23 @@ def demo(family: str, method: str) -> ConfigDict:
 
     config.data.kind = "digits"
     config.data.holdout = 0.2
-    config.data.image_size = 32
     # No flips: a mirrored digit is another sign.
-
-    fit_demo_source(config)
-
+    _fit_small(config, DEMO)
     config.evaluation.num_samples = 500
     return config
 
 
-def fit_demo_source(config: ConfigDict) -> None:
-    """Points a method to the shipped source model, and sets what suits it, which is small."""
-    _fit_small(config, "demo")
-
-
 def _fit_small(config: ConfigDict, assets: str) -> None:
-    config.backbone.tokenizer = f"vpt_gen/assets/{assets}/tokenizer"
+    """Points a method to a source that ships, and sets what suits it, which is small."""
+    config.data.image_size = SIDES[assets]
+    config.backbone.tokenizer = f"{assets}/tokenizer"
     if config.task in GAN_METHODS:
-        config.backbone.gan = f"vpt_gen/assets/{assets}/gan"
+        config.backbone.gan = f"{assets}/gan"
         # As the source was trained.
         config.optimizer.discriminator_factor = 2.0
     else:
         transformer = "transformer" if config.family == "nar" else "transformer_ar"
-        config.backbone.transformer = f"vpt_gen/assets/{assets}/{transformer}"
+        config.backbone.transformer = f"{assets}/{transformer}"
         # As the source was trained.
         config.label_smoothing = 0.0
         # Little noise in the choice: with small sources a class counts for more than variety.
@@ -182,7 +179,7 @@ def fewshot(variant: str) -> ConfigDict:
 def color_images(variant: str) -> ConfigDict:
     """Adaptation of the shipped color models to a folder of few images, which is still to be named.
 
-    The shipped BigGAN is a grey one, of 32 pixels.
+    The only BigGAN that ships is the demo's: grey, 32 pixels.
 
     Args:
       variant: family and method, see `read_variant`.
@@ -199,9 +196,7 @@ def color_images(variant: str) -> ConfigDict:
     config.data.shift = 0.05
     config.data.rotation = 5.0
     config.data.cache_views = 16
-    grey = method in GAN_METHODS
-    _fit_small(config, "demo" if grey else "color")
-    config.data.image_size = 32 if grey else 64
+    _fit_small(config, DEMO if method in GAN_METHODS else COLOR)
     return config
 
 

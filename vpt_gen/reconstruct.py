@@ -32,6 +32,7 @@ from vpt_gen.evaluation.reconstructed import Reconstruction
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.files import write_text
 from vpt_gen.progress import say
+from vpt_gen.recipes import COLOR, SIDES
 
 FLAGS = flags.FLAGS
 _BATCH = 16
@@ -95,10 +96,10 @@ def draw_pairs(pairs: Reconstruction, images: ImageSet, columns: int) -> np.ndar
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", spaces.SHIPPED, "A net that vpt_gen.convert or main wrote.")
+    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net that convert or main wrote.")
     flags.DEFINE_string("images", None, "A folder of images, one sub-folder a class, or flat.")
     config_flag.define("Instead: a file of configs/, of whose data the held-out part is taken.")
-    flags.DEFINE_integer("image_size", spaces.SHIPPED_SIDE, "With --images: side of the squares.")
+    flags.DEFINE_integer("image_size", SIDES[COLOR], "With --images: side of the squares.")
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "With --images: how they get so.")
     flags.DEFINE_integer("num", 1000, "Images at most, evenly over all.", lower_bound=2)
     flags.DEFINE_integer("columns", 10, "Images of a class in the picture.", lower_bound=1)
