@@ -46,7 +46,8 @@ for net in transformer transformer_ar; do
   run vpt_gen.preview --tokenizer="$assets/tokenizer" --transformer="$assets/$net" --classes=all \
     --num="$samples" --set=batch_size=50 --output="$runs/color_shown/$net.png" \
     --folder="$runs/color_shown/$net"
-  run vpt_gen.evaluate --images="$runs/color_shown/$net" --config=configs/color_tokenizer.py
+  run vpt_gen.evaluate --images="$runs/color_shown/$net" --config="configs/color_$net.py" \
+    --config.backbone.tokenizer="$assets/tokenizer"
 done
 
 # Prompts for sets that it has never seen.
