@@ -50,6 +50,13 @@ def test_real_images_stand_above_the_samples_of_each_run(runs):
     np.testing.assert_allclose(tile(picture, 3, 0, 2) / 255.0, first, atol=1 / 255)
 
 
+def test_real_images_can_be_left_out(runs):
+    picture = gallery.side_by_side(runs, num=2, seed=3, with_real=False)
+    assert picture.shape[0] == 2 * 2 * STEP
+    samples = plain_generation(runs["b"], np.array([0, 0, 1, 1]), 3).samples().images
+    np.testing.assert_allclose(tile(picture, 3, 0, 2) / 255.0, samples[2], atol=1 / 255)
+
+
 def test_a_marquee_has_a_row_for_each_schedule(runs):
     run = runs["a"]
     picture = gallery.marquee_picture(run, seed=3)

@@ -44,8 +44,10 @@ def open_runs(given: list[str]) -> dict[str, TunedRun]:
     return runs
 
 
-def side_by_side(runs: dict[str, TunedRun], num: int, seed: int) -> np.ndarray:
-    """The picture: for each class a row of real images, and one of each run."""
+def side_by_side(
+    runs: dict[str, TunedRun], num: int, seed: int, with_real: bool = True
+) -> np.ndarray:
+    """The picture: for each class a row of real images, where they are wanted, and one a run."""
     first = next(iter(runs.values()))
     names = first.facts["class_names"]
     class_ids = np.arange(len(names)).repeat(num)
@@ -53,11 +55,11 @@ def side_by_side(runs: dict[str, TunedRun], num: int, seed: int) -> np.ndarray:
     for label, run in runs.items():
         images = plain_generation(run, class_ids, seed).samples().images
         drawn[label] = images.reshape(len(names), num, *images.shape[1:])
-    real, rows = open_real(first), {}
+    real, rows = open_real(first) if with_real else None, {}
     for number, name in enumerate(names):
-        rows[f"{name}, real"] = real.pictures(
-            real.train, np.flatnonzero(real.train.labels == number)[:num]
-        )
+        if real:
+            shown = np.flatnonzero(real.train.labels == number)[:num]
+            rows[f"{name}, real"] = real.pictures(real.train, shown)
         rows |= {f"{name}, {label}": images[number] for label, images in drawn.items()}
     return grids.labelled_rows(rows)
 
@@ -84,6 +86,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("num", 8, "Images a row.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
+    flags.DEFINE_bool("real", True, "Also the real images; --noreal where they may not be shown.")
     flags.DEFINE_bool("marquee", False, "Also draw <output>_marquee.png, of the first run.")
     flags.DEFINE_string("output", "gallery.png", "The picture to write.")
 
@@ -95,7 +98,7 @@ def main(argv):
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     runs = open_runs(FLAGS.run)
     output = pathlib.Path(FLAGS.output)
-    grids.save_png(output, side_by_side(runs, FLAGS.num, FLAGS.seed))
+    grids.save_png(output, side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real))
     say(f"Wrote {output}.")
     if FLAGS.marquee:
         path = output.with_name(f"{output.stem}_marquee{output.suffix}")
