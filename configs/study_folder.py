@@ -1,11 +1,12 @@
-"""Every way to adapt the shipped source model, on your own folder of images.
+"""Every way to adapt the shipped source models, on your own folder of images.
 
   python -m vpt_gen.study --config=configs/study_folder.py \
     --config.datasets.mine.set.data.path=my_images
 
 One sub-folder a class. A fifth of each class is held out to measure with, and a fifth of the rest
 chooses learning rates: ten images a class are enough to start, more make better figures. Leave
-variants out by --only, or write a file of your own like this one.
+variants out by --only, or write a file of your own like this one. Transformers draw in color at
+64x64; the two GANs start from the demo's BigGAN, which draws grey pictures of 32x32.
 """
 
 from vpt_gen.study.config import dataset, default_study, in_order, variant
