@@ -17,7 +17,9 @@ def get_config():
     study.title = "My images: every method"
     names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
     study.variants = in_order(
-        **{name: variant(name) for name in (*names, "class_embedding", "prompts")},
+        **{name: variant(name) for name in (*names, "class_embedding")},
+        # Decoded like the others, which guidance is not for.
+        prompts=variant("prompts", set={"decode": {"decoder": "confidence", "guidance": 0.0}}),
         # The first third of a GAN's run is its first stage.
         minegan=variant("minegan", shares={"minegan": {"miner_steps": 1 / 3}}, keep_best=True),
         cgantransfer=variant(

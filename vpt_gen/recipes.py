@@ -187,7 +187,7 @@ def color_images(variant: str) -> ConfigDict:
     family, method = read_variant(variant)
     config = default_config(method, family)
     config.num_steps = 300
-    config.batch_size = 32
+    config.batch_size = 16
     config.eval_every = 100
     config.checkpoint_every = 100
     config.data.kind = "folder"
@@ -197,6 +197,10 @@ def color_images(variant: str) -> ConfigDict:
     config.data.rotation = 5.0
     config.data.cache_views = 16
     _fit_small(config, DEMO if method in GAN_METHODS else COLOR)
+    if (family, method) == ("nar", "prompts"):
+        # Truer to the class, for a second pass without prompts (docs/decoders.md).
+        config.decode.decoder = "halton"
+        config.decode.guidance = 0.5
     return config
 
 
