@@ -121,6 +121,9 @@ def test_a_folder_of_samples_has_the_figures_of_its_checkpoint(workdir, data, sa
     """Against the same real images, as a config names them."""
     config = ROOT / "configs" / "folder.py"
     overrides = {"data.path": data, "data.holdout": 0.5, "data.fit": "crop"}
+    # Of the run's net, and not of the source that the config adapts.
+    tokenizer = "vpt_gen/assets/demo/tokenizer"
+    overrides |= {"data.image_size": 32, "backbone.tokenizer": tokenizer}
     arguments = [f"--config.{name}={value}" for name, value in overrides.items()]
     run = start("vpt_gen.evaluate", f"--images={samples}", f"--config={config}", *arguments)
     assert run.returncode == 0, run.stderr
