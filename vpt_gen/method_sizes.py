@@ -56,7 +56,7 @@ def _row(method: str) -> str:
 @functools.cache
 def _models():
     """Name -> net, N, C, and the recipe that makes its config."""
-    demo = load_net("vpt_gen/assets/demo/transformer", "maskgit").net
+    demo = load_net(f"{recipes.DEMO}/transformer", "maskgit").net
     published = {
         "MaskGIT, 256 px": (MODELS["MaskGIT-256"], "nar"),
         "Taming GPT, 256 px": (MODELS["taming cIN"], "ar"),

@@ -6,10 +6,11 @@ from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.inception import FILE, obtain_inception
 from vpt_gen.evaluation.features import FeatureSpace, inception_space, tokenizer_space
 from vpt_gen.progress import say
+from vpt_gen.recipes import DEMO, SIDES
 
 NAMES = ("inception", "tokenizer")
 # What serves where no run or config names a tokenizer: grey drawings, 32 pixels a side.
-SHIPPED, SHIPPED_SIDE = "vpt_gen/assets/demo/tokenizer", 32
+SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
 
 def choose_space(weights_dir: str) -> str:
