@@ -8,5 +8,5 @@ from vpt_gen.recipes import color_transformer
 
 def get_config():
     config = color_transformer("ar")
-    config.num_steps = 10000
+    config.num_steps = 8000
     return config
