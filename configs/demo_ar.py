@@ -11,8 +11,6 @@ from vpt_gen.recipes import demo
 def get_config(method="prompts"):
     config = demo("ar", method)
     if method == "prompts":
-        # In a causal model prompts act on the tokens and never hear of them: more are needed.
-        config.prompt.num_prompt_tokens = 64
         config.optimizer.learning_rate = 2e-2
     if method not in GAN_METHODS:
         # One wrong stroke early on spoils the rest of an image: nearer to the likeliest token.

@@ -127,7 +127,8 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
     if config.task == "prompts":
         # Classes are few: prompts of their own cost little, and say far more than a shared sum.
         config.prompt.design = "full"
-        config.prompt.num_prompt_tokens = 16
+        # In a causal model prompts act on the tokens and never hear of them: more are needed.
+        config.prompt.num_prompt_tokens = 16 if config.family == "nar" else 64
         config.prompt.dropout_rate = 0.0
     if config.task == "adapters":
         # An eighth of the width, as 64 is for the nets of the paper (512 to 1024).
@@ -201,6 +202,10 @@ def color_images(variant: str) -> ConfigDict:
         # Truer to the class, for a second pass without prompts (docs/decoders.md).
         config.decode.decoder = "halton"
         config.decode.guidance = 0.5
+    if family == "ar" and method not in GAN_METHODS:
+        # An unlikely token early on spoils the rest of an image.
+        config.decode.temperature = 0.8
+        config.decode.top_p = 0.95
     return config
 
 

@@ -10,18 +10,19 @@ import pathlib
 import shutil
 import sys
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 from ml_collections import ConfigDict
 
+from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet, load_net, save_net
-from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation import grids
 from vpt_gen.evaluation.curves import Curves, read_curves
+from vpt_gen.evaluation.image_sets import real_images
+from vpt_gen.evaluation.reconstructed import reconstruct
 from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
@@ -79,10 +80,10 @@ def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32
     config = ConfigDict(net.about["config"])
     _, held_out = open_sources(config)
     drawn = held_out.subset(np.linspace(0, len(held_out) - 1, count).astype(int))
-    batch = next(pipeline.eval_batches(drawn, image_spec(config.data), batch_size=count))
-    images = batch["image"]
-    reconstructed = jax.jit(net.net.apply)({"params": net.params}, images)[0]
-    pairs = np.stack([images, reconstructed], axis=1).reshape(-1, *images.shape[1:])
+    images = real_images(drawn, "held-out images", "holdout", image_spec(config.data))
+    found = reconstruct(net, images, count, sharding.make_mesh())
+    pairs = np.stack([found.given, found.made], axis=1).reshape(-1, *found.given.shape[1:])
+    pairs = pairs / np.float32(255.0)
     grids.save_png(path, grids.image_grid(grids.magnify(pairs), columns=16))
 
 
