@@ -2,7 +2,7 @@
 # The color source from nothing: fetches its pictures, trains its nets, ships them, tries them on sets
 # that they have never seen, and draws what came out.
 #   bash launch/color.sh            hours on two cores; the same command goes on where it stopped
-#   bash launch/color.sh --quick    minutes: the same steps, far too short to be any good
+#   bash launch/color.sh --quick    25 minutes on one core: the same steps, far too short to be any good
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
