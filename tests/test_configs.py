@@ -1,11 +1,13 @@
 """Every config in configs/ is sound and takes one real step on made data."""
 
+import json
 import pathlib
 import runpy
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests import made
 from vpt_gen import config_flag, main, sharding
@@ -85,6 +87,26 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     store = Store(tmp_path / "run")
     assert store.latest_step() == 1
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(store.restore_params()))
+
+
+@pytest.mark.parametrize("family", ["nar", "ar"])
+def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_path, monkeypatch):
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+    path = next(path for path in CONFIGS if path.stem == "folder")
+    config = runpy.run_path(str(path))["get_config"](family)
+    config.data.path = str(made.write_folder(tmp_path / "data", count=2, side=50))
+    config.num_steps = 1
+    config.evaluation.num_samples = config.decode.batch_size = 2
+    main.run(config, str(tmp_path / "run"))
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["figures"]["frechet"]["value"] != metrics["figures"]["frechet"]["untuned"]
+    samples, untuned = (
+        np.asarray(Image.open(tmp_path / "run" / name))
+        for name in ("samples.png", "samples_untuned.png")
+    )
+    assert samples.shape == untuned.shape and samples.shape[0] > 2 * 64
+    assert (samples != untuned).any()
 
 
 @pytest.mark.parametrize(
