@@ -151,6 +151,7 @@ def _data() -> ConfigDict:
     data.shift = 0.0
     data.random_crop = False
     data.color_jitter = 0.0
+    data.negative = False
     # Train on the token cache (with so many augmented views) or on images; '' keeps the cache in
     # the working directory. Runs may share a cache_dir, and several hosts must.
     data.cache = True

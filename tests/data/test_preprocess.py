@@ -147,6 +147,15 @@ def test_color_jitter_changes_colors_alone_and_by_its_strength():
     assert 0 < changes[0.1] < changes[0.5] / 2
 
 
+def test_negative_swaps_bright_and_dark_half_of_the_time():
+    image = noise(SIDE, SIDE, 3)
+    plain = run(image)
+    views = [run(image, options=Augmentation(negative=True), seed=(0, i)) for i in range(40)]
+    swapped = sum(np.allclose(view, 1 - plain, atol=1e-6) for view in views)
+    assert swapped + sum(np.array_equal(view, plain) for view in views) == 40
+    assert 10 < swapped < 30
+
+
 def test_flip_mirrors_left_and_right_half_of_the_time():
     image = noise(SIDE, SIDE, 3)
     plain = run(image)

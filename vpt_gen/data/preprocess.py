@@ -21,6 +21,7 @@ class Augmentation:
       random_crop: where the longer side is cut ('crop'), keep any part of it instead of the middle.
       color_jitter: strength in [0, 1]: contrast and saturation by up to this share, brightness and
         hue (of a whole turn) by up to half of it.
+      negative: turn bright into dark half of the time.
     """
 
     flip: bool = False
@@ -30,6 +31,7 @@ class Augmentation:
     shift: float = 0.0
     random_crop: bool = False
     color_jitter: float = 0.0
+    negative: bool = False
 
     @property
     def is_affine(self) -> bool:
@@ -106,6 +108,9 @@ def recolor(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tens
         image = tf.image.stateless_random_saturation(image, low, high, seed + [4, 0])
         image = tf.image.stateless_random_contrast(image, low, high, seed + [5, 0])
         image = tf.image.stateless_random_brightness(image, strength / 2, seed + [6, 0])
+    if options.negative:
+        draw = tf.random.stateless_uniform([], seed + [7, 0])
+        image = tf.where(draw < 0.5, 1.0 - image, image)
     return image
 
 
