@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests import made
-from vpt_gen import config_flag, main, sharding
+from vpt_gen import config_flag, main
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import METHODS, default_config
 from vpt_gen.config_check import check_config
@@ -22,8 +22,12 @@ ON_FOLDERS = [path for path in CONFIGS if not path.stem.startswith("vtab_")]
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"
 
 
-def load(path):
-    return runpy.run_path(str(path))["get_config"]()
+def load(path, *variant):
+    return runpy.run_path(str(path))["get_config"](*variant)
+
+
+def load_named(name, *variant):
+    return load(next(path for path in CONFIGS if path.stem == name), *variant)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -35,8 +39,7 @@ def test_a_config_says_what_it_is_and_how_to_run_it(path):
 @pytest.mark.parametrize("name", ["demo", "demo_ar", "folder", "maskgit256", "taming256"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_config_file_takes_a_method(name, method):
-    path = next(path for path in CONFIGS if path.stem == name)
-    config = runpy.run_path(str(path))["get_config"](method)
+    config = load_named(name, method)
     check_config(config)
     assert config.task == method
     assert ("prompt" in config) == (method == "prompts")
@@ -44,23 +47,20 @@ def test_a_config_file_takes_a_method(name, method):
 
 @pytest.mark.parametrize("variant", ["ar", "ar,lora", "lora, ar"])
 def test_a_folder_takes_a_family_too(variant):
-    path = next(path for path in CONFIGS if path.stem == "folder")
-    config = runpy.run_path(str(path))["get_config"](variant)
+    config = load_named("folder", variant)
     check_config(config)
     assert config.family == "ar" and config.task == ("lora" if "lora" in variant else "prompts")
     assert config.backbone.transformer.endswith("color/transformer_ar")
 
 
 def test_an_unknown_method_is_named():
-    path = next(path for path in CONFIGS if path.stem == "folder")
     with pytest.raises(UserError, match="'lore' is not known here; it must be a family .*lora"):
-        runpy.run_path(str(path))["get_config"]("lore")
+        load_named("folder", "lore")
 
 
+@pytest.mark.usefixtures("one_device")
 @pytest.mark.parametrize("path", ON_FOLDERS, ids=lambda p: p.stem)
-def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+def test_a_config_takes_a_real_step(path, tmp_path):
     config = load(path)
     made.write_folder(tmp_path / "data", count=4, side=32)
     config.num_steps = 1
@@ -89,12 +89,10 @@ def test_a_config_takes_a_real_step(path, tmp_path, monkeypatch):
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(store.restore_params()))
 
 
+@pytest.mark.usefixtures("one_device")
 @pytest.mark.parametrize("family", ["nar", "ar"])
-def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_path, monkeypatch):
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
-    path = next(path for path in CONFIGS if path.stem == "folder")
-    config = runpy.run_path(str(path))["get_config"](family)
+def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_path):
+    config = load_named("folder", family)
     config.data.path = str(made.write_folder(tmp_path / "data", count=2, side=50))
     config.num_steps = 1
     config.evaluation.num_samples = config.decode.batch_size = 2
