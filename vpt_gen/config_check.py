@@ -90,9 +90,11 @@ def check_config(config: ConfigDict) -> None:
         starts = 0 <= config.losses.quantizer_start < config.num_steps
         check(config, "losses.quantizer_start", starts, "0 or positive, and below num_steps")
         check(config, "optimizer.codebook_factor", config.optimizer.codebook_factor > 0, "positive")
+    if "average_decay" in config:
+        check(config, "average_decay", 0 <= config.average_decay < 1, "at least 0 and below 1")
     if config.task == "gan" or config.task in GAN_METHODS:
         _check_adversarial(config)
-    elif config.task != "tokenizer":
+    elif config.task not in ("tokenizer", "classifier"):
         _check_compute(config)
         _check_decoding(config)
     if config.task in METHODS:

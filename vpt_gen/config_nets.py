@@ -7,7 +7,7 @@ def model(task: str, family: str) -> ConfigDict:
     """The fields of the net that a task pretrains, and a transformer's family."""
     if task == "transformer":
         return _maskgit() if family == "nar" else _gpt()
-    return {"tokenizer": _vqgan, "gan": _biggan}[task]()
+    return {"tokenizer": _vqgan, "gan": _biggan, "classifier": _classifier}[task]()
 
 
 def of_method(method: str) -> ConfigDict | None:
@@ -52,6 +52,11 @@ def _biggan() -> ConfigDict:
     model.bn_epsilon = 1e-5
     model.sn_epsilon = 1e-6
     return model
+
+
+def _classifier() -> ConfigDict:
+    # nets/classifier.py.
+    return ConfigDict({"widths": (32, 64, 128, 256), "blocks_per_stage": 1})
 
 
 def _maskgit() -> ConfigDict:

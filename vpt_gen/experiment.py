@@ -29,12 +29,14 @@ from vpt_gen.gan_sampler import GanSampler
 from vpt_gen.methods import decode_options, make_sampler
 from vpt_gen.nets import lpips
 from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.sampler import Sampler
-from vpt_gen.training import adaptation, gan, tokenizer, transformer
+from vpt_gen.training import adaptation, classifier, gan, tokenizer, transformer
+from vpt_gen.training.average import averaged
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task
@@ -75,6 +77,7 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     """
     sharding.check_batch_size(config.batch_size, mesh)
     build = {"tokenizer": _tokenizer, "transformer": _transformer, "gan": _gan}
+    build["classifier"] = _classifier
     build |= dict.fromkeys(GAN_METHODS, _gan_adaptation)
     experiment = build.get(config.task, _adaptation)(config, workdir, mesh)
     try:
@@ -156,6 +159,28 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     )
 
 
+def _classifier(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    del workdir
+    train_source, eval_source = open_sources(config)
+    net = Classifier(
+        train_source.num_classes, tuple(config.model.widths), config.model.blocks_per_stage
+    )
+    task = classifier.make_task(
+        net,
+        make_optimizer(config.optimizer, config.num_steps),
+        image_size=config.data.image_size,
+        label_smoothing=config.label_smoothing,
+    )
+    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    rows = sharding.process_rows(config.batch_size, mesh)
+    batches = image_batches(config, train_source, eval_source, rows)
+    return Experiment(_averaged(task, config), net, train_source, eval_source, *batches, facts)
+
+
+def _averaged(task: Task, config: ConfigDict) -> Task:
+    return averaged(task, config.average_decay) if config.average_decay else task
+
+
 def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)
@@ -184,7 +209,7 @@ def _transformer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         "tokenizer": vqgan.digest,
     }
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
-    return Experiment(task, net, train_source, eval_source, *batches, facts)
+    return Experiment(_averaged(task, config), net, train_source, eval_source, *batches, facts)
 
 
 def _new_transformer(family, fields, tokenizer, num_tokens: int, num_classes: int) -> MaskGIT | GPT:

@@ -64,11 +64,14 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
     """Saves the trained net as a backbone for the tasks that build on it."""
     path = pathlib.Path(workdir) / "net"
     params = distributed.to_host(params)
+    if config.get("average_decay"):
+        params = params["average"]
     if config.task == "gan":
         params = gan.exported(params)
-    else:
-        tokenizer = config.task == "tokenizer"
-        params = params["vqgan"] if tokenizer else as_published(experiment.net, params)
+    elif config.task == "tokenizer":
+        params = params["vqgan"]
+    elif config.task == "transformer":
+        params = as_published(experiment.net, params)
     about = {"config": config.to_dict(), **experiment.facts}
     if distributed.is_first():
         digest = save_net(str(path), experiment.net, params, about)

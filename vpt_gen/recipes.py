@@ -292,3 +292,12 @@ def _small_transformer(family: str, **sizes: int) -> ConfigDict:
     config.optimizer.weight_decay = 0.01
     config.optimizer.clip_norm = 1.0
     return config
+
+
+def use_photos(config: ConfigDict) -> None:
+    """Sets `config.data` to the pictures of the photos source, at 32x32."""
+    config.data.kind = "npz"
+    config.data.path = "downloads/source_photos.npz"
+    config.data.eval_split = "test"
+    config.data.image_size = 32
+    config.data.flip = True

@@ -42,18 +42,41 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) 
     return Source(name, class_names, labels, load, digest_of(images, labels, *class_names))
 
 
-def open_npz(path: str) -> Source:
-    """Reads an .npz with `images`, `labels` and `class_names` (see `from_arrays`)."""
+def open_npz(path: str, split: str = "train") -> Source:
+    """Reads an .npz with `images`, `labels` and `class_names` (see `from_arrays`).
+
+    Args:
+      path: of the file.
+      split: of a file that also has `splits` (n,), names: the one to read. A file without splits is
+        read whole as "train"; it has no other.
+
+    Raises:
+      UserError: no such file, split or array, or arrays that do not fit.
+    """
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
         raise UserError(f"Array file {file} does not exist; set config.data.path to an .npz file.")
     try:
         with np.load(file) as arrays:
-            return from_arrays(str(file), arrays["images"], arrays["labels"], arrays["class_names"])
+            return _split(file, arrays, split)
     except _BROKEN as error:
         raise UserError(
             f"{file} is no readable .npz with the arrays images, labels and class_names: {error}"
         ) from error
+
+
+def _split(file: pathlib.Path, arrays: np.lib.npyio.NpzFile, split: str) -> Source:
+    images, labels = arrays["images"], arrays["labels"]
+    if "splits" not in arrays:
+        if split != "train":
+            raise UserError(f"{file} has no array splits, and so no split {split!r}.")
+        return from_arrays(str(file), images, labels, arrays["class_names"])
+    splits = arrays["splits"]
+    if split not in splits:
+        known = ", ".join(sorted(set(splits.tolist())))
+        raise UserError(f"{file} has no split {split!r}; it has {known}.")
+    rows = splits == split
+    return from_arrays(f"{file}:{split}", images[rows], labels[rows], arrays["class_names"])
 
 
 def open_digits() -> Source:

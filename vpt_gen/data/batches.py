@@ -110,15 +110,17 @@ def _open(data: ConfigDict, split_name: str) -> Source | None:
     if data.kind == "tfds":
         return tfds.open_tfds(data.name, split_name, data.data_dir)
     if data.kind == "npz":
-        return arrays.open_npz(data.path)
+        return arrays.open_npz(data.path, split_name)
     return arrays.open_digits()
 
 
 def _eval_split(data: ConfigDict) -> str:
     """The split to evaluate on, or '' where `data.holdout` of the training examples serve."""
-    if data.kind not in ("folder", "vtab", "tfds"):
+    if data.kind == "digits":
         return ""
     # Class folders that no split parts have nothing to evaluate on but what is held out.
+    if data.kind == "npz":
+        return data.eval_split
     undivided = data.path and not split_folder(data.path, data.train_split)
     return "" if undivided else data.eval_split
 

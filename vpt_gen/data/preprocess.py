@@ -38,6 +38,16 @@ class Augmentation:
         return (self.rotation, self.min_scale, self.max_scale, self.shift) != (0.0, 1.0, 1.0, 0.0)
 
 
+# What is drawn for a view, each from a key of its own: adding to a seed would make one draw of a view
+# another draw of the next.
+AFFINE, FLIP, CROP, HUE, SATURATION, CONTRAST, BRIGHTNESS, NEGATIVE = range(8)
+
+
+def draw_key(seed: tf.Tensor, operation: int) -> tf.Tensor:
+    """The key (2,) of one random operation on the view that `seed` (2,) stands for."""
+    return tf.random.experimental.stateless_fold_in(seed, operation)
+
+
 def fit(image: tf.Tensor, size: int, mode: str, place: tf.Tensor | None = None) -> tf.Tensor:
     """Brings an image (H, W, 3) to (size, size, 3) by antialiased resizing.
 
@@ -73,14 +83,14 @@ def augment(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tens
     if options.is_affine:
         image = _random_affine(image, options, seed)
     if options.flip:
-        draw = tf.random.stateless_uniform([], seed + [1, 0])
+        draw = tf.random.stateless_uniform([], draw_key(seed, FLIP))
         image = tf.cond(draw < 0.5, lambda: tf.reverse(image, axis=[1]), lambda: image)
     return image
 
 
 def _random_affine(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
     side = tf.cast(tf.shape(image)[0], tf.float32)
-    draw = tf.random.stateless_uniform([4], seed, -1.0, 1.0)
+    draw = tf.random.stateless_uniform([4], draw_key(seed, AFFINE), -1.0, 1.0)
     angle = draw[0] * options.rotation * math.pi / 180.0
     low, high = math.log(options.min_scale), math.log(options.max_scale)
     scale = tf.exp(low + (draw[1] + 1.0) / 2.0 * (high - low))
@@ -104,12 +114,14 @@ def recolor(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tens
     """Randomly changes the colors of an image (H, W, 3) in [0, 1]; `seed` is int64 (2,)."""
     if strength := options.color_jitter:
         low, high = 1.0 - strength, 1.0 + strength
-        image = tf.image.stateless_random_hue(image, strength / 2, seed + [3, 0])
-        image = tf.image.stateless_random_saturation(image, low, high, seed + [4, 0])
-        image = tf.image.stateless_random_contrast(image, low, high, seed + [5, 0])
-        image = tf.image.stateless_random_brightness(image, strength / 2, seed + [6, 0])
+        image = tf.image.stateless_random_hue(image, strength / 2, draw_key(seed, HUE))
+        image = tf.image.stateless_random_saturation(image, low, high, draw_key(seed, SATURATION))
+        image = tf.image.stateless_random_contrast(image, low, high, draw_key(seed, CONTRAST))
+        image = tf.image.stateless_random_brightness(
+            image, strength / 2, draw_key(seed, BRIGHTNESS)
+        )
     if options.negative:
-        draw = tf.random.stateless_uniform([], seed + [7, 0])
+        draw = tf.random.stateless_uniform([], draw_key(seed, NEGATIVE))
         image = tf.where(draw < 0.5, 1.0 - image, image)
     return image
 
@@ -119,7 +131,9 @@ def preprocess(
 ) -> tf.Tensor:
     """A uint8 image (H, W, 3) -> float32 (size, size, 3) in [0, 1], augmented."""
     image = tf.cast(image, tf.float32) / 255.0
-    place = tf.random.stateless_uniform([], seed + [2, 0]) if options.random_crop else None
+    place = None
+    if options.random_crop:
+        place = tf.random.stateless_uniform([], draw_key(seed, CROP))
     if options.is_affine:
         # Drawn at twice the size, so that turning and zooming cost no sharpness.
         image = augment(fit(image, 2 * size, mode, place), options, seed)

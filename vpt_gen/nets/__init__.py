@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 
 from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
@@ -17,6 +18,7 @@ NETS: dict[str, type[nn.Module | BigGAN]] = {
     "taming_vqgan": TamingVQGAN,
     "gpt": GPT,
     "biggan": BigGAN,
+    "classifier": Classifier,
 }
 
 

@@ -101,6 +101,14 @@ class Packer:
         self.kept.append((source, path, image))
         return None
 
+    def record(self) -> dict:
+        """How many pictures of each archive were kept, how many dropped and why, and the broken."""
+        return {
+            "kept": collections.Counter(source for source, _, _ in self.kept),
+            "dropped": self.dropped,
+            "broken": self.broken,
+        }
+
     def save(
         self, archives: Mapping[str, pathlib.Path], output: str, made_with: Sequence[str]
     ) -> None:
@@ -124,9 +132,7 @@ class Packer:
         )
         record = {
             "archives": record_of(archives),
-            "kept": collections.Counter(sources),
-            "dropped": self.dropped,
-            "broken": self.broken,
+            **self.record(),
             "made_with": {name: importlib.metadata.version(name) for name in made_with},
         }
         with written_whole(pathlib.Path(output)) as partial, open(partial, "wb") as file:

@@ -100,6 +100,12 @@ def make_task(
             opt_state={**state.opt_state, name: opt_state},
         )
 
+    def update_if(on: jax.Array, state: TrainState, name: str, gradients: Params) -> TrainState:
+        """The state after an update if `on` is 1, or as it is: zeros would drain Adam's moments."""
+        return jax.tree.map(
+            lambda new, old: jnp.where(on > 0, new, old), update(state, name, gradients), state
+        )
+
     def start_codebook(state: TrainState, key, latents, begins) -> TrainState:
         """Makes the codebook one of latents drawn from (B, h, w, d), where it begins."""
         latents = latents.reshape(-1, latents.shape[-1])
@@ -138,8 +144,7 @@ def make_task(
             d_loss, d_gradients = jax.value_and_grad(discriminator_objective)(
                 state.params["discriminator"], images, jax.lax.stop_gradient(reconstruction)
             )
-            d_gradients = jax.tree.map(lambda g: on["adversarial"] * g, d_gradients)
-            new_state = update(new_state, "discriminator", d_gradients)
+            new_state = update_if(on["adversarial"], new_state, "discriminator", d_gradients)
             metrics["discriminator_loss"] = d_loss
         return new_state.replace(step=state.step + 1), metrics
 

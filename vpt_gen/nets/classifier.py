@@ -1,0 +1,83 @@
+"""A small residual classifier of images, whose activations also serve as features.
+
+The blocks are those of arXiv 1603.05027 (norm and activation first), with group normalization, so
+that a forward pass is a pure function of parameters and images.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.nets.group_norm import GroupNorm
+from vpt_gen.nets.layout import named
+
+CHANNELS_PER_GROUP = 8
+
+
+def _norm(x: jax.Array) -> jax.Array:
+    """GroupNorm and ReLU; call it inside a compact method only."""
+    return nn.relu(GroupNorm(x.shape[-1] // CHANNELS_PER_GROUP)(x))
+
+
+class Block(nn.Module):
+    """Two norm-ReLU-conv stages on (B, H, W, C_in), giving (B, H, W, width)."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        branch = nn.Conv(self.width, (3, 3), use_bias=False)(_norm(x))
+        branch = nn.Conv(self.width, (3, 3), use_bias=False)(_norm(branch))
+        if x.shape[-1] != self.width:
+            x = nn.Conv(self.width, (1, 1), use_bias=False)(x)
+        return named(x + branch, "batch")
+
+
+class Classifier(nn.Module):
+    """Images (B, H, W, 3) in [0, 1] -> one logit per class (B, C).
+
+    Attributes:
+      num_classes: C.
+      widths: channels of each stage, multiples of `CHANNELS_PER_GROUP`; every stage but the first
+        halves the sides.
+      blocks_per_stage: residual blocks in a stage.
+    """
+
+    num_classes: int
+    widths: Sequence[int] = (32, 64, 128, 256)
+    blocks_per_stage: int = 1
+
+    @nn.compact
+    def features(self, images: jax.Array) -> list[jax.Array]:
+        """The normalized activations (B, H / 2^k, W / 2^k, widths[k]) behind each stage."""
+        x = nn.Conv(self.widths[0], (3, 3), use_bias=False)(images * 4.0 - 2.0)
+        stages = []
+        for stage, width in enumerate(self.widths):
+            if stage:
+                x = nn.avg_pool(x, (2, 2), strides=(2, 2))
+            for _ in range(self.blocks_per_stage):
+                x = Block(width)(x)
+            stages.append(_norm(x))
+        return stages
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        pooled = self.features(images)[-1].mean(axis=(1, 2))
+        return nn.Dense(self.num_classes, name="head")(pooled)
+
+
+def distance(net: Classifier, params, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Perceptual distance (B,) of images (B, H, W, 3) in [0, 1]; 0 for equal images.
+
+    As LPIPS without its learned weights (arXiv 1801.03924): mean squared differences of the
+    features, each place of unit length, summed over the stages.
+    """
+
+    def unit_features(images):
+        stages = net.apply({"params": params}, images, method="features")
+        return [x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-6) for x in stages]
+
+    pairs = zip(unit_features(a), unit_features(b), strict=True)
+    return sum(jnp.mean(jnp.sum((f - g) ** 2, axis=-1), axis=(1, 2)) for f, g in pairs)

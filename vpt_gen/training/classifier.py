@@ -1,0 +1,63 @@
+"""Task: train a classifier of the images of a source, whose features then measure and guide."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vpt_gen.nets.classifier import Classifier
+from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState, apply_gradients
+
+NUM_PICTURES = 16
+
+
+def make_task(
+    net: Classifier,
+    optimizer: optax.GradientTransformation,
+    *,
+    image_size: int,
+    label_smoothing: float,
+) -> Task:
+    """Builds the classification task.
+
+    Args:
+      net: the classifier.
+      optimizer: for all of its parameters.
+      image_size: side of the square training images.
+      label_smoothing: eps; the target distribution is onehot * (1 - eps) + eps / C.
+    """
+
+    def init(key: jax.Array) -> TrainState:
+        params = net.init(key, jnp.zeros((1, image_size, image_size, 3)))["params"]
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
+        del frozen, key
+        targets = optax.smooth_labels(
+            jax.nn.one_hot(batch["label"], net.num_classes), label_smoothing
+        )
+
+        def objective(params):
+            logits = net.apply({"params": params}, batch["image"])
+            return optax.softmax_cross_entropy(logits, targets).mean(), logits
+
+        (loss, logits), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        metrics = {
+            "loss": loss,
+            "accuracy": (logits.argmax(-1) == batch["label"]).mean(),
+            "gradient_norm": optax.global_norm(gradients),
+        }
+        return apply_gradients(state, gradients, optimizer), metrics
+
+    def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
+        del frozen, key
+        logits = net.apply({"params": params}, batch["image"])
+        return {
+            "loss": optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]),
+            "accuracy": (logits.argmax(-1) == batch["label"]).astype(jnp.float32),
+        }
+
+    def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
+        del params, frozen, key
+        return {"images": batch["image"][:NUM_PICTURES]}
+
+    return Task(init, train_step, eval_step, pictures, {})
