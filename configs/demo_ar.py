@@ -4,7 +4,7 @@ bash launch/demo.sh --config=configs/demo_ar.py --workdir=runs/demo_ar
 python -m vpt_gen.main --config=configs/demo_ar.py:lora     another method (docs/methods.md)
 """
 
-from vpt_gen.config import GAN_METHODS
+from vpt_gen.config.fields import GAN_METHODS
 from vpt_gen.recipes import demo
 
 

@@ -7,7 +7,12 @@ About three hours, and one, on two cores; docs/study.md says what is in them.
 """
 
 from vpt_gen.errors import UserError
-from vpt_gen.study.config import dataset, default_study, in_order, variant
+from vpt_gen.study.config import (
+    dataset,
+    default_study,
+    in_order,
+    variant,
+)
 
 
 def get_config(budget="steps"):

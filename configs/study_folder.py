@@ -9,7 +9,12 @@ variants out by --only, or write a file of your own like this one. Transformers 
 64x64; the two GANs start from the demo's BigGAN, which draws grey pictures of 32x32.
 """
 
-from vpt_gen.study.config import dataset, default_study, in_order, variant
+from vpt_gen.study.config import (
+    dataset,
+    default_study,
+    in_order,
+    variant,
+)
 
 
 def get_config():

@@ -3,7 +3,12 @@
 python -m vpt_gen.study --config=configs/study_quick.py
 """
 
-from vpt_gen.study.config import dataset, default_study, in_order, variant
+from vpt_gen.study.config import (
+    dataset,
+    default_study,
+    in_order,
+    variant,
+)
 
 
 def get_config():

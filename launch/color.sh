@@ -33,7 +33,7 @@ for net in transformer transformer_ar; do
     --config.backbone.tokenizer="$runs/color_tokenizer/net" \
     --config.data.cache_dir="$runs/color_tokens" "${transformer[@]}"
 done
-run vpt_gen.ship --family=color --runs="$runs" --output="$assets"
+run vpt_gen.packing.ship --family=color --runs="$runs" --output="$assets"
 
 # What the tokenizer can show, and what the transformers know by themselves.
 run vpt_gen.reconstruct --config=configs/color_tokenizer.py --tokenizer="$assets/tokenizer" \

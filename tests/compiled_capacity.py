@@ -1,4 +1,4 @@
-"""`python -m tests.compiled_capacity`: the formulas of vpt_gen/costs.py against XLA's counts.
+"""`python -m tests.compiled_capacity`: the formulas of tables/costs.py against XLA's counts.
 
 Compiles, and never runs, tuning steps and decoders at full width on as many simulated CPU devices
 as a slice has chips: for FLOPs at depths 1 to 3, as they are linear in it; for memory at full
@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import optax
 
 from tests.collectives import collectives
-from vpt_gen import costs, sharding
-from vpt_gen.benchmark import flops
 from vpt_gen.decode.generate import generate
+from vpt_gen.machine import sharding
+from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import adaptation, prompts
+from vpt_gen.tables import costs, flops
 from vpt_gen.training.objectives import make_objective
 
 FLOAT32 = 4

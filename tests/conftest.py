@@ -28,7 +28,7 @@ def cache_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_device():
     """Runs on a single device, for what does not hang on how devices share work."""
-    from vpt_gen import sharding
+    from vpt_gen.machine import sharding
 
     mesh = sharding.make_mesh(jax.devices()[:1])
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,7 @@ import PIL
 import tensorflow as tf
 from PIL import Image
 
-from vpt_gen.data.images import decode
+from vpt_gen.images.codec import decode
 
 FILES = {
     "PNG": ("PNG", {}),

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vpt_gen import sharding
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
+from vpt_gen.machine import sharding
 from vpt_gen.nets import resize
 from vpt_gen.nets.inception import FEATURES
 

@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests import golden_metrics, torch_files
-from vpt_gen import sharding
 from vpt_gen.checkpoints import inception as weights
 from vpt_gen.checkpoints.released import layout
 from vpt_gen.evaluation.distances import frechet
 from vpt_gen.evaluation.features import Extractor, inception_space
+from vpt_gen.machine import sharding
 from vpt_gen.nets.inception import SIDE, InceptionV3
 
 OTHER = pathlib.Path(__file__).with_name("feature_speed_torch.py")

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from tests.decoders import photograph
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.data import speed
-from vpt_gen.data.tokens import token_batches
+from vpt_gen.data.tokens.cache import token_batches
+from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import adaptation, prompts
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 

@@ -21,10 +21,10 @@ from PIL import Image
 from skimage import data
 
 from tests.feature_speed import write_random_weights
-from vpt_gen import sharding
-from vpt_gen.data import folder as image_folder
+from vpt_gen.data.folders import opening as image_folder
 from vpt_gen.evaluation import distances
 from vpt_gen.evaluation.features import Extractor, inception_space
+from vpt_gen.machine import sharding
 
 PHOTOGRAPHS = ("astronaut", "coffee", "cat", "rocket", "immunohistochemistry")
 TILE = (48, 64)  # pixels, not square: both sides are resized

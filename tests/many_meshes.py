@@ -16,7 +16,7 @@ import numpy as np  # noqa: E402
 
 from tests.collectives import collectives  # noqa: E402
 from tests.training import test_meshes  # noqa: E402
-from vpt_gen import sharding  # noqa: E402
+from vpt_gen.machine import sharding
 
 STEPS = 50
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vpt_gen import sharding
 from vpt_gen.data.source import digest_of
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.machine import sharding
 from vpt_gen.nets import resize
 
 

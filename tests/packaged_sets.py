@@ -14,7 +14,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from vpt_gen.evaluation import grids
+from vpt_gen.images import grids
 
 TILE = 64  # pixels
 

@@ -15,11 +15,15 @@ import scipy.ndimage
 from skimage import data
 
 from tests import packaged_sets
-from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
 from vpt_gen.evaluation.distances import frechet
-from vpt_gen.evaluation.features import Extractor, inception_space, tokenizer_space
+from vpt_gen.evaluation.features import (
+    Extractor,
+    inception_space,
+    tokenizer_space,
+)
+from vpt_gen.machine import sharding
 
 MOST = 2000
 TILE = 32  # pixels of the tiles of colour photographs

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from tests import made
-from vpt_gen import config_flag, main
+from vpt_gen import main
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.config import METHODS, default_config
-from vpt_gen.config_check import check_config
+from vpt_gen.config import flag
+from vpt_gen.config.check import check_config
+from vpt_gen.config.fields import METHODS, default_config
 from vpt_gen.errors import UserError
 
-CONFIGS = config_flag.files_of_runs(pathlib.Path(__file__).parents[1] / "configs")
+CONFIGS = flag.files_of_runs(pathlib.Path(__file__).parents[1] / "configs")
 # Those of VTAB take their step on data of their own, see test_vtab_configs.py.
 ON_FOLDERS = [path for path in CONFIGS if not path.stem.startswith("vtab_")]
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"

@@ -2,12 +2,12 @@
 
 import pathlib
 
-from vpt_gen import method_sizes, prompt_sizes
 from vpt_gen.checkpoints.released import published
-from vpt_gen.config import METHODS
-from vpt_gen.data import vtab_table
-from vpt_gen.data.images import EXTENSIONS
+from vpt_gen.config.fields import METHODS
+from vpt_gen.data.vtab import table as vtab_table
 from vpt_gen.evaluation.figures import KINDS
+from vpt_gen.images.codec import EXTENSIONS
+from vpt_gen.tables import method_sizes, prompt_sizes
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

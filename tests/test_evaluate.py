@@ -16,13 +16,19 @@ import pytest
 from PIL import Image
 
 from tests import made
-from vpt_gen import evaluate, main, sample, sharding
+from vpt_gen import (
+    evaluate,
+    main,
+    sample,
+)
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
-from vpt_gen.generation import even_class_ids, plain_generation
-from vpt_gen.training import prompts
-from vpt_gen.tuned import open_run
+from vpt_gen.machine import sharding
+from vpt_gen.methods import prompts
+from vpt_gen.runs import saved
+from vpt_gen.runs.generation import even_class_ids, plain_generation
+from vpt_gen.runs.opened import open_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 NUM = 9
@@ -112,7 +118,7 @@ def samples(workdir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
     samples = generation.samples()
     names = ["bars", "discs"]
-    sample.save_images(samples.images, samples.class_ids, names, folder, generation.record())
+    saved.save_images(samples.images, samples.class_ids, names, folder, generation.record())
     Image.new("RGB", (99, 99)).save(folder / "grid.png")
     return folder
 

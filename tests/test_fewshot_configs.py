@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests import made_fewshot
-from vpt_gen import main, sharding
+from vpt_gen import main
 from vpt_gen.checkpoints.store import Store, read_record
-from vpt_gen.config_check import check_config
+from vpt_gen.config.check import check_config
 from vpt_gen.data.batches import open_sources
 from vpt_gen.data.tfds import load_builder
+from vpt_gen.machine import sharding
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("fewshot_*.py"))
 # Config -> training examples of each class, and classes.

@@ -6,10 +6,10 @@ import pytest
 from tests import made
 from vpt_gen import gallery, main
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.page.conditions import prompt_pairs
-from vpt_gen.evaluation.page.marquee import make_schedules
-from vpt_gen.evaluation.page.real import open_real
-from vpt_gen.generation import plain_generation
+from vpt_gen.report.conditions import prompt_pairs
+from vpt_gen.report.marquee import make_schedules
+from vpt_gen.report.real import open_real
+from vpt_gen.runs.generation import plain_generation
 
 pytestmark = pytest.mark.usefixtures("one_device")
 SIDE, STEP = 64, 68  # of a magnified image, and from one row of the picture to the next

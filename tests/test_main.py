@@ -11,14 +11,16 @@ import pytest
 from PIL import Image
 
 from tests import made
-from vpt_gen import main, sharding, ship
+from vpt_gen import main
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store, read_record
-from vpt_gen.compatibility import check_num_tokens
-from vpt_gen.config import default_config
-from vpt_gen.data import tokens
+from vpt_gen.config.fields import default_config
+from vpt_gen.data.tokens import cache as tokens
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
 from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.packing import ship
+from vpt_gen.runs.compatibility import check_num_tokens
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vpt_gen import preview
 from vpt_gen.checkpoints.backbone import load_net
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT

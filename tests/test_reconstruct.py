@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vpt_gen import reconstruct, sharding
+from vpt_gen import reconstruct
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
 from vpt_gen.evaluation.reconstructed import reconstruct as give_back
+from vpt_gen.machine import sharding
 
 
 @pytest.fixture(scope="module")

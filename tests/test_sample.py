@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from vpt_gen import sample, sharding, tuned
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
-from vpt_gen.generation import even_class_ids, instances_of, proportional_class_ids
+from vpt_gen.machine import sharding
+from vpt_gen.methods import prompts
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.sampler import Sampler, class_bank
-from vpt_gen.training import prompts
+from vpt_gen.runs import conditions, opened, saved
+from vpt_gen.runs.generation import (
+    even_class_ids,
+    instances_of,
+    proportional_class_ids,
+)
+from vpt_gen.runs.sampler import Sampler, class_bank
 
 TRANSFORMER = MaskGIT(16, 2, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32)
 TOKENIZER = VQGAN(32, (1, 1), 1, 8, 16)
@@ -80,16 +85,16 @@ def test_a_marquee_that_stays_on_a_header_is_that_class(params):
     ("wanted", "numbers"), [([], [0, 1, 2]), (["cat"], [1]), (["2", "a dog"], [2, 0])]
 )
 def test_classes_by_name_or_number(wanted, numbers):
-    assert sample.class_numbers(wanted, ["a dog", "cat", "7"]) == numbers
+    assert conditions.class_numbers(wanted, ["a dog", "cat", "7"]) == numbers
 
 
 def test_a_name_goes_before_a_number():
-    assert sample.class_numbers(["1"], ["1", "0"]) == [0]
+    assert conditions.class_numbers(["1"], ["1", "0"]) == [0]
 
 
 def test_unknown_classes_and_marquees_are_named(tmp_path):
     with pytest.raises(UserError, match="'bird' is unknown to the checkpoint; it has: cat, dog"):
-        sample.class_numbers(["bird"], ["cat", "dog"])
+        conditions.class_numbers(["bird"], ["cat", "dog"])
     for name, headers, message in [
         ("constant", 2, "takes no --headers"),
         ("instance_to_class", 1, "exactly one of --headers, or --instances"),
@@ -97,17 +102,17 @@ def test_unknown_classes_and_marquees_are_named(tmp_path):
         (str(tmp_path / "none.npy"), 2, "No such file"),
     ]:
         with pytest.raises(UserError, match=message):
-            sample.marquee_weights(name, 3, headers, 6.0)
+            conditions.marquee_weights(name, 3, headers, 6.0)
 
 
 def test_a_matrix_from_a_file(tmp_path):
     matrix = np.full((3, 2), 0.5)
     np.save(tmp_path / "w.npy", matrix)
     np.testing.assert_array_equal(
-        sample.marquee_weights(str(tmp_path / "w.npy"), 3, 2, 6.0), matrix
+        conditions.marquee_weights(str(tmp_path / "w.npy"), 3, 2, 6.0), matrix
     )
     with pytest.raises(UserError, match=r"must be \(iterations, headers\) = \(4, 2\)"):
-        sample.marquee_weights(str(tmp_path / "w.npy"), 4, 2, 6.0)
+        conditions.marquee_weights(str(tmp_path / "w.npy"), 4, 2, 6.0)
 
 
 def test_banks_of_classes_and_instances():
@@ -125,30 +130,30 @@ def test_banks_of_classes_and_instances():
         ),
         (([], [1], [0], labels, "scroll"), [[[1, none], [0, 0]]]),
     ]:
-        np.testing.assert_array_equal(sample.make_bank(*arguments), bank)
+        np.testing.assert_array_equal(conditions.make_bank(*arguments), bank)
 
 
 def test_instances_that_the_prompts_do_not_know_are_named():
-    assert sample.instance_numbers(["2", "0"], 3) == [2, 0]
+    assert conditions.instance_numbers(["2", "0"], 3) == [2, 0]
     with pytest.raises(UserError, match="know training images 0 to 2"):
-        sample.instance_numbers(["3"], 3)
+        conditions.instance_numbers(["3"], 3)
     with pytest.raises(UserError, match="knows no training images"):
-        sample.instance_numbers(["0"], 0)
+        conditions.instance_numbers(["0"], 0)
 
 
 def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
-    assert sample.file_stems(["a dog", "Cat"]) == ["a_dog", "Cat"]
-    assert sample.file_stems(["a dog", "a_dog"]) == ["0000_a_dog", "0001_a_dog"]
-    assert len({stem.lower() for stem in sample.file_stems(["cat", "Cat"])}) == 2
+    assert saved.file_stems(["a dog", "Cat"]) == ["a_dog", "Cat"]
+    assert saved.file_stems(["a dog", "a_dog"]) == ["0000_a_dog", "0001_a_dog"]
+    assert len({stem.lower() for stem in saved.file_stems(["cat", "Cat"])}) == 2
 
 
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
     samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
-    sample.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
-    sample.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
+    saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
+    saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a_0000.png", "b_0000.png"]
     assert "also holds" not in capsys.readouterr().out
-    sample.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
+    saved.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
     assert "also holds 1 images" in capsys.readouterr().out
     classes, record = sampled.read(tmp_path)
     assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
@@ -162,7 +167,7 @@ def decoding():
 def test_decoding_options_from_the_command_line():
     decode = decoding()
     for setting in ("num_iterations=8", "choice_temperature=2", "schedule=square"):
-        tuned.set_option(decode, setting)
+        opened.set_option(decode, setting)
     assert decode.to_dict() == {
         "num_iterations": 8,
         "choice_temperature": 2.0,
@@ -181,7 +186,7 @@ def test_decoding_options_from_the_command_line():
 )
 def test_decoding_options_that_cannot_be_are_named(setting, message):
     with pytest.raises(UserError, match=message):
-        tuned.set_option(decoding(), setting)
+        opened.set_option(decoding(), setting)
 
 
 def test_a_stream_is_all_samples_batch_by_batch(params):

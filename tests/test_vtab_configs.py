@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from vpt_gen import main, sharding
+from vpt_gen import main
 from vpt_gen.checkpoints.store import Store, read_record
-from vpt_gen.config import default_config
-from vpt_gen.config_check import check_config
-from vpt_gen.data.vtab import TASKS
+from vpt_gen.config.check import check_config
+from vpt_gen.config.fields import default_config
+from vpt_gen.data.vtab.opening import TASKS
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 

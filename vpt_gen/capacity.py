@@ -9,8 +9,10 @@ import math
 import jax
 from jax.sharding import AbstractMesh, AxisType
 
-from vpt_gen import sharding
-from vpt_gen.costs import (
+from vpt_gen.machine import sharding
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.tables.costs import (
     MODELS,
     Model,
     decoding_bytes,
@@ -21,8 +23,6 @@ from vpt_gen.costs import (
     tuning_flops,
     weight_bytes,
 )
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
 
 UTILISATION = 0.5  # of a chip's peak, and of its bandwidth
 FREE = 0.1  # of the memory, for what is not counted here

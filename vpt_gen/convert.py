@@ -16,7 +16,7 @@ from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.backbone import check_replaceable, save_net
 from vpt_gen.checkpoints.released import published
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.progress import say
+from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
 

@@ -22,22 +22,35 @@ import numpy as np
 from absl import app, flags, logging
 from etils import epath
 
-from vpt_gen import config_flag, host_memory, sample, sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
-from vpt_gen.config_check import check_config
+from vpt_gen.config import flag
+from vpt_gen.config.check import check_config
 from vpt_gen.data import sampled
 from vpt_gen.data.batches import image_spec, open_sources
-from vpt_gen.data.folder import open_folder
+from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.evaluation import grids, report, spaces
+from vpt_gen.evaluation import report, spaces
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
-from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_images, real_sets, tapped
+from vpt_gen.evaluation.image_sets import (
+    ImageSet,
+    judge_images,
+    real_images,
+    real_sets,
+    tapped,
+)
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
-from vpt_gen.files import write_text
-from vpt_gen.generation import even_class_ids, instances_of, proportional_class_ids
-from vpt_gen.progress import say
-from vpt_gen.tuned import TunedRun
+from vpt_gen.images import grids
+from vpt_gen.machine import host_memory, sharding
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say
+from vpt_gen.runs import request
+from vpt_gen.runs.generation import (
+    even_class_ids,
+    instances_of,
+    proportional_class_ids,
+)
+from vpt_gen.runs.opened import TunedRun
 
 FLAGS = flags.FLAGS
 MAX_NUM = 10_000
@@ -129,7 +142,7 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
     if "instance_labels" in run.facts and (starts or not run.sampler.method.num_classes):
         instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
-    generation = sample.flagged_generation(run, class_ids.tolist(), instances)
+    generation = request.flagged_generation(run, class_ids.tolist(), instances)
     return generation.image_set(class_counts=how)
 
 
@@ -184,7 +197,7 @@ def define_flags() -> None:
         "A folder of generated images instead: flat, one sub-folder a class, or as vpt_gen.sample "
         "wrote it.",
     )
-    config_flag.define(
+    flag.define(
         "A file of configs/ whose data to compare with, by default the run's own; its fields are "
         "set as --config.data.path=my_images."
     )
@@ -211,7 +224,7 @@ def define_flags() -> None:
         "Draw classes in the proportions of the reference (the default, where the run knows its "
         "classes), or evenly.",
     )
-    sample.define_generation_flags()
+    request.define_generation_flags()
     flags.DEFINE_enum(
         "features",
         None,
@@ -232,12 +245,12 @@ def define_flags() -> None:
 
 
 def main(argv):
-    """Entry point; flags are checked by `config_flag.parse`."""
+    """Entry point; flags are checked by `flag.parse`."""
     del argv
     # Orbax tells every step of every save, and its errors twice: they are raised, too.
     logging.set_verbosity(logging.FATAL)
     check_flags()
-    run = sample.open_flagged_run() if FLAGS.checkpoint else None
+    run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
@@ -269,5 +282,5 @@ def main(argv):
 if __name__ == "__main__":
     host_memory.keep()
     define_flags()
-    parse = functools.partial(config_flag.parse, required=False)
+    parse = functools.partial(flag.parse, required=False)
     sys.exit(report_user_errors(lambda: app.run(main, flags_parser=parse)))

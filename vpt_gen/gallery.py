@@ -11,15 +11,15 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
-from vpt_gen import host_memory
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.evaluation import grids
-from vpt_gen.evaluation.page.conditions import prompt_pairs
-from vpt_gen.evaluation.page.marquee import make_schedules
-from vpt_gen.evaluation.page.real import open_real
-from vpt_gen.generation import plain_generation
-from vpt_gen.progress import say
-from vpt_gen.tuned import TunedRun, open_run
+from vpt_gen.images import grids
+from vpt_gen.machine import host_memory
+from vpt_gen.machine.progress import say
+from vpt_gen.report.conditions import prompt_pairs
+from vpt_gen.report.marquee import make_schedules
+from vpt_gen.report.real import open_real
+from vpt_gen.runs.generation import plain_generation
+from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
 

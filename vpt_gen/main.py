@@ -9,20 +9,25 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vpt_gen import config_flag, distributed, host_memory, sharding
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import claim_workdir
-from vpt_gen.compute import as_published
-from vpt_gen.config import METHODS
-from vpt_gen.config_check import check_config
+from vpt_gen.config import flag
+from vpt_gen.config.check import check_config
+from vpt_gen.config.fields import METHODS
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.experiment import Experiment, make_experiment
-from vpt_gen.files import in_bucket
-from vpt_gen.progress import say
+from vpt_gen.machine import (
+    distributed,
+    host_memory,
+    sharding,
+)
+from vpt_gen.machine.files import in_bucket
+from vpt_gen.machine.progress import say
+from vpt_gen.runs.experiment import Experiment, make_experiment
+from vpt_gen.runs.tuning_report import TuningReport
 from vpt_gen.training import gan, loop
-from vpt_gen.tuning_report import TuningReport
+from vpt_gen.training.compute import as_published
 
-_CONFIG = config_flag.define()
+_CONFIG = flag.define()
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run lives; by default runs/<name of the config>."
 )
@@ -79,7 +84,7 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
 
 
 def main(argv):
-    """Entry point; flags are checked by `config_flag.parse`."""
+    """Entry point; flags are checked by `flag.parse`."""
     del argv
     # Orbax tells every step of every save, and its errors twice: they are raised, too.
     logging.set_verbosity(logging.FATAL)
@@ -93,4 +98,4 @@ def main(argv):
 
 if __name__ == "__main__":
     host_memory.keep()
-    distributed.leave(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))
+    distributed.leave(report_user_errors(lambda: app.run(main, flags_parser=flag.parse)))

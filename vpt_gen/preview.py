@@ -16,20 +16,24 @@ from absl import app, flags, logging
 from etils import epath
 from ml_collections import ConfigDict
 
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
-from vpt_gen.compatibility import check_codebooks
-from vpt_gen.config import default_config
-from vpt_gen.config_check import check_config
+from vpt_gen.checkpoints.backbone import (
+    TOKENIZERS,
+    PretrainedNet,
+    load_net,
+)
+from vpt_gen.checkpoints.shipped import COLOR
+from vpt_gen.config.check import check_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.evaluation import grids
-from vpt_gen.methods import decode_options
+from vpt_gen.images import grids
+from vpt_gen.machine.progress import say, track
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.progress import say, track
-from vpt_gen.recipes import COLOR
-from vpt_gen.sample import save_images
-from vpt_gen.tuned import set_option
+from vpt_gen.runs.compatibility import check_codebooks
+from vpt_gen.runs.methods import decode_options
+from vpt_gen.runs.opened import set_option
+from vpt_gen.runs.saved import save_images
 
 FLAGS = flags.FLAGS
 

@@ -7,8 +7,14 @@ prompt tuning in their own fields and their learning rate (docs/methods.md).
 
 from ml_collections import ConfigDict
 
-from vpt_gen.config import FAMILIES, GAN_METHODS, METHODS, default_config
-from vpt_gen.data.vtab import find_task
+from vpt_gen.checkpoints.shipped import COLOR, DEMO, SIDES
+from vpt_gen.config.fields import (
+    FAMILIES,
+    GAN_METHODS,
+    METHODS,
+    default_config,
+)
+from vpt_gen.data.vtab.opening import find_task
 from vpt_gen.errors import UserError
 
 # Family -> published tokenizer and transformer at 256 px.
@@ -16,9 +22,6 @@ _PUBLISHED = {
     "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
     "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
 }
-# The sources that ship, and the side of their images in pixels.
-DEMO, COLOR = "vpt_gen/assets/demo", "vpt_gen/assets/color"
-SIDES = {DEMO: 32, COLOR: 64}
 # Of the demo's source model, by held-out loss (docs/methods.md); of the GANs the source's own.
 _DEMO_LEARNING_RATES = {
     "prompts": 1e-2,

@@ -16,23 +16,29 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
-from vpt_gen import config_flag, host_memory, sharding
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
-from vpt_gen.compatibility import check_image_size
-from vpt_gen.config_check import check_config
+from vpt_gen.checkpoints.shipped import COLOR, SIDES
+from vpt_gen.config import flag
+from vpt_gen.config.check import check_config
 from vpt_gen.data.batches import open_sources
-from vpt_gen.data.folder import open_folder
+from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.evaluation import grids, reconstructed, report, spaces
+from vpt_gen.evaluation import (
+    reconstructed,
+    report,
+    spaces,
+)
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.image_sets import ImageSet, real_images
 from vpt_gen.evaluation.reconstructed import Reconstruction
 from vpt_gen.evaluation.yardstick import Yardstick
-from vpt_gen.files import write_text
-from vpt_gen.progress import say
-from vpt_gen.recipes import COLOR, SIDES
+from vpt_gen.images import grids
+from vpt_gen.machine import host_memory, sharding
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say
+from vpt_gen.runs.compatibility import check_image_size
 
 FLAGS = flags.FLAGS
 _BATCH = 16
@@ -98,7 +104,7 @@ def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
     flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net that convert or main wrote.")
     flags.DEFINE_string("images", None, "A folder of images, one sub-folder a class, or flat.")
-    config_flag.define("Instead: a file of configs/, of whose data the held-out part is taken.")
+    flag.define("Instead: a file of configs/, of whose data the held-out part is taken.")
     flags.DEFINE_integer("image_size", SIDES[COLOR], "With --images: side of the squares.")
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "With --images: how they get so.")
     flags.DEFINE_integer("num", 1000, "Images at most, evenly over all.", lower_bound=2)
@@ -109,7 +115,7 @@ def define_flags() -> None:
 
 
 def main(argv):
-    """Entry point; flags are checked by `config_flag.parse`."""
+    """Entry point; flags are checked by `flag.parse`."""
     del argv
     logging.set_verbosity(logging.FATAL)  # Orbax logs every step.
     source, spec = open_images()
@@ -143,6 +149,6 @@ if __name__ == "__main__":
     define_flags()
     sys.exit(
         report_user_errors(
-            lambda: app.run(main, flags_parser=functools.partial(config_flag.parse, required=False))
+            lambda: app.run(main, flags_parser=functools.partial(flag.parse, required=False))
         )
     )

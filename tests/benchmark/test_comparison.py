@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from tests.benchmark.test_reference_way import NAR
-from vpt_gen.benchmark import comparison, growth, table
+from vpt_gen.benchmark import (
+    comparison,
+    growth,
+    table,
+)
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.running import Running
 

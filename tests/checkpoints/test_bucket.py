@@ -13,9 +13,13 @@ from PIL import Image
 
 from configs import demo, source_transformer
 from vpt_gen import main
-from vpt_gen.checkpoints.store import claim_workdir, has_checkpoint, read_record
+from vpt_gen.checkpoints.store import (
+    claim_workdir,
+    has_checkpoint,
+    read_record,
+)
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import grids
+from vpt_gen.images import grids
 
 RUN = "gs://bucket/run"
 

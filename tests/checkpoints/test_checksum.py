@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vpt_gen import sharding
 from vpt_gen.checkpoints.checksum import checksums
+from vpt_gen.machine import sharding
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "bfloat16", "float16", "int8", "bool"])

@@ -9,14 +9,14 @@ import pytest
 from flax import traverse_util
 
 from tests import golden_metrics, torch_files
-from vpt_gen import sharding
 from vpt_gen.checkpoints import perceptual
 from vpt_gen.checkpoints.perceptual import load_perceptual, perceptual_files
 from vpt_gen.checkpoints.released import layout
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
-from vpt_gen.experiment import make_experiment
+from vpt_gen.machine import sharding
 from vpt_gen.nets import lpips
+from vpt_gen.runs.experiment import make_experiment
 
 # The slice of `lpips.LPIPS` in which each of torchvision's convolutions stands.
 SLICES = {0: 1, 2: 1, 5: 2, 7: 2, 10: 3, 12: 3, 14: 3, 17: 4, 19: 4, 21: 4, 24: 5, 26: 5, 28: 5}

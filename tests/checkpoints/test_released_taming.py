@@ -12,7 +12,12 @@ from tests import golden_ar
 from tests.torch_files import write_arrays
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
-from vpt_gen.checkpoints.released import layout, taming_gpt, taming_vqgan, torch_file
+from vpt_gen.checkpoints.released import (
+    layout,
+    taming_gpt,
+    taming_vqgan,
+    torch_file,
+)
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN

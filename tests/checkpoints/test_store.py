@@ -9,9 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vpt_gen import sharding
-from vpt_gen.checkpoints.store import Store, claim_workdir, has_checkpoint, read_record
+from vpt_gen.checkpoints.store import (
+    Store,
+    claim_workdir,
+    has_checkpoint,
+    read_record,
+)
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
 from vpt_gen.training.state import TrainState
 
 

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from vpt_gen.data.arrays import from_arrays, open_digits, open_npz
+from vpt_gen.data.arrays import (
+    from_arrays,
+    open_digits,
+    open_npz,
+)
 from vpt_gen.errors import UserError
 
 

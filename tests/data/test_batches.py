@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.made import write_folder
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.data.batches import open_sources
 from vpt_gen.data.source import digest_of
 from vpt_gen.errors import UserError

@@ -7,8 +7,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tests import made
-from vpt_gen.config import default_config
-from vpt_gen.config_flag import files_of_runs
+from vpt_gen.config.fields import default_config
+from vpt_gen.config.flag import files_of_runs
 from vpt_gen.data import access, check
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"

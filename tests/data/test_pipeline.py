@@ -5,7 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from vpt_gen.data.pipeline import ImageSpec, eval_batches, eval_shares, train_batches, view_stream
+from vpt_gen.data.pipeline import (
+    ImageSpec,
+    eval_batches,
+    eval_shares,
+    train_batches,
+    view_stream,
+)
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError

@@ -5,7 +5,11 @@ import pytest
 import tensorflow as tf
 
 from vpt_gen.data import preprocess
-from vpt_gen.data.preprocess import Augmentation, augment, fit
+from vpt_gen.data.preprocess import (
+    Augmentation,
+    augment,
+    fit,
+)
 
 SIDE = 16
 CENTRE = (SIDE - 1) / 2

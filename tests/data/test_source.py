@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from vpt_gen.data.source import Source, digest_of, split
+from vpt_gen.data.source import (
+    Source,
+    digest_of,
+    split,
+)
 
 
 def toy(counts=(10, 4, 7), digest="d"):

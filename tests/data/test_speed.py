@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tests import made
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.data import speed
 
 

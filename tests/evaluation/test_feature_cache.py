@@ -7,7 +7,7 @@ import pytest
 
 from tests import measured
 from vpt_gen.evaluation.feature_cache import features_of
-from vpt_gen.files import cache_folder
+from vpt_gen.machine.files import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -5,14 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import (
+    TOKENIZERS,
+    PretrainedNet,
+    load_net,
+)
 from vpt_gen.data import arrays
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import canvases
 from vpt_gen.evaluation.distances import frechet
-from vpt_gen.evaluation.features import Extractor, FeatureSpace, tokenizer_space
+from vpt_gen.evaluation.features import (
+    Extractor,
+    FeatureSpace,
+    tokenizer_space,
+)
 from vpt_gen.evaluation.neighbours import nearest
+from vpt_gen.machine import sharding
 from vpt_gen.nets import resize
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
-from vpt_gen.config import default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.data import arrays
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.image_sets import real_images, real_sets, tapped
+from vpt_gen.evaluation.image_sets import (
+    real_images,
+    real_sets,
+    tapped,
+)
 
 SIZES = [(8, 8), (12, 6), (5, 20)]
 

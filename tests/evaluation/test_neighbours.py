@@ -5,7 +5,11 @@ import pytest
 
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import pairwise
-from vpt_gen.evaluation.neighbours import intra_class_diversity, memorisation_rate, nearest
+from vpt_gen.evaluation.neighbours import (
+    intra_class_diversity,
+    memorisation_rate,
+    nearest,
+)
 
 
 def gaussian(seed, count, width=6):

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from tests import honesty
-from vpt_gen.evaluation.distances import density_coverage, frechet, kid, precision_recall
+from vpt_gen.evaluation.distances import (
+    density_coverage,
+    frechet,
+    kid,
+    precision_recall,
+)
 from vpt_gen.evaluation.neighbours import memorisation_rate
 
 pytest.importorskip("sklearn")

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from vpt_gen.evaluation import prompt_space
-from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator, init_params
+from vpt_gen.nets.prompt_generator import (
+    NO_INSTANCE,
+    PromptGenerator,
+    init_params,
+)
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 3

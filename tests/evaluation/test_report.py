@@ -6,7 +6,11 @@ import pytest
 
 from tests import measured
 from vpt_gen.evaluation import report
-from vpt_gen.evaluation.figures import KINDS, Found, Value
+from vpt_gen.evaluation.figures import (
+    KINDS,
+    Found,
+    Value,
+)
 
 FOUND = Found(
     {

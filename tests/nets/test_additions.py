@@ -8,7 +8,11 @@ import pytest
 
 from vpt_gen.nets.attention import SelfAttention
 from vpt_gen.nets.causal_layers import CausalAttention
-from vpt_gen.nets.layers import Dense, FromHeads, ToHeads
+from vpt_gen.nets.layers import (
+    Dense,
+    FromHeads,
+    ToHeads,
+)
 from vpt_gen.nets.maskgit import Mlp
 
 B, L, H, E, S = 2, 5, 2, 4, 3

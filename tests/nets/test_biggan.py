@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from tests import golden_gan as golden
-from vpt_gen.nets.biggan import Discriminator, Generator, run, standing_statistics
+from vpt_gen.nets.biggan import (
+    Discriminator,
+    Generator,
+    run,
+    standing_statistics,
+)
 from vpt_gen.nets.conditional_norm import BatchNorm
 from vpt_gen.nets.spectral_norm import SNDense
 

@@ -6,7 +6,11 @@ import pytest
 
 from tests import golden_gan as golden
 from vpt_gen.nets.biggan import run
-from vpt_gen.nets.cgantransfer import init_discriminator, init_generator, transfer_generator
+from vpt_gen.nets.cgantransfer import (
+    init_discriminator,
+    init_generator,
+    transfer_generator,
+)
 
 FILE = "cgantransfer.npz"
 

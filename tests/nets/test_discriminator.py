@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.discriminator import Discriminator, blur_downsample, scaled_widths
+from vpt_gen.nets.discriminator import (
+    Discriminator,
+    blur_downsample,
+    scaled_widths,
+)
 from vpt_gen.training.losses import r1_penalty
 
 FILE = "tokenizer_train_losses.npz"

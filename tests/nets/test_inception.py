@@ -4,8 +4,8 @@ import jax
 import pytest
 
 from tests import golden_metrics, torch_files
-from vpt_gen import sharding
 from vpt_gen.evaluation.features import Extractor, inception_space
+from vpt_gen.machine import sharding
 from vpt_gen.nets.inception import FEATURES
 
 pytestmark = golden_metrics.needed

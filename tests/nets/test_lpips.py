@@ -11,7 +11,11 @@ from flax import traverse_util
 from tests import golden_metrics
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.nets import lpips
-from vpt_gen.nets.lpips import LPIPS, MIN_SIDE, distance
+from vpt_gen.nets.lpips import (
+    LPIPS,
+    MIN_SIDE,
+    distance,
+)
 
 SIDE = MIN_SIDE["vgg"]
 

@@ -4,9 +4,9 @@ import jax
 import pytest
 
 from tests import golden_gan as golden
-from tests.training.test_minegan import FILE, variables
+from tests.methods.test_minegan import FILE, variables
+from vpt_gen.methods import minegan
 from vpt_gen.nets.biggan import run
-from vpt_gen.training import minegan
 
 
 @pytest.fixture

@@ -9,7 +9,12 @@ import pytest
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.precision import cast_matrices
-from vpt_gen.nets.stack import REMAT, STACKED, stack_layers, unstack_layers
+from vpt_gen.nets.stack import (
+    REMAT,
+    STACKED,
+    stack_layers,
+    unstack_layers,
+)
 
 SIZES = {"num_layers": 3, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
 NETS = {

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.vqgan import VQGAN, Decoder, Encoder, Quantizer, squared_distances
+from vpt_gen.nets.vqgan import (
+    VQGAN,
+    Decoder,
+    Encoder,
+    Quantizer,
+    squared_distances,
+)
 
 FILE = "tokenizer.npz"
 

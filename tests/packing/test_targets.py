@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.packing.made_archives import bar, write_deb, write_npm
-from vpt_gen.data.folder import open_folder
+from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.packing import targets
 
 

@@ -3,7 +3,12 @@
 import json
 
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.config import dataset, default_study, in_order, variant
+from vpt_gen.study.config import (
+    dataset,
+    default_study,
+    in_order,
+    variant,
+)
 from vpt_gen.study.runs import Step
 from vpt_gen.study.states import Attempt, write_attempts
 

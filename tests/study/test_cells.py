@@ -7,7 +7,11 @@ import pytest
 from tests.study.studies import small_study
 from vpt_gen.errors import UserError
 from vpt_gen.study.cells import KINDS, all_cells
-from vpt_gen.study.config import check_study, in_order, variant
+from vpt_gen.study.config import (
+    check_study,
+    in_order,
+    variant,
+)
 
 
 def test_every_combination_is_there_once():

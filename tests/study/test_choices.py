@@ -9,7 +9,11 @@ from clu import metric_writers
 from tests.study.studies import small_study, write_record
 from vpt_gen.study import choices
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.choices import NotYet, choose, write_rate
+from vpt_gen.study.choices import (
+    NotYet,
+    choose,
+    write_rate,
+)
 from vpt_gen.study.states import Attempt, write_attempts
 
 

@@ -5,10 +5,15 @@ import pathlib
 import pytest
 
 from tests.study.studies import small_study
-from vpt_gen import config_flag
+from vpt_gen.config import flag
 from vpt_gen.errors import UserError
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.config import check_study, dataset, in_order, variant
+from vpt_gen.study.config import (
+    check_study,
+    dataset,
+    in_order,
+    variant,
+)
 from vpt_gen.study.record import claim_folder
 from vpt_gen.study.runs import Choice, Runs
 
@@ -90,7 +95,7 @@ def test_runs_that_cannot_be_are_named_before_any_starts(study, changed, message
 def test_a_config_is_loaded_once_and_copied_for_each_caller(study, monkeypatch):
     runs = runs_of(study)
     first = runs.base("zebra", "digits")
-    monkeypatch.setattr(config_flag, "load", None)
+    monkeypatch.setattr(flag, "load", None)
     untouched = first.to_json()
     first.data.shots = 12345
     assert runs.base("zebra", "digits").to_json() == untouched
@@ -121,7 +126,7 @@ def test_a_folder_belongs_to_one_study_which_may_grow(study, tmp_path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_study_of_configs_is_sound(path):
     assert f"python -m vpt_gen.study --config=configs/{path.name}" in path.read_text()
-    study = config_flag.load(path)
+    study = flag.load(path)
     check_study(study)
     runs = runs_of(study)
     for dataset_name in study.datasets:

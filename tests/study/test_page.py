@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from tests.study.studies import MadeRuns, small_study, write_all, write_record
-from vpt_gen.evaluation import grids
+from vpt_gen.images import grids
 from vpt_gen.study import plots
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import in_order, variant
-from vpt_gen.study.page import END, FINDINGS, write_page
+from vpt_gen.study.page import (
+    END,
+    FINDINGS,
+    write_page,
+)
 from vpt_gen.study.plots import figures_plot
 from vpt_gen.study.results import gather
 from vpt_gen.study.runner import Runner

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from tests.study.studies import MadeRuns, small_study, write_all
-from vpt_gen.study.results import gather, spread, spread_name, write_results
+from vpt_gen.study.results import (
+    gather,
+    spread,
+    spread_name,
+    write_results,
+)
 from vpt_gen.study.runner import Runner
 
 

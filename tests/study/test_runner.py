@@ -11,7 +11,11 @@ import pytest
 
 from tests.study.studies import MadeRuns, small_study
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.runner import Runner, Stopped, alone
+from vpt_gen.study.runner import (
+    Runner,
+    Stopped,
+    alone,
+)
 from vpt_gen.study.states import LOG, read_attempts
 
 ROOT = pathlib.Path(__file__).parents[2]

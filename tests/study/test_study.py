@@ -13,7 +13,7 @@ from ml_collections import config_flags
 from tests import made
 from tests.jobs import ROOT
 from tests.study.studies import small_study
-from vpt_gen import repeat
+from vpt_gen.config import repeat
 from vpt_gen.errors import UserError
 from vpt_gen.study import __main__ as program
 from vpt_gen.study.cells import all_cells

@@ -7,10 +7,15 @@ import optax
 import pytest
 
 from tests import golden_gan as golden
-from vpt_gen import sharding
+from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.training import gan
-from vpt_gen.training.adversarial import Adversaries, Draws, moving_average, orthogonal_gradient
+from vpt_gen.training.adversarial import (
+    Adversaries,
+    Draws,
+    moving_average,
+    orthogonal_gradient,
+)
 from vpt_gen.training.adversarial_task import calls
 from vpt_gen.training.state import initial_state
 

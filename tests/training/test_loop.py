@@ -11,13 +11,17 @@ import numpy as np
 import optax
 import pytest
 
-from vpt_gen import sharding
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
 from vpt_gen.training import loop
 from vpt_gen.training.clock import training_seconds
 from vpt_gen.training.signals import Interrupted
-from vpt_gen.training.state import Task, TrainState, apply_gradients
+from vpt_gen.training.state import (
+    Task,
+    TrainState,
+    apply_gradients,
+)
 
 BATCH = 8
 

@@ -10,11 +10,18 @@ import optax
 import pytest
 
 from tests.collectives import collectives
-from vpt_gen import sharding
+from vpt_gen.machine import sharding
+from vpt_gen.methods import (
+    adaptation,
+    adapters,
+    deep_prompts,
+    lora,
+    prompts,
+)
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import adaptation, adapters, deep_prompts, lora, prompts, transformer
+from vpt_gen.training import transformer
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.state import initial_state
 

@@ -4,8 +4,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from vpt_gen import sharding
-from vpt_gen.training.state import Task, TrainState, initial_state
+from vpt_gen.machine import sharding
+from vpt_gen.training.state import (
+    Task,
+    TrainState,
+    initial_state,
+)
 
 pytestmark = pytest.mark.usefixtures("one_device")
 

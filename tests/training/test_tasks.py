@@ -7,12 +7,13 @@ import numpy as np
 import optax
 import pytest
 
+from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training import adaptation, prompts, tokenizer, transformer
+from vpt_gen.training import tokenizer, transformer
 from vpt_gen.training.objectives import make_objective
 
 VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)

@@ -17,12 +17,12 @@ from vpt_gen.benchmark.comparison import compare
 from vpt_gen.benchmark.programs import PROGRAMS, ways
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.sizes import SIZES
-from vpt_gen.compute import DTYPES, SCAN_LAYERS
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.files import write_text
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.stack import REMAT
-from vpt_gen.progress import say
+from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
 _WHAT = (*PROGRAMS, "growth")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from vpt_gen.benchmark.request import Request
 from vpt_gen.errors import UserError
-from vpt_gen.progress import track
+from vpt_gen.machine.progress import track
 
 
 class Process:

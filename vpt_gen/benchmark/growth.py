@@ -12,7 +12,7 @@ import numpy as np
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.running import Running
 from vpt_gen.benchmark.sizes import SIZES, Size
-from vpt_gen.progress import track
+from vpt_gen.machine.progress import track
 
 _REPEAT = 5
 

@@ -10,14 +10,19 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vpt_gen.benchmark import flops, reference_way
+from vpt_gen.benchmark import reference_way
 from vpt_gen.benchmark.request import Request
-from vpt_gen.benchmark.sizes import Size, tokenizer_params, transformer_params
-from vpt_gen.compute import hold_frozen
+from vpt_gen.benchmark.sizes import (
+    Size,
+    tokenizer_params,
+    transformer_params,
+)
 from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.prompt_generator import PromptGenerator
-from vpt_gen.training import adaptation, prompts
+from vpt_gen.tables import flops
+from vpt_gen.training.compute import hold_frozen
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.state import TrainState
 

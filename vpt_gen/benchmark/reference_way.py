@@ -18,8 +18,16 @@ import optax
 
 from vpt_gen.decode.parallel import choose_masked
 from vpt_gen.decode.schedules import mask_rate
-from vpt_gen.nets.maskgit import LAYER_NORM_EPSILON, MASK_TOKEN_ID, MaskGIT
-from vpt_gen.nets.vqgan import VQGAN, Quantizer, Tokenizer
+from vpt_gen.nets.maskgit import (
+    LAYER_NORM_EPSILON,
+    MASK_TOKEN_ID,
+    MaskGIT,
+)
+from vpt_gen.nets.vqgan import (
+    VQGAN,
+    Quantizer,
+    Tokenizer,
+)
 from vpt_gen.training.losses import draw_masks
 from vpt_gen.training.state import TrainState, apply_gradients
 

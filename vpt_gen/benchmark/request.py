@@ -19,7 +19,7 @@ class Request:
       num_iterations: T, of parallel decoding.
       decoder: of `decode.generate.PARALLEL_DECODERS`, of our way alone.
       num_tokens: how many tokens are decoded one by one; 0 for a whole image.
-      keep_memory: whether freed memory stays with the process (`host_memory.py`).
+      keep_memory: whether freed memory stays with the process (`machine/host_memory.py`).
     """
 
     what: str

@@ -12,8 +12,8 @@ import json
 import sys
 from typing import Any
 
-from vpt_gen import host_memory
 from vpt_gen.benchmark.request import Request
+from vpt_gen.machine import host_memory
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 import vpt_gen
-from vpt_gen import distributed, sharding
 from vpt_gen.errors import UserError
+from vpt_gen.machine import distributed, sharding
 from vpt_gen.nets import NETS, build
 
 TOKENIZERS = ("vqgan", "taming_vqgan")

@@ -19,11 +19,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from vpt_gen import distributed
 from vpt_gen.checkpoints.checksum import checksums
 from vpt_gen.errors import UserError
-from vpt_gen.files import absolute, in_bucket, write_text
-from vpt_gen.progress import say
+from vpt_gen.machine import distributed
+from vpt_gen.machine.files import (
+    absolute,
+    in_bucket,
+    write_text,
+)
+from vpt_gen.machine.progress import say
 
 CONFIG_FILE = "config.json"
 # Where a run computes; not what. It may go on elsewhere.

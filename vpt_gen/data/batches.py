@@ -9,18 +9,29 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen import sharding
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
-from vpt_gen.data import arrays, folder, pipeline, tfds, tokens, vtab
-from vpt_gen.data.build_tokens import CacheBuild
+from vpt_gen.checkpoints.backbone import (
+    TOKENIZERS,
+    PretrainedNet,
+    load_net,
+)
+from vpt_gen.data import (
+    arrays,
+    pipeline,
+    tfds,
+)
 from vpt_gen.data.fewshot import choose_classes, choose_shots
+from vpt_gen.data.folders import opening as folder
+from vpt_gen.data.folders.splits import split_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
-from vpt_gen.data.split_folders import split_folder
+from vpt_gen.data.tokens import cache as tokens
+from vpt_gen.data.tokens.build import CacheBuild
+from vpt_gen.data.vtab import opening as vtab
 from vpt_gen.errors import UserError
-from vpt_gen.files import in_bucket
-from vpt_gen.progress import say
+from vpt_gen.machine import sharding
+from vpt_gen.machine.files import in_bucket
+from vpt_gen.machine.progress import say
 
 # Tokenised at a time. The same whatever the training batch and the number of devices and hosts are,
 # because rounding may hang on the shape of a device's batch.

@@ -25,11 +25,12 @@ import tensorflow_datasets as tfds
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from vpt_gen import config_flag
-from vpt_gen.data import access, vtab
+from vpt_gen.config import flag
+from vpt_gen.data import access
 from vpt_gen.data.tfds import load_builder
+from vpt_gen.data.vtab import opening as vtab
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.progress import say
+from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
 
@@ -46,7 +47,7 @@ class Entry:
 
 def load_configs(folder: pathlib.Path) -> dict[str, ConfigDict]:
     """Name -> config, of every file in a folder of configs."""
-    paths = config_flag.files_of_runs(folder)
+    paths = flag.files_of_runs(folder)
     if not paths:
         raise UserError(f"{folder} holds no configs; name their folder with --configs.")
     return {path.stem: runpy.run_path(str(path))["get_config"]() for path in paths}

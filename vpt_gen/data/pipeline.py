@@ -12,7 +12,7 @@ from vpt_gen.data.preprocess import Augmentation, preprocess
 from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch, Source
 from vpt_gen.errors import UserError
-from vpt_gen.progress import say
+from vpt_gen.machine.progress import say
 
 # When so many examples in a row cannot be read, it is not a bad file or two but a lost disk.
 MAX_REPLACED = 10

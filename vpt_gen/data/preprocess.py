@@ -38,8 +38,8 @@ class Augmentation:
         return (self.rotation, self.min_scale, self.max_scale, self.shift) != (0.0, 1.0, 1.0, 0.0)
 
 
-# What is drawn for a view, each from a key of its own: adding to a seed would make one draw of a view
-# another draw of the next.
+# Every operation on a view draws from a key of its own: adding a number to a seed would make one
+# operation's draw for one run another's for the next.
 AFFINE, FLIP, CROP, HUE, SATURATION, CONTRAST, BRIGHTNESS, NEGATIVE = range(8)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
-from vpt_gen.files import write_text
+from vpt_gen.machine.files import write_text
 
 FILE = "samples.json"
 

@@ -18,18 +18,23 @@ import tensorflow as tf
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from vpt_gen import config_flag
-from vpt_gen.config_check import check_config
-from vpt_gen.data import images, token_shards
-from vpt_gen.data.batches import image_batches, image_spec, open_sources
-from vpt_gen.data.checked import read_file
-from vpt_gen.data.listing import list_folder
+from vpt_gen.config import flag
+from vpt_gen.config.check import check_config
+from vpt_gen.data.batches import (
+    image_batches,
+    image_spec,
+    open_sources,
+)
+from vpt_gen.data.folders.checked import read_file
+from vpt_gen.data.folders.listing import list_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import preprocess
 from vpt_gen.data.source import Source
-from vpt_gen.data.tokens import TokenCache, token_batches
+from vpt_gen.data.tokens import shards as token_shards
+from vpt_gen.data.tokens.cache import TokenCache, token_batches
 from vpt_gen.errors import report_user_errors
-from vpt_gen.progress import say
+from vpt_gen.images import codec as images
+from vpt_gen.machine.progress import say
 
 _CACHED_IMAGES = 2**16
 _SHARD_IMAGES = 1024
@@ -128,13 +133,13 @@ def table(rates: dict[str, float]) -> str:
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    config_flag.define()
+    flag.define()
     flags.DEFINE_integer("num_tokens", 256, "N of the token cache; 256 is MaskGIT's at 256 px.", 1)
     flags.DEFINE_float("seconds", 5.0, "How long to measure each, about.", 0.0)
 
 
 def main(argv):
-    """Entry point; flags are checked by `config_flag.parse`."""
+    """Entry point; flags are checked by `flag.parse`."""
     del argv
     config = flags.FLAGS.config
     check_config(config)
@@ -143,4 +148,4 @@ def main(argv):
 
 if __name__ == "__main__":
     define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))
+    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=flag.parse)))

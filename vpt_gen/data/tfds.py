@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from vpt_gen.data import images, records
+from vpt_gen.data import records
 from vpt_gen.data.lazy import tf
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
-from vpt_gen.files import cache_folder, written_whole
-from vpt_gen.progress import say, track
+from vpt_gen.images import codec as images
+from vpt_gen.machine.files import cache_folder, written_whole
+from vpt_gen.machine.progress import say, track
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
 # Part of an index's name: raise it when what an index holds changes its meaning.

@@ -10,7 +10,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode import approximate, autoregressive, halton, parallel
+from vpt_gen.decode import (
+    approximate,
+    autoregressive,
+    halton,
+    parallel,
+)
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
 

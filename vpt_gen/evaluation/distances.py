@@ -14,7 +14,7 @@ import scipy.special
 
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.pairwise import distance_blocks, neighbour_radii
-from vpt_gen.progress import track
+from vpt_gen.machine.progress import track
 
 SEED = 2020  # torch-fidelity's own
 _BLOCK_ROWS = 1024

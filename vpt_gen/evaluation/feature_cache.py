@@ -6,10 +6,14 @@ import zipfile
 import numpy as np
 
 from vpt_gen.data.source import digest_of
-from vpt_gen.evaluation.features import MAX_KEPT, Extractor, Features
+from vpt_gen.evaluation.features import (
+    MAX_KEPT,
+    Extractor,
+    Features,
+)
 from vpt_gen.evaluation.image_sets import ImageSet
-from vpt_gen.files import cache_folder, written_whole
-from vpt_gen.progress import say
+from vpt_gen.machine.files import cache_folder, written_whole
+from vpt_gen.machine.progress import say
 
 # Raised with every change of what the features of an image are made of, or how they are kept.
 _VERSION = 1

@@ -15,14 +15,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.inception import load_inception
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import canvases
 from vpt_gen.evaluation.accumulators import Moments, Reservoir
+from vpt_gen.machine import sharding
+from vpt_gen.machine.progress import track
 from vpt_gen.nets import inception, resize
-from vpt_gen.progress import track
 
 MAX_KEPT = 50_000
 PIXEL_SIDE = 32

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vpt_gen.data import images, pipeline
+from vpt_gen.data import pipeline
 from vpt_gen.data.batches import image_spec, open_judge
-from vpt_gen.data.images import to_uint8
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source, digest_of
+from vpt_gen.images import codec as images
+from vpt_gen.images.codec import to_uint8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vpt_gen.progress import track
+from vpt_gen.machine.progress import track
 
 _BLOCK_BYTES = 2**27
 _PATIENCE = 3.0  # seconds before a progress bar

@@ -11,9 +11,9 @@ import numpy as np
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.perceptual import load_perceptual, perceptual_files
 from vpt_gen.errors import UserError
+from vpt_gen.machine.progress import track
 from vpt_gen.nets import resize
 from vpt_gen.nets.lpips import MIN_SIDE, NETS
-from vpt_gen.progress import track
 
 MAX_SIDE = 256
 MAX_PAIRS = 2000

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vpt_gen import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.data.images import to_uint8
 from vpt_gen.evaluation.image_sets import ImageSet
-from vpt_gen.progress import track
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine import sharding
+from vpt_gen.machine.progress import track
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,19 @@
 
 import pathlib
 
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import (
+    TOKENIZERS,
+    PretrainedNet,
+    load_net,
+)
 from vpt_gen.checkpoints.inception import FILE, obtain_inception
-from vpt_gen.evaluation.features import FeatureSpace, inception_space, tokenizer_space
-from vpt_gen.progress import say
-from vpt_gen.recipes import DEMO, SIDES
+from vpt_gen.checkpoints.shipped import DEMO, SIDES
+from vpt_gen.evaluation.features import (
+    FeatureSpace,
+    inception_space,
+    tokenizer_space,
+)
+from vpt_gen.machine.progress import say
 
 NAMES = ("inception", "tokenizer")
 # What serves where no run or config names a tokenizer: grey drawings, 32 pixels a side.

@@ -7,7 +7,11 @@ import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import figures, neighbours, perceptual_diversity
+from vpt_gen.evaluation import (
+    figures,
+    neighbours,
+    perceptual_diversity,
+)
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, Features

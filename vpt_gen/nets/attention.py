@@ -13,7 +13,11 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from vpt_gen.nets.additions import with_prefix
-from vpt_gen.nets.layers import FromHeads, ToHeads, sum_type
+from vpt_gen.nets.layers import (
+    FromHeads,
+    ToHeads,
+    sum_type,
+)
 
 # What a rematerialisation policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
 PROBABILITIES = "attention_probabilities"

@@ -14,10 +14,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.nets.biggan_blocks import DiscriminatorBlock, GeneratorBlock, SelfAttention
+from vpt_gen.nets.biggan_blocks import (
+    DiscriminatorBlock,
+    GeneratorBlock,
+    SelfAttention,
+)
 from vpt_gen.nets.conditional_norm import AffineBatchNorm, ConditionalBatchNorm
 from vpt_gen.nets.layout import named
-from vpt_gen.nets.spectral_norm import SNConv, SNDense, SNEmbed, orthogonal
+from vpt_gen.nets.spectral_norm import (
+    SNConv,
+    SNDense,
+    SNEmbed,
+    orthogonal,
+)
 
 FIRST_SIDE = 4
 COLOURS = 3

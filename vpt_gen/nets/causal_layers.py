@@ -9,7 +9,11 @@ import jax.numpy as jnp
 
 from vpt_gen.nets.additions import Adapter, with_prefix
 from vpt_gen.nets.attention import LayerCache, attention
-from vpt_gen.nets.layers import Dense, FromHeads, ToHeads
+from vpt_gen.nets.layers import (
+    Dense,
+    FromHeads,
+    ToHeads,
+)
 from vpt_gen.nets.layout import named
 
 _kernel_init = nn.initializers.normal(0.02)

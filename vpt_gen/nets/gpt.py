@@ -23,7 +23,11 @@ from vpt_gen.nets.additions import class_rows
 from vpt_gen.nets.causal_layers import Block, LayerCache
 from vpt_gen.nets.layers import sum_type, wide_product
 from vpt_gen.nets.layout import named
-from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
+from vpt_gen.nets.stack import (
+    STACKED,
+    rematerialised,
+    scan_layers,
+)
 
 _kernel_init = nn.initializers.normal(0.02)
 

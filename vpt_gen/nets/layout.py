@@ -1,7 +1,7 @@
 """Names for the axes of activations, by which a mesh can lay them out.
 
 Nets name the axes; which part of a mesh a name means is said by the rules in force
-(`flax.linen.logical_axis_rules`, see `vpt_gen/sharding.py`). Without rules a name means nothing.
+(`flax.linen.logical_axis_rules`, see `machine/sharding.py`). Without rules a name means nothing.
 """
 
 import flax.linen as nn

@@ -13,7 +13,11 @@ from vpt_gen.nets.additions import Adapter, class_rows
 from vpt_gen.nets.attention import LayerCache, SelfAttention
 from vpt_gen.nets.layers import Dense, wide_product
 from vpt_gen.nets.layout import named
-from vpt_gen.nets.stack import STACKED, rematerialised, scan_layers
+from vpt_gen.nets.stack import (
+    STACKED,
+    rematerialised,
+    scan_layers,
+)
 
 MASK_TOKEN_ID = -1
 NO_CLASS = -1

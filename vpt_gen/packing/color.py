@@ -14,7 +14,11 @@ from absl import app, flags
 
 from vpt_gen.errors import report_user_errors
 from vpt_gen.packing import color_rules
-from vpt_gen.packing.archives import clipart_pictures, find_archives, npm_files
+from vpt_gen.packing.archives import (
+    clipart_pictures,
+    find_archives,
+    npm_files,
+)
 from vpt_gen.packing.on_white import fit_square, on_white
 from vpt_gen.packing.packer import SIZE, Packer
 

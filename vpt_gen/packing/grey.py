@@ -19,7 +19,11 @@ from PIL import Image
 
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.packing import grey_rules
-from vpt_gen.packing.archives import clipart_pictures, find_archives, npm_files
+from vpt_gen.packing.archives import (
+    clipart_pictures,
+    find_archives,
+    npm_files,
+)
 from vpt_gen.packing.on_white import on_white
 from vpt_gen.packing.packer import SIZE, Packer
 from vpt_gen.packing.strokes import edge, skeleton

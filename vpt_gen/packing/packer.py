@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 
 from vpt_gen.errors import UserError
-from vpt_gen.files import written_whole
+from vpt_gen.machine.files import written_whole
+from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import reading, record_of
-from vpt_gen.progress import say
 
 SIZE = 64  # side of a packed picture, in pixels
 MAX_PIXELS = 8e6  # larger pictures are passed over: minutes of work for a dozen barcodes

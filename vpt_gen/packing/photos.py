@@ -18,11 +18,16 @@ from absl import app, flags
 from PIL import Image
 
 from vpt_gen.errors import report_user_errors
-from vpt_gen.files import written_whole
+from vpt_gen.machine.files import written_whole
+from vpt_gen.machine.progress import say
 from vpt_gen.packing import color, color_rules
-from vpt_gen.packing.archives import find_archives, npm_files, reading, record_of
+from vpt_gen.packing.archives import (
+    find_archives,
+    npm_files,
+    reading,
+    record_of,
+)
 from vpt_gen.packing.packer import Packer
-from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
 

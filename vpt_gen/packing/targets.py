@@ -20,9 +20,14 @@ from absl import app, flags
 from PIL import Image
 
 from vpt_gen.errors import report_user_errors
-from vpt_gen.packing.archives import deb_files, find_archives, npm_files, reading
+from vpt_gen.machine.progress import say
+from vpt_gen.packing.archives import (
+    deb_files,
+    find_archives,
+    npm_files,
+    reading,
+)
 from vpt_gen.packing.on_white import fit_square, on_white
-from vpt_gen.progress import say
 
 FLAGS = flags.FLAGS
 

@@ -16,10 +16,10 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vpt_gen import config_flag
+from vpt_gen.config import flag
 from vpt_gen.data.batches import open_judge, open_sources
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.progress import say
+from vpt_gen.machine.progress import say
 from vpt_gen.study import plots, results
 from vpt_gen.study.cells import Cell, all_cells
 from vpt_gen.study.config import check_study
@@ -33,7 +33,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
-    config_flag.define(
+    flag.define(
         "The study: a file configs/study_*.py. Its fields are set as with other "
         "programs: --config.seeds='(0,1)'."
     )
@@ -116,7 +116,7 @@ def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str
 
 
 def main(argv):
-    """Entry point; flags are checked by `config_flag.parse`."""
+    """Entry point; flags are checked by `flag.parse`."""
     del argv
     # Orbax tells every step of every save, and its errors twice: they are raised, too.
     logging.set_verbosity(logging.FATAL)
@@ -161,4 +161,4 @@ def list_cells(cells: list[Cell], runner: Runner) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=config_flag.parse)))
+    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=flag.parse)))

@@ -8,10 +8,24 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
-from vpt_gen.files import write_text
-from vpt_gen.study.cells import Cell, Group, cells_of, searched, searches
-from vpt_gen.study.runs import RATE, Choice, distance_of
-from vpt_gen.study.states import failure, is_complete, read_json
+from vpt_gen.machine.files import write_text
+from vpt_gen.study.cells import (
+    Cell,
+    Group,
+    cells_of,
+    searched,
+    searches,
+)
+from vpt_gen.study.runs import (
+    RATE,
+    Choice,
+    distance_of,
+)
+from vpt_gen.study.states import (
+    failure,
+    is_complete,
+    read_json,
+)
 
 CHOSEN = "chosen.json"
 

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from vpt_gen.config_check import check
+from vpt_gen.config.check import check
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.spaces import NAMES
 

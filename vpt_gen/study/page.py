@@ -7,12 +7,29 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from ml_collections import ConfigDict
 
-from vpt_gen.evaluation import grids, report
-from vpt_gen.files import write_text
-from vpt_gen.study.cells import Group, all_cells, groups, searched, searches
+from vpt_gen.evaluation import report
+from vpt_gen.images import grids
+from vpt_gen.machine.files import write_text
+from vpt_gen.study.cells import (
+    Group,
+    all_cells,
+    groups,
+    searched,
+    searches,
+)
 from vpt_gen.study.choices import CHOSEN
-from vpt_gen.study.plots import label_of, shots_label, shown_figures
-from vpt_gen.study.results import BEST, LAST, Results, Spread, spread_name
+from vpt_gen.study.plots import (
+    label_of,
+    shots_label,
+    shown_figures,
+)
+from vpt_gen.study.results import (
+    BEST,
+    LAST,
+    Results,
+    Spread,
+    spread_name,
+)
 from vpt_gen.study.runs import distance_of
 from vpt_gen.study.states import read_attempts, read_json
 

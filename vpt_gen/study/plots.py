@@ -11,9 +11,14 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from vpt_gen.data.batches import image_spec, open_sources
-from vpt_gen.evaluation import grids, report
+from vpt_gen.evaluation import report
 from vpt_gen.evaluation.image_sets import real_images, tapped
-from vpt_gen.study.results import LAST, Results, result_folders
+from vpt_gen.images import grids
+from vpt_gen.study.results import (
+    LAST,
+    Results,
+    result_folders,
+)
 from vpt_gen.study.runs import Runs, distance_of
 
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.store import differences
 from vpt_gen.errors import UserError
-from vpt_gen.files import write_text
+from vpt_gen.machine.files import write_text
 from vpt_gen.study.runs import Runs
 from vpt_gen.study.states import read_json
 

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vpt_gen.files import write_text
-from vpt_gen.study.cells import Cell, Group, all_cells
+from vpt_gen.machine.files import write_text
+from vpt_gen.study.cells import (
+    Cell,
+    Group,
+    all_cells,
+)
 from vpt_gen.study.choices import choose
 from vpt_gen.study.states import read_json
 

@@ -22,11 +22,21 @@ from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
-from vpt_gen.progress import say
+from vpt_gen.machine.progress import say
 from vpt_gen.study import states
 from vpt_gen.study.cells import Cell
-from vpt_gen.study.choices import NotYet, choose, num_steps, write_rate
-from vpt_gen.study.runs import Choice, Runs, Step, distance_of
+from vpt_gen.study.choices import (
+    NotYet,
+    choose,
+    num_steps,
+    write_rate,
+)
+from vpt_gen.study.runs import (
+    Choice,
+    Runs,
+    Step,
+    distance_of,
+)
 from vpt_gen.study.states import Attempt
 
 _TAIL = 2000  # bytes of a log in which its last line is looked for

@@ -10,8 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vpt_gen import config_flag, repeat
-from vpt_gen.config_check import check_config
+from vpt_gen.config import flag, repeat
+from vpt_gen.config.check import check_config
 from vpt_gen.errors import UserError
 from vpt_gen.study.cells import Cell
 
@@ -159,7 +159,7 @@ class Runs:
         """`base`, from its file; loading and checking take longer than the rest of a cell."""
         where = f"Variant {variant} on data set {dataset}"
         try:
-            config = config_flag.load(*self._config_file(variant, dataset))
+            config = flag.load(*self._config_file(variant, dataset))
             for name, value in self._shared_fields(variant, dataset).items():
                 _set(config, name, value)
             check_config(config)

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from vpt_gen.errors import DivergedError
-from vpt_gen.files import write_text
+from vpt_gen.machine.files import write_text
 
 ATTEMPTS, LOG = "attempts.json", "log.txt"
 # Exit codes of a run that was asked to stop: 128 + SIGINT, 128 + SIGTERM.

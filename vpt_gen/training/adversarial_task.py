@@ -6,10 +6,25 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from vpt_gen.nets.biggan import Discriminator, Generator, run
+from vpt_gen.nets.biggan import (
+    Discriminator,
+    Generator,
+    run,
+)
 from vpt_gen.training import losses
-from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries, draw
-from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState, as_partial
+from vpt_gen.training.adversarial import (
+    DISCRIMINATOR,
+    Adversaries,
+    draw,
+)
+from vpt_gen.training.state import (
+    Batch,
+    Metrics,
+    Params,
+    Task,
+    TrainState,
+    as_partial,
+)
 
 NUM_PICTURES = 64
 GENERATOR = "generator"

@@ -5,7 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.training.state import Params, Task, TrainState
+from vpt_gen.training.state import (
+    Params,
+    Task,
+    TrainState,
+)
 
 
 def averaged(task: Task, decay: float) -> Task:

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.nets.classifier import Classifier
-from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState, apply_gradients
+from vpt_gen.training.state import (
+    Batch,
+    Metrics,
+    Params,
+    Task,
+    TrainState,
+    apply_gradients,
+)
 
 NUM_PICTURES = 16
 

@@ -5,8 +5,8 @@ import time
 
 from etils import epath
 
-from vpt_gen import distributed
-from vpt_gen.files import write_text
+from vpt_gen.machine import distributed
+from vpt_gen.machine.files import write_text
 
 
 class Clock:

@@ -11,9 +11,13 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from vpt_gen import distributed, sharding
-from vpt_gen.evaluation import grids
-from vpt_gen.training.state import Batch, Params, Task
+from vpt_gen.images import grids
+from vpt_gen.machine import distributed, sharding
+from vpt_gen.training.state import (
+    Batch,
+    Params,
+    Task,
+)
 
 if TYPE_CHECKING:
     from clu import metric_writers

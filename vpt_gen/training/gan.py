@@ -12,9 +12,22 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.nets.biggan import BigGAN
-from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries, moving_average
-from vpt_gen.training.adversarial_task import GENERATOR, calls, make_adversarial_task
-from vpt_gen.training.state import Batch, Params, Task, TrainState
+from vpt_gen.training.adversarial import (
+    DISCRIMINATOR,
+    Adversaries,
+    moving_average,
+)
+from vpt_gen.training.adversarial_task import (
+    GENERATOR,
+    calls,
+    make_adversarial_task,
+)
+from vpt_gen.training.state import (
+    Batch,
+    Params,
+    Task,
+    TrainState,
+)
 
 AVERAGE = "generator_average"
 

@@ -11,14 +11,24 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vpt_gen import distributed, sharding
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.progress import say, track
+from vpt_gen.machine import distributed, sharding
+from vpt_gen.machine.progress import say, track
 from vpt_gen.training.clock import Clock
 from vpt_gen.training.evaluation import Evaluation
 from vpt_gen.training.metric_log import MetricLog
-from vpt_gen.training.signals import Interrupted, StopSignal, largest
-from vpt_gen.training.state import Params, Task, TrainState, initial_state, keys
+from vpt_gen.training.signals import (
+    Interrupted,
+    StopSignal,
+    largest,
+)
+from vpt_gen.training.state import (
+    Params,
+    Task,
+    TrainState,
+    initial_state,
+    keys,
+)
 
 if TYPE_CHECKING:
     from clu import metric_writers

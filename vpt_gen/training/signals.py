@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vpt_gen.sharding import AXES
+from vpt_gen.machine.sharding import AXES
 
 _LAG = 2
 

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from vpt_gen import sharding
+from vpt_gen.machine import sharding
 
 Params = Any
 Metrics = Mapping[str, jax.Array]

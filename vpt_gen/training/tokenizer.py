@@ -13,7 +13,13 @@ import optax
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import losses
-from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
+from vpt_gen.training.state import (
+    Batch,
+    Metrics,
+    Params,
+    Task,
+    TrainState,
+)
 
 NUM_PICTURES = 16
 

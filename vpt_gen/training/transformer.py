@@ -16,7 +16,13 @@ from vpt_gen.nets.precision import cast_matrices
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training.objectives import Objective
-from vpt_gen.training.state import Batch, Params, Task, TrainState, apply_gradients
+from vpt_gen.training.state import (
+    Batch,
+    Params,
+    Task,
+    TrainState,
+    apply_gradients,
+)
 from vpt_gen.training.tokens import visual_tokens
 
 NUM_PICTURES = 64

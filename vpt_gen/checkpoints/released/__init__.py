@@ -6,7 +6,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vpt_gen.checkpoints.released import biggan, diffusers_vqgan, maskgit, taming_gpt, taming_vqgan
+from vpt_gen.checkpoints.released import (
+    biggan,
+    diffusers_vqgan,
+    maskgit,
+    taming_gpt,
+    taming_vqgan,
+)
 from vpt_gen.errors import UserError
 
 # kind -> the net of `vpt_gen.nets.NETS`, its reader, and what the reader takes besides the path.

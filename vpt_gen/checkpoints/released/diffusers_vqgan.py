@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from vpt_gen.checkpoints.released import layout, taming_vqgan, torch_file
+from vpt_gen.checkpoints.released import (
+    layout,
+    taming_vqgan,
+    torch_file,
+)
 from vpt_gen.errors import UserError
 from vpt_gen.nets.group_norm import NUM_GROUPS
 

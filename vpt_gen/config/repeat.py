@@ -1,0 +1,78 @@
+"""The command that repeats a run: the file of configs/ nearest to its config, and what differs."""
+
+import importlib.util
+import inspect
+import json
+import pathlib
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import vpt_gen
+from vpt_gen.config import flag
+from vpt_gen.config.fields import METHODS
+
+_CONFIGS = pathlib.Path(vpt_gen.__file__).parents[1] / "configs"
+
+
+def training_command(config: Mapping[str, Any], workdir: str) -> str:
+    """A shell command that starts a run with exactly this config, from the project's root.
+
+    Args:
+      config: of a run, nested, as its `config.json` has it.
+      workdir: where the run is to live.
+
+    Returns:
+      The shortest there is; '' where no file of configs/ is at hand that has the same fields.
+    """
+    fields = flatten(config)
+    changes = [
+        (name, {key: value for key, value in fields.items() if value != known[key]})
+        for name, known in _known(config)
+        if known.keys() == fields.keys()
+    ]
+    if not changes:
+        return ""
+    name, changed = min(changes, key=lambda candidate: (len(candidate[1]), candidate[0]))
+    settings = {"config": f"configs/{name}"}
+    settings |= {f"config.{key}": argument(value) for key, value in changed.items()}
+    settings["workdir"] = workdir
+    given = " ".join(f"--{flag}={shlex.quote(value)}" for flag, value in settings.items())
+    return f"python -m vpt_gen.main {given}"
+
+
+def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What --config=configs/<name> gives, for every name of a run's family and method."""
+    for path in flag.files_of_runs(_CONFIGS):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield path.name, flatten(module.get_config().to_dict())
+        parameters = set(inspect.signature(module.get_config).parameters)
+        if config.get("task") in METHODS and (wanted := _variant(config, parameters)):
+            yield f"{path.name}:{wanted}", flatten(module.get_config(wanted).to_dict())
+
+
+def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
+    """The argument of a config file that asks for a run's method, and family where it can."""
+    family = [config["family"]] if config.get("family", "nar") != "nar" else []
+    method = [config["task"]] if config["task"] != "prompts" else []
+    if "variant" in parameters:
+        return ",".join([*family, *method])
+    return ",".join(method) if "method" in parameters else ""
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"data": {"holdout": 0.1}} -> {"data.holdout": 0.1}, values as JSON reads them back."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.loads(json.dumps(value))
+    return flat
+
+
+def argument(value: Any) -> str:
+    """A value as `ml_collections` reads it from a command line."""
+    return repr(tuple(value)) if isinstance(value, list) else str(value)

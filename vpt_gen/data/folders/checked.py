@@ -1,0 +1,197 @@
+"""Which files of a folder decode, and the digest of each: found out once, and remembered."""
+
+import collections
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import PIL
+
+from vpt_gen.data.folders.listing import Names
+from vpt_gen.images import codec as images
+from vpt_gen.machine.files import cache_folder, written_whole
+from vpt_gen.machine.progress import say, track
+
+MAX_BYTES = 2**30
+_DIGEST_BYTES = hashlib.sha256().digest_size
+# A file that changed later than this before it was looked at might change again unseen: clocks of
+# file systems tick as slowly as every two seconds.
+_SETTLED_NS = 2_000_000_000
+_SAVE_EVERY_S = 60.0
+_QUICKLY_LOOKED_AT = 10_000  # files; no progress is shown
+_UNKNOWN = -1
+# What decides whether a file can be read, besides the file.
+_RULES = f"{images.DECODER} Pillow {PIL.__version__}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What is known about n files.
+
+    Attributes:
+      stamps: (n, 3) int64, size and times of change (of content and of anything; ns) of each file
+        when it was checked; _UNKNOWN where it was not, or not for good.
+      digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
+      errors: number of a file -> why it cannot be read.
+    """
+
+    stamps: np.ndarray
+    digests: np.ndarray
+    errors: dict[int, str]
+
+    @classmethod
+    def nothing(cls, n: int) -> "Checked":
+        """Nothing is known yet."""
+        return cls(np.full((n, 3), _UNKNOWN, np.int64), np.zeros((n, _DIGEST_BYTES), np.uint8), {})
+
+
+def index_path(root: str) -> pathlib.Path:
+    """Where the findings about a folder are kept."""
+    key = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:16]
+    return cache_folder() / "folders" / f"{key}.npz"
+
+
+def read_file(path: bytes) -> bytes:
+    """The content of a file; OSError where it is too large for memory, too."""
+    if os.stat(path).st_size > MAX_BYTES:
+        raise OSError(f"larger than {MAX_BYTES >> 30} GiB")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
+    """Decodes every file that is new or has changed since it was last checked.
+
+    What was found out is saved now and then, and also when Ctrl-C ends the check.
+
+    Args:
+      root: the folder.
+      names: of its files.
+      wanted: numbers of the files to check, ascending; what is returned tells the truth about these
+        alone.
+    """
+    folder = os.path.join(os.fsencode(os.path.abspath(root)), b"")
+    index = index_path(root)
+    known = _load(index, names)
+    looked = time.time_ns()
+    looks = _in_threads(lambda i: _stamp(folder + names[i]), wanted)
+    if len(wanted) > _QUICKLY_LOOKED_AT:
+        looks = track(looks, total=len(wanted), label="looking at files")
+    stamps = np.fromiter(looks, np.dtype((np.int64, 3)), count=len(wanted))
+    changed = (stamps != known.stamps[wanted]).any(axis=1) | (stamps == _UNKNOWN).all(axis=1)
+    if not changed.any():
+        return known
+    todo, stamps = wanted[changed], stamps[changed]
+    known.stamps[todo] = _UNKNOWN
+    settled = looked - stamps[:, 1:].max(axis=1) > _SETTLED_NS
+    saved = time.monotonic()
+    try:
+        results = _in_threads(lambda i: _examine(folder + names[i]), todo)
+        results = track(results, total=len(todo), label="checking images")
+        for j, (digest, error, for_good) in enumerate(results):
+            i = int(todo[j])
+            known.errors.pop(i, None)
+            if error:
+                known.errors[i] = error
+            else:
+                known.digests[i] = np.frombuffer(digest, np.uint8)
+            if for_good and settled[j]:
+                known.stamps[i] = stamps[j]
+            if time.monotonic() - saved > _SAVE_EVERY_S:
+                _save(index, names, known)
+                saved = time.monotonic()
+    finally:
+        _save(index, names, known)
+    return known
+
+
+def _stamp(path: bytes) -> tuple[int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return _UNKNOWN, _UNKNOWN, _UNKNOWN
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _examine(path: bytes) -> tuple[bytes, str, bool]:
+    """A file's digest, why it cannot be read (or ''), and whether that hangs on its content."""
+    try:
+        content = read_file(path)
+    except (OSError, MemoryError) as error:
+        return b"", f"cannot be read: {getattr(error, 'strerror', None) or error}", False
+    if not content:
+        return b"", "empty", True
+    try:
+        images.decode(content)
+    except MemoryError:
+        return b"", "cannot be read: out of memory", False
+    except Exception as error:  # Pillow raises many kinds on broken input.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return b"", f"cannot be read: {reason}", True
+    return hashlib.sha256(content).digest(), "", True
+
+
+def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
+    """task(item) for each item, in order; a bounded number is under way at any time."""
+    workers, chunk = min(32, (os.cpu_count() or 1) + 4), 16
+    numbers = iter(items)
+    chunks = iter(lambda: list(itertools.islice(numbers, chunk)), [])
+    pending: collections.deque = collections.deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while True:
+            for part in itertools.islice(chunks, 4 * workers - len(pending)):
+                pending.append(pool.submit(lambda part: [task(i) for i in part], part))
+            if not pending:
+                return
+            yield from pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _load(index: pathlib.Path, names: Names) -> Checked:
+    """What an index knows about these files, be they the ones that it was made for or not."""
+    known = Checked.nothing(len(names))
+    try:
+        with np.load(index) as file:
+            arrays = dict(file)
+        if str(arrays["rules"]) != _RULES:
+            return known
+        then = Names(arrays["blob"].tobytes(), arrays["ends"])
+        errors = {int(i): text for i, text in json.loads(arrays["errors"].tobytes()).items()}
+        found = Checked(arrays["stamps"], arrays["digests"], errors)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return known  # None yet, or damaged: then all is checked again.
+    if then.blob == names.blob and np.array_equal(then.ends, names.ends):
+        return found
+    numbers = {name: i for i, name in enumerate(then)}
+    pairs = [(i, numbers[name]) for i, name in enumerate(names) if name in numbers]
+    if pairs:
+        here, there = np.array(pairs).T
+        known.stamps[here], known.digests[here] = found.stamps[there], found.digests[there]
+        known.errors.update({i: errors[j] for i, j in pairs if j in errors})
+    return known
+
+
+def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
+    try:
+        with written_whole(index) as partial, open(partial, "wb") as file:
+            np.savez(
+                file,
+                rules=_RULES,
+                blob=np.frombuffer(names.blob, np.uint8),
+                ends=names.ends,
+                stamps=known.stamps,
+                digests=known.digests,
+                errors=np.frombuffer(json.dumps(known.errors).encode(), np.uint8),
+            )
+    except OSError as error:  # It only saves time.
+        say(f"Cannot remember which images were checked in {index}: {error.strerror}.")

@@ -1,0 +1,186 @@
+"""The image files below a folder, by class: listed fast, and held in little memory."""
+
+import array
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from vpt_gen.errors import UserError
+from vpt_gen.images.codec import EXTENSIONS
+
+_EXTENSIONS = frozenset(os.fsencode(extension) for extension in EXTENSIONS)
+_HEIC = frozenset({b".heic", b".heif"})
+# What macOS, Synology and Windows leave in folders: as little meant as hidden files are.
+_LEFTOVERS = frozenset({b"__macosx", b"@eadir", b"thumbs.db", b"desktop.ini"})
+
+
+class Names:
+    """File names as the system has them (bytes), one after another in a single block of memory."""
+
+    def __init__(self, blob: bytes, ends: np.ndarray):
+        """The names' bytes joined, and where each one ends, int64 (n,)."""
+        self.blob = blob
+        self.ends = ends
+
+    @classmethod
+    def of(cls, names: Iterable[bytes]) -> "Names":
+        """Packs names, which may come one by one."""
+        blob, ends = bytearray(), array.array("q")
+        for name in names:
+            blob += name
+            ends.append(len(blob))
+        return cls(bytes(blob), np.array(ends, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> bytes:
+        start = self.ends[index - 1] if index else 0
+        return self.blob[start : self.ends[index]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends.tolist():
+            yield self.blob[start:end]
+            start = end
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What lies in a folder.
+
+    Attributes:
+      class_names: sorted.
+      names: of the image files, relative to the folder and with '/' between the parts, sorted by
+        these parts as bytes, whatever the file system and the locale.
+      labels: (n,) int32, the class of each.
+      left_out: what is no image file: its name and why.
+    """
+
+    class_names: tuple[str, ...]
+    names: Names
+    labels: np.ndarray
+    left_out: list[tuple[bytes, str]]
+
+
+def shown(name: bytes) -> str:
+    """A name that can be printed in one line: what cannot be is escaped."""
+    text = name.decode(errors="backslashreplace")
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def list_folder(root: str) -> Listing:
+    """Lists a folder with one sub-folder a class, or with images right inside (one class).
+
+    Hidden files and folders, and what systems leave behind, do not count. Links are followed, but
+    no folder is entered twice for the same class, so that links in a circle come to an end.
+
+    Raises:
+      UserError: images beside class folders, no images, or no right to look into the folder.
+    """
+    path = os.fsencode(os.path.abspath(root))
+    left_out: list[tuple[bytes, str]] = []
+    try:
+        members = _children(path, b"", left_out)
+    except OSError as error:
+        raise UserError(f"{root} cannot be listed: {error.strerror}.") from error
+    folders = [name for name in members if name.endswith(b"/")]
+    loose = [name for name in members if not name.endswith(b"/") and _is_image(name, left_out)]
+    # A link to the folder itself is no class.
+    folders = [name for name in folders if not _is_entered(path, name, {_identity(path)}, left_out)]
+    if folders and loose:
+        raise UserError(
+            f"{root} has images beside class folders ({shown(loose[0])}, for one); "
+            "put every image into a class folder, or use no folders at all."
+        )
+    if not folders and not loose:
+        raise UserError(f"{root} holds no images ({', '.join(sorted(EXTENSIONS))}).")
+    if loose:
+        name = shown(os.path.basename(os.path.realpath(path)))
+        return Listing((name,), Names.of(loose), np.zeros(len(loose), np.int32), left_out)
+    counts: list[int] = []
+
+    def walk_all() -> Iterator[bytes]:
+        for folder in folders:
+            count = 0
+            for name in _walk(path, folder, left_out):
+                count += 1
+                yield name
+            counts.append(count)
+
+    names = Names.of(walk_all())
+    labels = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
+    return Listing(tuple(shown(name[:-1]) for name in folders), names, labels, left_out)
+
+
+def _walk(root: bytes, folder: bytes, left_out) -> Iterator[bytes]:
+    """The image files below a folder, relative to the root and in the order of their parts."""
+    entered = {_identity(root)}
+    pending = [folder]
+    while pending:
+        name = pending.pop()
+        if not name.endswith(b"/"):
+            if _is_image(name, left_out):
+                yield name
+            continue
+        try:
+            if not _is_entered(root, name, entered, left_out):
+                pending += reversed(_children(root, name, left_out))
+        except OSError as error:
+            left_out.append((name, f"cannot be listed: {error.strerror}"))
+
+
+def _children(root: bytes, folder: bytes, left_out) -> list[bytes]:
+    """The files and folders (with a '/' at the end) right inside a folder, sorted by name."""
+    names, folders = [], set()
+    with os.scandir(os.path.join(root, folder)) as entries:
+        for entry in entries:
+            if entry.name.startswith(b".") or entry.name.lower() in _LEFTOVERS:
+                continue
+            kind = _kind(entry)
+            if kind in ("file", "folder"):
+                names.append(entry.name)
+            else:
+                left_out.append((folder + entry.name, kind))
+            if kind == "folder":
+                folders.add(entry.name)
+    names.sort()
+    return [folder + name + (b"/" if name in folders else b"") for name in names]
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """'file', 'folder', or why an entry is neither."""
+    try:
+        if entry.is_file():
+            return "file"
+        if entry.is_dir():
+            return "folder"
+        return "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+    except OSError as error:  # A link to itself, or to where one may not look.
+        return f"cannot be followed: {error.strerror}"
+
+
+def _is_image(name: bytes, left_out) -> bool:
+    extension = os.path.splitext(name)[1].lower()
+    if extension in _EXTENSIONS:
+        return True
+    heic = extension in _HEIC
+    left_out.append((name, "HEIC; convert it to JPEG" if heic else "no image by its name"))
+    return False
+
+
+def _identity(folder: bytes) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _is_entered(root: bytes, folder: bytes, entered: set, left_out) -> bool:
+    """Whether a folder was entered before, which is told; notes it otherwise."""
+    identity = _identity(os.path.join(root, folder))
+    if identity in entered:
+        left_out.append((folder, "a link to a folder that is read already"))
+        return True
+    entered.add(identity)
+    return False

@@ -1,0 +1,70 @@
+"""What a user is told of a folder of images: what is left out, what there is, what looks wrong."""
+
+import itertools
+import os
+
+from vpt_gen.data.folders import splits as split_folders
+from vpt_gen.data.folders.checked import index_path
+from vpt_gen.data.folders.listing import Names, shown
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say
+
+# So many files that were left out are named; more are counted, and listed in a file.
+NAMED = 20
+_NAMED_CLASSES = 10
+
+
+def tell(
+    root: str, names: Names, counts: dict[str, int], left_out: list[tuple[bytes, str]]
+) -> None:
+    """Prints it.
+
+    Args:
+      root: the folder.
+      names: of the files that are read.
+      counts: class -> number of its files.
+      left_out: file -> why it is not read.
+    """
+    _tell_left_out(root, left_out)
+    _sum_up(root, counts, len(left_out))
+    _doubt_classes(root, counts, names)
+
+
+def _tell_left_out(root: str, left_out: list[tuple[bytes, str]]) -> None:
+    """Names the first files that are left out, and counts the others."""
+    lines = [f"Left out: {os.path.join(root, shown(name))} ({reason})" for name, reason in left_out]
+    for line in lines[:NAMED]:
+        say(line)
+    if len(lines) > NAMED:
+        whole = index_path(root).with_suffix(".left_out.txt")
+        try:
+            write_text(whole, "\n".join(lines) + "\n")
+            say(f"... and {len(lines) - NAMED:,} more; the whole list: {whole}")
+        except OSError as error:
+            say(f"... and {len(lines) - NAMED:,} more ({whole}: {error.strerror})")
+
+
+def _sum_up(root: str, counts: dict[str, int], left_out: int) -> None:
+    """One line of counts and one of classes: a folder that was meant otherwise shows in them."""
+    good = sum(counts.values())
+    say(
+        f"{good:,} image{'s' * (good != 1)} in {len(counts):,} class{'es' * (len(counts) != 1)}, "
+        f"{left_out:,} left out: {root}"
+    )
+    classes = [f"{name} ({n:,})" for name, n in itertools.islice(counts.items(), _NAMED_CLASSES)]
+    more = len(counts) - len(classes)
+    say(f"Classes: {', '.join(classes)}" + f", and {more:,} more" * (more > 0))
+
+
+def _doubt_classes(root: str, counts: dict[str, int], names: Names) -> None:
+    """Says so where the classes look like something else that folders are made for."""
+    if len(counts) > 1 and all(name.lower() in split_folders.NAMES for name in counts):
+        say(
+            "These classes are called like splits: if they are, set config.data.path to one of "
+            f"them, such as {os.path.join(root, next(iter(counts)))}."
+        )
+    elif len(counts) == 1 and names and all(name.count(b"/") > 1 for name in names):
+        say(
+            "All images lie in folders inside of the one class: if these are the classes, set "
+            f"config.data.path to {os.path.join(root, next(iter(counts)))}."
+        )

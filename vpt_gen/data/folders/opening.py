@@ -1,0 +1,116 @@
+"""A folder of images: one sub-folder a class, or flat (one class)."""
+
+import hashlib
+import itertools
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from vpt_gen.data import sampled
+from vpt_gen.data.fewshot import check_names
+from vpt_gen.data.folders import messages as folder_messages
+from vpt_gen.data.folders.checked import check, read_file
+from vpt_gen.data.folders.listing import (
+    Listing,
+    Names,
+    list_folder,
+    shown,
+)
+from vpt_gen.data.source import Source, digest_of
+from vpt_gen.errors import UserError
+from vpt_gen.images import codec as images
+
+
+def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
+    """Reads a folder of images; what is left out is named and counted.
+
+    Every file is decoded once, the first time that the folder is opened; what was found out is
+    remembered as long as the files do not change (`checked.py`).
+
+    Args:
+      path: with one sub-folder a class (labels follow the sorted names), or images right inside:
+        then there is one class, named like the folder, or those that the note of `vpt_gen.sample`
+        tells (`sampled.py`).
+      classes: read the images of these classes alone; () for all. The others keep their labels,
+        and none of their files needs to be decoded.
+
+    Raises:
+      UserError: missing folder, no images, a class without a readable image, images beside class
+        folders, a class in `classes` that is not there, or a note of images that are not there.
+    """
+    root = os.path.expanduser(path)
+    if not path or not os.path.isdir(root):
+        raise UserError(
+            f"Image folder {path!r} does not exist; set config.data.path to your folder."
+        )
+    listing = list_folder(root)
+    if note := sampled.read(root):
+        listing = _as_sampled(root, listing, note[0])
+    check_names(classes, listing.class_names, root)
+    named = np.array([not classes or name in classes for name in listing.class_names])
+    wanted = np.flatnonzero(named[listing.labels])
+    checked = check(root, listing.names, wanted)
+    broken = np.array([i in checked.errors for i in wanted.tolist()], bool)
+    kept = wanted[~broken]
+    labels, digests = listing.labels[kept], checked.digests[kept]
+    names = Names.of(listing.names[i] for i in kept)
+    left_out = [(listing.names[i], checked.errors[i]) for i in wanted[broken].tolist()]
+    left_out += listing.left_out
+    counts = np.bincount(labels, minlength=len(named)).tolist()
+    counts = dict(itertools.compress(zip(listing.class_names, counts, strict=True), named))
+    folder_messages.tell(root, names, counts, left_out)
+    _check_classes(root, counts)
+    folder = os.fsencode(os.path.abspath(root))
+
+    def load(index: int) -> np.ndarray:
+        name = names[index]
+        try:
+            content = read_file(os.path.join(folder, name))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(f"{shown(name)} has become unreadable: {reason}") from error
+        if hashlib.sha256(content).digest() != digests[index].tobytes():
+            raise OSError(f"{shown(name)} has changed since the run began")
+        return images.decode(content)
+
+    blob = np.frombuffer(names.blob, np.uint8)
+    return Source(
+        name=str(pathlib.Path(root)),
+        class_names=listing.class_names,
+        labels=labels,
+        load=load,
+        digest=digest_of(blob, names.ends, digests, labels),
+    )
+
+
+def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing:
+    """The images that a note names, with its classes; all others are left out."""
+    known = {os.fsencode(name): class_name for name, class_name in classes.items()}
+    missing = known.keys() - set(listing.names)
+    if missing:
+        raise UserError(
+            f"{root} lacks {len(missing):,} of the images that its {sampled.FILE} lists "
+            f"({shown(min(missing))}, for one): generate them anew, or delete {sampled.FILE}."
+        )
+    class_names = tuple(sorted(set(known.values())))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    names = [name for name in listing.names if name in known]
+    labels = np.array([numbers[known[name]] for name in names], np.int32)
+    others = [name for name in listing.names if name not in known]
+    left_out = [entry for entry in listing.left_out if entry[0] != os.fsencode(sampled.FILE)]
+    left_out += [(name, f"not listed in {sampled.FILE}") for name in others]
+    return Listing(class_names, Names.of(names), labels, left_out)
+
+
+def _check_classes(root: str, counts: dict[str, int]) -> None:
+    empty = [name for name, count in counts.items() if not count]
+    if empty == list(counts):
+        raise UserError(f"{root} holds no readable image; see above what is wrong with each.")
+    if empty:
+        more = f" (and so do {len(empty) - 1} more)" if len(empty) > 1 else ""
+        raise UserError(
+            f"Class {empty[0]!r} of {root} holds no readable image{more}; add some, remove the "
+            "folder, or name the other classes in config.data.classes."
+        )

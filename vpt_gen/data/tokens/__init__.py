@@ -1,0 +1,1 @@
+"""The token cache: images tokenized once, before training."""

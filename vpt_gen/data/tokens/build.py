@@ -1,0 +1,174 @@
+"""Making the visual-token cache: a source tokenised once, in stated views, shard by shard.
+
+What a shard holds hangs on its examples alone, and not on what was made before or beside it: a
+build that was killed goes on at the first shard that is not there, several hosts share the shards,
+and all of them end with the same bytes.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from vpt_gen.data import pipeline
+from vpt_gen.data.pipeline import ImageSpec
+from vpt_gen.data.preprocess import Augmentation
+from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.tokens import shards as token_shards
+from vpt_gen.data.tokens.cache import (
+    MANIFEST,
+    TokenCache,
+    open_cache,
+)
+from vpt_gen.errors import UserError
+from vpt_gen.machine import distributed
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say, track
+
+_FORMAT = 1
+_MAX_SHARDS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheBuild:
+    """What a cache is made from, and where; one build at a time a folder.
+
+    Attributes:
+      source: examples.
+      spec: preprocessing; its augmentation makes the views.
+      tokenize: images (batch_size, R, R, 3) -> tokens (batch_size, h, w).
+      tokenizer_digest: of the tokenizer's parameters.
+      cache_views: views an example; without augmentation one view is all there is.
+      batch_size: images that are tokenised at a time.
+      seed: of the augmentation.
+      root: folder of caches, shared by all hosts; a cache's own folder in it is named by a digest
+        of the source, spec, tokenizer, views and seed.
+      shard_images: images (of all views) a shard, which is what a killed build loses at most;
+        more where the cache would have over a thousand shards.
+    """
+
+    source: Source
+    spec: ImageSpec
+    tokenize: Callable[[np.ndarray], jax.Array]
+    tokenizer_digest: str
+    cache_views: int
+    batch_size: int
+    seed: int
+    root: str
+    shard_images: int = 1024
+
+    def cache(self) -> TokenCache:
+        """Opens the cache; makes it first, or what is missing of it, together with other hosts.
+
+        Raises:
+          UserError: an image that cannot be read, a damaged cache, or hosts without a shared
+            folder.
+        """
+        if not distributed.all_agree((self.folder / MANIFEST).exists()):
+            self.make_shards(jax.process_index(), jax.process_count())
+            distributed.wait_for_all("token shards")
+            if distributed.is_first():
+                self.finish()
+            distributed.wait_for_all("token manifest")
+        return open_cache(self.folder)
+
+    @property
+    def views(self) -> int:
+        """V, the number of views."""
+        return 1 if self.spec.augmentation == Augmentation() else self.cache_views
+
+    @property
+    def made_from(self) -> dict[str, str | int]:
+        """All that the tokens hang on."""
+        return {
+            "format": _FORMAT,
+            "data": self.source.digest,
+            "preprocessing": repr(self.spec),
+            "tokenizer": self.tokenizer_digest,
+            "views": self.views,
+            "seed": self.seed,
+        }
+
+    @functools.cached_property
+    def folder(self) -> pathlib.Path:
+        """The cache's own folder."""
+        digest = digest_of(*(str(part) for part in self.made_from.values()))
+        return pathlib.Path(self.root) / digest[:16]
+
+    @functools.cached_property
+    def shards(self) -> dict[pathlib.Path, range]:
+        """File -> its examples; by the number of examples and views alone."""
+        n = len(self.source)
+        size = max(1, self.shard_images // self.views, -(-n // _MAX_SHARDS))
+        count = -(-n // size)
+        return {
+            self.folder / f"shard-{i:05}-of-{count:05}.tfrecord": range(
+                i * size, min((i + 1) * size, n)
+            )
+            for i in range(count)
+        }
+
+    def make_shards(self, process_index: int, process_count: int) -> None:
+        """Makes every `process_count`-th shard, from `process_index` on, but for intact ones."""
+        mine = dict(itertools.islice(self.shards.items(), process_index, None, process_count))
+        missing = {p: examples for p, examples in mine.items() if not token_shards.is_intact(p)}
+        total, left = (
+            self.views * sum(len(examples) for examples in part.values())
+            for part in (mine, missing)
+        )
+        there = f" ({len(mine) - len(missing)} of {len(mine)} shards are there)" * (left < total)
+        say(
+            f"Tokenising {len(self.source)} images, {self.views} view(s) each, into "
+            f"{self.folder}{there}."
+        )
+        # One stream for all shards, so that images of the next are prepared in the meantime.
+        images = pipeline.view_stream(
+            self.source,
+            self.spec,
+            np.concatenate([[], *missing.values()]).astype(np.int64),
+            views=self.views,
+            seed=self.seed,
+        )
+        with track(total=total, initial=total - left, label="tokenising") as bar:
+            for path, examples in missing.items():
+                tokens = self._tokens(itertools.islice(images, len(examples)), bar.update)
+                token_shards.write_shard(path, self.source.labels[examples], tokens)
+
+    def _tokens(self, images: Iterator[np.ndarray], advance: Callable[[int], None]) -> np.ndarray:
+        """Images of examples, each (V, R, R, 3) -> tokens (n, V, N).
+
+        A batch never spans two shards and is always full, the last one with zeros: rounding, which
+        may hang on a batch's shape, is then the same in every build.
+        """
+        rows = []
+        singles = itertools.chain.from_iterable(images)
+        while batch := list(itertools.islice(singles, self.batch_size)):
+            blanks = [np.zeros_like(batch[0])] * (self.batch_size - len(batch))
+            tokens = np.asarray(self.tokenize(np.stack(batch + blanks)))
+            rows.append(tokens[: len(batch)].reshape(len(batch), -1).astype(np.uint16))
+            advance(len(batch))
+        tokens = np.concatenate(rows)
+        return tokens.reshape(-1, self.views, tokens.shape[1])
+
+    def finish(self) -> None:
+        """Writes the manifest, which makes the cache complete."""
+        checksums = {path.name: token_shards.noted_checksum(path) for path in self.shards}
+        missing = [name for name, checksum in checksums.items() if checksum is None]
+        if missing:
+            raise UserError(
+                f"Token shard {missing[0]} is not in {self.folder}: set config.data.cache_dir to "
+                "a folder that all hosts share."
+            )
+        manifest = {
+            "made_from": self.made_from,
+            "examples": len(self.source),
+            "views": self.views,
+            "tokens": token_shards.num_tokens_in(next(iter(self.shards)), self.views),
+            "sha256": checksums,
+        }
+        write_text(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")

@@ -1,0 +1,154 @@
+"""The visual-token cache as training reads it: random access to tokens that stay on disk.
+
+Training then never runs the tokenizer, which at 256 px is about 38 % of a step. A cache is a folder
+of shards (token_shards.py) and a manifest; build_tokens.py makes it. Nothing here needs TensorFlow.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import pathlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from vpt_gen.data.shares import pass_shares
+from vpt_gen.data.source import Batch
+from vpt_gen.data.tokens import shards as token_shards
+from vpt_gen.errors import UserError
+from vpt_gen.machine.progress import track
+
+MANIFEST = "manifest.json"
+MAX_CODES = 2**16  # tokens are kept as uint16
+_QUICKLY_CHECKED = 2**30  # bytes that are hashed within a few seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenCache:
+    """A tokenised source: V augmented views of n examples (V = 1: as they are), N tokens each.
+
+    Attributes:
+      shards: records of `token_shards.record_type` in the order of the examples; all shards but
+        the last are of one length.
+    """
+
+    shards: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """(n,) int32."""
+        return np.concatenate([shard["label"] for shard in self.shards]).astype(np.int32)
+
+    @property
+    def views(self) -> int:
+        """V, the number of views."""
+        return self.shards[0]["tokens"].shape[1]
+
+    def gather(self, views: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """The tokens (B, N) uint16 of examples `indices` (B,) in the views `views` (B,)."""
+        holders, rows = np.divmod(indices, len(self.shards[0]))
+        tokens = np.empty((len(indices), self.shards[0]["tokens"].shape[2]), np.uint16)
+        for holder in np.unique(holders):
+            here = np.flatnonzero(holders == holder)
+            tokens[here] = self.shards[holder]["tokens"][rows[here], views[here]]
+        return tokens
+
+    def batch(self, views: np.ndarray, indices: np.ndarray) -> Batch:
+        """Examples as training takes them: tokens uint16 (B, N), label and index int32 (B,)."""
+        return {
+            "tokens": self.gather(views, indices),
+            "label": self.labels[indices],
+            "index": indices.astype(np.int32),
+        }
+
+
+def open_cache(folder: pathlib.Path) -> TokenCache:
+    """Opens a finished cache and checks every shard against the manifest.
+
+    Raises:
+      UserError: no manifest, or a shard that is missing or damaged.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} is no finished token cache: its {MANIFEST} is missing or damaged; delete "
+            "that file if it is there, and start again to finish the cache."
+        ) from error
+    paths = [folder / name for name in manifest["sha256"]]
+    _check(paths, list(manifest["sha256"].values()))
+    shape = manifest["views"], manifest["tokens"]
+    return TokenCache(tuple(token_shards.read_shard(path, *shape) for path in paths))
+
+
+def _check(paths: list[pathlib.Path], checksums: list[str]) -> None:
+    def checksum(path: pathlib.Path) -> str | None:
+        return token_shards.sha256_of(path) if path.is_file() else None
+
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(checksum, paths)
+        if size > _QUICKLY_CHECKED:
+            found = track(found, total=len(paths), label="checking tokens")
+        for path, expected, actual in zip(paths, checksums, found, strict=True):
+            if actual != expected:
+                raise UserError(
+                    f"Token shard {path} is {'damaged' if actual else 'missing'}: delete "
+                    f"{MANIFEST} beside it and start again, and only what is amiss is made anew."
+                )
+
+
+def token_batches(
+    cache: TokenCache,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    rows: np.ndarray | None = None,
+) -> Iterator[Batch]:
+    """Endless shuffled batches, from the one of update `start_step` on.
+
+    Every epoch is a fresh permutation, and every draw picks one of the views. The global batch
+    hangs on (seed, step) alone.
+
+    Args:
+      cache: the examples.
+      batch_size: of the global batch.
+      seed: of the order and of the views.
+      start_step: of the first batch.
+      rows: of the global batch, those that this process needs; None for all.
+
+    Yields:
+      Batches of `TokenCache.batch`.
+    """
+    rows = np.arange(batch_size) if rows is None else rows
+    n = len(cache)
+
+    @functools.lru_cache(maxsize=2)  # a batch may span two epochs
+    def epoch_draws(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng([seed, epoch])
+        return generator.permutation(n), generator.integers(cache.views, size=n)
+
+    for step in itertools.count(start_step):
+        epochs, places = np.divmod(step * batch_size + rows, n)
+        indices, views = np.empty((2, len(rows)), np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            order, view = epoch_draws(int(epoch))
+            indices[here], views[here] = order[places[here]], view[places[here]]
+        yield cache.batch(views, indices)
+
+
+def eval_token_shares(cache: TokenCache, *, batch_size: int, rows: np.ndarray) -> Iterator[Batch]:
+    """One pass over the first view, in order: `rows` of each batch, all batches of one size.
+
+    Yields:
+      Batches of `TokenCache.batch`, with `valid` bool (B,) for the rows that count.
+    """
+    for indices, valid in pass_shares(len(cache), batch_size, rows):
+        yield cache.batch(np.zeros_like(indices), indices) | {"valid": valid}

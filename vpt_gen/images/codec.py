@@ -1,0 +1,176 @@
+"""Decoding of one image file, whatever its format, to uint8 RGB: as a viewer would show it."""
+
+import contextlib
+import functools
+import io
+import math
+import pathlib
+import threading
+import warnings
+
+import numpy as np
+from PIL import Image, ImageChops, UnidentifiedImageError
+
+from vpt_gen.images.color import to_srgb
+
+EXTENSIONS = frozenset(
+    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
+    + (".tif", ".tiff", ".jp2", ".j2k", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm")
+)
+# Pillow's names. It knows more, but some of those start other programs or take anything.
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
+# Raised with every change of what is read or refused, so that files are checked again.
+DECODER = 2
+# Images with more pixels are shrunk to this at most, and decoded one at a time: their memory.
+LARGE = 2**24
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _ORIENTATION = 258, 262, 339, 274
+
+_one_at_a_time = threading.Lock()
+# Its warnings are about large images, which are dealt with here, and about damaged metadata.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def decode(data: bytes | pathlib.Path) -> np.ndarray:
+    """Encoded bytes, or a file -> uint8 (H, W, 3), sRGB.
+
+    EXIF orientation and colour profiles are applied, transparency goes on white, grey becomes RGB,
+    16 bits become 8, and of an animation the first frame counts. Images of more than `LARGE` pixels
+    are shrunk by a whole factor. `docs/images.md` has the whole list.
+
+    Raises:
+      OSError (or another of Pillow's errors): where the image is broken, no image at all, larger
+        than Pillow's limit (179 million pixels), or of values without a defined black and white.
+    """
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    try:
+        opened = Image.open(stream, formats=_FORMATS)
+    except UnidentifiedImageError:  # Its message names an object in memory.
+        raise OSError(_what_else(data if isinstance(data, bytes) else data.read_bytes())) from None
+    with opened as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
+        if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
+            image.draft(None, tuple(side // _excess(image) or 1 for side in image.size))
+        return np.asarray(_as_shown(image))
+
+
+def _what_else(data: bytes) -> str:
+    """What a file is that Pillow does not know; of these there are many under an image's name."""
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return "HEIC; convert it to JPEG"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JPEG XL; convert it to PNG"
+    if data.startswith(b"\xff\xd8"):
+        return "a JPEG of 12 bits, without loss, or with a damaged header; only 8 bits are read"
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS; `git lfs pull` fetches the image"
+    if data.lstrip().startswith(b"<"):
+        return "text in HTML, SVG or XML"
+    return "no image of a known format, or its header is damaged"
+
+
+def _excess(image: Image.Image) -> int:
+    """The whole factor by which the sides must shrink to leave at most `LARGE` pixels."""
+    return math.ceil(math.sqrt(image.width * image.height / LARGE))
+
+
+def _as_shown(image: Image.Image) -> Image.Image:
+    _mend_transparency(image)
+    image.load()
+    # Afterwards: a PNG may have these behind its pixels, and a TIFF is turned already.
+    profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image))
+    flat = to_srgb(_flat(_eight_bit(image)), profile)
+    if _excess(flat) > 1:
+        flat = flat.reduce(_excess(flat))
+    return flat if turn is None else flat.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # Metadata that cannot be parsed says nothing.
+        return None
+
+
+def _mend_transparency(image: Image.Image) -> None:
+    """Pillow scales the pixels of a PNG to 8 bits, but not the colour that stands for nothing."""
+    color = image.info.get("transparency")
+    depth = image.tile[0].args if image.format == "PNG" and image.tile else None
+    if isinstance(color, int) and depth in ("L;2", "L;4"):
+        image.info["transparency"] = color * {"L;2": 85, "L;4": 17}[depth]
+    elif isinstance(color, tuple) and depth == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in color)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Grey of 12 or 16 bits, or of floats in [0, 1], to 8 bits, rounded; others stay as they are.
+
+    Raises:
+      ValueError: values of which nobody knows what is black and what is white.
+    """
+    tags = getattr(image, "tag_v2", {})
+    if 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
+        raise ValueError("signed integers have no defined black and white")
+    if image.mode == "F":
+        values = np.asarray(image)
+        low, high = values.min(), values.max()
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"float values go from {low:g} to {high:g}; only 0 (black) to 1 (white) are read"
+            )
+        grey = np.rint(values * 255).astype(np.uint8)
+    elif image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        bits = tags.get(_TIFF_BITS, (16,))[0]
+        values = np.asarray(image)
+        grey = _to_8_bits(bits)[values]
+    elif image.mode == "I":
+        raise ValueError("32-bit integers have no defined white")
+    else:
+        return image
+    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # White is zero; Pillow turns only 8 bits around.
+        grey = 255 - grey
+    if "transparency" in image.info:
+        grey = np.where(values == image.info["transparency"], np.uint8(255), grey)
+    return Image.fromarray(grey)
+
+
+@functools.cache
+def _to_8_bits(bits: int) -> np.ndarray:
+    """A table: value of `bits` bits -> of 8, rounded."""
+    return np.rint(np.minimum(np.arange(2**16) / (2**bits - 1), 1) * 255).astype(np.uint8)
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Without transparency, in one of the modes L, RGB and CMYK."""
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        if image.mode == "La":  # Premultiplied; there is no direct way to RGBA.
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if is_grey:
+        return image.convert("L")
+    if image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:
+        return ImageChops.invert(image)  # Pillow takes every JPEG for one of Adobe's, inverted.
+    return image if image.mode == "CMYK" else image.convert("RGB")
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """A uint8 (H, W, 3) or (H, W) array -> the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1], clipped, -> uint8."""
+    return (np.clip(np.asarray(images), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)

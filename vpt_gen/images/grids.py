@@ -1,0 +1,130 @@
+"""Pictures that people look at: image grids, with labels where they help."""
+
+import math
+import pathlib
+
+import numpy as np
+from etils import epath
+from PIL import Image, ImageDraw, ImageFont
+
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine.files import written_whole
+
+# The first images of the first classes, side by side, for pictures of many runs.
+STRIP, STRIP_IMAGES = "strip.png", 10
+_PADDING = 2
+_FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Images (n, H, W, 3) in [0, 1] -> one uint8 picture, row by row, on a grey ground.
+
+    Args:
+      images: of one size.
+      columns: images a row; None makes the grid about square.
+    """
+    tiles = to_uint8(images)
+    n, height, width, _ = tiles.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    cell_height, cell_width = height + _PADDING, width + _PADDING
+    grid = np.full(
+        (rows * cell_height + _PADDING, columns * cell_width + _PADDING, 3), 96, np.uint8
+    )
+    for i, tile in enumerate(tiles):
+        top = (i // columns) * cell_height + _PADDING
+        left = (i % columns) * cell_width + _PADDING
+        grid[top : top + height, left : left + width] = tile
+    return grid
+
+
+def magnify(images: np.ndarray) -> np.ndarray:
+    """Small images (n, H, W, 3) -> about 64 pixels a side, by a whole factor, not smoothed."""
+    factor = max(1, round(64 / images.shape[1]))
+    return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
+
+
+def labelled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """{label: images (n, H, W, 3)} -> one uint8 picture with the label at the left of its row."""
+    columns = max(len(images) for images in rows.values())
+    strips = {label: image_grid(magnify(images), columns) for label, images in rows.items()}
+    font = ImageFont.load_default(size=14)
+    margin = max(int(font.getlength(label)) for label in rows) + 12
+    height = sum(strip.shape[0] for strip in strips.values())
+    width = max(strip.shape[1] for strip in strips.values())
+    canvas = Image.new("RGB", (margin + width, height), "white")
+    draw = ImageDraw.Draw(canvas)
+    top = 0
+    for label, strip in strips.items():
+        middle = top + strip.shape[0] // 2
+        draw.text((margin - 6, middle), label, fill="black", font=font, anchor="rm")
+        canvas.paste(Image.fromarray(strip), (margin, top))
+        top += strip.shape[0]
+    return np.asarray(canvas)
+
+
+def class_grid(
+    images: np.ndarray, class_ids: np.ndarray, class_names: list[str], columns: int = 10
+) -> np.ndarray:
+    """The first images (n, H, W, 3) of each class, unselected, one labelled row a class."""
+    classes = sorted(set(class_ids.tolist()))
+    rows = {class_names[c]: images[class_ids == c][:columns] for c in classes}
+    return labelled_rows(rows)
+
+
+def order_colors(revealed_at: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Orders (n, N) in which tokens were fixed -> images (n, H, W, 3): blue first, yellow last.
+
+    Those that were given, at -1, are black.
+    """
+    n = len(revealed_at)
+    side = int(revealed_at.shape[1] ** 0.5)
+    when = revealed_at.reshape(n, side, side, 1) / max(revealed_at.max(), 1)
+    colors = (1.0 - when) * _FIRST + when * _LAST
+    colors[revealed_at.reshape(n, side, side) < 0] = 0.0
+    return colors.repeat(height // side, axis=1).repeat(width // side, axis=2)
+
+
+def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
+    """Each image beside the order of its tokens: dark blue was revealed first, yellow last.
+
+    Args:
+      images: (n, H, W, 3) in [0, 1].
+      revealed_at: (n, N) when each token was fixed, from 0; -1, given, is black.
+    """
+    n, height, width, _ = images.shape
+    colours = order_colors(revealed_at, height, width)
+    pairs = np.stack([images, colours], axis=1).reshape(2 * n, height, width, 3)
+    return image_grid(magnify(pairs), columns=8)
+
+
+def save_png(path: epath.Path | pathlib.Path, picture: np.ndarray) -> None:
+    """Writes a uint8 picture; makes the folder where it is missing."""
+    with written_whole(path) as partial, partial.open("wb") as file:
+        Image.fromarray(picture).save(file, format="PNG")
+
+
+def in_strip(labels: np.ndarray) -> np.ndarray:
+    """Which images (n,) a strip shows: the first of each of ten classes, more of fewer classes."""
+    classes = np.unique(labels)[:STRIP_IMAGES]
+    chosen = np.zeros(len(labels), bool)
+    for label in classes:
+        chosen[np.flatnonzero(labels == label)[: STRIP_IMAGES // len(classes)]] = True
+    return chosen
+
+
+def save_strip(folder: epath.Path | pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Writes the images (n, H, W, 3) in [0, 1] that a strip shows, as they are, class by class."""
+    chosen = in_strip(labels)
+    ordered = images[chosen][np.argsort(labels[chosen], kind="stable")]
+    save_png(folder / STRIP, np.concatenate(list(to_uint8(ordered)), axis=1))
+
+
+def read_strip(folder: epath.Path | pathlib.Path) -> np.ndarray | None:
+    """The images (n, H, H, 3) in [0, 1] of the strip in a folder; None where there is none."""
+    path = folder / STRIP
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        picture = np.asarray(Image.open(file).convert("RGB")) / np.float32(255.0)
+    return np.stack(np.split(picture, picture.shape[1] // picture.shape[0], axis=1))

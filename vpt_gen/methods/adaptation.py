@@ -1,0 +1,112 @@
+"""Task: adapt a pretrained transformer to new images by a method; its tokenizer is frozen.
+
+Only the method's parameters are differentiated and held by the optimiser. Unlike in the release of
+prompt tuning, the mask is drawn per example and from an explicit key.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.methods.method import Conditions, Method
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training.objectives import Objective
+from vpt_gen.training.state import (
+    Batch,
+    Params,
+    Task,
+    TrainState,
+    apply_gradients,
+)
+from vpt_gen.training.tokens import visual_tokens
+
+NUM_PICTURES = 64
+_PICTURES_AT_A_TIME = 8  # through the tokenizer
+
+
+def make_task(
+    method: Method,
+    net: MaskGIT | GPT,
+    objective: Objective,
+    tokenizer: VQGAN,
+    backbone: Params,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_tokens: int,
+    decode_options: dict,
+) -> Task:
+    """Builds the task of a method.
+
+    Args:
+      method: what is trained.
+      net: the transformer.
+      objective: what it predicts, see `training/objectives.py`.
+      tokenizer: the frozen tokenizer.
+      backbone: {"transformer": ..., "tokenizer": ...} pretrained parameters of both.
+      optimizer: for the method's parameters.
+      num_tokens: N, visual tokens of an image.
+      decode_options: of the pictures, see `decode.generate`.
+    """
+
+    def init(source: Params, key: jax.Array) -> TrainState:
+        params = method.init(key, source)
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    def conditions(params: Params, batch: Batch, dropout_key: jax.Array) -> Conditions:
+        instance_ids = batch["index"] if method.num_instances else None
+        return method.conditions(params, batch["label"], instance_ids, dropout_key)
+
+    def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
+        mask_key, dropout_key = jax.random.split(key)
+        tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
+
+        def mean_loss(params):
+            return objective(
+                method.params(frozen["transformer"], params),
+                tokens,
+                mask_key,
+                **conditions(params, batch, dropout_key),
+                dropout_key=dropout_key if method.whole else None,
+            ).mean()
+
+        loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+        metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
+        return apply_gradients(state, gradients, optimizer), metrics
+
+    def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array):
+        tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
+        told = method.conditions(params, batch["label"])
+        return {
+            "loss": objective(method.params(frozen["transformer"], params), tokens, key, **told)
+        }
+
+    def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
+        del batch
+        count = min(NUM_PICTURES, method.num_classes or method.num_instances)
+        ids = jnp.arange(count)
+        told = dict(method.conditions(params, ids, None if method.num_classes else ids))
+        if "prompts" in told:
+            told["prompts"] = told["prompts"][None]  # The same in all stages.
+        tokens, _ = generate(
+            net,
+            method.params(frozen["transformer"], params),
+            jax.random.split(key, NUM_PICTURES),
+            num_tokens,
+            rows=jnp.arange(NUM_PICTURES) % count,
+            **told,
+            **decode_options,
+        )
+        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)
+        return {"samples": images}
+
+    return Task(
+        # Large arrays are arguments of what is compiled, not a part of it.
+        jax.tree_util.Partial(init, backbone["transformer"]),
+        train_step,
+        eval_step,
+        pictures,
+        method.frozen(backbone),
+    )

@@ -1,0 +1,47 @@
+"""Method: bottleneck adapters behind each layer's attention and MLP, before the residual sum.
+
+Parameter-Efficient Transfer Learning for NLP (arXiv 1902.00751). The second matrix starts at zero,
+so that at first nothing changes; the paper draws it with a standard deviation of 0.01. The paper
+trains the norms along, which `norm_bias` does here.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.methods.class_embedding import class_tokens
+from vpt_gen.methods.method import Method, each_layer
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.training.state import Params
+
+
+def make_method(net: MaskGIT | GPT, num_classes: int, size: int) -> Method:
+    """Trains 2 (2 D size + size + D) parameters a layer, and class tokens.
+
+    Args:
+      net: the transformer.
+      num_classes: C.
+      size: width of the bottlenecks.
+    """
+    width = net.hidden_size
+
+    def adapter(key: jax.Array) -> Params:
+        down = jax.random.normal(key, (width, size)) / math.sqrt(width)
+        return {
+            "down": {"kernel": down, "bias": jnp.zeros(size)},
+            "up": {"kernel": jnp.zeros((size, width)), "bias": jnp.zeros(width)},
+        }
+
+    def additions(key: jax.Array, layer: Params) -> Params:
+        del layer
+        behind_attention, behind_mlp = map(adapter, jax.random.split(key))
+        if isinstance(net, GPT):
+            return {"attention_adapter": behind_attention, "mlp_adapter": behind_mlp}
+        return {"Attention_0": {"adapter": behind_attention}, "Mlp_0": {"adapter": behind_mlp}}
+
+    def init(key: jax.Array, source: Params) -> Params:
+        return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)
+
+    return Method(init, num_classes)

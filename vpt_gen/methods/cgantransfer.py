@@ -1,0 +1,140 @@
+"""Task: cGANTransfer (arXiv 2101.02229) from a BigGAN, as in mshahbazi72/cGANTransfer.
+
+First the new classes' normalisations learn, as combinations of the source's classes (stage BN of
+the release), then all of the generator but the scores and the source's knowledge (FT). The
+discriminator trains throughout, with a new table of classes. Adam goes on from one stage to the
+next.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.tree_util import Partial
+
+from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.cgantransfer import (
+    TransferGenerator,
+    init_discriminator,
+    init_generator,
+    transfer_generator,
+)
+from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries
+from vpt_gen.training.adversarial_task import (
+    GENERATOR,
+    calls,
+    make_adversarial_task,
+)
+from vpt_gen.training.state import Params, Task
+
+# Groups of the generator's parameters, by when they train: in the first stage, in both, in the
+# second.
+SCORES, RESIDUALS = "scores", "residuals"
+GROUPS = (SCORES, RESIDUALS, GENERATOR)
+_LAYERS = {
+    "comb_layer": SCORES,
+    "prev_knowledge": SCORES,
+    "res": RESIDUALS,
+    "z_layer": RESIDUALS,
+}
+
+
+def group_of(path: tuple[str, ...]) -> str | None:
+    """The group of a parameter."""
+    net, collection, *modules, _ = path
+    if collection != "params":
+        return None
+    layer = modules[-1].rpartition("_")[0] if modules else ""
+    return _LAYERS.get(layer, GENERATOR) if net == GENERATOR else net
+
+
+def penalties(params: Params, scores_l1: float, residuals_l2: float) -> jax.Array:
+    """What is added to the generator's loss: of each tensor the mean of |x| or x^2, summed."""
+    total = jnp.zeros(())
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if "/comb_layer" in name:
+            total += scores_l1 * jnp.abs(x).mean()
+        if "/res_" in name:
+            total += residuals_l2 * (x**2).mean()
+    return total
+
+
+def make_adversaries(
+    source: BigGAN,
+    num_classes: int,
+    optimizers: Mapping[str, optax.GradientTransformation],
+    *,
+    scores_l1: float,
+    residuals_l2: float,
+    **options,
+) -> Adversaries:
+    """The new generator and discriminator, as they train.
+
+    Args:
+      source: the source's nets.
+      num_classes: new classes.
+      optimizers: of `GROUPS` and the discriminator.
+      scores_l1: of the scores' penalty.
+      residuals_l2: of the residuals' penalty.
+      options: `loss`, `steps`, `accumulations` and `orthogonal` of `Adversaries`.
+    """
+    return Adversaries(
+        *calls(generator(source, num_classes), source.discriminator_of(num_classes)),
+        optimizers,
+        group_of,
+        penalty=lambda v: penalties(v[GENERATOR]["params"], scores_l1, residuals_l2),
+        **options,
+    )
+
+
+def generator(source: BigGAN, num_classes: int) -> TransferGenerator:
+    """The generator of new classes."""
+    return transfer_generator(source.generator, num_classes)
+
+
+def make_task(
+    source: BigGAN,
+    source_params: Params,
+    num_classes: int,
+    optimizers: Mapping[str, optax.GradientTransformation],
+    *,
+    norm_steps: int,
+    **options,
+) -> Task:
+    """Builds the task.
+
+    Args:
+      source: the source's nets.
+      source_params: their variables, {"generator": ..., "discriminator": ...}.
+      num_classes: new classes.
+      optimizers: of `GROUPS` and the discriminator.
+      norm_steps: updates of the first stage.
+      options: of `make_adversaries`.
+    """
+    net, judge = generator(source, num_classes), source.discriminator_of(num_classes)
+
+    def init(source_params: Params, key: jax.Array) -> Params:
+        keys = jax.random.split(key)
+        return {
+            GENERATOR: init_generator(net, source_params[GENERATOR], keys[0]),
+            DISCRIMINATOR: init_discriminator(judge, source_params[DISCRIMINATOR], keys[1]),
+        }
+
+    def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
+        return net.apply(params[GENERATOR], z, class_ids)
+
+    def training(step: jax.Array) -> dict[str, bool | jax.Array]:
+        first = step < norm_steps
+        return {SCORES: first, RESIDUALS: True, GENERATOR: ~first}
+
+    return make_adversarial_task(
+        make_adversaries(source, num_classes, optimizers, **options),
+        judge,
+        Partial(init, source_params),
+        generate,
+        latent_size=net.latent_size,
+        num_classes=num_classes,
+        training=training,
+    )

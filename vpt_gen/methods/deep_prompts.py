@@ -1,0 +1,45 @@
+"""Method: prompts at every layer, as keys and values that all positions see (prefix tuning).
+
+Prefix-Tuning (arXiv 2101.00190), without its reparametrisation. Prompts that enter every layer and
+are thrown away behind it (VPT-deep, arXiv 2203.12119) act through their keys and values alone, too;
+here these are free instead of products of one vector with two frozen matrices. So no position goes
+through a layer more than without prompts, tokens keep their positions, and an autoregressive cache
+stays as it is: the prefix is the same for all images and all steps.
+"""
+
+import jax
+
+from vpt_gen.methods.class_embedding import class_tokens
+from vpt_gen.methods.method import Method, each_layer
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.training.state import Params
+
+_STDDEV = 0.02  # As the nets' own tables are drawn.
+
+
+def make_method(net: MaskGIT | GPT, num_classes: int, num_prompt_tokens: int) -> Method:
+    """Trains 2 S D parameters a layer, and class tokens.
+
+    Args:
+      net: the transformer.
+      num_classes: C; all classes share the prompts.
+      num_prompt_tokens: S.
+    """
+    heads = net.num_heads
+    shape = (heads, num_prompt_tokens, net.hidden_size // heads)
+
+    def additions(key: jax.Array, layer: Params) -> Params:
+        del layer
+        prefix = {
+            name: _STDDEV * jax.random.normal(part, shape)
+            for name, part in zip(("keys", "values"), jax.random.split(key), strict=True)
+        }
+        if isinstance(net, GPT):
+            return {"attention": {"prefix": prefix}}
+        return {"Attention_0": {"self_attention": {"prefix": prefix}}}
+
+    def init(key: jax.Array, source: Params) -> Params:
+        return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)
+
+    return Method(init, num_classes)

@@ -1,0 +1,29 @@
+"""Method: the whole transformer is trained on from its pretrained parameters, with its dropout."""
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.methods.class_embedding import class_tokens
+from vpt_gen.methods.method import Method
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.precision import cast_matrices
+from vpt_gen.training.state import Params
+
+
+def make_method(net: MaskGIT | GPT, num_classes: int, dtype: str) -> Method:
+    """Trains every parameter, and class tokens.
+
+    Args:
+      net: the transformer.
+      num_classes: C.
+      dtype: of the matrices in products; they are kept and updated in float32.
+    """
+
+    def init(key: jax.Array, source: Params) -> Params:
+        del key  # Nothing is drawn.
+        return cast_matrices(source, jnp.float32) | class_tokens(net, source, num_classes)
+
+    return Method(
+        init, num_classes, params=lambda _, trained: cast_matrices(trained, dtype), whole=True
+    )

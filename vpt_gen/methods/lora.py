@@ -1,0 +1,72 @@
+"""Method: LoRA. Beside frozen matrices W runs a product of low rank, W + (alpha / r) A B.
+
+Low-Rank Adaptation of Large Language Models (arXiv 2106.09685): A is drawn, B starts at zero, so
+that at first nothing changes. No gradient of the size of W is ever formed.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from vpt_gen.methods.class_embedding import class_tokens
+from vpt_gen.methods.method import (
+    Method,
+    each_layer,
+    merge,
+)
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.training.state import Params
+
+# A matrix of a layer -> its path in a MaskGIT's layer and in a GPT's, and how many axes go in.
+_ATTENTION = ("Attention_0", "self_attention"), ("attention",)
+_PATHS = {
+    "query": ((*_ATTENTION[0], "query"), (*_ATTENTION[1], "query"), 1),
+    "key": ((*_ATTENTION[0], "key"), (*_ATTENTION[1], "key"), 1),
+    "value": ((*_ATTENTION[0], "value"), (*_ATTENTION[1], "value"), 1),
+    "out": ((*_ATTENTION[0], "out"), (*_ATTENTION[1], "projection"), 2),
+    "mlp_in": (("Mlp_0", "intermediate_output"), ("mlp_in",), 1),
+    "mlp_out": (("Mlp_0", "layer_output"), ("mlp_out",), 1),
+}
+MATRICES = tuple(_PATHS)
+
+
+def make_method(
+    net: MaskGIT | GPT, num_classes: int, rank: int, alpha: float, matrices: Sequence[str]
+) -> Method:
+    """Trains r (D_in + D_out) parameters a matrix, and class tokens.
+
+    Args:
+      net: the transformer.
+      num_classes: C.
+      rank: r.
+      alpha: the update is scaled by alpha / r.
+      matrices: which of `MATRICES` of each layer.
+    """
+
+    def init(key: jax.Array, source: Params) -> Params:
+        def additions(key: jax.Array, layer: Params) -> Params:
+            kernels, added = traverse_util.flatten_dict(layer), {}
+            keys = jax.random.split(key, len(matrices))
+            for name, one in zip(matrices, keys, strict=True):
+                *paths, axes_in = _PATHS[name]
+                path = paths[isinstance(net, GPT)]
+                shape = kernels[*path, "kernel"].shape
+                size_in, size_out = math.prod(shape[:axes_in]), math.prod(shape[axes_in:])
+                down = jax.random.normal(one, (size_in, rank)) / math.sqrt(size_in)
+                added[*path, "lora", "down", "kernel"] = down
+                added[*path, "lora", "up", "kernel"] = jnp.zeros((rank, size_out))
+            return traverse_util.unflatten_dict(added)
+
+        return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)
+
+    def scaled(frozen: Params, trained: Params) -> Params:
+        def scale(path, x):
+            return x * (alpha / rank) if path[-2].key == "up" else x
+
+        return merge(frozen, jax.tree_util.tree_map_with_path(scale, trained))
+
+    return Method(init, num_classes, scaled)

@@ -1,0 +1,35 @@
+"""Method: the same transformer trained from new parameters: what pretraining is worth."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.methods import finetune
+from vpt_gen.methods.class_embedding import class_tokens
+from vpt_gen.methods.method import Method
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.stack import STACKED, stack_layers
+from vpt_gen.training.state import Params
+
+
+def make_method(net: MaskGIT | GPT, num_classes: int, num_tokens: int, dtype: str) -> Method:
+    """Trains what `finetune` trains, but draws it as pretraining does.
+
+    Args:
+      net: the transformer.
+      num_classes: C.
+      num_tokens: N.
+      dtype: of the matrices in products; they are kept and updated in float32.
+    """
+
+    def init(key: jax.Array, source: Params) -> Params:
+        tokens = jnp.zeros((1, num_tokens), jnp.int32)
+        params = net.init(key, tokens, class_ids=tokens[:, 0])["params"]
+        tokens_of_classes = class_tokens(net, params, num_classes)
+        if STACKED in source:
+            params = stack_layers(params, net.layer_prefix)
+        return params | tokens_of_classes
+
+    return dataclasses.replace(finetune.make_method(net, num_classes, dtype), init=init)

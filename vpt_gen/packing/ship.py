@@ -1,0 +1,140 @@
+"""`python -m vpt_gen.packing.ship`: pretraining runs -> the small files a package ships.
+
+Stores the nets that `main` exported at half precision, and draws their training curves from the
+runs' TensorBoard events, so that what is shipped shows how it was made.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.backbone import (
+    PretrainedNet,
+    load_net,
+    save_net,
+)
+from vpt_gen.data.batches import image_spec, open_sources
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.evaluation.curves import Curves, read_curves
+from vpt_gen.evaluation.image_sets import real_images
+from vpt_gen.evaluation.reconstructed import reconstruct
+from vpt_gen.images import grids
+from vpt_gen.machine import sharding
+from vpt_gen.machine.progress import say
+
+FLAGS = flags.FLAGS
+
+# What ships, and the kind of net that it is.
+KINDS = {
+    "tokenizer": "vqgan",
+    "transformer": "maskgit",
+    "transformer_ar": "gpt",
+    "gan": "biggan",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Nets that ship together.
+
+    Attributes:
+      runs: what the names of their runs begin with, before `_<net>`.
+      data: file that they were trained on, for its record.
+      nets: of `KINDS`.
+    """
+
+    runs: str
+    data: str
+    nets: tuple[str, ...]
+
+
+# By the name of their folder among the assets.
+FAMILIES = {
+    "demo": Family("source", "downloads/source_grey.npz", tuple(KINDS)),
+    "color": Family(
+        "color", "downloads/source_color.npz", ("tokenizer", "transformer", "transformer_ar")
+    ),
+}
+
+
+def draw_curves(curves: Curves, path: pathlib.Path) -> None:
+    """One panel a curve, into one PNG."""
+    from matplotlib.figure import Figure
+
+    columns = 3
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
+    for panel, (name, (steps, values)) in enumerate(sorted(curves.items()), 1):
+        axes = figure.add_subplot(rows, columns, panel)
+        axes.plot(steps, values, linewidth=0.8)
+        axes.set_title(f"{name}: {values[-1]:.4g}", fontsize=9)
+        axes.tick_params(labelsize=7)
+    figure.savefig(path, dpi=80)
+
+
+def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
+    """Held-out images, evenly drawn over the classes, each beside its reconstruction."""
+    config = ConfigDict(net.about["config"])
+    _, held_out = open_sources(config)
+    drawn = held_out.subset(np.linspace(0, len(held_out) - 1, count).astype(int))
+    images = real_images(drawn, "held-out images", "holdout", image_spec(config.data))
+    found = reconstruct(net, images, count, sharding.make_mesh())
+    pairs = np.stack([found.given, found.made], axis=1).reshape(-1, *found.given.shape[1:])
+    pairs = pairs / np.float32(255.0)
+    grids.save_png(path, grids.image_grid(grids.magnify(pairs), columns=16))
+
+
+def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
+    """Writes one net, its curves, and the newest samples where the run drew any."""
+    exported = load_net(f"{workdir}/net", kind)
+    curves = read_curves(workdir)
+    figures = {key: values[-1] for key, (_, values) in curves.items()}
+    about = {**exported.about, "data_record": data_record, "figures": figures}
+    digest = save_net(str(output / name), exported.net, exported.params, about, jnp.float16)
+    draw_curves(curves, output / f"{name}_curves.png")
+    samples = max(pathlib.Path(workdir, "pictures").glob("samples_*.png"), default=None)
+    if samples:
+        shutil.copy(samples, output / f"{name}_samples.png")
+    say(f"Wrote {output / name} (digest {digest[:12]}) and its curves.")
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_enum("family", "demo", list(FAMILIES), "Whose nets to ship.")
+    flags.DEFINE_multi_enum(
+        "net", None, list(KINDS), "What to ship (may be repeated); by default all of the family."
+    )
+    flags.DEFINE_string(
+        "runs", "runs", "Folder of the runs: source_<net> of the demo, color_<net> of color."
+    )
+    flags.DEFINE_string("data", None, "The packed data, for its record; by default the family's.")
+    flags.DEFINE_string("output", None, "Folder to write to; by default vpt_gen/assets/<family>.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    del argv
+    family = FAMILIES[FLAGS.family]
+    output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
+    data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
+    if not pathlib.Path(data).is_file():
+        raise UserError(f"{data} does not exist; name the packed data by --data.")
+    with np.load(data) as arrays:
+        data_record = json.loads(str(arrays["record"]))
+    for name in nets:
+        ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
+    if "tokenizer" in nets:
+        tokenizer = load_net(str(output / "tokenizer"), "vqgan")
+        draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

@@ -1,0 +1,76 @@
+"""`python -m vpt_gen.report --workdir=runs/demo`: a run of a method -> one page to look at.
+
+The page is a single HTML file without scripts: it opens from disk, asks no network, and shows the
+same for the same seed.
+"""
+
+import importlib.util
+import sys
+
+from absl import app, flags, logging
+from etils import epath
+
+from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say
+from vpt_gen.report.document import make_page
+from vpt_gen.runs.opened import TunedRun, open_run
+
+FLAGS = flags.FLAGS
+
+
+def open_compared(run: TunedRun, workdirs: list[str]) -> dict[str, TunedRun]:
+    """Opens other runs, which must have prompts for the same things."""
+    runs = {workdir: open_run(workdir) for workdir in workdirs}
+    for one in [run, *runs.values()] if runs else []:
+        if not one.has_prompts:
+            raise UserError(
+                f"--compare compares prompts, and {one.workdir} is a run of {one.config.task}."
+            )
+    for workdir, other in runs.items():
+        if other.facts["class_names"] != run.facts["class_names"]:
+            raise UserError(f"--compare: {workdir} has other classes than {run.workdir}.")
+        if other.config.prompt.condition != run.config.prompt.condition:
+            raise UserError(
+                f"--compare: the prompts of {workdir} are for {other.config.prompt.condition}, "
+                f"those of {run.workdir} for {run.config.prompt.condition}."
+            )
+    return runs
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("workdir", None, "Workdir of a run of a method.", required=True)
+    flags.DEFINE_string("output", "", "The HTML file; by default <workdir>/report.html.")
+    flags.DEFINE_integer("num", 8, "Images of each class and marquee.", lower_bound=2)
+    flags.DEFINE_integer("seed", 0, "Same seed, same page.", lower_bound=0)
+    flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
+    flags.DEFINE_list(
+        "compare",
+        [],
+        "Workdirs of other runs on the same data, say with other prompt lengths: one point each in "
+        "the analysis of prompts.",
+    )
+    flags.DEFINE_string("transformer", "", "The frozen transformer, where it has moved.")
+    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
+
+
+def main(argv):
+    """Entry point; flags are checked by absl."""
+    # Orbax tells every step of every save, and its errors twice: they are raised, too.
+    logging.set_verbosity(logging.FATAL)
+    if len(argv) > 1:
+        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+    if importlib.util.find_spec("sklearn") is None:
+        raise UserError("A report needs scikit-learn; install it with `pip install -e .[demo]`.")
+    run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
+    compared = open_compared(run, FLAGS.compare)
+    output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
+    text = make_page(run, FLAGS.num, FLAGS.seed, compared)
+    write_text(output, text)
+    say(f"Wrote {output} ({len(text.encode()) / 1e6:.1f} MB): open it in a browser.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(report_user_errors(lambda: app.run(main)))

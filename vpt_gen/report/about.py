@@ -1,0 +1,155 @@
+"""Section: what the run is, and the command that repeats it."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.checkpoints.store import read_record
+from vpt_gen.config.repeat import training_command
+from vpt_gen.data.source import Source
+from vpt_gen.report.charts import number
+from vpt_gen.report.html import (
+    Node,
+    command,
+    fold,
+    h,
+    section,
+    table,
+)
+from vpt_gen.runs.opened import TunedRun
+
+_FAMILIES = {"nar": "NAR (MaskGIT)", "ar": "AR (GPT)"}
+_CONDITIONS = {
+    "class": "each of {classes:,} classes",
+    "instance": "each of {instances:,} training images",
+    "class+instance": "each of {classes:,} classes and {instances:,} training images",
+}
+
+_METHODS = {
+    "class_embedding": "A class token for each class, trained on a frozen {family} transformer",
+    "deep_prompts": "{config.deep_prompts.num_prompt_tokens} keys and values in front of every "
+    "layer's own and a class token for each class, trained on a frozen {family} transformer",
+    "norm_bias": "The norms and biases of a {family} transformer and a class token for each class, "
+    "trained",
+    "lora": "LoRA of rank {config.lora.rank} and a class token for each class, trained on a frozen "
+    "{family} transformer",
+    "adapters": "Adapters of width {config.adapters.size} and a class token for each class, "
+    "trained on a frozen {family} transformer",
+    "finetune": "All of a {family} transformer and a class token for each class, fine-tuned",
+    "scratch": "A {family} transformer, trained from scratch",
+    "minegan": "A miner of latents for a BigGAN, and after {config.minegan.miner_steps:,} updates "
+    "the BigGAN itself, trained (MineGAN)",
+    "cgantransfer": "Normalisations that combine those of a BigGAN's classes, and after "
+    "{config.cgantransfer.norm_steps:,} updates the BigGAN itself, trained (cGANTransfer)",
+}
+
+
+def lead(run: TunedRun) -> str:
+    """The run in one sentence."""
+    config, classes = run.config, len(run.facts["class_names"])
+    updates = f"in {run.step:,} updates"
+    family = _FAMILIES[config.family] if "family" in config else ""
+    if not run.has_prompts:
+        what = _METHODS[config.task].format(config=config, family=family)
+        return f"{what} {updates} on {classes:,} classes."
+    instances = len(run.facts.get("instance_labels", ()))
+    what = _CONDITIONS[config.prompt.condition].format(classes=classes, instances=instances)
+    return (
+        f"{config.prompt.num_prompt_tokens} prompt tokens for {what}, tuned {updates} on a frozen "
+        f"{family} transformer."
+    )
+
+
+def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds: float) -> Node:
+    """Counts, data, frozen nets, command and config.
+
+    Args:
+      run: opened.
+      train: the examples of training.
+      held_out: those that were kept from them, or None.
+      seconds: spent in training.
+    """
+    config = read_record(run.workdir)["config"]  # As it was started: nets may have moved since.
+    repeated = training_command(config, run.workdir)
+    trained, frozen = run.sampler.counts(run.params)
+    cards = {
+        f"parameters trained ({trained / (trained + frozen):.2%} of all)": number(trained),
+        "parameters frozen": number(frozen),
+        "training images": number(len(train)),
+        "held-out images": number(len(held_out) if held_out else 0),
+        "updates": number(run.step),
+        "training time": _duration(seconds),
+    }
+    return section(
+        "run",
+        "The run",
+        h("div.cards", *(h("div.card", h("b", v), h("span", k)) for k, v in cards.items())),
+        h("h3", "To repeat it"),
+        command(repeated)
+        if repeated
+        else h("p", "No file of configs/ has this run's fields; its config.json holds them all."),
+        h("h3", "What it is made of"),
+        _parts(run, train),
+        fold(f"Images a class ({train.num_classes} classes)", _class_counts(train, held_out)),
+        fold("The whole config", _config_table(config)),
+        h("p.quiet", f"Sampled with JAX {jax.__version__} on {jax.devices()[0].device_kind}."),
+    )
+
+
+def count(params: Any) -> int:
+    """Number of parameters in a tree."""
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _parts(run: TunedRun, train: Source) -> Node:
+    return table(
+        ["", "what", "from", "SHA-256"],
+        [
+            ["data", run.config.data.kind, train.name, _digest(run.facts["data"])],
+            *(_net_row(name, net, run.config.backbone[name]) for name, net in run.nets.items()),
+        ],
+    )
+
+
+def _net_row(role: str, net: PretrainedNet, path: str) -> list:
+    size = f"{type(net.net).__name__}, {count(net.params):,} parameters"
+    return [role, size, path, _digest(net.digest)]
+
+
+def _digest(digest: str) -> Node:
+    """Its beginning; the whole when pointed at."""
+    return h("code", digest[:12], title=digest)
+
+
+def _class_counts(train: Source, held_out: Source | None) -> Node:
+    counts = [
+        np.bincount(source.labels if source else np.zeros(0, int), minlength=train.num_classes)
+        for source in (train, held_out)
+    ]
+    rows = zip(train.class_names, *counts, strict=True)
+    return table(
+        ["class", "training", "held out"], [[name, f"{a:,}", f"{b:,}"] for name, a, b in rows]
+    )
+
+
+def _config_table(config: dict[str, Any]) -> Node:
+    rows = [[name, h("code", str(value))] for name, value in _fields(config)]
+    return table(["field", "value"], rows)
+
+
+def _fields(config: dict[str, Any], prefix: str = "config."):
+    for name, value in sorted(config.items(), key=lambda item: isinstance(item[1], dict)):
+        if isinstance(value, dict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if value != "" else "''"

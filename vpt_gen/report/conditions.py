@@ -1,0 +1,50 @@
+"""What the page generates images of: classes, or training images where prompts know only those."""
+
+import numpy as np
+
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
+from vpt_gen.runs.generation import instances_of
+from vpt_gen.runs.opened import TunedRun
+from vpt_gen.runs.sampler import class_bank
+
+MAX_CLASSES = 20
+
+
+def draw_classes(labels: np.ndarray, seed: int) -> np.ndarray:
+    """The classes that are among labels (n,), or `MAX_CLASSES` of them drawn by seed; in order."""
+    drawn = np.random.default_rng([seed, 0xC1A5]).permutation(np.unique(labels))
+    return np.sort(drawn[:MAX_CLASSES])
+
+
+def class_conditions(run: TunedRun, classes: np.ndarray, count: int) -> np.ndarray:
+    """Conditions (len(classes) * count, 2) of images of classes, as `sampler.class_bank` has them.
+
+    Where prompts know training images only, those of a class take turns.
+    """
+    conditions = class_bank(classes.repeat(count))[:, 0]
+    if run.has_prompts and not run.sampler.method.num_classes:
+        conditions[:, 1] = _instances(run, conditions[:, 0])
+    return conditions
+
+
+def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
+    """One pair of conditions (n, 2, 2) for each class, that class at its end.
+
+    It starts with a training image of the class where prompts know any, with the next class
+    otherwise. None where prompts know one class and nothing else.
+    """
+    method = run.sampler.method
+    pairs = np.full((len(classes), 2, 2), NO_INSTANCE, np.int32)
+    pairs[:, :, 0] = classes[:, None]
+    if not method.num_instances:
+        pairs[:, 0, 0] = np.roll(classes, 1)
+        return pairs if len(classes) > 1 else pairs[:0]
+    if method.num_classes:
+        pairs[:, 0, 1] = _instances(run, classes)
+    else:
+        pairs[:, :, 1] = _instances(run, classes.repeat(2)).reshape(-1, 2)
+    return pairs
+
+
+def _instances(run: TunedRun, class_ids: np.ndarray) -> np.ndarray:
+    return instances_of(class_ids, np.array(run.facts["instance_labels"]))

@@ -1,0 +1,85 @@
+"""Section: how the losses fell."""
+
+from vpt_gen.evaluation.curves import Curves
+from vpt_gen.report.charts import (
+    Series,
+    chart,
+    number,
+)
+from vpt_gen.report.html import (
+    Node,
+    fold,
+    h,
+    section,
+    table,
+)
+
+_PARTS = {
+    "train": ("training", "var(--first)"),
+    "eval": ("held-out images", "var(--second)"),
+}
+_MAX_ROWS = 40
+
+
+def curves_section(curves: Curves) -> Node:
+    """A chart for each scalar, with training and held-out values in one; and all in a table."""
+    if not curves:
+        return section(
+            "curves",
+            "Training curves",
+            h(
+                "p",
+                "The working directory holds no TensorBoard events, so there is nothing to draw.",
+            ),
+        )
+    scalars = sorted({_base(name) for name in curves}, key=lambda name: (name != "loss", name))
+    return section(
+        "curves",
+        "Training curves",
+        h("p.quiet", _about(curves)),
+        h("div.charts", *(_chart(curves, scalar) for scalar in scalars)),
+        fold("The same as a table", _table(curves)),
+    )
+
+
+def _base(name: str) -> str:
+    """train/loss and eval/loss belong together."""
+    part, _, rest = name.partition("/")
+    return rest if part in _PARTS and rest else name
+
+
+def _about(curves: Curves) -> str:
+    text = "Values of training are means over the updates since the value before."
+    if "eval/loss" not in curves:
+        return f"{text} No held-out loss was measured in this run."
+    steps, values = curves["eval/loss"]
+    best = min(range(len(values)), key=values.__getitem__)
+    if steps[best] == steps[-1]:
+        return f"{text} The held-out loss ended where it was lowest: {number(values[-1])}."
+    return (
+        f"{text} The held-out loss was lowest at update {steps[best]:,}: {number(values[best])}; "
+        f"it ended at {number(values[-1])}."
+    )
+
+
+def _chart(curves: Curves, scalar: str) -> Node:
+    series = [
+        Series(name, *curves[f"{part}/{scalar}"], color=color, shape=shape)
+        for shape, (part, (name, color)) in enumerate(_PARTS.items())
+        if f"{part}/{scalar}" in curves
+    ] or [Series("", *curves[scalar])]
+    return chart(series, scalar.replace("_", " ").capitalize(), "update")
+
+
+def _table(curves: Curves) -> Node:
+    """Values at up to `_MAX_ROWS` updates, evenly drawn; those of evaluations are all there."""
+    names = sorted(curves)
+    at = {name: dict(zip(*curves[name], strict=True)) for name in names}
+    steps = sorted({step for values in at.values() for step in values})
+    every = -(-len(steps) // _MAX_ROWS)
+    rare = {s for name in names if len(at[name]) <= _MAX_ROWS for s in at[name]}
+    shown = [s for i, s in enumerate(steps) if i % every == 0 or s in rare or s == steps[-1]]
+    rows = [
+        [f"{s:,}", *(number(at[name][s]) if s in at[name] else "" for name in names)] for s in shown
+    ]
+    return table(["update", *names], rows)

@@ -1,0 +1,98 @@
+"""Section: the order in which an image's tokens are fixed, as a filmstrip."""
+
+import numpy as np
+
+from vpt_gen.images import grids
+from vpt_gen.report.html import (
+    Node,
+    h,
+    picture,
+    section,
+    strip,
+)
+from vpt_gen.runs.sampler import Samples
+
+_MAX_FRAMES = 12
+
+
+def stage_ends(last: int, stages: int) -> list[int]:
+    """The step that ends each of up to `_MAX_FRAMES` stages, evenly drawn.
+
+    Args:
+      last: number of the last step that fixes a token.
+      stages: equal stages that the steps 0..last fall into: iterations, or rows of tokens.
+    """
+    ends = [(stage + 1) * (last + 1) // stages - 1 for stage in range(stages)]
+    kept = np.unique(np.linspace(0, stages - 1, min(stages, _MAX_FRAMES)).round().astype(int))
+    return [ends[i] for i in kept]
+
+
+def uncover(image: np.ndarray, revealed_at: np.ndarray, end: int) -> np.ndarray:
+    """An image (H, W, 3) where its tokens (N,) were fixed by step `end`, transparent elsewhere."""
+    height, width, _ = image.shape
+    side = int(len(revealed_at) ** 0.5)
+    known = (revealed_at <= end).reshape(side, side).astype(image.dtype)
+    known = known.repeat(height // side, axis=0).repeat(width // side, axis=1)
+    return np.dstack([image, known])
+
+
+_CHOICES = {
+    "confidence": "each predicts all open tokens at once and fixes those it is surest of",
+    "halton": "each predicts all tokens at once and fixes some, spread evenly over the image",
+    "masked": "each predicts the open tokens and fixes some, spread evenly over the image",
+    "frontier": "each predicts and fixes some tokens, spread evenly over the image",
+}
+
+
+def decoding_section(
+    samples: Samples, class_names: list[str], decoder: str | None, stages: int
+) -> Node:
+    """A filmstrip for each sample.
+
+    Args:
+      samples: a few.
+      class_names: of all classes.
+      decoder: one of `decode.generate.PARALLEL_DECODERS`; None where tokens come one by one.
+      stages: decoding iterations, or rows of the image's tokens.
+    """
+    num_tokens = samples.revealed_at.shape[1]
+    last = stages - 1 if decoder else num_tokens - 1
+    ends = stage_ends(last, stages)
+    how = (
+        f"Decoding takes {stages} iterations; {_CHOICES[decoder]}."
+        if decoder
+        else f"Decoding takes {num_tokens} steps, one a token; a frame is one of {stages} rows."
+    )
+    films = [
+        _film(image, revealed, class_names[c], ends, "iteration" if decoder else "step")
+        for image, revealed, c in zip(
+            samples.images, samples.revealed_at, samples.class_ids, strict=True
+        )
+    ]
+    return section(
+        "decoding",
+        "How an image appears",
+        h(
+            "p",
+            f"{how} Frames show the finished image where its tokens are fixed by then; under them "
+            "stands how many are. The last is the order of all: dark blue first, yellow last.",
+        ),
+        *films,
+    )
+
+
+def _film(image, revealed_at, name: str, ends: list[int], unit: str) -> Node:
+    frames = []
+    for end in ends:
+        known = int((revealed_at <= end).sum())
+        what = f"{name} after {unit} {end + 1}: {known} of {len(revealed_at)} tokens"
+        frames.append(
+            h(
+                "figure.film",
+                picture(uncover(image, revealed_at, end), what),
+                h("figcaption", f"{known}"),
+            )
+        )
+    order = grids.order_colors(revealed_at[None], *image.shape[:2])[0]
+    frames.append(h("figure", picture(order, f"{name}: order"), h("figcaption", "order")))
+    return h("div.films", strip(f"class {name}", frames))

@@ -1,0 +1,112 @@
+"""The whole page: opens the run's data, generates, measures, and puts the sections together."""
+
+import shlex
+
+import numpy as np
+
+from vpt_gen.decode.generate import num_stages
+from vpt_gen.evaluation.curves import read_curves
+from vpt_gen.machine.files import absolute
+from vpt_gen.machine.progress import say
+from vpt_gen.report import conditions, html
+from vpt_gen.report.about import about_section, lead
+from vpt_gen.report.curves import curves_section
+from vpt_gen.report.decoding import decoding_section
+from vpt_gen.report.figures import figures_section, read_metrics
+from vpt_gen.report.marquee import marquee_section, study
+from vpt_gen.report.prompts import prompts_section, study_prompts
+from vpt_gen.report.real import RealImages, open_real
+from vpt_gen.report.samples import (
+    hero,
+    make_grid,
+    samples_section,
+)
+from vpt_gen.runs.opened import TunedRun
+from vpt_gen.runs.sampler import Samples
+from vpt_gen.training.clock import training_seconds
+
+FILMS = 4
+MARQUEE_PAIRS = 10
+
+
+def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun]) -> str:
+    """The HTML of a run's page.
+
+    Args:
+      run: opened.
+      num: images a class, and of each pair of prompts under each marquee schedule.
+      seed: of all that is generated or drawn.
+      compared: name -> other runs on the same classes, for the analysis of prompts.
+
+    Raises:
+      UserError: data that is missing or not what the run was trained on, or damaged metrics.
+    """
+    workdir, class_names = run.workdir, run.facts["class_names"]
+    metrics = read_metrics(workdir)
+    real = open_real(run)
+    classes = conditions.draw_classes(real.train.labels, seed)
+
+    say("Images of each class, and the training images nearest to them")
+    wanted = conditions.class_conditions(run, classes, num)
+    grid = make_grid(real, wanted, num, seed)
+    say("The order of decoding")
+    films = run.sampler.sample(run.params, wanted[::num][:FILMS, None], seed)
+    of_prompts = _prompt_sections(real, classes, num, seed, compared) if run.has_prompts else []
+    sections = [
+        samples_section(grid, class_names, seed, _searched(real)),
+        figures_section(metrics, evaluation_command(workdir)),
+        curves_section(read_curves(workdir)),
+        *_decoding(run, films),
+        *of_prompts,
+        about_section(run, real.train, real.held_out, training_seconds(workdir)),
+    ]
+    name = absolute(workdir).name
+    return html.page(name, [html.h("p", lead(run)), hero(grid, class_names)], sections)
+
+
+def _prompt_sections(
+    real: RealImages, classes: np.ndarray, num: int, seed: int, compared: dict[str, TunedRun]
+) -> list[html.Node]:
+    """What there is to say of prompts alone; for the arguments see `make_page`."""
+    run, class_names = real.run, real.run.facts["class_names"]
+    say("Marquee schedules")
+    pairs = conditions.prompt_pairs(run, classes[:MARQUEE_PAIRS])
+    marquee = study(real, pairs, num, seed) if len(pairs) else None
+    say("Prompts")
+    looks = _class_means(real)
+    prompts = study_prompts(run, looks, seed)
+    others = {name: study_prompts(other, looks, seed) for name, other in compared.items()}
+    return [marquee_section(marquee, class_names), prompts_section(prompts, class_names, others)]
+
+
+def evaluation_command(workdir: str) -> str:
+    """What measures a run."""
+    return f"python -m vpt_gen.evaluate --checkpoint={shlex.quote(workdir)}"
+
+
+def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
+    """How tokens came; nothing where there are none, as a GAN draws whole images."""
+    if not films.tokens.size:
+        return []
+    sampler, names = run.sampler, run.facts["class_names"]
+    stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
+    return [decoding_section(films, names, run.config.decode.get("decoder"), stages)]
+
+
+def _searched(real: RealImages) -> str:
+    found, count = len(real.searched), len(real.train)
+    if found < count:
+        return f"Searched are {found:,} of the {count:,} training images, drawn at random."
+    return f"Searched are all {count:,} training images."
+
+
+def _class_means(real: RealImages) -> np.ndarray:
+    """(C, d) mean features of each class's training images; nan where it has none."""
+    labels = real.train.labels[real.searched]
+    features = real.train_rows[real.extractor.space.near]
+    return np.stack(
+        [
+            features[labels == c].mean(axis=0) if (labels == c).any() else features[0] * np.nan
+            for c in range(real.train.num_classes)
+        ]
+    )

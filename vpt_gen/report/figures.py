@@ -1,0 +1,145 @@
+"""Section: what was measured, with all that fixes each number."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from vpt_gen.errors import UserError
+from vpt_gen.report.charts import number
+from vpt_gen.report.html import (
+    Node,
+    command,
+    fold,
+    h,
+    section,
+    table,
+)
+
+# Where training and `vpt_gen.evaluate` leave what they measured.
+FILES = ("evaluation/metrics.json", "metrics.json")
+_BETTER = {"lower": "↓ lower", "higher": "↑ higher", "neither": "like real"}
+# What a figure of the demo was measured on, by the end of its name.
+_COLUMNS = ("_untuned", "", "_reconstructed", "_real")
+
+
+def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
+    """File -> its record, of those that lie in a run's working directory.
+
+    Raises:
+      UserError: a file that is no JSON.
+    """
+    records = {}
+    for name in FILES:
+        path = epath.Path(workdir) / name
+        if path.is_file():
+            try:
+                records[name] = json.loads(path.read_text())
+            except ValueError as error:
+                raise UserError(f"{path} is damaged ({error}); measure anew.") from error
+    return records
+
+
+def figures_section(records: Mapping[str, Mapping[str, Any]], measuring: str) -> Node:
+    """The figures of each file.
+
+    Args:
+      records: see `read_metrics`.
+      measuring: the command for that.
+    """
+    parts = []
+    for name, record in records.items():
+        parts.append(h("h3", h("code", name)) if len(records) > 1 else None)
+        parts += _record(record)
+    hint = "To measure anew" if records else "Nothing was measured in this run yet. To measure it"
+    return section("figures", "Figures", *parts, h("p", f"{hint}:"), command(measuring))
+
+
+def _record(record: Mapping[str, Any]) -> list[Node]:
+    nodes = []
+    if figures := record.get("figures"):
+        rows = [_row(name, figure) for name, figure in figures.items()]
+        head = ["figure", "generated", "real", "against real", "better", "what it says"]
+        nodes.append(h("div.figures", table(head, rows)))
+        nodes.append(
+            h(
+                "p.quiet",
+                "Real: the floor, what the same code gives for real images in the place of the "
+                "generated ones. The bar is the generated value, the mark on it the real one.",
+            )
+        )
+    if protocols := _protocols(record):
+        nodes.append(fold("How they were taken: the whole protocol of each", *protocols))
+    plain = {k: v for k, v in record.items() if isinstance(v, int | float)}
+    if plain:
+        nodes += _plain(plain)
+    if left_out := record.get("left_out"):
+        nodes.append(h("h3", "Not measured"))
+        nodes.append(table(["figure", "why"], [[n, reason] for n, reason in left_out.items()]))
+    return nodes
+
+
+def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
+    spread = f"\u00a0±\u00a0{figure['std']:.1g}" if figure.get("std") is not None else ""
+    floor = h("span.whole", "–" if figure.get("floor") is None else number(figure["floor"]))
+    better = h("span.whole", _BETTER.get(figure.get("better"), ""))
+    value = h("b.whole", number(figure["value"]) + spread)
+    return [name, value, floor, _bar(figure), better, figure.get("meaning", "")]
+
+
+def _bar(figure: Mapping[str, Any]) -> Node | str:
+    """The value as a bar, and its floor as a mark; both from 0, what is below counts as 0."""
+    if figure.get("floor") is None:
+        return ""
+    value, floor = max(figure["value"], 0), max(figure["floor"], 0)
+    longest = max(value, floor) or 1
+    return h(
+        "div.bar",
+        h("i", style=f"width:{value / longest:.1%}"),
+        h("u", style=f"left:{floor / longest:.1%}"),
+        title=f"{number(figure['value'])}, real {number(figure['floor'])}",
+    )
+
+
+def _protocols(record: Mapping[str, Any]) -> list[Node]:
+    """One fold a figure, behind that of what they share."""
+    shared = {"all figures": record.get("protocol")}
+    own = {name: figure.get("protocol") for name, figure in record.get("figures", {}).items()}
+    return [fold(name, _tree(protocol)) for name, protocol in (shared | own).items() if protocol]
+
+
+def _tree(value: Any) -> Node:
+    """A record of any depth as a table of names and values."""
+    return table(["field", "value"], [[k, h("code", str(v))] for k, v in _leaves(value)])
+
+
+def _leaves(value: Any, name: str = ""):
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _leaves(child, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _plain(values: Mapping[str, float]) -> list[Node]:
+    """Figures without a protocol: name, name_untuned, name_real, ... in one row; then counts."""
+    measured = {n for n in values if any(n + end in values for end in _COLUMNS if end)}
+    rows = [
+        [name.replace("_", " "), *(_cell(values.get(name + end)) for end in _COLUMNS)]
+        for name in values
+        if name in measured
+    ]
+    used = {name + end for name in measured for end in _COLUMNS}
+    counts = [[n.replace("_", " "), number(v)] for n, v in values.items() if n not in used]
+    nodes = []
+    if rows:
+        head = ["figure", "before tuning", "tuned", "real through the tokenizer", "real"]
+        nodes += [h("h3", "Before and after tuning"), table(head, rows)]
+    if counts:
+        nodes.append(fold("Counts", table(["", ""], counts)))
+    return nodes
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else number(value)

@@ -1,0 +1,161 @@
+"""Section: samples of each class, the training images nearest to them, and real ones."""
+
+import dataclasses
+
+import numpy as np
+
+from vpt_gen.evaluation.neighbours import Memorisation, memorisation_rate
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
+from vpt_gen.report.html import (
+    Node,
+    h,
+    picture,
+    section,
+    strip,
+)
+from vpt_gen.report.real import RealImages
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleGrid:
+    """Generated images beside real ones.
+
+    Attributes:
+      conditions: (n, 2) what each image is of: class, and training image or `NO_INSTANCE`.
+      images: (n, H, W, 3) in [0, 1].
+      distances: (n,) to the nearest training image.
+      nearest: (n, R, R, 3) that training image.
+      prompted_by: (n, R, R, 3) the training image whose prompt was taken; None without one.
+      held_out: class -> real images (m, R, R, 3) that were kept from training.
+      memorisation: how many are suspiciously near; None where nothing is held out.
+    """
+
+    conditions: np.ndarray
+    images: np.ndarray
+    distances: np.ndarray
+    nearest: np.ndarray
+    prompted_by: np.ndarray | None
+    held_out: dict[int, np.ndarray]
+    memorisation: Memorisation | None
+
+
+def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -> SampleGrid:
+    """Generates one image for each of the conditions (n, 2), and finds what lies beside it.
+
+    Args:
+      real: the run and its images.
+      conditions: see `conditions.class_conditions`.
+      count: held-out images a class.
+      seed: of the images, and of the draw of held-out ones.
+    """
+    run = real.run
+    samples = run.sampler.sample(run.params, conditions[:, None], seed)
+    rows = real.rows(samples.images)
+    found = real.nearest(rows)
+    by_instance = conditions[0, 1] != NO_INSTANCE
+    memorisation = None
+    if real.held_out is not None:
+        near = real.extractor.space.near
+        sets = (rows, real.train_rows, real.held_out_rows)
+        memorisation = memorisation_rate(*(x[near] for x in sets))
+    return SampleGrid(
+        conditions,
+        samples.images,
+        found.distances,
+        real.pictures(real.train, found.indices),
+        real.pictures(real.train, conditions[:, 1]) if by_instance else None,
+        _held_out(real, np.unique(conditions[:, 0]), count, seed),
+        memorisation,
+    )
+
+
+def _held_out(real: RealImages, classes: np.ndarray, count: int, seed: int):
+    """Class -> up to `count` held-out images drawn by seed; only of classes that have any."""
+    drawn = {}
+    for c in classes.tolist() if real.held_out else []:
+        members = np.flatnonzero(real.held_out.labels == c)
+        chosen = np.random.default_rng([seed, c]).permutation(members)[:count]
+        if len(chosen):
+            drawn[c] = real.pictures(real.held_out, chosen)
+    return drawn
+
+
+def samples_section(grid: SampleGrid, class_names: list[str], seed: int, searched: str) -> Node:
+    """One block a class.
+
+    Args:
+      grid: what to show.
+      class_names: of all classes.
+      seed: that the images were made with.
+      searched: which training images were searched for neighbours, in words.
+    """
+    classes = list(dict.fromkeys(grid.conditions[:, 0].tolist()))
+    return section(
+        "samples",
+        "Samples",
+        h(
+            "p",
+            f"Unselected: the first images of seed {seed}. Under each stands the training image "
+            f"nearest to it. {searched}",
+        ),
+        h("p", f"Shown are {len(classes)} of {len(class_names)} classes, drawn by the seed.")
+        if len(classes) < len(class_names)
+        else None,
+        _memorisation(grid.memorisation),
+        *(_class_block(grid, c, class_names[c]) for c in classes),
+    )
+
+
+def _memorisation(found: Memorisation | None) -> Node:
+    if found is None:
+        return h(
+            "p",
+            "The number is the distance between the two; a copy would be at 0. How near is too "
+            "near cannot be said here: nothing is held out in this run (config.data.holdout).",
+        )
+    return h(
+        "p",
+        "The number is how near that is: the distance over that to the next four training images. "
+        "A copy would be at 0, an image of its own is somewhat below 1. Of these "
+        f"{len(found.flagged):,} samples {found.flagged.sum():,} ({found.rate:.0%}) are below "
+        f"{found.threshold:.2f} and framed. Of new real images {found.nominal:.0%} would be; far "
+        "more than that is memorisation.",
+    )
+
+
+def _class_block(grid: SampleGrid, class_id: int, name: str) -> Node:
+    rows = np.flatnonzero(grid.conditions[:, 0] == class_id)
+    found = grid.memorisation
+    nearness = grid.distances if found is None else found.ratios
+    flagged = set() if found is None else set(np.flatnonzero(found.flagged))
+    beside = [
+        h(
+            "figure.near" if i in flagged else "figure",
+            picture(grid.nearest[i], f"training image nearest to sample {j} of {name}"),
+            h("figcaption", f"{nearness[i]:.2f}"),
+        )
+        for j, i in enumerate(rows)
+    ]
+    made = [picture(grid.images[i], f"sample {j} of {name}") for j, i in enumerate(rows)]
+    strips = [strip("generated", made), strip("nearest training image", beside)]
+    if grid.prompted_by is not None:
+        given = [
+            picture(grid.prompted_by[i], f"training image {grid.conditions[i, 1]}") for i in rows
+        ]
+        strips.insert(0, strip("prompt of", given))
+    if class_id in grid.held_out:
+        real = [picture(x, f"held-out image of {name}") for x in grid.held_out[class_id]]
+        strips.append(strip("held-out images", real, columns=len(made)))
+    return h("div.block", h("h3", h("span.quiet", "class"), f" {name}"), *strips)
+
+
+def hero(grid: SampleGrid, class_names: list[str]) -> Node:
+    """The first sample of each class shown."""
+    _, first = np.unique(grid.conditions[:, 0], return_index=True)
+    cells = []
+    for i in first:
+        name = class_names[grid.conditions[i, 0]]
+        cells.append(
+            h("figure", picture(grid.images[i], f"generated: {name}"), h("figcaption", name))
+        )
+    return h("div.tiles.hero", *cells)

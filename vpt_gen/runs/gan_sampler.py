@@ -1,0 +1,141 @@
+"""Many images from an adapted BigGAN, in batches of one size.
+
+Image j of class c has a latent of its own, made of seed, c and j: it is the same image whatever
+else is sampled beside it. Standing statistics are of latents of their own, made of the seed.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jax.sharding import Mesh
+
+from vpt_gen.machine import sharding
+from vpt_gen.nets.biggan import Generator, standing_statistics
+from vpt_gen.runs.sampler import (
+    Samples,
+    gather,
+    image_keys,
+)
+from vpt_gen.training.adversarial_task import GENERATOR
+
+# Folded into the seed where an image has its class.
+_STANDING = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class GanSampler:
+    """How a method draws, and its options.
+
+    Attributes:
+      net: the generator.
+      inputs: (params, z, class_ids) -> what it makes images (B, R, R, 3) of.
+      group_of: path of a parameter -> its group, or None where it never trains.
+      num_classes: that can be asked for.
+      options: `z_scale`, the latents' standard deviation: below 1 images vary less; and
+        `standing_accumulations`, batches of latents whose statistics the generator normalises by,
+        0 for its running ones.
+      batch_size: images at a time, rounded up so that the devices share them evenly; latents in a
+        batch of standing statistics, not rounded.
+      mesh: devices.
+    """
+
+    net: Generator
+    inputs: Callable[[Any, jax.Array, jax.Array], dict[str, jax.Array]]
+    group_of: Callable[[tuple[str, ...]], str | None]
+    num_classes: int
+    options: dict[str, Any]
+    batch_size: int
+    mesh: Mesh
+
+    def sample(
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Samples:
+        """Generates n images; for the arguments see `stream`."""
+        return gather(self.stream(params, bank, seed, weights), len(bank))
+
+    def stream(
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Iterator[Samples]:
+        """Generates n images, batch by batch and in the order of the bank; they have no tokens.
+
+        Args:
+          params: of the run; they stay as they are.
+          bank: (n, 1, 2), see `sampler.class_bank`.
+          seed: of all latents.
+          weights: None; a marquee is of prompts.
+
+        Raises:
+          ValueError: a marquee.
+        """
+        if bank.shape[1] > 1 or weights is not None:
+            raise ValueError("A marquee needs prompts.")
+        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
+        params = self._with_statistics(sharding.put(params, self.mesh), seed)
+        size = sharding.full_batch(self.batch_size, self.mesh)
+        for start in range(0, len(bank), size):
+            rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
+            batch = sharding.share({"keys": keys[rows], "classes": bank[rows, -1, 0]}, self.mesh)
+            with sharding.use(self.mesh):
+                images = jax.device_get(self._images(params, batch["keys"], batch["classes"]))
+            left = min(size, len(bank) - start)
+            none = np.zeros((left, 0), np.int32)
+            yield Samples(images[:left], none, none, bank[rows[:left], -1, 0])
+
+    def counts(self, params: Any) -> tuple[int, int]:
+        """Numbers of parameters: that train, the discriminator's among them, and that never do."""
+        trained = frozen = 0
+        for path, leaf in traverse_util.flatten_dict(params).items():
+            if "params" not in path[:2]:
+                continue
+            if self.group_of(path) is None:
+                frozen += leaf.size
+            else:
+                trained += leaf.size
+        return trained, frozen
+
+    def _with_statistics(self, params: Any, seed: int) -> Any:
+        """Parameters with the statistics to normalise by.
+
+        As in BigGAN's code: of even classes, and of latents that are not scaled.
+        """
+        count = self.options["standing_accumulations"]
+        if not count:
+            return params
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), _STANDING), count)
+        keys = np.asarray(jax.random.key_data(keys))
+        with sharding.use(self.mesh):
+            batches = (self._batch(params, key) for key in keys)
+            standing = standing_statistics(self.net, params[GENERATOR], batches)
+        return sharding.put({**params, GENERATOR: standing}, self.mesh)
+
+    @functools.cached_property
+    def _batch(self):
+        """Key data -> what the generator makes a batch of any images of."""
+
+        def batch(params, key):
+            z_key, class_key = jax.random.split(jax.random.wrap_key_data(key))
+            z = jax.random.normal(z_key, (self.batch_size, self.net.latent_size))
+            class_ids = jax.random.randint(class_key, (self.batch_size,), 0, self.num_classes)
+            return self.inputs(params, z, class_ids)
+
+        return jax.jit(batch, out_shardings=sharding.replicated(self.mesh))
+
+    @functools.cached_property
+    def _images(self):
+        """Images of keys and classes, compiled once for all calls."""
+
+        def images(params, keys, class_ids):
+            def latent(key):
+                return jax.random.normal(jax.random.wrap_key_data(key), (self.net.latent_size,))
+
+            z = self.options["z_scale"] * jax.vmap(latent)(keys)
+            inputs = self.inputs(params, z, jnp.asarray(class_ids))
+            return self.net.apply(params[GENERATOR], **inputs)
+
+        return jax.jit(images, out_shardings=sharding.replicated(self.mesh))

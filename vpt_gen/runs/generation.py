@@ -1,0 +1,104 @@
+"""Images drawn from a run: under which conditions, and the record of all that fixes them."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from vpt_gen.checkpoints.backbone import digest_of_params
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.runs.sampler import Samples, class_bank
+from vpt_gen.runs.opened import TunedRun
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """n images to be drawn.
+
+    Attributes:
+      run: that they are drawn from.
+      bank: (n, M, 2), the conditions of each image, see `sampler.class_bank`.
+      weights: marquee matrix (T, M); None stays on the last condition.
+      marquee: how the matrix is called, with what makes it, for the record.
+      seed: of all keys.
+    """
+
+    run: TunedRun
+    bank: np.ndarray
+    weights: np.ndarray | None
+    marquee: dict[str, Any]
+    seed: int
+
+    @property
+    def class_ids(self) -> np.ndarray:
+        """(n,) the class of each image."""
+        return self.bank[:, -1, 0]
+
+    def samples(self) -> Samples:
+        """All images at once."""
+        return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
+
+    def stream(self) -> Iterator[np.ndarray]:
+        """The images, uint8 (B, H, W, 3), batch by batch."""
+        batches = self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights)
+        return (to_uint8(samples.images) for samples in batches)
+
+    def image_set(self, **record: Any) -> ImageSet:
+        """The images as a set to be measured; `record` says more of how they were chosen."""
+        class_names = tuple(self.run.facts["class_names"])
+        record = {"count": len(self.bank), **record, **self.record()}
+        return ImageSet("generated images", self.class_ids, class_names, self.stream, record)
+
+    def record(self) -> dict[str, Any]:
+        """Checkpoint, nets and sampler settings, as JSON takes them."""
+        sampler, config = self.run.sampler, self.run.config
+        return {
+            "checkpoint": {
+                "workdir": self.run.workdir,
+                "step": self.run.step,
+                "digest": digest_of_params({}, self.run.params),
+            },
+            **{f"{name}_digest": net.digest for name, net in self.run.nets.items()},
+            "method": config.task,
+            "sampler": {
+                **({"family": config.family} if "family" in config else {}),
+                **sampler.options,
+                "batch_size": sampler.batch_size,
+                "marquee": self.marquee,
+                "seed": self.seed,
+            },
+        }
+
+
+def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
+    """Images of classes (n,) without a marquee; where prompts know instances alone, of these."""
+    bank = class_bank(class_ids)
+    if run.has_prompts and not run.sampler.method.num_classes:
+        bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
+    return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
+
+
+def even_class_ids(num: int, num_classes: int) -> np.ndarray:
+    """Classes (n,) of n images, equally many of each; of the first classes one more."""
+    return np.sort(np.arange(num) % num_classes)
+
+
+def proportional_class_ids(num: int, counts: np.ndarray) -> np.ndarray:
+    """Classes (n,) of n images in the proportions of `counts` (C,), by largest remainders."""
+    shares = num * np.asarray(counts, np.float64) / np.sum(counts)
+    numbers = np.floor(shares + 1e-9).astype(int)
+    # Of equal remainders the lower class gets the image.
+    largest = np.argsort(-np.round(shares - numbers, 9), kind="stable")[: num - numbers.sum()]
+    numbers[largest] += 1
+    return np.repeat(np.arange(len(numbers)), numbers)
+
+
+def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:
+    """Training images (n,) to start from, each of its image's class: a class's in turn."""
+    chosen = np.empty(len(class_ids), np.int64)
+    for label in np.unique(class_ids):
+        rows = class_ids == label
+        chosen[rows] = np.resize(np.flatnonzero(np.asarray(instance_labels) == label), rows.sum())
+    return chosen

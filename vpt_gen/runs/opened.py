@@ -1,0 +1,138 @@
+"""A run of a method as it lies on disk, opened to generate with."""
+
+import ast
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vpt_gen.machine import sharding
+from vpt_gen.runs import gan_methods, methods
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.checkpoints.store import (
+    Store,
+    has_checkpoint,
+    read_record,
+)
+from vpt_gen.runs.compatibility import check_backbone, load_backbone
+from vpt_gen.training.compute import hold_trained
+from vpt_gen.config.fields import default_config
+from vpt_gen.config.fields import GAN_METHODS, METHODS
+from vpt_gen.config.check import check_config
+from vpt_gen.errors import UserError
+from vpt_gen.runs.gan_sampler import GanSampler
+from vpt_gen.runs.sampler import Sampler
+
+
+@dataclasses.dataclass(frozen=True)
+class TunedRun:
+    """A run that has adapted pretrained nets to new images.
+
+    Attributes:
+      workdir: where it lies.
+      config: it was started with, its backbone where it is now.
+      facts: about it: `class_names`, digests, `instance_labels` where prompts know instances.
+      step: updates behind `params`.
+      params: what it trained.
+      sampler: its method, nets and decoding options.
+      nets: the pretrained nets, by their names in `config.backbone`.
+    """
+
+    workdir: str
+    config: ConfigDict
+    facts: dict[str, Any]
+    step: int
+    params: Any
+    sampler: Sampler | GanSampler
+    nets: dict[str, PretrainedNet]
+
+    @property
+    def tokenizer(self) -> PretrainedNet:
+        """Of whose features figures can be taken."""
+        return self.nets["tokenizer"]
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether it trained prompts, which can be steered and compared."""
+        return self.config.task == "prompts"
+
+
+def open_run(
+    workdir: str,
+    step: int | None = None,
+    tokenizer: str = "",
+    transformer: str = "",
+    decode: Sequence[str] = (),
+    mesh: Mesh | None = None,
+) -> TunedRun:
+    """Opens the checkpoint of update `step` (None: the newest).
+
+    Args:
+      workdir: of a run with a method as its task.
+      step: of a checkpoint that was kept.
+      tokenizer: its directory, where it has moved since.
+      transformer: its directory, or the BigGAN's, where it has moved since.
+      decode: changes of `config.decode`, such as "num_iterations=8".
+      mesh: devices to generate on; None for all, each with the whole nets.
+
+    Raises:
+      UserError: no such run, checkpoint or decoding option, or nets that are not those it was
+        trained on.
+    """
+    record = read_record(workdir)
+    given, facts = record["config"], record["facts"]
+    if given.get("task") not in METHODS:
+        raise UserError(
+            f"{workdir} is a run of {given.get('task')}; generating needs one of a method: "
+            f"{', '.join(METHODS)}."
+        )
+    # Fields that the run is older than keep their defaults.
+    config = default_config(given["task"], given.get("family", "nar"))
+    with config.unlocked():
+        config.update(given)
+    for setting in decode:
+        set_option(config.decode, setting)
+    check_config(config)
+    of_gan = config.task in GAN_METHODS
+    moved = {"tokenizer": tokenizer, "gan" if of_gan else "transformer": transformer}
+    config.backbone.update({name: path for name, path in moved.items() if path})
+    mesh = mesh or sharding.make_mesh()
+    nets = load_backbone(config, mesh)
+    check_backbone(facts, nets)
+    make_sampler = gan_methods.make_sampler if of_gan else methods.make_sampler
+    sampler = make_sampler(config, nets, facts, mesh)
+    if not has_checkpoint(workdir):
+        raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
+    with contextlib.closing(Store(workdir, read_only=True)) as store:
+        params = store.restore_params(step)
+        if not of_gan:
+            params = hold_trained(sampler.transformer, params, config.compute)
+        step = store.latest_step() if step is None else step
+    return TunedRun(workdir, config, facts, step, params, sampler, nets)
+
+
+def set_option(decode: ConfigDict, setting: str) -> None:
+    """Changes an option of a config's `decode` as "num_iterations=8" says.
+
+    Raises:
+      UserError: no such option, or a value of another kind than it has.
+    """
+    name, _, text = setting.partition("=")
+    if name not in decode:
+        known = ", ".join(sorted(decode))
+        of_gan = name in default_config(GAN_METHODS[0]).decode
+        why = f" (it is one of {' and '.join(GAN_METHODS)})" if of_gan else ""
+        raise UserError(f"--set={setting}: decoding has no option {name!r}{why}; it has {known}.")
+    kind = type(decode[name])
+    try:
+        value = text if kind is str else ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UserError(f"--set={setting}: {name} is of the kind {decode[name]!r}.")
+    decode[name] = value

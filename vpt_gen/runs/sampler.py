@@ -1,0 +1,205 @@
+"""Many images from what a method trained, in batches of one size.
+
+Image j of a condition (class c, training instance i or none) has a key made of seed, c, i and j: it
+is the same image whatever else is sampled beside it.
+"""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from vpt_gen.machine import sharding
+from vpt_gen.decode import marquee
+from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.machine.progress import track
+from vpt_gen.methods.method import Method
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """What was generated.
+
+    Attributes:
+      images: (n, H, W, 3) float32 in [0, 1].
+      tokens: (n, N) int32.
+      revealed_at: (n, N) int32, the iteration (NAR) or step (AR) that fixed each token.
+      class_ids: (n,).
+    """
+
+    images: np.ndarray
+    tokens: np.ndarray
+    revealed_at: np.ndarray
+    class_ids: np.ndarray
+
+
+def class_bank(class_ids: Sequence[int], headers: Sequence[int] = ()) -> np.ndarray:
+    """The marquee bank (n, M, 2) of images of classes, after the prompts of header classes.
+
+    A bank's entries are pairs (class, training instance or `NO_INSTANCE`); the last of an image is
+    what the image is of.
+    """
+    class_ids = np.asarray(class_ids, np.int32)
+    bank = np.full((len(class_ids), len(headers) + 1, 2), NO_INSTANCE, np.int32)
+    bank[:, :-1, 0] = np.array(headers, np.int32)
+    bank[:, -1, 0] = class_ids
+    return bank
+
+
+def gather(stream: Iterator[Samples], count: int) -> Samples:
+    """All of a stream of `count` images, with progress."""
+    parts = []
+    with track(total=count, label="sampling") as bar:
+        for part in stream:
+            parts.append(part)
+            bar.update(len(part.images))
+    names = [field.name for field in dataclasses.fields(Samples)]
+    return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """The nets, the frozen parameters and the decoding options.
+
+    Attributes:
+      method: whose trained parameters are drawn from.
+      transformer: its transformer.
+      tokenizer: its tokenizer.
+      frozen: {"transformer": ..., "tokenizer": ...} parameters, see `Method.frozen`.
+      num_tokens: N, visual tokens of an image.
+      options: of `decode.generate.generate`.
+      batch_size: images at a time in the transformer, rounded up so that the devices share them
+        evenly.
+      tokenizer_batch_size: images at a time in the tokenizer, rounded up likewise.
+      mesh: devices.
+    """
+
+    method: Method
+    transformer: MaskGIT | GPT
+    tokenizer: VQGAN
+    frozen: Any
+    num_tokens: int
+    options: dict[str, Any]
+    batch_size: int
+    tokenizer_batch_size: int
+    mesh: Mesh
+
+    def counts(self, params: Any) -> tuple[int, int]:
+        """Numbers of parameters: that the method trains, and that stay frozen."""
+        trained, frozen = (
+            sum(x.size for x in jax.tree.leaves(tree)) for tree in (params, self.frozen)
+        )
+        return trained, frozen
+
+    def sample(
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Samples:
+        """Generates n images; for the arguments see `stream`."""
+        return gather(self.stream(params, bank, seed, weights), len(bank))
+
+    def stream(
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Iterator[Samples]:
+        """Generates n images, batch by batch and in the order of the bank.
+
+        Args:
+          params: what the method trained.
+          bank: (n, M, 2), see `class_bank`; a condition named k times gives its images 0..k-1.
+          seed: of all keys.
+          weights: marquee matrix (T, M), T as `decode.generate.num_stages` says; None stays on
+            the last entry of the bank.
+
+        Raises:
+          ValueError: a marquee, M > 1, of a method without prompts.
+        """
+        if bank.shape[1] > 1 and self.method.generator is None:
+            raise ValueError("A marquee needs prompts.")
+        if weights is None:
+            weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
+        weights = marquee.check_weights(weights, len(weights), bank.shape[1])
+        # Keys as their data: typed ones cannot be shared out by rows.
+        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
+        params, frozen = sharding.put((params, self.frozen), self.mesh)
+        size = sharding.full_batch(self.batch_size, self.mesh)
+        # The last batch is filled up.
+        batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
+        shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
+        # One number of conditions for all batches: what is compiled hangs on it.
+        count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
+        for rows, (conditions, of_image) in zip(batches, shared, strict=True):
+            conditions = np.resize(conditions, (count, *conditions.shape[1:]))
+            batch = (self._share(x) for x in (conditions, keys[rows], of_image))
+            with sharding.use(self.mesh):
+                made = self._tokens(params, frozen["transformer"], weights, *batch)
+                tokens, revealed_at = jax.device_get(made)
+                images = self._images(frozen["tokenizer"], tokens)
+            left = min(size, len(bank) - rows[0])
+            yield Samples(*(x[:left] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
+
+    def _share(self, rows: np.ndarray) -> jax.Array:
+        return sharding.share({"rows": rows}, self.mesh)["rows"]
+
+    @functools.cached_property
+    def _tokens(self):
+        """`_draw`, compiled once for all calls."""
+        return jax.jit(self._draw, out_shardings=sharding.replicated(self.mesh))
+
+    def _draw(self, params, transformer_params, weights, conditions, keys, rows):
+        """Conditions (P, M, 2), key data, row of every image in them -> tokens, revealed_at."""
+        p, m, _ = conditions.shape
+        class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
+        told = dict(self.method.conditions(params, class_ids, instance_ids))
+        if "prompts" in told:
+            bank = told["prompts"].reshape(p, m, *told["prompts"].shape[1:])
+            told["prompts"] = marquee.interpolate(weights, bank)
+        return generate(
+            self.transformer,
+            self.method.params(transformer_params, params),
+            jax.random.wrap_key_data(keys),
+            self.num_tokens,
+            rows=rows,
+            **told,
+            **self.options,
+        )
+
+    @functools.cached_property
+    def _detokenize(self):
+        whole = sharding.replicated(self.mesh)
+        return jax.jit(functools.partial(tokens_to_images, self.tokenizer), out_shardings=whole)
+
+    def _images(self, tokenizer_params, tokens: np.ndarray) -> np.ndarray:
+        """Tokens (B, N) -> images, in batches of the tokenizer's own size."""
+        size = sharding.full_batch(self.tokenizer_batch_size, self.mesh)
+        parts = [
+            self._detokenize(tokenizer_params, self._share(np.resize(x, (size, x.shape[1]))))
+            for x in np.split(tokens, range(size, len(tokens), size))
+        ]
+        return np.concatenate(jax.device_get(parts))[: len(tokens)]
+
+
+def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
+    """Keys (n,) from conditions (n, 2): the k-th occurrence of one gets its key k."""
+    seen: collections.Counter = collections.Counter()
+    numbers = []
+    for condition in map(tuple, conditions.tolist()):
+        numbers.append(seen[condition])
+        seen[condition] += 1
+
+    def key(condition, number):
+        key = jax.random.key(seed)
+        # A shift makes `NO_INSTANCE` the 0 that fold_in takes.
+        for part in (condition[0], condition[1] - NO_INSTANCE, number):
+            key = jax.random.fold_in(key, part)
+        return key
+
+    return jax.vmap(key)(jnp.asarray(conditions), jnp.asarray(numbers, jnp.int32))

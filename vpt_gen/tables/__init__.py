@@ -1,0 +1,1 @@
+"""What nets and methods cost, on paper."""

@@ -1,0 +1,159 @@
+"""What the published transformers cost, by formula: parameters, FLOPs and bytes.
+
+FLOPs are those of products (`tables/flops.py`); memory is that of matrices in bfloat16 and a
+float32 residual stream (`nets/precision.py`). Letters as everywhere: N visual tokens, S prompt
+tokens, L positions, D width, H heads, K codes; M is the width of the MLPs.
+`python -m tests.compiled_capacity` compares all of it with what XLA counts in compiled programs.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, Mesh
+
+from vpt_gen.machine import sharding
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.tables import flops
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A published transformer and what it is tuned and decoded with.
+
+    Attributes:
+      net: the transformer.
+      num_tokens: N.
+      num_prompt_tokens: S.
+      num_iterations: T of parallel decoding.
+    """
+
+    net: MaskGIT | GPT
+    num_tokens: int
+    num_prompt_tokens: int = 128
+    num_iterations: int = 12
+
+    @property
+    def autoregressive(self) -> bool:
+        return isinstance(self.net, GPT)
+
+    @property
+    def length(self) -> int:
+        """L, positions of a training sequence; a GPT's last token is never an input."""
+        return self.num_prompt_tokens + self.num_tokens - self.autoregressive
+
+    @property
+    def rows(self) -> int:
+        """Positions whose logits are computed; a MaskGIT's include the one before its tokens."""
+        return self.num_tokens + (not self.autoregressive)
+
+
+MODELS = {
+    "MaskGIT-256": Model(MaskGIT(), 256),
+    "MaskGIT-512": Model(MaskGIT(num_tokens=1024), 1024),
+    "taming cIN": Model(GPT(), 256),
+}
+
+
+@functools.cache
+def param_shapes(net: MaskGIT | GPT) -> Any:
+    """The shapes of a net's parameters, without making them."""
+    tokens, class_ids = jnp.zeros((1, 1), jnp.int32), jnp.zeros(1, jnp.int32)
+    init = functools.partial(net.init, tokens=tokens, class_ids=class_ids)
+    return jax.eval_shape(init, jax.random.key(0))["params"]
+
+
+def num_params(net: MaskGIT | GPT) -> int:
+    """Parameters of a net."""
+    return sum(x.size for x in jax.tree.leaves(param_shapes(net)))
+
+
+def layer_matrices(net: MaskGIT | GPT) -> int:
+    """Parameters in the matrices of a layer: 4 D^2 of attention, 2 D M of the MLP."""
+    return 4 * net.hidden_size**2 + 2 * net.hidden_size * net.intermediate_size
+
+
+# FLOPs of one image.
+
+
+def tuning_flops(model: Model, remat: str) -> int:
+    """One update: forward, backward through frozen weights, and what is computed again for it.
+
+    What is not kept (`remat`, see `nets/stack.py`) is attention's products and, with 'layer',
+    those with a layer's matrices; a GPT, which has no norm behind it, can do without its last.
+    """
+    net, length = model.net, model.length
+    attention = 4 * length**2 * net.hidden_size
+    unused = net.hidden_size * net.intermediate_size if model.autoregressive else 0
+    again = {
+        "none": 0,
+        "attention": 0,
+        "dots": attention,
+        "layer": 2 * length * (layer_matrices(net) - unused) + attention,
+    }[remat]
+    step = flops.tuning_step(net, model.num_tokens, model.num_prompt_tokens)
+    return step + net.num_layers * again
+
+
+def decoding_flops(model: Model) -> int:
+    """One image: T passes over all positions, or the prefix and then a token at a time."""
+    if model.autoregressive:
+        return flops.cached_decoding(model.net, model.num_tokens, model.num_prompt_tokens)
+    return flops.parallel_decoding(model.net, model.num_prompt_tokens, model.num_iterations)
+
+
+# Bytes of a chip. `size` is that of a number in the type of the matrices: 2 in bfloat16.
+
+
+def weight_bytes(net: MaskGIT | GPT, mesh: Mesh | AbstractMesh, size: int = 2) -> int:
+    """A chip's part of the weights, by the rules of `machine/sharding.py`."""
+    shapes = param_shapes(net)
+    parts = jax.tree.map(
+        lambda x, where: math.prod(where.shard_shape(x.shape)) * (size if x.ndim > 1 else 4),
+        shapes,
+        sharding.shardings(shapes, mesh),
+    )
+    return sum(jax.tree.leaves(parts))
+
+
+def kept_bytes(model: Model, remat: str, size: int = 2) -> int:
+    """What a layer's forward pass keeps for its backward pass, of one image (`nets/stack.py`).
+
+    'layer' keeps the layer's input. 'dots' also keeps what products with matrices give and backward
+    needs: queries, keys, values, the attention's output, the hidden units and, where a norm follows
+    (MaskGIT), the MLP's output. 'none' keeps the attention's weights, six arrays of the stream, and
+    three (GPT) or five (MaskGIT, whose GELU is the tanh one) of the hidden units; this is counted
+    in compiled programs.
+    """
+    net, length = model.net, model.length
+    d, m = net.hidden_size, net.intermediate_size
+    stream = 4 * length * d
+    products, of_gelu = (4 * d + m, 3) if model.autoregressive else (5 * d + m, 5)
+    return {
+        "none": 6 * stream + size * (length * (4 * d + of_gelu * m) + net.num_heads * length**2),
+        "dots": stream + size * length * products,
+        "layer": stream,
+    }[remat]
+
+
+def tuning_bytes(model: Model, remat: str, size: int = 2) -> int:
+    """What one image adds while prompts are tuned: what is kept, and one layer or head at work."""
+    head = 2 * 4 * model.rows * model.net.codebook_size
+    at_work = max(kept_bytes(model, "none", size), head)
+    return model.net.num_layers * kept_bytes(model, remat, size) + at_work
+
+
+def decoding_bytes(model: Model, size: int = 2) -> int:
+    """What one decoded image adds: a layer at work, or (AR) keys and values of all layers."""
+    net = model.net
+    if model.autoregressive:
+        return 2 * size * net.num_layers * model.length * net.hidden_size
+    length = model.length
+    layer = 2 * 4 * net.num_heads * length**2 + 4 * length * (
+        4 * net.hidden_size + 2 * net.intermediate_size
+    )
+    return layer + 2 * 4 * model.rows * net.codebook_size

@@ -1,0 +1,100 @@
+"""`python -m vpt_gen.tables.method_sizes`: what each method trains, and its optimizer's memory.
+
+Counted on the real modules and the real optimiser, without making them, for docs/methods.md.
+"""
+
+import functools
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from vpt_gen import recipes
+from vpt_gen.checkpoints import shipped
+from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.config.fields import TRANSFORMER_METHODS
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.runs.methods import make_method
+from vpt_gen.tables.costs import (
+    MODELS,
+    num_params,
+    param_shapes,
+)
+from vpt_gen.training.optimizers import make_optimizer
+from vpt_gen.training.state import TrainState
+
+# Classes to adapt to: the demo's digits; Caltech101 with its background.
+_DEMO, _VTAB = 10, 102
+
+
+def train_state(
+    config: ConfigDict, net: MaskGIT | GPT, num_tokens: int, num_classes: int
+) -> TrainState:
+    """The shapes of what a config's method trains and of its optimiser's state."""
+    facts = {"class_names": [str(c) for c in range(num_classes)]}
+    method = make_method(config, net, num_tokens, facts)
+    params = jax.eval_shape(method.init, jax.random.key(0), param_shapes(net))
+    opt_state = jax.eval_shape(make_optimizer(config.optimizer, config.num_steps).init, params)
+    return TrainState(0, params, opt_state)
+
+
+def size(tree: Any) -> int:
+    """Numbers in a tree."""
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def num_bytes(tree: Any) -> int:
+    """Bytes of a tree."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def _row(method: str) -> str:
+    cells = []
+    for net, num_tokens, num_classes, recipe in _models().values():
+        state = train_state(recipe(method), net, num_tokens, num_classes)
+        trained, held = size(state.params), num_bytes(state.opt_state)
+        cells.append(f" {trained:,} | {trained / num_params(net):,.2%} | {held / 1e6:,.1f} |")
+    return f"| `{method}` |{''.join(cells)}"
+
+
+@functools.cache
+def _models():
+    """Name -> net, N, C, and the recipe that makes its config."""
+    demo = load_net(f"{shipped.DEMO}/transformer", "maskgit").net
+    published = {
+        "MaskGIT, 256 px": (MODELS["MaskGIT-256"], "nar"),
+        "Taming GPT, 256 px": (MODELS["taming cIN"], "ar"),
+    }
+    return {"demo": (demo, demo.num_tokens, _DEMO, functools.partial(recipes.demo, "nar"))} | {
+        name: (
+            model.net,
+            model.num_tokens,
+            _VTAB,
+            functools.partial(_published, family),
+        )
+        for name, (model, family) in published.items()
+    }
+
+
+def _published(family: str, method: str) -> ConfigDict:
+    return recipes.fewshot(f"{family},{method}")
+
+
+def table() -> str:
+    """A row a method: parameters trained, their share of the transformer's, optimiser megabytes."""
+    heads = [
+        f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimiser, MB |"
+        for name, (net, *_) in _models().items()
+    ]
+    return "\n".join(
+        [
+            f"| method |{''.join(heads)}",
+            "|---|" + "---:|---:|---:|" * len(heads),
+            *map(_row, TRANSFORMER_METHODS),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(table())
