@@ -1,0 +1,1 @@
+"""A run in memory and on disk: how it is built, opened, sampled and measured."""

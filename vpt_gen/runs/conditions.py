@@ -1,0 +1,81 @@
+"""What to draw, from words: class names, numbers of training images, names of marquees."""
+
+import numpy as np
+
+from vpt_gen.decode import marquee
+from vpt_gen.errors import UserError
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
+from vpt_gen.runs.sampler import class_bank
+
+
+def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
+    """Class names, or their numbers -> numbers; all classes where nothing is wanted."""
+    numbers = []
+    for name in wanted:
+        if name in class_names:
+            numbers.append(class_names.index(name))
+        elif name.isdecimal() and int(name) < len(class_names):
+            numbers.append(int(name))
+        else:
+            known = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
+            raise UserError(f"Class {name!r} is unknown to the checkpoint; it has: {known}.")
+    return numbers or list(range(len(class_names)))
+
+
+def instance_numbers(wanted: list[str], known: int) -> list[int]:
+    """Numbers of training images; UserError names one that is none."""
+    for name in wanted:
+        if not name.isdecimal() or int(name) >= known:
+            raise UserError(
+                f"--instances={name}: the prompts know training images 0 to {known - 1}."
+                if known
+                else "This run knows no training images: leave --instances out."
+            )
+    return [int(name) for name in wanted]
+
+
+def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float) -> np.ndarray:
+    """The matrix W (T, M) that --marquee names, for M = `num_headers` with the image's own."""
+    needs = {"constant": num_headers == 1, "instance_to_class": num_headers == 2}
+    if not needs.get(name, True):
+        wanted = {
+            "constant": "no --headers",
+            "instance_to_class": "exactly one of --headers, or --instances",
+        }
+        raise UserError(f"--marquee={name} takes {wanted[name]}.")
+    try:
+        if name == "constant":
+            return marquee.constant(1)
+        if name == "scroll":
+            return marquee.scroll(num_stages, num_headers)
+        if name == "instance_to_class":
+            return marquee.instance_to_class(num_stages, cutoff)
+        if not name.endswith(".npy"):
+            raise UserError(
+                f"--marquee={name} is not known; use constant, scroll, instance_to_class or a "
+                ".npy file."
+            )
+        return marquee.check_weights(np.load(name), num_stages, num_headers)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--marquee={name}: {error}") from error
+
+
+def make_bank(
+    classes: list[int], headers: list[int], instances: list[int], labels: list[int], marquee: str
+) -> np.ndarray:
+    """The marquee bank (n, M, 2), one row for each condition that was asked for.
+
+    Args:
+      classes: numbers of classes; instances have classes of their own.
+      headers: classes whose prompts stand before.
+      instances: numbers of training images, or nothing.
+      labels: the class of every training image that the prompts know.
+      marquee: `instance_to_class` goes from each instance to its class.
+    """
+    if not instances:
+        return class_bank(classes, headers)
+    own = [(labels[i], i) for i in instances]
+    if marquee == "instance_to_class":
+        return np.array([[pair, (pair[0], NO_INSTANCE)] for pair in own], np.int32)
+    before = [(c, NO_INSTANCE) for c in headers]
+    return np.array([[*before, pair] for pair in own], np.int32)
