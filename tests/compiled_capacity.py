@@ -24,7 +24,7 @@ from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.tables import costs, flops
+from vpt_gen.tables import costs
 from vpt_gen.training.objectives import make_objective
 
 FLOAT32 = 4
@@ -146,12 +146,12 @@ def formula_of_a_layer(model: costs.Model, program) -> float:
     """What the formulas say of that, on one chip; of a decoder's loop, one round counts."""
     layer = model.net.clone(num_layers=1)
     if program is tuning:
-        return flops.layers(layer, model.length, backward=True)
+        return layer.layers_flops(model.length, backward=True)
     if not model.autoregressive:
-        return flops.layers(layer, model.length)
+        return layer.layers_flops(model.length)
     # The prefix, and a token that looks at a cache of fixed length.
-    token = 2 * costs.layer_matrices(layer) + 4 * model.length * layer.hidden_size
-    return flops.layers(layer, model.num_prompt_tokens) + token
+    token = 2 * layer.layer_parameters + 4 * model.length * layer.hidden_size
+    return layer.layers_flops(model.num_prompt_tokens) + token
 
 
 def compare_flops(chips: int) -> None:
@@ -186,7 +186,7 @@ def compare_memory(chips: int) -> None:
                     if program is tuning
                     else costs.decoding_bytes(net, FLOAT32)
                 )
-                formula += FLOAT32 * costs.layer_matrices(net.net)
+                formula += FLOAT32 * net.net.layer_parameters
                 print(
                     f"{chips:5}  {program.__name__:9} {name:13} {remat:6} {images:6} "
                     f"{counted / 1e6:20,.0f} {formula / 1e6:8,.0f} {counted / formula:6.3f}",

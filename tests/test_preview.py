@@ -37,7 +37,7 @@ def test_images_have_the_size_that_the_transformer_knows():
     assert preview.own_num_tokens(MaskGIT(num_tokens=16)) == 16
     assert preview.own_num_tokens(GPT()) == 256
     assert preview.own_num_tokens(GPT(num_positions=80, order=tuple(range(64)))) == 64
-    with pytest.raises(UserError, match="80 visual tokens, which are no square image"):
+    with pytest.raises(UserError, match="80 visual tokens form no square image"):
         preview.own_num_tokens(GPT(num_positions=80))
 
 

@@ -10,14 +10,12 @@ import jax
 from jax.sharding import AbstractMesh, AxisType
 
 from vpt_gen.machine import sharding
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables.costs import (
     MODELS,
     Model,
     decoding_bytes,
     decoding_flops,
-    layer_matrices,
     num_params,
     tuning_bytes,
     tuning_flops,
@@ -74,9 +72,9 @@ def make_mesh(chips: int, fsdp: int = 1, tensor: int = 1) -> AbstractMesh:
     return AbstractMesh(shape, sharding.AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
-def largest_batch(where: Slice, weights: int, net: MaskGIT | GPT, an_image: int) -> int:
+def largest_batch(where: Slice, weights: int, net: TokenTransformer, an_image: int) -> int:
     """Images that a chip's memory has room for beside the weights and a layer's copy of them."""
-    room = where.chip.memory * (1 - FREE) - weights - 2 * layer_matrices(net)
+    room = where.chip.memory * (1 - FREE) - weights - 2 * net.layer_parameters
     return max(0, int(room // an_image))
 
 

@@ -4,7 +4,6 @@ Draws images of the classes that the transformer was pretrained on, without any 
 look at converted weights. Without flags, the shipped color source.
 """
 
-import math
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
+    TRANSFORMERS,
     PretrainedNet,
     load_net,
 )
@@ -28,8 +28,7 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.images import grids
 from vpt_gen.machine.progress import say, track
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.compatibility import check_codebooks
 from vpt_gen.runs.methods import decode_options
 from vpt_gen.runs.opened import set_option
@@ -40,24 +39,27 @@ FLAGS = flags.FLAGS
 _FEW = 8  # classes, where none are named
 
 
-def own_num_tokens(net: MaskGIT | GPT) -> int:
+def own_num_tokens(net: TokenTransformer) -> int:
     """N, the visual tokens of an image that a transformer was trained on.
 
     Raises:
       UserError: they make no square image.
     """
-    count = (len(net.order) or net.num_positions) if isinstance(net, GPT) else net.num_tokens
-    if math.isqrt(count) ** 2 != count:
-        raise UserError(f"The transformer takes {count} visual tokens, which are no square image.")
+    _, count = net.token_counts
+    try:
+        net.grid(count)
+    except ValueError as error:
+        raise UserError(f"The transformer takes no square images: {error}") from error
     return count
 
 
-def choose_classes(wanted: Sequence[str], net: MaskGIT | GPT, names: Sequence[str]) -> list[int]:
+def choose_classes(wanted: Sequence[str], net: TokenTransformer, names: Sequence[str]) -> list[int]:
     """Names or numbers of classes -> numbers; the first few where none are named.
 
-    A GPT's weights do not tell how many classes it knows: where nobody noted it, any code may be.
+    If neither a record nor the net tells how many classes it knows, any code may be one.
     """
-    known = len(names) or (net.codebook_size if isinstance(net, GPT) else net.num_classes)
+    of_net = net.codebook_size if net.known_classes is None else net.known_classes
+    known = len(names) or of_net
     numbers = []
     if wanted == ["all"] and "all" not in names:
         wanted = [str(number) for number in range(known)]
@@ -140,9 +142,9 @@ def main(argv):
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
-    transformer = load_net(FLAGS.transformer, "maskgit", "gpt")
+    transformer = load_net(FLAGS.transformer, *TRANSFORMERS)
     check_codebooks(tokenizer.net, transformer.net)
-    config = default_config("prompts", "ar" if isinstance(transformer.net, GPT) else "nar")
+    config = default_config("prompts", transformer.net.family)
     config.decode.batch_size = 8
     for setting in FLAGS.set:
         set_option(config.decode, setting)

@@ -24,6 +24,7 @@ from vpt_gen.methods import (
     scratch,
 )
 from vpt_gen.methods.method import merge
+from vpt_gen.nets import transformer
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.precision import cast_matrices
@@ -44,7 +45,7 @@ METHODS = {
     "class_embedding": lambda net: class_embedding.make_method(net, C),
     "deep_prompts": lambda net: deep_prompts.make_method(net, C, num_prompt_tokens=5),
     "norm_bias": lambda net: norm_bias.make_method(net, C),
-    "lora": lambda net: lora.make_method(net, C, 2, 4.0, lora.MATRICES),
+    "lora": lambda net: lora.make_method(net, C, 2, 4.0, transformer.MATRICES),
     "adapters": lambda net: adapters.make_method(net, C, size=6),
     "finetune": lambda net: finetune.make_method(net, C, "float32"),
     "scratch": lambda net: scratch.make_method(net, C, 9, "float32"),

@@ -20,7 +20,6 @@ from vpt_gen.benchmark.sizes import SIZES
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
-from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
@@ -57,12 +56,12 @@ def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], l
     names = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
     names += ("dtype", "remat", "scan_layers")
     common = {name: getattr(flag_values, name) for name in names}
-    decoding = what == "decode" and not isinstance(size.transformer, GPT)
+    decoding = what == "decode" and size.transformer.family == "nar"
     decoders = flag_values.decoders if decoding else ["confidence"]
     own = [Request(what, "ours", decoder=decoder, **common) for decoder in decoders]
     others = [] if flag_values.alone else ways(what, size)[1:]
     rates = ["convolution"] if "tokenize" in what else ["matmul"]
-    if what == "decode" and isinstance(size.transformer, GPT):
+    if what == "decode" and size.transformer.family == "ar":
         rates = ["bandwidth"]
     return (
         # The released program leaves memory to the C library, as every program does by default.
@@ -93,7 +92,7 @@ def main(argv):
     unknown = [what for what in values.what if what not in _WHAT]
     if unknown:
         raise UserError(f"--what={unknown[0]} is not known; it is of {', '.join(_WHAT)}.")
-    if "growth" in values.what and isinstance(SIZES[values.size].transformer, GPT):
+    if "growth" in values.what and SIZES[values.size].transformer.family == "ar":
         raise UserError("--what=growth measures a MaskGIT: --size=demo or maskgit256.")
     results = [measure(what, values) for what in values.what]
     record = {

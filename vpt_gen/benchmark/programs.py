@@ -19,7 +19,6 @@ from vpt_gen.benchmark.sizes import (
 )
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods import adaptation, prompts
-from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.tables import flops
 from vpt_gen.training.compute import hold_frozen
@@ -98,8 +97,8 @@ class _Case:
 
     def forward_flops(self) -> int:
         net = self.size.transformer
-        length = self.num_prompts + self.num_tokens - isinstance(net, GPT)
-        return self.request.batch * (flops.layers(net, length) + flops.head(net, self.num_tokens))
+        length = net.num_inputs(self.num_tokens, self.num_prompts)
+        return self.request.batch * (net.layers_flops(length) + net.head_flops(self.num_tokens))
 
 
 def build(size: Size, request: Request) -> Program:
@@ -204,7 +203,7 @@ def _forward_by_reference(case: _Case) -> Program:
 
 def _decode(case: _Case) -> Program:
     """All images of one class, as when a class is sampled."""
-    if isinstance(case.size.transformer, GPT):
+    if case.size.transformer.family == "ar":
         return _decode_one_by_one(case)
     net, params = case.held()
     request = case.request
@@ -223,7 +222,7 @@ def _decode(case: _Case) -> Program:
         )
 
     arguments = (params, jax.random.split(jax.random.key(3), request.batch), case.prompts(1)[None])
-    needed = flops.parallel_decoding(net, case.num_prompts, request.num_iterations)
+    needed = flops.parallel_decoding(net, case.num_tokens, case.num_prompts, request.num_iterations)
     return Program(run, arguments, request.batch, flops=request.batch * needed)
 
 
@@ -232,7 +231,7 @@ def _decode_by_reference(case: _Case) -> Program:
     run = reference_way.make_decode(
         net, transformer_params(case.size), request.num_iterations, CHOICE_TEMPERATURE
     )
-    needed = flops.parallel_decoding(net, case.num_prompts, request.num_iterations)
+    needed = flops.parallel_decoding(net, case.num_tokens, case.num_prompts, request.num_iterations)
     arguments = (jax.random.key(3), case.prompts(request.batch))
     return Program(run, arguments, request.batch, flops=request.batch * needed)
 
@@ -317,6 +316,6 @@ PROGRAMS: dict[str, dict[str, Callable[[_Case], Program]]] = {
 
 def ways(what: str, size: Size) -> list[str]:
     """What can be compared: the released code knows MaskGIT alone."""
-    autoregressive = isinstance(size.transformer, GPT)
+    autoregressive = size.transformer.family == "ar"
     others = {"decode": ["uncached"]} if autoregressive else {}
     return ["ours", *(others.get(what, []) if autoregressive else ["reference"])]

@@ -12,6 +12,7 @@ import numpy as np
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN, Tokenizer
 
 
@@ -26,7 +27,7 @@ class Size:
       num_prompt_tokens: S, unless somebody asks for others.
     """
 
-    transformer: MaskGIT | GPT
+    transformer: TokenTransformer
     tokenizer: Tokenizer
     image_size: int
     num_prompt_tokens: int

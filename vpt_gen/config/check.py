@@ -15,9 +15,9 @@ from vpt_gen.decode.approximate import RECOMPUTE
 from vpt_gen.decode.generate import PARALLEL_DECODERS
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
-from vpt_gen.methods.lora import MATRICES
 from vpt_gen.nets.prompt_generator import DESIGNS
 from vpt_gen.nets.stack import REMAT
+from vpt_gen.nets.transformer import MATRICES
 from vpt_gen.training.adversarial import LOSSES
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 

@@ -16,15 +16,15 @@ from vpt_gen.decode import (
     halton,
     parallel,
 )
-from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 
 # Of MaskGIT: as released, in the Halton order, and the two ways to approximate that.
 PARALLEL_DECODERS = ("confidence", "halton", *approximate.RECOMPUTE)
 
 
 def generate(
-    net: MaskGIT | GPT,
+    net: TokenTransformer,
     params: Any,
     keys: jax.Array,
     num_tokens: int,
@@ -60,7 +60,7 @@ def generate(
     Raises:
       ValueError: guidance of a decoder that knows none.
     """
-    if isinstance(net, GPT):
+    if net.family == "ar":
         tokens = autoregressive.decode(
             net,
             params,
@@ -97,9 +97,9 @@ def generate(
     )
 
 
-def num_stages(net: MaskGIT | GPT, num_tokens: int, options: dict[str, Any]) -> int:
+def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:
     """T of a marquee: decoding iterations (NAR), or rows of the square image (AR)."""
-    return int(num_tokens**0.5) if isinstance(net, GPT) else options["num_iterations"]
+    return net.grid(num_tokens)[0] if net.family == "ar" else options["num_iterations"]
 
 
 def _guided(net: MaskGIT, params: Any, guidance: float) -> Callable[..., jax.Array]:

@@ -10,8 +10,7 @@ import optax
 
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods.method import Conditions, Method
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import (
@@ -29,7 +28,7 @@ _PICTURES_AT_A_TIME = 8  # through the tokenizer
 
 def make_task(
     method: Method,
-    net: MaskGIT | GPT,
+    net: TokenTransformer,
     objective: Objective,
     tokenizer: VQGAN,
     backbone: Params,

@@ -9,15 +9,15 @@ import math
 
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 
-def make_method(net: MaskGIT | GPT, num_classes: int, size: int) -> Method:
+def make_method(net: TokenTransformer, num_classes: int, size: int) -> Method:
     """Trains 2 (2 D size + size + D) parameters a layer, and class tokens.
 
     Args:
@@ -37,9 +37,9 @@ def make_method(net: MaskGIT | GPT, num_classes: int, size: int) -> Method:
     def additions(key: jax.Array, layer: Params) -> Params:
         del layer
         behind_attention, behind_mlp = map(adapter, jax.random.split(key))
-        if isinstance(net, GPT):
-            return {"attention_adapter": behind_attention, "mlp_adapter": behind_mlp}
-        return {"Attention_0": {"adapter": behind_attention}, "Mlp_0": {"adapter": behind_mlp}}
+        return traverse_util.unflatten_dict(
+            {net.parts.attention_adapter: behind_attention, net.parts.mlp_adapter: behind_mlp}
+        )
 
     def init(key: jax.Array, source: Params) -> Params:
         return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)

@@ -8,17 +8,17 @@ stays as it is: the prefix is the same for all images and all steps.
 """
 
 import jax
+from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 _STDDEV = 0.02  # As the nets' own tables are drawn.
 
 
-def make_method(net: MaskGIT | GPT, num_classes: int, num_prompt_tokens: int) -> Method:
+def make_method(net: TokenTransformer, num_classes: int, num_prompt_tokens: int) -> Method:
     """Trains 2 S D parameters a layer, and class tokens.
 
     Args:
@@ -35,9 +35,7 @@ def make_method(net: MaskGIT | GPT, num_classes: int, num_prompt_tokens: int) ->
             name: _STDDEV * jax.random.normal(part, shape)
             for name, part in zip(("keys", "values"), jax.random.split(key), strict=True)
         }
-        if isinstance(net, GPT):
-            return {"attention": {"prefix": prefix}}
-        return {"Attention_0": {"self_attention": {"prefix": prefix}}}
+        return traverse_util.unflatten_dict({net.parts.prefix: prefix})
 
     def init(key: jax.Array, source: Params) -> Params:
         return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)

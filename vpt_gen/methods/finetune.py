@@ -5,13 +5,12 @@ import jax.numpy as jnp
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.precision import cast_matrices
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 
-def make_method(net: MaskGIT | GPT, num_classes: int, dtype: str) -> Method:
+def make_method(net: TokenTransformer, num_classes: int, dtype: str) -> Method:
     """Trains every parameter, and class tokens.
 
     Args:

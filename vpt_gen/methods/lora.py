@@ -17,25 +17,12 @@ from vpt_gen.methods.method import (
     each_layer,
     merge,
 )
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
-
-# A matrix of a layer -> its path in a MaskGIT's layer and in a GPT's, and how many axes go in.
-_ATTENTION = ("Attention_0", "self_attention"), ("attention",)
-_PATHS = {
-    "query": ((*_ATTENTION[0], "query"), (*_ATTENTION[1], "query"), 1),
-    "key": ((*_ATTENTION[0], "key"), (*_ATTENTION[1], "key"), 1),
-    "value": ((*_ATTENTION[0], "value"), (*_ATTENTION[1], "value"), 1),
-    "out": ((*_ATTENTION[0], "out"), (*_ATTENTION[1], "projection"), 2),
-    "mlp_in": (("Mlp_0", "intermediate_output"), ("mlp_in",), 1),
-    "mlp_out": (("Mlp_0", "layer_output"), ("mlp_out",), 1),
-}
-MATRICES = tuple(_PATHS)
 
 
 def make_method(
-    net: MaskGIT | GPT, num_classes: int, rank: int, alpha: float, matrices: Sequence[str]
+    net: TokenTransformer, num_classes: int, rank: int, alpha: float, matrices: Sequence[str]
 ) -> Method:
     """Trains r (D_in + D_out) parameters a matrix, and class tokens.
 
@@ -44,7 +31,7 @@ def make_method(
       num_classes: C.
       rank: r.
       alpha: the update is scaled by alpha / r.
-      matrices: which of `MATRICES` of each layer.
+      matrices: which of `nets.transformer.MATRICES` of each layer.
     """
 
     def init(key: jax.Array, source: Params) -> Params:
@@ -52,8 +39,7 @@ def make_method(
             kernels, added = traverse_util.flatten_dict(layer), {}
             keys = jax.random.split(key, len(matrices))
             for name, one in zip(matrices, keys, strict=True):
-                *paths, axes_in = _PATHS[name]
-                path = paths[isinstance(net, GPT)]
+                path, axes_in = net.parts.matrices[name].path, net.parts.matrices[name].axes_in
                 shape = kernels[*path, "kernel"].shape
                 size_in, size_out = math.prod(shape[:axes_in]), math.prod(shape[axes_in:])
                 down = jax.random.normal(one, (size_in, rank)) / math.sqrt(size_in)

@@ -12,10 +12,9 @@ from typing import Any
 
 import jax
 
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import STACKED
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 # What a net is told of an image: {"prompts": (B, S, D)} or {"class_ids": (B,)}.
@@ -76,7 +75,10 @@ class Method:
 
 
 def each_layer(
-    net: MaskGIT | GPT, source: Params, key: jax.Array, make: Callable[[jax.Array, Params], Params]
+    net: TokenTransformer,
+    source: Params,
+    key: jax.Array,
+    make: Callable[[jax.Array, Params], Params],
 ) -> dict[str, Any]:
     """Additions to each layer, in the layout that the layers have (`nets/stack.py`).
 

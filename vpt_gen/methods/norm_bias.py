@@ -9,8 +9,7 @@ from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 
@@ -22,7 +21,7 @@ def norms_and_biases(source: Params) -> Params:
     )
 
 
-def make_method(net: MaskGIT | GPT, num_classes: int) -> Method:
+def make_method(net: TokenTransformer, num_classes: int) -> Method:
     """Trains the transformer's norms and biases, and class tokens."""
 
     def init(key: jax.Array, source: Params) -> Params:

@@ -8,13 +8,12 @@ import jax.numpy as jnp
 from vpt_gen.methods import finetune
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import STACKED, stack_layers
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 
-def make_method(net: MaskGIT | GPT, num_classes: int, num_tokens: int, dtype: str) -> Method:
+def make_method(net: TokenTransformer, num_classes: int, num_tokens: int, dtype: str) -> Method:
     """Trains what `finetune` trains, but draws it as pretraining does.
 
     Args:

@@ -14,6 +14,8 @@ z_n predicts it. The prefix is the class token or prompts:
   the class at S, z_n at S + n + 1. It needs a longer position table than the published models have.
 """
 
+from typing import Any, Self
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ from vpt_gen.nets.stack import (
     rematerialised,
     scan_layers,
 )
+from vpt_gen.nets.transformer import CausalTransformer, LayerParts, Matrix, rows_modulo
 
 _kernel_init = nn.initializers.normal(0.02)
 
@@ -43,7 +46,7 @@ class Head(nn.Module):
         return named(wide_product(x, kernel), "batch", None, "codes")
 
 
-class GPT(nn.Module):
+class GPT(CausalTransformer, nn.Module):
     """Causal visual token model; the defaults are the published class-conditional ImageNet model.
 
     Attributes:
@@ -59,7 +62,22 @@ class GPT(nn.Module):
     additions (see `nets/additions.py`): with added class tokens, these are the classes.
     """
 
+    title = "GPT"
     layer_prefix = "block_"
+    parts = LayerParts(
+        matrices={
+            "query": Matrix(("attention", "query")),
+            "key": Matrix(("attention", "key")),
+            "value": Matrix(("attention", "value")),
+            "out": Matrix(("attention", "projection"), axes_in=2),
+            "mlp_in": Matrix(("mlp_in",)),
+            "mlp_out": Matrix(("mlp_out",)),
+        },
+        attention_adapter=("attention_adapter",),
+        mlp_adapter=("mlp_adapter",),
+        prefix=("attention", "prefix"),
+    )
+    from_data = ("codebook_size", "num_positions", "order")
 
     codebook_size: int = 16384
     num_positions: int = 256
@@ -70,6 +88,30 @@ class GPT(nn.Module):
     dropout_rate: float = 0.0
     order: tuple[int, ...] = ()
     remat: str = "none"
+
+    @classmethod
+    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
+        if num_classes > codebook_size:
+            raise ValueError(
+                f"A GPT takes class ids as visual tokens: {num_classes} classes need a codebook of "
+                f"at least as many, and the tokenizer has {codebook_size}."
+            )
+        return cls(codebook_size, num_tokens, **fields)
+
+    @property
+    def known_classes(self) -> int | None:
+        # Classes are visual tokens: any code may be one.
+        return None
+
+    @property
+    def token_counts(self) -> tuple[int, int]:
+        ordered = len(self.order)
+        return (ordered, ordered) if ordered else (1, self.num_positions)
+
+    @nn.nowrap
+    def class_starts(self, params: Any, num_classes: int) -> jax.Array:
+        table = params["token_embeddings"]["embedding"]
+        return rows_modulo(table, 0, self.codebook_size, num_classes)
 
     @nn.nowrap
     def to_sequence(self, tokens: jax.Array) -> jax.Array:

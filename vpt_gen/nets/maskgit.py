@@ -5,9 +5,12 @@ prompts as in google-research/generative_transfer (`CondBert`). Parameter names 
 released ones.
 """
 
+from typing import Any, Self
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
 from vpt_gen.nets.additions import Adapter, class_rows
 from vpt_gen.nets.attention import LayerCache, SelfAttention
@@ -18,6 +21,7 @@ from vpt_gen.nets.stack import (
     rematerialised,
     scan_layers,
 )
+from vpt_gen.nets.transformer import LayerParts, MaskedTransformer, Matrix, rows_modulo
 
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
@@ -159,7 +163,7 @@ class MlmLayer(nn.Module):
         return wide_product(x, embedding[:num_entries].T) + bias[:num_entries]
 
 
-class MaskGIT(nn.Module):
+class MaskGIT(MaskedTransformer, nn.Module):
     """Masked visual token model; the defaults are the released ImageNet model at 256 px.
 
     The vocabulary is [0, K) visual tokens, [K, K + C) class tokens, and one mask row at the end.
@@ -182,7 +186,24 @@ class MaskGIT(nn.Module):
       remat: a key of `nets.stack.REMAT`.
     """
 
+    title = "MaskGIT"
     layer_prefix = "TransformerLayer_"
+    parts = LayerParts(
+        matrices={
+            "query": Matrix(("Attention_0", "self_attention", "query")),
+            "key": Matrix(("Attention_0", "self_attention", "key")),
+            "value": Matrix(("Attention_0", "self_attention", "value")),
+            "out": Matrix(("Attention_0", "self_attention", "out"), axes_in=2),
+            "mlp_in": Matrix(("Mlp_0", "intermediate_output")),
+            "mlp_out": Matrix(("Mlp_0", "layer_output")),
+        },
+        attention_adapter=("Attention_0", "adapter"),
+        mlp_adapter=("Mlp_0", "adapter"),
+        prefix=("Attention_0", "self_attention", "prefix"),
+    )
+    from_data = ("codebook_size", "num_classes", "num_tokens")
+    # Share of examples trained without their class.
+    pretraining = FrozenDict({"class_dropout": 0.1})
 
     codebook_size: int = 1024
     num_classes: int = 1000
@@ -193,6 +214,29 @@ class MaskGIT(nn.Module):
     intermediate_size: int = 3072
     dropout_rate: float = 0.1
     remat: str = "none"
+
+    @classmethod
+    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
+        return cls(codebook_size, num_classes, num_tokens, **fields)
+
+    @property
+    def known_classes(self) -> int | None:
+        return self.num_classes
+
+    @property
+    def token_counts(self) -> tuple[int, int]:
+        return self.num_tokens, self.num_tokens
+
+    @property
+    def head_parameters(self) -> int:
+        # A dense layer stands between the last layer and the table of codes.
+        return self.hidden_size**2 + self.hidden_size * self.codebook_size
+
+    @nn.nowrap
+    def class_starts(self, params: Any, num_classes: int) -> jax.Array:
+        # Without classes of its own, each starts as the mask, the table's last row.
+        table = params["Embed_0"]["word_embeddings"]["embedding"]
+        return rows_modulo(table, self.codebook_size, self.num_classes, num_classes)
 
     @property
     def vocab_size(self) -> int:

@@ -8,16 +8,16 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
+    TRANSFORMERS,
     PretrainedNet,
     load_net,
 )
-from vpt_gen.training.compute import hold_frozen
 from vpt_gen.config.fields import GAN_METHODS
 from vpt_gen.errors import UserError
 from vpt_gen.nets.biggan import RESOLUTIONS
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
+from vpt_gen.training.compute import hold_frozen
 
 
 def check_image_size(net: Tokenizer, image_size: int) -> None:
@@ -59,8 +59,8 @@ def load_backbone(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
                 f"{config.backbone.gan} makes images of {gan.net.resolution} pixels."
             )
         return {"tokenizer": vqgan, "gan": gan}
-    kind = "maskgit" if config.family == "nar" else "gpt"
-    backbone = load_net(config.backbone.transformer, kind, mesh=mesh)
+    backbone = load_net(config.backbone.transformer, *TRANSFORMERS, mesh=mesh)
+    check_family(config, backbone.net)
     check_image_size(vqgan.net, config.data.image_size)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
@@ -72,7 +72,17 @@ def load_backbone(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
     }
 
 
-def check_codebooks(vqgan: Tokenizer, net: MaskGIT | GPT) -> None:
+def check_family(config: ConfigDict, net: TokenTransformer) -> None:
+    """Raises UserError for a transformer of another family than the config's fields are of."""
+    if net.family != config.family:
+        raise UserError(
+            f"{config.backbone.transformer} holds a {net.title}, which is of the family "
+            f"{net.family!r}, but config.family is {config.family!r}: use a config of that family "
+            f"(such as configs/folder.py:{net.family}), or name another transformer."
+        )
+
+
+def check_codebooks(vqgan: Tokenizer, net: TokenTransformer) -> None:
     """Raises UserError where a transformer speaks of other codes than the tokenizer's."""
     if vqgan.codebook_size != net.codebook_size:
         raise UserError(
@@ -81,19 +91,15 @@ def check_codebooks(vqgan: Tokenizer, net: MaskGIT | GPT) -> None:
         )
 
 
-def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: MaskGIT | GPT, num_tokens: int):
-    """Raises UserError where the transformer cannot take so many visual tokens.
-
-    A MaskGIT takes one number of them; a GPT any up to its positions, or that of its order.
-    """
-    fixed = net.num_tokens if config.family == "nar" else len(net.order)
-    if num_tokens == fixed or (not fixed and num_tokens <= net.num_positions):
+def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer, num_tokens: int):
+    """Raises UserError if the transformer cannot take so many visual tokens."""
+    fewest, most = net.token_counts
+    if fewest <= num_tokens <= most:
         return
-    count = fixed or net.num_positions
-    side = int(count**0.5) * vqgan.downsampling
+    side = int(most**0.5) * vqgan.downsampling
     raise UserError(
         f"config.data.image_size {config.data.image_size} gives {num_tokens} visual tokens, but "
-        f"the transformer takes {count if fixed else f'at most {count}'}: set it to {side}."
+        f"the transformer takes {most if fewest == most else f'at most {most}'}: set it to {side}."
     )
 
 

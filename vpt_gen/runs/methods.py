@@ -6,11 +6,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.runs.compatibility import tokens_per_image
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.prompt_generator import PromptGenerator
-from vpt_gen.runs.sampler import Sampler
 from vpt_gen.methods import (
     adapters,
     class_embedding,
@@ -22,10 +17,14 @@ from vpt_gen.methods import (
     scratch,
 )
 from vpt_gen.methods.method import Method
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.runs.compatibility import tokens_per_image
+from vpt_gen.runs.sampler import Sampler
 
 
 def make_method(
-    config: ConfigDict, net: MaskGIT | GPT, num_tokens: int, facts: dict[str, Any]
+    config: ConfigDict, net: TokenTransformer, num_tokens: int, facts: dict[str, Any]
 ) -> Method:
     """The method of `config.task`.
 
@@ -89,7 +88,7 @@ def decode_options(config: ConfigDict) -> dict[str, Any]:
     return {name: value for name, value in config.decode.items() if name not in sizes}
 
 
-def _generator(prompt: ConfigDict, net: MaskGIT | GPT, facts: dict[str, Any]) -> PromptGenerator:
+def _generator(prompt: ConfigDict, net: TokenTransformer, facts: dict[str, Any]) -> PromptGenerator:
     """The prompt generator that `config.prompt` describes."""
     projected = prompt.feature_size > 0
     return PromptGenerator(

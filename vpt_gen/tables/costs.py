@@ -18,6 +18,7 @@ from jax.sharding import AbstractMesh, Mesh
 from vpt_gen.machine import sharding
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables import flops
 
 
@@ -32,24 +33,24 @@ class Model:
       num_iterations: T of parallel decoding.
     """
 
-    net: MaskGIT | GPT
+    net: TokenTransformer
     num_tokens: int
     num_prompt_tokens: int = 128
     num_iterations: int = 12
 
     @property
     def autoregressive(self) -> bool:
-        return isinstance(self.net, GPT)
+        return self.net.family == "ar"
 
     @property
     def length(self) -> int:
-        """L, positions of a training sequence; a GPT's last token is never an input."""
-        return self.num_prompt_tokens + self.num_tokens - self.autoregressive
+        """L, positions of a training sequence."""
+        return self.net.num_inputs(self.num_tokens, self.num_prompt_tokens)
 
     @property
     def rows(self) -> int:
-        """Positions whose logits are computed; a MaskGIT's include the one before its tokens."""
-        return self.num_tokens + (not self.autoregressive)
+        """Positions whose logits are computed."""
+        return self.net.num_logit_rows(self.num_tokens)
 
 
 MODELS = {
@@ -60,21 +61,16 @@ MODELS = {
 
 
 @functools.cache
-def param_shapes(net: MaskGIT | GPT) -> Any:
+def param_shapes(net: TokenTransformer) -> Any:
     """The shapes of a net's parameters, without making them."""
     tokens, class_ids = jnp.zeros((1, 1), jnp.int32), jnp.zeros(1, jnp.int32)
     init = functools.partial(net.init, tokens=tokens, class_ids=class_ids)
     return jax.eval_shape(init, jax.random.key(0))["params"]
 
 
-def num_params(net: MaskGIT | GPT) -> int:
+def num_params(net: TokenTransformer) -> int:
     """Parameters of a net."""
     return sum(x.size for x in jax.tree.leaves(param_shapes(net)))
-
-
-def layer_matrices(net: MaskGIT | GPT) -> int:
-    """Parameters in the matrices of a layer: 4 D^2 of attention, 2 D M of the MLP."""
-    return 4 * net.hidden_size**2 + 2 * net.hidden_size * net.intermediate_size
 
 
 # FLOPs of one image.
@@ -93,7 +89,7 @@ def tuning_flops(model: Model, remat: str) -> int:
         "none": 0,
         "attention": 0,
         "dots": attention,
-        "layer": 2 * length * (layer_matrices(net) - unused) + attention,
+        "layer": 2 * length * (net.layer_parameters - unused) + attention,
     }[remat]
     step = flops.tuning_step(net, model.num_tokens, model.num_prompt_tokens)
     return step + net.num_layers * again
@@ -103,13 +99,15 @@ def decoding_flops(model: Model) -> int:
     """One image: T passes over all positions, or the prefix and then a token at a time."""
     if model.autoregressive:
         return flops.cached_decoding(model.net, model.num_tokens, model.num_prompt_tokens)
-    return flops.parallel_decoding(model.net, model.num_prompt_tokens, model.num_iterations)
+    return flops.parallel_decoding(
+        model.net, model.num_tokens, model.num_prompt_tokens, model.num_iterations
+    )
 
 
 # Bytes of a chip. `size` is that of a number in the type of the matrices: 2 in bfloat16.
 
 
-def weight_bytes(net: MaskGIT | GPT, mesh: Mesh | AbstractMesh, size: int = 2) -> int:
+def weight_bytes(net: TokenTransformer, mesh: Mesh | AbstractMesh, size: int = 2) -> int:
     """A chip's part of the weights, by the rules of `machine/sharding.py`."""
     shapes = param_shapes(net)
     parts = jax.tree.map(

@@ -12,58 +12,36 @@ from typing import Any
 import jax
 import numpy as np
 
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 
 
-def layers(net: MaskGIT | GPT, length: int, backward: bool = False) -> int:
-    """Of the layers, for one sequence of so many positions.
-
-    Every weight is multiplied with every position, and every position with every other, twice
-    (scores and sums of values). The backward pass through frozen layers forms the gradients of
-    activations alone: once more as much for the weights, twice as much for attention, whose both
-    factors are activations.
-    """
-    d, f = net.hidden_size, net.intermediate_size
-    weights = 2 * length * (4 * d * d + 2 * d * f)
-    attention = 4 * length * length * d
-    total = weights * (2 if backward else 1) + attention * (3 if backward else 1)
-    return net.num_layers * total
+def tuning_step(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
+    """Of the loss and its gradient at the prompts, for one example of visual tokens."""
+    length = net.num_inputs(num_tokens, num_prompt_tokens)
+    return net.layers_flops(length, backward=True) + net.head_flops(num_tokens, backward=True)
 
 
-def head(net: MaskGIT | GPT, rows: int, backward: bool = False) -> int:
-    """Of the logits over the codebook at so many positions."""
-    d = net.hidden_size
-    dense = d * d if isinstance(net, MaskGIT) else 0
-    return 2 * rows * (dense + d * net.codebook_size) * (2 if backward else 1)
-
-
-def tuning_step(net: MaskGIT | GPT, num_tokens: int, num_prompt_tokens: int) -> int:
-    """Of the loss and its gradient at the prompts, for one example of visual tokens.
-
-    The sequence is the prompts and the N tokens; of a GPT the last token is never an input.
-    """
-    length = num_prompt_tokens + num_tokens - isinstance(net, GPT)
-    return layers(net, length, backward=True) + head(net, num_tokens, backward=True)
-
-
-def parallel_decoding(net: MaskGIT, num_prompt_tokens: int, num_iterations: int) -> int:
+def parallel_decoding(
+    net: TokenTransformer, num_tokens: int, num_prompt_tokens: int, num_iterations: int
+) -> int:
     """Of one image; where n images share a condition, each has a first iteration less 1 - 1/n."""
-    rows = net.num_tokens + 1
-    iteration = layers(net, num_prompt_tokens + net.num_tokens) + head(net, rows)
+    length, rows = num_prompt_tokens + num_tokens, net.num_logit_rows(num_tokens)
+    iteration = net.layers_flops(length) + net.head_flops(rows)
     return num_iterations * iteration
 
 
-def cached_decoding(net: GPT, num_tokens: int, num_prompt_tokens: int) -> int:
+def cached_decoding(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
     """Of one image, token after token: the prefix once, then each token with those before it."""
-    d, f = net.hidden_size, net.intermediate_size
+    d = net.hidden_size
     lengths = num_prompt_tokens + np.arange(num_tokens)
-    tokens = num_tokens * 2 * (4 * d * d + 2 * d * f) + 4 * d * int(lengths.sum())
-    return layers(net, num_prompt_tokens) + net.num_layers * tokens + head(net, num_tokens)
+    tokens = num_tokens * 2 * net.layer_parameters + 4 * d * int(lengths.sum())
+    return (
+        net.layers_flops(num_prompt_tokens) + net.num_layers * tokens + net.head_flops(num_tokens)
+    )
 
 
 def bytes_a_token(
-    params: Any, net: GPT, batch: int, num_prompt_tokens: int, num_tokens: int
+    params: Any, net: TokenTransformer, batch: int, num_prompt_tokens: int, num_tokens: int
 ) -> int:
     """What a step of cached decoding must read, on average: every matrix, and the cache so far."""
     leaves = jax.tree_util.tree_leaves_with_path(params)

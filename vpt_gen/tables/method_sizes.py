@@ -13,8 +13,7 @@ from vpt_gen import recipes
 from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import TRANSFORMER_METHODS
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.methods import make_method
 from vpt_gen.tables.costs import (
     MODELS,
@@ -29,7 +28,7 @@ _DEMO, _VTAB = 10, 102
 
 
 def train_state(
-    config: ConfigDict, net: MaskGIT | GPT, num_tokens: int, num_classes: int
+    config: ConfigDict, net: TokenTransformer, num_tokens: int, num_classes: int
 ) -> TrainState:
     """The shapes of what a config's method trains and of its optimiser's state."""
     facts = {"class_names": [str(c) for c in range(num_classes)]}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training import losses
 from vpt_gen.training.state import Params
 
@@ -18,7 +19,7 @@ Objective = Callable[..., jax.Array]
 
 
 def make_objective(
-    net: MaskGIT | GPT, label_smoothing: float, mask_schedule: str | None = None
+    net: TokenTransformer, label_smoothing: float, mask_schedule: str | None = None
 ) -> Objective:
     """The objective of a transformer's family.
 
@@ -27,7 +28,7 @@ def make_objective(
       label_smoothing: see `losses.masked_cross_entropy`.
       mask_schedule: from which mask rates are drawn; NAR only.
     """
-    if isinstance(net, GPT):
+    if net.family == "ar":
         return _next_token(net, label_smoothing)
     return _masked_tokens(net, label_smoothing, mask_schedule)
 
@@ -55,7 +56,7 @@ def _next_token(net: GPT, label_smoothing: float) -> Objective:
 
 
 def token_losses(
-    net: MaskGIT | GPT,
+    net: TokenTransformer,
     params: Params,
     inputs: jax.Array,
     targets: jax.Array,

@@ -1,0 +1,189 @@
+"""The protocol of token transformers: what a net that models visual tokens says about itself.
+
+Objectives, decoders, methods of adaptation, costs and pages ask the net and never which net it is.
+A new transformer derives from `MaskedTransformer` or `CausalTransformer`, beside `nn.Module`, and
+overrides what is different about it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+
+Path = tuple[str, ...]
+
+# Matrices of a layer, by role: of attention, and of the MLP.
+MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_out")
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+    """A matrix of a layer: its module's path in the layer, and how many of its axes are inputs."""
+
+    path: Path
+    axes_in: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerParts:
+    """Where methods find or add something in the parameters of one layer (`nets/additions.py`).
+
+    Attributes:
+      matrices: role, one of `MATRICES`, -> the matrix.
+      attention_adapter, mlp_adapter: subtrees of the bottlenecks behind attention and MLP.
+      prefix: subtree of the keys and values that every position sees.
+    """
+
+    matrices: Mapping[str, Matrix]
+    attention_adapter: Path
+    mlp_adapter: Path
+    prefix: Path
+
+
+class TokenTransformer:
+    """What all transformers of visual tokens have in common.
+
+    `net.apply(variables, tokens, prompts=..., class_ids=..., deterministic=...)` gives logits
+    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both where the net says so.
+
+    Attributes:
+      family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). The
+        family decides the objective and which decoders fit.
+      title: what pages and messages call the net.
+      layer_prefix: name of a layer's parameters, before its number.
+      parts: where things lie in a layer.
+      from_data: fields that tokenizer and data decide; a pretraining config has the others.
+      pretraining: fields of a pretraining config that are none of the net's, with their defaults.
+    """
+
+    family: ClassVar[str]
+    title: ClassVar[str]
+    layer_prefix: ClassVar[str]
+    parts: ClassVar[LayerParts]
+    from_data: ClassVar[tuple[str, ...]]
+    pretraining: ClassVar[Mapping[str, Any]] = {}
+
+    codebook_size: int  # K
+    num_layers: int
+    hidden_size: int  # D, the width of a prompt
+    num_heads: int
+    intermediate_size: int
+    remat: str
+
+    @classmethod
+    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
+        """An untrained net for a tokenizer's tokens and the classes of a data set.
+
+        Raises:
+          ValueError: data that the net cannot model.
+        """
+        raise NotImplementedError
+
+    @property
+    def known_classes(self) -> int | None:
+        """The number of classes it was pretrained on; None if its fields do not tell."""
+        raise NotImplementedError
+
+    @property
+    def token_counts(self) -> tuple[int, int]:
+        """The fewest and the most visual tokens it takes."""
+        raise NotImplementedError
+
+    def class_starts(self, params: Any, num_classes: int) -> jax.Array:
+        """What new class tokens start from, (C, D): class c as the source's class c modulo its own.
+
+        Args:
+          params: the net's.
+          num_classes: C.
+        """
+        raise NotImplementedError
+
+    def grid(self, num_tokens: int) -> tuple[int, int]:
+        """Height and width of the grid that N tokens form.
+
+        Raises:
+          ValueError: they form no square.
+        """
+        side = math.isqrt(num_tokens)
+        if side * side != num_tokens:
+            raise ValueError(f"{num_tokens} visual tokens form no square image.")
+        return side, side
+
+    def to_sequence(self, tokens: jax.Array) -> jax.Array:
+        """Row-major visual tokens (B, N) in the order that the net is given them."""
+        return tokens
+
+    def to_row_major(self, tokens: jax.Array) -> jax.Array:
+        """The inverse of `to_sequence`."""
+        return tokens
+
+    def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
+        """Positions of a training sequence: prompts and the tokens that are inputs."""
+        raise NotImplementedError
+
+    def num_logit_rows(self, num_tokens: int) -> int:
+        """Positions whose logits are computed while decoding N tokens."""
+        raise NotImplementedError
+
+    @property
+    def head_parameters(self) -> int:
+        """Parameters of the matrices between a hidden state and its logits over the codebook."""
+        return self.hidden_size * self.codebook_size
+
+    @property
+    def layer_parameters(self) -> int:
+        """Parameters of a layer's matrices: 4 D^2 of attention, 2 D M of an MLP of width M."""
+        return 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
+
+    def layers_flops(self, length: int, backward: bool = False) -> int:
+        """FLOPs of the products in all layers, for one sequence of so many positions.
+
+        Every weight is multiplied with every position, and every position with every other, twice
+        (scores and sums of values). The backward pass through frozen layers forms the gradients of
+        activations alone: once more as much for the weights, twice as much for attention, whose
+        both factors are activations.
+        """
+        weights = 2 * length * self.layer_parameters
+        attention = 4 * length * length * self.hidden_size
+        return self.num_layers * (
+            weights * (2 if backward else 1) + attention * (3 if backward else 1)
+        )
+
+    def head_flops(self, rows: int, backward: bool = False) -> int:
+        """FLOPs of the logits over the codebook at so many positions."""
+        return 2 * rows * self.head_parameters * (2 if backward else 1)
+
+
+class MaskedTransformer(TokenTransformer):
+    """Sees all positions and predicts masked tokens (NAR)."""
+
+    family = "nar"
+
+    def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
+        return num_prompt_tokens + num_tokens
+
+    def num_logit_rows(self, num_tokens: int) -> int:
+        # The sampler treats the position before the tokens as one more unknown.
+        return num_tokens + 1
+
+
+class CausalTransformer(TokenTransformer):
+    """Predicts each token from a prefix and the tokens before it (AR)."""
+
+    family = "ar"
+
+    def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
+        # The last token is never an input.
+        return num_prompt_tokens + num_tokens - 1
+
+    def num_logit_rows(self, num_tokens: int) -> int:
+        return num_tokens
+
+
+def rows_modulo(table: jax.Array, first: int, period: int, count: int) -> jax.Array:
+    """The rows first + (c mod period) of a table (V, D), for c in [0, count), float32."""
+    rows = first + jnp.arange(count) % max(period, 1)
+    return table[rows].astype(jnp.float32)
