@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import json
+import sys
 import types
 
 import chex
@@ -248,3 +249,9 @@ def test_without_held_out_images_no_reconstructions_are_shipped(tokenizer, tmp_p
     ship.draw_reconstructions(net, tmp_path / "pairs.png")
     assert not (tmp_path / "pairs.png").exists()
     assert "pairs.png: the tokenizer's run held no images out" in capsys.readouterr().out
+
+
+def test_shipping_without_matplotlib_is_refused_before_anything_is_written(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match="Curves need matplotlib"):
+        ship.main([])

@@ -5,6 +5,7 @@ runs' TensorBoard events, so that what is shipped shows how it was made.
 """
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -130,6 +131,8 @@ def define_flags() -> None:
 def main(argv):
     """Entry point; flags are checked by absl."""
     del argv
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("Curves need matplotlib; install it with `pip install -e .[demo]`.")
     family = FAMILIES[FLAGS.family]
     output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
     data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
