@@ -1,7 +1,10 @@
 """The whole way on made data: tokenizer, transformer, prompts, report, samples."""
 
+import copy
+import dataclasses
 import functools
 import json
+import sys
 import types
 
 import chex
@@ -236,3 +239,19 @@ def test_shipped_nets_are_small_and_show_how_they_were_made(tokenizer, tmp_path)
 def test_adversarial_training_runs(data, tmp_path):
     main.run(made.tokenizer_config(data, adversarial_weight=0.1), str(tmp_path))
     assert (tmp_path / "net" / "net.json").is_file()
+
+
+def test_without_held_out_images_no_reconstructions_are_shipped(tokenizer, tmp_path, capsys):
+    net = load_net(tokenizer / "net", "vqgan")
+    config = copy.deepcopy(net.about["config"])
+    config["data"] |= {"holdout": 0.0, "eval_split": ""}
+    net = dataclasses.replace(net, about={**net.about, "config": config})
+    ship.draw_reconstructions(net, tmp_path / "pairs.png")
+    assert not (tmp_path / "pairs.png").exists()
+    assert "pairs.png: the tokenizer's run held no images out" in capsys.readouterr().out
+
+
+def test_shipping_without_matplotlib_is_refused_before_anything_is_written(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match="Curves need matplotlib"):
+        ship.main([])

@@ -4,6 +4,7 @@ A run that was interrupted goes on when the same command is given again.
 """
 
 import dataclasses
+import functools
 import pathlib
 
 from absl import app, flags, logging
@@ -98,4 +99,5 @@ def main(argv):
 
 if __name__ == "__main__":
     host_memory.keep()
-    distributed.leave(report_user_errors(lambda: app.run(main, flags_parser=flag.parse)))
+    program = functools.partial(app.run, main, flags_parser=flag.parse)
+    distributed.leave_after(lambda: report_user_errors(program))

@@ -105,6 +105,20 @@ def test_a_damaged_checkpoint_is_moved_aside_for_the_one_before(tmp_path, damage
     chex.assert_trees_all_equal(Store(tmp_path).restore(big(0)), big(2))
 
 
+def test_parameters_are_read_without_the_state_of_the_optimizer(tmp_path):
+    params = {"w": np.arange(4, dtype=np.float32), "deep": {"b": np.ones((2, 3), np.float16)}}
+    moments = {"m": jax.random.normal(jax.random.key(0), (300, 100))}
+    store = Store(tmp_path)
+    store.save(1, TrainState(jnp.int32(1), params, moments))
+    store.close()
+    flip_a_bit(tmp_path / "checkpoints" / "1")  # Of the moments: they are the bulk of it.
+    with pytest.raises(UserError, match="is damaged"):
+        Store(tmp_path).restore(TrainState(jnp.int32(0), params, moments))
+    found = Store(tmp_path, read_only=True).restore_params()
+    chex.assert_trees_all_equal(found, params)
+    assert all(type(x) is np.ndarray for x in jax.tree.leaves(found))
+
+
 def test_where_all_are_damaged_nothing_is_begun_anew(tmp_path):
     saved(tmp_path, [1])
     cut_off(tmp_path / "checkpoints" / "1")

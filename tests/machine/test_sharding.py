@@ -16,7 +16,6 @@ from vpt_gen.methods import (
     deep_prompts,
     lora,
 )
-from vpt_gen.nets import transformer
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.cgantransfer import transfer_generator
 from vpt_gen.nets.discriminator import Discriminator
@@ -26,6 +25,7 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.minegan import Miner
 from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.transformer import MATRICES
 from vpt_gen.nets.vqgan import VQGAN
 
 # A batch of two: what has length 1 is not named (`nets/layout.py`).
@@ -49,7 +49,7 @@ NETS = {
     "prompts": lambda: init_params(
         PromptGenerator(10, 16, 96, 64, design="factorised", num_factors=2, num_instances=4), KEY
     ),
-    "lora": lambda: additions(lora.make_method(MaskGIT(), 10, 4, 4.0, transformer.MATRICES)),
+    "lora": lambda: additions(lora.make_method(MaskGIT(), 10, 4, 4.0, MATRICES)),
     "adapters": lambda: additions(adapters.make_method(GPT(), 10, 8), GPT()),
     "deep_prompts": lambda: additions(deep_prompts.make_method(MaskGIT(), 10, 16)),
 }

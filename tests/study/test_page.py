@@ -1,5 +1,8 @@
 """The page: tables, pictures, what is missing, and what people wrote into it."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 
@@ -96,6 +99,19 @@ def test_pictures_stand_beside_the_page(study, tmp_path):
         study, tmp_path, {"digits_figures": plot}
     )
     assert (tmp_path / "page_digits_figures.png").stat().st_size > 5000
+
+
+def test_without_matplotlib_the_page_says_what_is_left_out(study, tmp_path, monkeypatch):
+    write_all(study, tmp_path, lambda cell: 0.1)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    importlib.reload(plots)  # As in a process that never had it.
+    results = gather(study, tmp_path, Runner(study, tmp_path, MadeRuns(tmp_path, "")).state)
+    pictures = plots.pictures(study, None, tmp_path, results)
+    assert pictures == {}
+    text = page(study, tmp_path, pictures)
+    assert "needs matplotlib: `pip install -e .[demo]`" in text and "| prompts |" in text
+    monkeypatch.undo()
+    assert "needs matplotlib" not in page(study, tmp_path, pictures)
 
 
 def test_a_row_of_samples_stands_under_real_images(study, tmp_path, monkeypatch):

@@ -18,9 +18,9 @@ from vpt_gen.methods import (
     lora,
     prompts,
 )
-from vpt_gen.nets import transformer
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.transformer import MATRICES
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import transformer
 from vpt_gen.training.objectives import make_objective
@@ -124,7 +124,7 @@ def test_losses_are_those_of_one_device(task, of_one_device, shape):
 @pytest.mark.parametrize(
     "method",
     [
-        lora.make_method(NET, 5, 4, 8.0, transformer.MATRICES),
+        lora.make_method(NET, 5, 4, 8.0, MATRICES),
         adapters.make_method(NET, 5, 6),
         deep_prompts.make_method(NET, 5, 3),
     ],

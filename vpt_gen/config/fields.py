@@ -183,7 +183,8 @@ def _optimizer() -> ConfigDict:
 
 
 def _compute() -> ConfigDict:
-    # training/compute.py: of the transformer; the tokenizer is always float32.
+    # training/compute.py: of the transformer; the tokenizer is always float32, and what its
+    # tokens depend on is never rounded to less.
     compute = ConfigDict()
     # Type of its matrices, and so of its products: 'float32', or 'bfloat16', for which accelerators
     # are made. Trained parameters, norms, softmax and losses are float32 with either.

@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -94,6 +96,20 @@ def to_host(tree: Any) -> Any:
         return multihost_utils.process_allgather(x, tiled=True)
 
     return jax.tree.map(gather, tree)
+
+
+def leave_after(run: Callable[[], int]) -> None:
+    """Runs the program, and ends the process with the exit code that it gives.
+
+    An unexpected error prints its traceback and counts as 1. It must not reach the interpreter:
+    that would wait at its end for other processes, which wait for this one.
+    """
+    try:
+        code = run()
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    leave(code)
 
 
 def leave(code: int) -> None:

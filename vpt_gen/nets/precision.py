@@ -5,6 +5,7 @@ hardware multiplies them faster, more than halve the time; what sums up many num
 softmax, logits, the residual stream) is float32 throughout, and so are norms' and bias parameters.
 """
 
+import contextlib
 from typing import Any
 
 import jax
@@ -12,6 +13,14 @@ import jax.numpy as jnp
 
 # Names of the parameters that are factors of products or rows that are looked up.
 _MATRICES = ("kernel", "embedding")
+
+
+def exact_products() -> contextlib.AbstractContextManager[None]:
+    """Keeps float32 factors of products and convolutions whole inside a `with`.
+
+    Accelerators round them to bfloat16 or TF32 otherwise; CPUs never do.
+    """
+    return jax.default_matmul_precision("highest")
 
 
 def cast_matrices(params: Any, dtype: Any) -> Any:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from vpt_gen.nets.group_norm import GroupNorm
 from vpt_gen.nets.layout import named
+from vpt_gen.nets.precision import exact_products
 from vpt_gen.nets.vqgan import Quantizer, Tokenizer
 
 
@@ -163,7 +164,8 @@ class TamingVQGAN(Tokenizer):
 
     def encode(self, images: jax.Array) -> jax.Array:
         """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
-        return self.quant_conv(self.encoder(2.0 * images - 1.0))
+        with exact_products():  # Tokens must be the same on every device.
+            return self.quant_conv(self.encoder(2.0 * images - 1.0))
 
     def decode(self, quantized: jax.Array) -> jax.Array:
         """Codebook vectors (B, h, w, d) -> images (B, H, W, 3), not clipped."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from vpt_gen.nets.group_norm import GroupNorm
 from vpt_gen.nets.layout import named
+from vpt_gen.nets.precision import exact_products
 
 
 def _conv(filters: int, width: int = 3, use_bias: bool = True) -> nn.Conv:
@@ -108,10 +109,14 @@ class Decoder(nn.Module):
 
 
 def squared_distances(latents: jax.Array, codebook: jax.Array) -> jax.Array:
-    """Squared Euclidean distances of latents (..., d) to codebook (K, d) -> (..., K)."""
+    """Squared Euclidean distances of latents (..., d) to codebook (K, d) -> (..., K).
+
+    Rounded factors would make another code the nearest.
+    """
     latent_norm = jnp.sum(latents**2, axis=-1, keepdims=True)
     code_norm = jnp.sum(codebook**2, axis=-1)
-    return latent_norm - 2 * latents @ codebook.T + code_norm
+    products = jnp.matmul(2 * latents, codebook.T, precision=jax.lax.Precision.HIGHEST)
+    return latent_norm - products + code_norm
 
 
 class Quantizer(nn.Module):
@@ -189,7 +194,8 @@ class VQGAN(Tokenizer):
 
     def encode(self, images: jax.Array) -> jax.Array:
         """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
-        return self.encoder(images)
+        with exact_products():  # Tokens must be the same on every device.
+            return self.encoder(images)
 
     def decode(self, quantized: jax.Array) -> jax.Array:
         """Codebook vectors (B, h, w, d) -> images (B, H, W, 3), not clipped."""

@@ -5,6 +5,7 @@ runs' TensorBoard events, so that what is shipped shows how it was made.
 """
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -80,9 +81,18 @@ def draw_curves(curves: Curves, path: pathlib.Path) -> None:
 
 
 def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
-    """Held-out images, evenly drawn over the classes, each beside its reconstruction."""
+    """Held-out images, evenly drawn over the classes, each beside its reconstruction.
+
+    Where nothing was held out there is no picture: training images would flatter the tokenizer.
+    """
     config = ConfigDict(net.about["config"])
     _, held_out = open_sources(config)
+    if held_out is None:
+        say(
+            f"Left out {path}: the tokenizer's run held no images out; train it with "
+            "config.data.holdout above 0 to have it."
+        )
+        return
     drawn = held_out.subset(np.linspace(0, len(held_out) - 1, count).astype(int))
     images = real_images(drawn, "held-out images", "holdout", image_spec(config.data))
     found = reconstruct(net, images, count, sharding.make_mesh())
@@ -121,6 +131,8 @@ def define_flags() -> None:
 def main(argv):
     """Entry point; flags are checked by absl."""
     del argv
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("Curves need matplotlib; install it with `pip install -e .[demo]`.")
     family = FAMILIES[FLAGS.family]
     output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
     data, nets = FLAGS.data or family.data, FLAGS.net or family.nets

@@ -105,12 +105,21 @@ def check_data(study, runs: Runs) -> None:
                 raise UserError(f"Data set {name}: {error}") from error
 
 
+def running_command(arguments: list[str]) -> str:
+    """The command, for a shell, that runs what was run: without `--list` and `--gather`."""
+    looking = re.compile("--?(no)?(list|gather)(=.*)?")
+    given = [argument for argument in arguments if not looking.fullmatch(argument)]
+    return shlex.join(["python", "-m", "vpt_gen.study", *given])
+
+
 def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
     """Writes tables, the page and its pictures, and says where they are."""
     found = results.gather(study, folder, runner.state)
     paths = results.write_results(study, found, folder)
     page = pathlib.Path(FLAGS.page or folder / "page.md")
     pictures = plots.pictures(study, runs, folder, found)
+    if not plots.can_plot():
+        say("Plots are left out, as they need matplotlib: pip install -e .[demo], then --gather.")
     write_page(study, found, pictures, folder, page, command)
     say(f"Gathered {len(found.rows)} results: {', '.join(map(str, [*paths, page]))}.")
 
@@ -129,8 +138,7 @@ def main(argv):
     runs = Runs(study, folder, own / "tokens")
     runner = Runner(study, folder, runs)
     cells = chosen_cells(study, FLAGS.only, (index, count))
-    given = [a for a in sys.argv[1:] if not re.match("--(only|shard|list|gather|page)", a)]
-    command = " ".join(["python -m vpt_gen.study", *map(shlex.quote, given)])
+    command = running_command(sys.argv[1:])
     if FLAGS.list:
         list_cells(cells, runner)
         return

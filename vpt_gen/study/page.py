@@ -19,6 +19,7 @@ from vpt_gen.study.cells import (
 )
 from vpt_gen.study.choices import CHOSEN
 from vpt_gen.study.plots import (
+    can_plot,
     label_of,
     shots_label,
     shown_figures,
@@ -121,6 +122,11 @@ def _tables(
             yield (
                 f"![Figures of each variant]({stem}_{name}.png)\n\n*Medians over {num_seeds} "
                 f"seed(s); bars: {spread_name(num_seeds)}; dashed: real images.*"
+            )
+        elif not can_plot():
+            yield (
+                "The plot of these figures is left out, as it needs matplotlib: "
+                "`pip install -e .[demo]`, then the same command with `--gather`."
             )
         for shots in study.shots:
             yield f"### Training images: {shots_label(shots)}"

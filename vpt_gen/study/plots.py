@@ -1,12 +1,11 @@
 """Pictures of a study: figures with error bars, and a row of samples for each variant."""
 
+import importlib.util
 import io
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import colormaps, ticker
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -39,11 +38,20 @@ def shots_label(shots: int) -> str:
     return f"{shots} a class" if shots else "all images"
 
 
+def can_plot() -> bool:
+    """Whether matplotlib is there; a study does not need it for anything but its plots."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarray:
     """All shown figures of a data set: a row a variant, a colour for each number of shots.
 
-    Points are medians over seeds, bars their spread, dashed lines what real images reach.
+    Points are medians over seeds, bars their spread, dashed lines what real images reach. Needs
+    matplotlib; see `can_plot`.
     """
+    from matplotlib import colormaps, ticker
+    from matplotlib.figure import Figure
+
     keys = [row.key for row in results.rows if row.cell.group.dataset == dataset]
     rows = sorted(
         {(variant, checkpoint) for _, variant, checkpoint in keys},
@@ -102,7 +110,7 @@ def _points(axis, results: Results, name, dataset, shots, rows, shift, color) ->
     )
 
 
-def _drawn(figure: Figure) -> np.ndarray:
+def _drawn(figure) -> np.ndarray:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return np.asarray(Image.open(file).convert("RGB"))
@@ -146,10 +154,10 @@ def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
 def pictures(
     study: ConfigDict, runs: Runs, folder: pathlib.Path, results: Results
 ) -> Mapping[str, np.ndarray]:
-    """All pictures of a study, by name."""
+    """All pictures of a study, by name; without plots where matplotlib is not there."""
     drawn = {}
     for dataset in study.datasets:
-        if any(row.cell.group.dataset == dataset for row in results.rows):
+        if can_plot() and any(row.cell.group.dataset == dataset for row in results.rows):
             drawn[f"{dataset}_figures"] = figures_plot(study, results, dataset)
         for shots in study.shots:
             grid = samples_picture(study, runs, folder, results, dataset, shots)
