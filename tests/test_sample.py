@@ -115,6 +115,13 @@ def test_a_matrix_from_a_file(tmp_path):
         conditions.marquee_weights(str(tmp_path / "w.npy"), 4, 2, 6.0)
 
 
+def test_classes_beside_instances_are_refused():
+    assert conditions.choose([], ["1"], ["cat", "dog"], 2) == ([0, 1], [1])
+    assert conditions.choose(["dog"], [], ["cat", "dog"], 2) == ([1], [])
+    with pytest.raises(UserError, match="exclude each other"):
+        conditions.choose(["dog"], ["1"], ["cat", "dog"], 2)
+
+
 def test_banks_of_classes_and_instances():
     none, labels = NO_INSTANCE, [0, 0, 1]
     for arguments, bank in [

@@ -14,7 +14,7 @@ from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.images import grids
 from vpt_gen.machine import host_memory
 from vpt_gen.machine.progress import say
-from vpt_gen.runs.conditions import class_numbers, instance_numbers
+from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.request import (
     define_generation_flags,
     flagged_generation,
@@ -48,8 +48,8 @@ def main(argv):
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
     run = open_flagged_run()
     class_names = run.facts["class_names"]
-    classes = class_numbers(FLAGS.classes, class_names)
-    instances = instance_numbers(FLAGS.instances, len(run.facts.get("instance_labels", [])))
+    num_instances = len(run.facts.get("instance_labels", []))
+    classes, instances = choose(FLAGS.classes, FLAGS.instances, class_names, num_instances)
     if FLAGS.trace and "gan" in run.nets:
         raise UserError("--trace shows when tokens came; a GAN draws whole images: leave it out.")
     generation = flagged_generation(

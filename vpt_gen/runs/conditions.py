@@ -34,6 +34,22 @@ def instance_numbers(wanted: list[str], known: int) -> list[int]:
     return [int(name) for name in wanted]
 
 
+def choose(
+    classes: list[str], instances: list[str], class_names: list[str], num_instances: int
+) -> tuple[list[int], list[int]]:
+    """The numbers of the classes and of the training images that were asked for.
+
+    Raises:
+      UserError: a class or a training image that is unknown, or both kinds at once.
+    """
+    if classes and instances:
+        raise UserError(
+            "--classes and --instances exclude each other, as every training image is of one "
+            "class already: leave one of them out."
+        )
+    return class_numbers(classes, class_names), instance_numbers(instances, num_instances)
+
+
 def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float) -> np.ndarray:
     """The matrix W (T, M) that --marquee names, for M = `num_headers` with the image's own."""
     needs = {"constant": num_headers == 1, "instance_to_class": num_headers == 2}
