@@ -15,6 +15,7 @@ from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
+from vpt_gen.config.migration import record_of_today
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.machine import (
     distributed,
@@ -48,7 +49,7 @@ def run(config, workdir: str) -> None:
     report = None
     if adapts and config.evaluation.num_samples:
         report = TuningReport(config, experiment, workdir, mesh)
-    claim_workdir(workdir, config.to_dict(), experiment.facts)
+    claim_workdir(workdir, config.to_dict(), experiment.facts, record_of_today)
     state = loop.train(
         experiment.task,
         loop.LoopOptions(**{f.name: config[f.name] for f in dataclasses.fields(loop.LoopOptions)}),

@@ -241,10 +241,21 @@ class Store:
         self._manager.close()
 
 
-def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def claim_workdir(
+    workdir: str,
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    migrate: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda config, where: config,
+) -> None:
     """Writes the run's config and facts, or checks that they are the ones already there.
 
     A directory in which no checkpoint was finished belongs to nobody yet.
+
+    Args:
+      workdir: the run's directory.
+      config: of the run.
+      facts: about it, such as class names and digests.
+      migrate: (a config that an older version recorded there, workdir) -> the same as of today.
 
     Raises:
       UserError: the directory belongs to a run with another config or other facts, cannot be
@@ -254,7 +265,9 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
     record = json.loads(json.dumps({"config": config, "facts": facts}))
     claimed = path.exists() and has_checkpoint(workdir)
     if claimed:
-        changed = differences(json.loads(path.read_text()), record)
+        recorded = json.loads(path.read_text())
+        migrated = {**recorded, "config": migrate(recorded["config"], workdir)}
+        changed = differences(migrated, record)
         if changed:
             raise UserError(
                 f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
@@ -267,7 +280,8 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
-    if not path.exists() or differences(json.loads(path.read_text()), record):
+    # Of a run that was there before, every process compared the record above.
+    if not path.exists() or (not claimed and differences(json.loads(path.read_text()), record)):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
             "hosts need the same command and a folder or bucket that they share."

@@ -17,6 +17,7 @@ from vpt_gen.checkpoints.store import (
 )
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import GAN_METHODS, METHODS, default_config
+from vpt_gen.config.migration import as_of_today
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.runs import gan_methods, methods
@@ -88,10 +89,7 @@ def open_run(
             f"{workdir} is a run of {given.get('task')}; generating needs one of a method: "
             f"{', '.join(METHODS)}."
         )
-    # Fields that the run is older than keep their defaults.
-    config = default_config(given["task"], given.get("family", "nar"))
-    with config.unlocked():
-        config.update(given)
+    config = as_of_today(given, workdir)
     for setting in decode:
         set_option(config.decode, setting)
     check_config(config)
