@@ -248,3 +248,16 @@ def test_same_seed_same_image_and_another_seed_another():
     np.testing.assert_array_equal(first, again)
     assert all(np.abs(first - other).max() > 0.05 for other in others)
     assert np.abs(others[0] - others[1]).max() > 0.05
+
+
+def test_the_draws_of_one_run_are_not_those_of_another():
+    ramp = np.repeat(np.linspace(0, 255, SIDE)[None, :, None], SIDE, axis=0)
+    image = np.repeat(ramp, 3, axis=2).astype(np.uint8)
+    flipped, turned = [], []
+    for position in range(120):
+        view = run(image, options=Augmentation(flip=True), seed=(0, position))
+        flipped.append(view[0, 0, 0] > view[0, -1, 0])
+        view = run(image, options=Augmentation(rotation=60.0), seed=(1, position))
+        turned.append(view[0].mean() > view[-1].mean())
+    # Half of them agree; 17 is more than three standard deviations.
+    assert abs(np.equal(flipped, turned).sum() - 60) < 17

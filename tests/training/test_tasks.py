@@ -268,8 +268,13 @@ def test_before_its_start_the_quantizer_is_passed_over(batch):
 
 def test_the_discriminator_waits_for_its_start(batch):
     task = tokenizer_task(0.1, adversarial_start=2)
-    before = task.init(jax.random.key(3)).params["discriminator"]
+    initial = task.init(jax.random.key(3))
+    before = initial.params["discriminator"]
     early, _ = train(task, batch, 2)
     chex.assert_trees_all_equal(before, early.params["discriminator"])
+    # Zeros in Adam's second moment would make its first steps as many times as long.
+    chex.assert_trees_all_equal(
+        initial.opt_state["discriminator"], early.opt_state["discriminator"]
+    )
     late, _ = train(task, batch, 3)
     assert len(moved(before, late.params["discriminator"])) == len(jax.tree.leaves(before))
