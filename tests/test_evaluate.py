@@ -264,7 +264,7 @@ def test_images_of_another_size_than_the_run_makes_are_refused(workdir, monkeypa
 def draw(monkeypatch, run, reference, **given):
     flags = Given(**{"marquee": "constant", "seed": 0, "cutoff": 6.0, **given})
     monkeypatch.setattr(evaluate, "FLAGS", flags)
-    monkeypatch.setattr(sample, "FLAGS", flags)
+    monkeypatch.setattr(request, "FLAGS", flags)
     return evaluate.draw_from_run(run, reference)
 
 

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import sys
-import types
 
 import chex
 import jax
@@ -21,6 +20,8 @@ from vpt_gen.config.fields import default_config
 from vpt_gen.data.tokens import cache as tokens
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.packing import ship
 from vpt_gen.runs.compatibility import check_num_tokens
@@ -85,7 +86,7 @@ def test_the_autoregressive_family_goes_the_same_way(data, tokenizer, ar_transfo
     with pytest.raises(UserError, match="Unknown config field config.decode"):
         main.run(config, str(tmp_path / "other"))
     masked = made.prompts_config(data, tokenizer / "net", ar_transformer / "net")
-    with pytest.raises(UserError, match="holds a gpt, but a maskgit is needed"):
+    with pytest.raises(UserError, match="holds a GPT, which is of the family 'ar'"):
         main.run(masked, str(tmp_path / "other"))
 
 
@@ -195,7 +196,7 @@ def test_a_transformer_fits_the_image_size(family, fields, sentence):
         check_num_tokens,
         config,
         VQGAN(32, (1, 1), 1, 8, 4),
-        types.SimpleNamespace(**fields),
+        {"nar": MaskGIT, "ar": GPT}[family](**fields),
         num_tokens=16,
     )
     if sentence is None:
