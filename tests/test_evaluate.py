@@ -19,7 +19,6 @@ from tests import made
 from vpt_gen import (
     evaluate,
     main,
-    sample,
 )
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config.fields import default_config

@@ -8,7 +8,7 @@ import pytest
 
 from tests import made
 from tests.report.pages import read
-from vpt_gen import main, sample
+from vpt_gen import main
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config.fields import TRANSFORMER_METHODS, default_config
 from vpt_gen.errors import UserError
