@@ -25,7 +25,7 @@ from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
-from vpt_gen.runs import saved
+from vpt_gen.runs import request, saved
 from vpt_gen.runs.generation import even_class_ids, plain_generation
 from vpt_gen.runs.opened import open_run
 
