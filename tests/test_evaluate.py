@@ -13,21 +13,24 @@ import types
 import jax
 import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 
 from tests import made
 from vpt_gen import (
     evaluate,
     main,
+    sample,
 )
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
-from vpt_gen.runs import request, saved
+from vpt_gen.runs import request
 from vpt_gen.runs.generation import even_class_ids, plain_generation
 from vpt_gen.runs.opened import open_run
+from vpt_gen.runs.saved import SampleFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
 NUM = 9
@@ -115,9 +118,12 @@ def samples(workdir, tmp_path_factory):
     run = open_run(str(workdir))
     generation = plain_generation(run, even_class_ids(NUM, 2), 0)
     folder = tmp_path_factory.mktemp("samples")
-    samples = generation.samples()
     names = ["bars", "discs"]
-    saved.save_images(samples.images, samples.class_ids, names, folder, generation.record())
+    made = SampleFolder(
+        epath.Path(folder), generation.class_ids, names, generation.record(), generation.bank
+    )
+    sample.draw(generation, made, trace=False)
+    made.finish()
     Image.new("RGB", (99, 99)).save(folder / "grid.png")
     return folder
 

@@ -13,16 +13,20 @@ from etils import epath
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.images import grids
 from vpt_gen.machine import host_memory
-from vpt_gen.machine.progress import say
+from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.conditions import choose
+from vpt_gen.runs.generation import Generation
 from vpt_gen.runs.request import (
     define_generation_flags,
     flagged_generation,
     open_flagged_run,
 )
-from vpt_gen.runs.saved import save_images
+from vpt_gen.runs.saved import SampleFolder
 
 FLAGS = flags.FLAGS
+
+_SHOWN = 10  # images of each class in the grid
+_TRACED = 64  # images whose order is drawn
 
 
 def define_flags() -> None:
@@ -55,15 +59,40 @@ def main(argv):
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
-    samples = generation.samples()
-    folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
-    save_images(samples.images, samples.class_ids, class_names, folder, generation.record())
-    grids.save_png(
-        folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)
+    path = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
+    folder = SampleFolder(
+        path, generation.class_ids, class_names, generation.record(), generation.bank
     )
+    revealed_at = draw(generation, folder, trace=FLAGS.trace)
+    shown, of_classes = folder.first_of_each(_SHOWN)
+    grids.save_png(path / "grid.png", grids.class_grid(shown, of_classes, class_names))
     if FLAGS.trace:
-        grids.save_png(folder / "trace.png", grids.trace_grid(samples.images, samples.revealed_at))
-    say(f"Wrote {len(samples.images)} images and grid.png to {folder}.")
+        images = folder.images(range(len(revealed_at)))
+        grids.save_png(path / "trace.png", grids.trace_grid(images, revealed_at))
+    folder.finish()
+    say(f"Wrote {len(generation.bank)} images and grid.png to {path}.")
+
+
+def draw(generation: Generation, folder: SampleFolder, trace: bool) -> np.ndarray:
+    """Draws what the folder lacks, and writes it batch by batch.
+
+    Returns:
+      When the tokens of the first images were revealed (m, N), of `_TRACED` at most; with `trace`
+      all are drawn anew, as no file tells.
+    """
+    if trace:
+        folder.begin_anew()
+    done = 0 if trace else folder.begin()
+    if done:
+        say(f"Going on behind {done} images that an earlier call has left in {folder.path}.")
+    count, revealed = len(generation.bank), []
+    with track(total=count, initial=done, label="sampling") as bar:
+        for first, samples in generation.batches(done) if done < count else ():
+            folder.add(first, samples.images)
+            bar.update(first + len(samples.images) - bar.n)
+            if first < _TRACED:
+                revealed.append(samples.revealed_at)
+    return np.concatenate(revealed)[:_TRACED] if revealed else np.zeros((0, 0), np.int32)
 
 
 if __name__ == "__main__":

@@ -40,10 +40,17 @@ class Generation:
         """All images at once."""
         return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
 
+    def batches(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
+        """The images batch by batch, each with the number of its first; a start is rounded down."""
+        sampler = self.run.sampler
+        first = start // sampler.images_at_a_time * sampler.images_at_a_time
+        for samples in sampler.stream(self.run.params, self.bank, self.seed, self.weights, first):
+            yield first, samples
+            first += len(samples.images)
+
     def stream(self) -> Iterator[np.ndarray]:
         """The images, uint8 (B, H, W, 3), batch by batch."""
-        batches = self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights)
-        return (to_uint8(samples.images) for samples in batches)
+        return (to_uint8(samples.images) for _, samples in self.batches())
 
     def image_set(self, **record: Any) -> ImageSet:
         """The images as a set to be measured; `record` says more of how they were chosen."""

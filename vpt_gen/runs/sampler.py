@@ -93,6 +93,11 @@ class Sampler:
     tokenizer_batch_size: int
     mesh: Mesh
 
+    @property
+    def images_at_a_time(self) -> int:
+        """Images in a batch of `stream`, but for the last."""
+        return sharding.full_batch(self.batch_size, self.mesh)
+
     def counts(self, params: Any) -> tuple[int, int]:
         """Numbers of parameters: that the method trains, and that stay frozen."""
         trained, frozen = (
@@ -107,7 +112,12 @@ class Sampler:
         return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
-        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+        self,
+        params: Any,
+        bank: np.ndarray,
+        seed: int,
+        weights: np.ndarray | None = None,
+        start: int = 0,
     ) -> Iterator[Samples]:
         """Generates n images, batch by batch and in the order of the bank.
 
@@ -117,6 +127,7 @@ class Sampler:
           seed: of all keys.
           weights: marquee matrix (T, M), T as `decode.generate.num_stages` says; None stays on
             the last entry of the bank.
+          start: images not to draw, rounded down to whole batches of `images_at_a_time`.
 
         Raises:
           ValueError: a marquee, M > 1, of a method without prompts.
@@ -129,13 +140,14 @@ class Sampler:
         # Keys as their data: typed ones cannot be shared out by rows.
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params, frozen = sharding.put((params, self.frozen), self.mesh)
-        size = sharding.full_batch(self.batch_size, self.mesh)
+        size = self.images_at_a_time
         # The last batch is filled up.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
         # One number of conditions for all batches: what is compiled hangs on it.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
-        for rows, (conditions, of_image) in zip(batches, shared, strict=True):
+        skipped = start // size
+        for rows, (conditions, of_image) in zip(batches[skipped:], shared[skipped:], strict=True):
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
             batch = (self._share(x) for x in (conditions, keys[rows], of_image))
             with sharding.use(self.mesh):
