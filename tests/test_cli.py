@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
-from vpt_gen.errors import report_user_errors
+from vpt_gen import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -27,6 +29,8 @@ def start(*arguments):
     [
         ((), "No --config given"),
         (("--config=configs/nope.py",), "configs/nope.py"),
+        (("--config", "configs/nope.py"), "configs/nope.py does not exist"),
+        (("configs/demo.py",), "Unexpected argument 'configs/demo.py'"),
         (("--config=configs/demo.py", "--config.optimizer.lr=1"), "Unknown config field 'lr'"),
         (("--config=configs/folder.py", "--config.data.path=nowhere"), "'nowhere' does not exist"),
     ],
@@ -57,10 +61,10 @@ def test_a_full_disk_is_one_sentence(capsys):
     def fill():
         raise ValueError("Error writing x: No space left on device [OS error 28]")
 
-    assert report_user_errors(fill) == 2
+    assert cli.exit_code(fill) == 2
     assert "the disk is full" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
-        report_user_errors(lambda: 1 / 0)
+        cli.exit_code(lambda: 1 / 0)
 
 
 def test_check_lists_what_is_missing(tmp_path):
@@ -79,3 +83,53 @@ def test_check_names_what_is_wrong():
     assert run.returncode == 2
     message = "error: No config 'vtab_caltec' in configs; did you mean vtab_caltech?"
     assert run.stderr.splitlines()[-1] == message
+
+
+def test_a_reader_that_has_enough_ends_the_program_without_a_traceback():
+    program = subprocess.Popen(
+        [sys.executable, "-m", "vpt_gen.tables.prompt_sizes"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    program.stdout.close()  # Before a line is written.
+    assert program.stderr.read() == ""
+    assert program.wait() == 141
+
+
+def values_of(*given):
+    values = flags.FlagValues()
+    flags.DEFINE_string("checkpoint", None, "", flag_values=values)
+    flags.DEFINE_string("features", None, "", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "", flag_values=values)
+    flags.DEFINE_bool("gather", False, "", flag_values=values)
+    flags.DEFINE_bool("trace", False, "", flag_values=values)
+    flags.DEFINE_list("classes", [], "", flag_values=values)
+    flags.DEFINE_multi_string("set", [], "", flag_values=values)
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    values(["program", *given])
+    return values
+
+
+@pytest.mark.parametrize("given", [["--seed", "3"], ["-seed=3"], ["--seed=3"]])
+def test_the_command_has_what_was_given_by_its_value(given):
+    values = values_of("--checkpoint=runs/a b", *given, "--set=a=4", "--set", "b=1", "--notrace")
+    assert cli.command("vpt_gen.x", values=values) == (
+        "python -m vpt_gen.x '--checkpoint=runs/a b' --seed=3 --set=a=4 --set=b=1 --notrace"
+    )
+
+
+def test_the_command_settles_what_defaults_stood_for_and_leaves_out_what_only_looks():
+    values = values_of("--features", "old", "--gather", "--classes=cat,dog")
+    command = cli.command("vpt_gen.x", {"features": "new", "step": 7}, ("gather",), values)
+    assert command == "python -m vpt_gen.x --classes=cat,dog --features=new --step=7"
+
+
+def test_the_command_names_the_config_and_the_fields_that_were_set():
+    config = ROOT / "configs" / "demo.py"
+    values = values_of("--config", f"{config}:lora", "--config.data.shots", "5")
+    assert (
+        cli.command("x", values=values)
+        == f"python -m x --config={config}:lora --config.data.shots=5"
+    )

@@ -209,18 +209,6 @@ def test_flags_that_do_not_go_together_are_named(given, message, monkeypatch):
         evaluate.check_flags()
 
 
-def test_the_repeating_command_settles_what_defaults_stood_for(monkeypatch):
-    given = ["--checkpoint=runs/a b", "--features", "tokenizer", "--seed=3", "--set=top_k=4"]
-    monkeypatch.setattr(sys, "argv", ["evaluate", *given])
-    command = evaluate.repeating_command({"features": "tokenizer", "seed": 3, "step": 7})
-    assert command == (
-        "python -m vpt_gen.evaluate '--checkpoint=runs/a b' --set=top_k=4 --features=tokenizer "
-        "--seed=3 --step=7"
-    )
-    monkeypatch.setattr(sys, "argv", ["evaluate", *shlex.split(command)[3:]])
-    assert evaluate.repeating_command({"features": "tokenizer", "seed": 3, "step": 7}) == command
-
-
 def open_sets(monkeypatch, run, **given):
     monkeypatch.setattr(evaluate, "FLAGS", Given(**given))
     return evaluate.open_real_sets(run)

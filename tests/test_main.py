@@ -255,4 +255,4 @@ def test_without_held_out_images_no_reconstructions_are_shipped(tokenizer, tmp_p
 def test_shipping_without_matplotlib_is_refused_before_anything_is_written(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match="Curves need matplotlib"):
-        ship.main([])
+        ship.main()

@@ -9,6 +9,7 @@ import math
 import jax
 from jax.sharding import AbstractMesh, AxisType
 
+from vpt_gen import cli
 from vpt_gen.machine import sharding
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables.costs import (
@@ -206,6 +207,11 @@ def sharding_table() -> str:
 TABLES = (chips_table, models_table, tuning_table, decoding_table, sharding_table)
 
 
-if __name__ == "__main__":
+def main():
+    """Prints all tables."""
     jax.config.update("jax_platforms", "cpu")  # shapes alone, wherever this runs
     print(*(table() for table in TABLES), sep="\n\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -6,16 +6,15 @@ own in a published format is named by --kind and --file.
 
 import ast
 import pathlib
-import sys
 
 import jax
-from absl import app, flags, logging
+from absl import flags
 
-from vpt_gen import nets
+from vpt_gen import cli, nets
 from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.backbone import check_replaceable, save_net
 from vpt_gen.checkpoints.released import published
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
@@ -65,11 +64,8 @@ def define_flags() -> None:
     flags.DEFINE_bool("list", False, "List the published weights and end.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.FATAL)  # Orbax logs every step of a save.
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
     if FLAGS.list:
         say(published.table())
         return
@@ -88,5 +84,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

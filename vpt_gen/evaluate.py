@@ -9,26 +9,24 @@ Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen)
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
-import shlex
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from etils import epath
 
+from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.data import sampled
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.data.folders.opening import open_folder
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report, spaces
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
 from vpt_gen.evaluation.image_sets import (
@@ -41,7 +39,7 @@ from vpt_gen.evaluation.image_sets import (
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
-from vpt_gen.machine import host_memory, sharding
+from vpt_gen.machine import sharding
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
@@ -166,18 +164,6 @@ def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
     return spaces.open_space(name, FLAGS.weights_dir)
 
 
-def repeating_command(settled: Mapping[str, Any]) -> str:
-    """The command line as given, with the values that defaults stood for."""
-    words, rest = ["python -m vpt_gen.evaluate"], list(sys.argv[1:])
-    while rest:
-        flag = [rest.pop(0)]
-        if "=" not in flag[0] and rest and not rest[0].startswith("--"):
-            flag.append(rest.pop(0))
-        if flag[0].lstrip("-").partition("=")[0] not in settled:
-            words += map(shlex.quote, flag)
-    return " ".join([*words, *(f"--{k}={shlex.quote(str(v))}" for k, v in settled.items())])
-
-
 def output_folder() -> epath.Path | pathlib.Path:
     """Where `metrics.json` goes."""
     if FLAGS.output:
@@ -244,11 +230,8 @@ def define_flags() -> None:
     )
 
 
-def main(argv):
-    """Entry point; flags are checked by `flag.parse`."""
-    del argv
-    # Orbax tells every step of every save, and its errors twice: they are raised, too.
-    logging.set_verbosity(logging.FATAL)
+def main():
+    """Runs the program; its flags are parsed."""
     check_flags()
     run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
@@ -268,7 +251,7 @@ def main(argv):
         dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures))
     )
     record = report.make_record(
-        found, report.protocol(yardstick, generated, repeating_command(settled))
+        found, report.protocol(yardstick, generated, cli.command("vpt_gen.evaluate", settled))
     )
     path = output_folder() / "metrics.json"
     if run:
@@ -280,7 +263,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    host_memory.keep()
-    define_flags()
-    parse = functools.partial(flag.parse, required=False)
-    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=parse)))
+    cli.run(main, define_flags, needs_config=False)

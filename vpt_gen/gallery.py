@@ -6,14 +6,13 @@ schedule, a column for each class.
 """
 
 import pathlib
-import sys
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen import cli
+from vpt_gen.errors import UserError
 from vpt_gen.images import grids
-from vpt_gen.machine import host_memory
 from vpt_gen.machine.progress import say
 from vpt_gen.report.conditions import prompt_pairs
 from vpt_gen.report.marquee import make_schedules
@@ -91,11 +90,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "gallery.png", "The picture to write.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.FATAL)  # Orbax logs every step.
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
     runs = open_runs(FLAGS.run)
     output = pathlib.Path(FLAGS.output)
     grids.save_png(output, side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real))
@@ -107,6 +103,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    host_memory.keep()
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

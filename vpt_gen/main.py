@@ -4,22 +4,20 @@ A run that was interrupted goes on when the same command is given again.
 """
 
 import dataclasses
-import functools
 import pathlib
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags
 
+from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
 from vpt_gen.config.migration import record_of_today
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.machine import (
     distributed,
-    host_memory,
     sharding,
 )
 from vpt_gen.machine.files import in_bucket
@@ -28,12 +26,6 @@ from vpt_gen.runs.experiment import Experiment, make_experiment
 from vpt_gen.runs.tuning_report import TuningReport
 from vpt_gen.training import gan, loop
 from vpt_gen.training.compute import as_published
-
-_CONFIG = flag.define()
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where the run lives; by default runs/<name of the config>."
-)
-distributed.define_flags()
 
 
 def run(config, workdir: str) -> None:
@@ -85,20 +77,21 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
         say(f"Wrote the trained {config.task} to {path} (digest {digest[:12]}).")
 
 
-def main(argv):
-    """Entry point; flags are checked by `flag.parse`."""
-    del argv
-    # Orbax tells every step of every save, and its errors twice: they are raised, too.
-    logging.set_verbosity(logging.FATAL)
-    # configs/vtab_caltech.py:ar,lora -> runs/vtab_caltech_ar_lora
-    file, *argument = config_flags.get_config_filename(flags.FLAGS["config"]).split(":", 1)
-    name = "_".join([pathlib.Path(file).stem, *argument]).replace(",", "_")
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flag.define()
+    flags.DEFINE_string(
+        "workdir", None, "Where the run lives; by default runs/<name of the config>."
+    )
+    distributed.define_flags()
+
+
+def main():
+    """Runs the program; its flags are parsed."""
     distributed.start()
-    run(_CONFIG.value, _WORKDIR.value or f"runs/{name}")
+    run(flags.FLAGS.config, flags.FLAGS.workdir or cli.default_workdir())
     distributed.wait_for_all("the end")
 
 
 if __name__ == "__main__":
-    host_memory.keep()
-    program = functools.partial(app.run, main, flags_parser=flag.parse)
-    distributed.leave_after(lambda: report_user_errors(program))
+    cli.run(main, define_flags)

@@ -5,16 +5,16 @@ look at converted weights. Without flags, the shipped color source.
 """
 
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from etils import epath
 from ml_collections import ConfigDict
 
+from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
     TRANSFORMERS,
@@ -25,7 +25,7 @@ from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
 from vpt_gen.decode.generate import generate, tokens_to_images
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.machine.progress import say, track
 from vpt_gen.nets.transformer import TokenTransformer
@@ -136,11 +136,8 @@ def define_flags() -> None:
     )
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.FATAL)  # Orbax logs every step.
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
     transformer = load_net(FLAGS.transformer, *TRANSFORMERS)
     check_codebooks(tokenizer.net, transformer.net)
@@ -169,5 +166,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -7,15 +7,13 @@ and the distances of vpt_gen.evaluate, with the floor that real images have amon
 """
 
 import dataclasses
-import functools
 import json
 import pathlib
-import shlex
-import sys
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
+from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.shipped import COLOR, SIDES
 from vpt_gen.config import flag
@@ -24,7 +22,7 @@ from vpt_gen.data.batches import open_sources
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation import (
     reconstructed,
     report,
@@ -35,7 +33,7 @@ from vpt_gen.evaluation.image_sets import ImageSet, real_images
 from vpt_gen.evaluation.reconstructed import Reconstruction
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
-from vpt_gen.machine import host_memory, sharding
+from vpt_gen.machine import sharding
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.compatibility import check_image_size
@@ -114,10 +112,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "reconstructions", "Folder to write to.")
 
 
-def main(argv):
-    """Entry point; flags are checked by `flag.parse`."""
-    del argv
-    logging.set_verbosity(logging.FATAL)  # Orbax logs every step.
+def main():
+    """Runs the program; its flags are parsed."""
     source, spec = open_images()
     mesh = sharding.make_mesh()
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
@@ -131,7 +127,7 @@ def main(argv):
     space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
     found, _ = yardstick.measure(reconstructed.given_back(images, lambda: iter(pairs.made)))
-    command = shlex.join(["python", "-m", "vpt_gen.reconstruct", *sys.argv[1:]])
+    command = cli.command("vpt_gen.reconstruct")
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
     folder = pathlib.Path(FLAGS.output)
@@ -145,10 +141,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    host_memory.keep()
-    define_flags()
-    sys.exit(
-        report_user_errors(
-            lambda: app.run(main, flags_parser=functools.partial(flag.parse, required=False))
-        )
-    )
+    cli.run(main, define_flags, needs_config=False)

@@ -4,15 +4,13 @@ Writes one PNG an image, a labelled grid, and on request a picture of the order 
 image was revealed. Same seed, same images.
 """
 
-import sys
-
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from etils import epath
 
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen import cli
+from vpt_gen.errors import UserError
 from vpt_gen.images import grids
-from vpt_gen.machine import host_memory
 from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.generation import Generation
@@ -44,12 +42,8 @@ def define_flags() -> None:
     flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    # Orbax tells every step of every save, and its errors twice: they are raised, too.
-    logging.set_verbosity(logging.FATAL)
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
     run = open_flagged_run()
     class_names = run.facts["class_names"]
     num_instances = len(run.facts.get("instance_labels", []))
@@ -96,6 +90,4 @@ def draw(generation: Generation, folder: SampleFolder, trace: bool) -> np.ndarra
 
 
 if __name__ == "__main__":
-    host_memory.keep()
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -14,7 +14,7 @@ from vpt_gen.machine import distributed
 _PROGRAM = """
 import jax
 from absl import app
-from vpt_gen.errors import report_user_errors
+from vpt_gen import cli
 from vpt_gen.machine import distributed
 
 def main(argv):
@@ -25,7 +25,7 @@ def main(argv):
     distributed.wait_for_all("the end")
 
 distributed.define_flags()
-distributed.leave_after(lambda: report_user_errors(lambda: app.run(main)))
+distributed.leave_after(lambda: cli.exit_code(lambda: app.run(main)))
 """
 
 

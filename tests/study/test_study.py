@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shlex
 import subprocess
 import sys
 
@@ -140,15 +139,6 @@ def test_cells_are_chosen_by_parts_of_their_paths():
     assert len(chosen) == 6 and all("/5/" in str(cell) for cell in chosen)
     with pytest.raises(UserError, match="No cell is left by --only=giraffe"):
         program.chosen_cells(study, ["giraffe"], (0, 1))
-
-
-@pytest.mark.parametrize("only", [["--only=lora", "--only=a b"], ["--only", "lora", "-only", "5"]])
-@pytest.mark.parametrize("looking", [[], ["--gather"], ["--list", "-gather=true", "--nolist"]])
-def test_the_command_on_the_page_runs_the_same_cells(only, looking):
-    kept = ["--config", "configs/study_demo.py", "--config.seeds=(0,1)", *only]
-    kept += ["--shard=0/2", "--page", "docs/page.md"]
-    python, *arguments = shlex.split(program.running_command([*kept[:3], *looking, *kept[3:]]))
-    assert (python, arguments) == ("python", ["-m", "vpt_gen.study", *kept])
 
 
 def test_too_few_images_are_told_before_anything_runs(tmp_path):

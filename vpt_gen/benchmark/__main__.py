@@ -8,16 +8,16 @@ import importlib.metadata
 import json
 import pathlib
 import platform
-import sys
 
-from absl import app, flags
+from absl import flags
 
+from vpt_gen import cli
 from vpt_gen.benchmark import growth, table
 from vpt_gen.benchmark.comparison import compare
 from vpt_gen.benchmark.programs import PROGRAMS, ways
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.sizes import SIZES
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 from vpt_gen.nets.stack import REMAT
@@ -84,10 +84,8 @@ def measure(what: str, flag_values: flags.FlagValues) -> dict:
     return {"what": what, "rows": rows, "records": records}
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
     values = flags.FLAGS
     unknown = [what for what in values.what if what not in _WHAT]
     if unknown:
@@ -96,7 +94,7 @@ def main(argv):
         raise UserError("--what=growth measures a MaskGIT: --size=demo or maskgit256.")
     results = [measure(what, values) for what in values.what]
     record = {
-        "command": " ".join(["python -m vpt_gen.benchmark", *sys.argv[1:]]),
+        "command": cli.command("vpt_gen.benchmark"),
         "machine": platform.platform(),
         "processor": processor(),
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
@@ -117,5 +115,4 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import pathlib
+import re
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
@@ -20,34 +21,44 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
 
     Args:
       argv: the command line.
-      required: whether there must be a --config.
+      required: whether a program that has --config must be given it.
 
     Raises:
       UserError: a config that is missing or has no such field, or an argument that is no flag.
     """
-    given = [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
-    fields = [a.removeprefix("--") for a in argv if a.startswith("--config.")]
-    if fields and not any(a == "--config" or a.startswith("--config=") for a in argv):
+    files, fields = _given_files(argv), [a[2:] for a in argv if a.startswith("--config.")]
+    if fields and not files:
         raise UserError(f"--{fields[0]} needs --config: name the file whose field it sets.")
-    if given and not pathlib.Path(given[-1].split(":")[0]).is_file():
-        raise UserError(f"Config file {given[-1]} does not exist; configs/ holds those there are.")
+    if files and not pathlib.Path(files[-1].split(":")[0]).is_file():
+        raise UserError(f"Config file {files[-1]} does not exist; configs/ holds those there are.")
     try:
         rest = app.parse_flags_with_usage(argv)
-        if required and flags.FLAGS["config"].value is None:
+        if required and "config" in flags.FLAGS and flags.FLAGS["config"].value is None:
             raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
     except (AttributeError, KeyError) as error:
-        names = ", ".join(field.split("=")[0] for field in fields)
-        if not fields:
-            reason = str(error).strip("'").splitlines()[0]
-            raise UserError(f"The config file sets a field that is not there: {reason}") from error
-        field = str(error).strip("\"'")
-        raise UserError(
-            f"Unknown config field {field!r} among {names}; the config file and "
-            "vpt_gen/config/fields.py (config/nets.py for nets) show the fields there are."
-        ) from error
+        raise UserError(_wrong_field(error, fields)) from error
     if len(rest) > 1:
-        raise UserError(f"Unexpected argument {rest[1]!r}; fields are set as --config.name=value.")
+        fix = "fields are set as --config.name=value" if "config" in flags.FLAGS else "see --help"
+        raise UserError(f"Unexpected argument {rest[1]!r}; {fix}.")
     return rest
+
+
+def _given_files(argv: list[str]) -> list[str]:
+    """What follows --config, behind an equals sign or as the next word; '' if nothing does."""
+    files = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
+    alone = [i for i, a in enumerate(argv) if a in ("--config", "-config")]
+    return files + [argv[i + 1] if i + 1 < len(argv) else "" for i in alone]
+
+
+def _wrong_field(error: Exception, fields: list[str]) -> str:
+    if not fields:
+        reason = str(error).strip("'").splitlines()[0]
+        return f"The config file sets a field that is not there: {reason}"
+    field, names = str(error).strip("\"'"), ", ".join(field.split("=")[0] for field in fields)
+    return (
+        f"Unknown config field {field!r} among {names}; the config file and "
+        "vpt_gen/config/fields.py (config/nets.py for nets) show the fields there are."
+    )
 
 
 def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:

@@ -19,17 +19,17 @@ import difflib
 import os
 import pathlib
 import runpy
-import sys
 
 import tensorflow_datasets as tfds
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import ConfigDict
 
+from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.data import access
 from vpt_gen.data.tfds import load_builder
 from vpt_gen.data.vtab import opening as vtab
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
@@ -138,11 +138,10 @@ def define_flags() -> None:
     flags.DEFINE_bool("prepare", False, "Fetch and prepare what can be.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    logging.set_verbosity(logging.FATAL)  # TFDS warns of every data set that is not there.
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
+    # TensorFlow's own messages would drown the table.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     configs = load_configs(pathlib.Path(FLAGS.configs))
     unknown = sorted(set(FLAGS.only) - set(configs))
     if unknown:
@@ -163,7 +162,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    # TensorFlow's own messages would drown the table.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

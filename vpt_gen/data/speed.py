@@ -8,16 +8,16 @@ a token cache saves the tokenizer's time alone; where they do not, it saves wait
 import itertools
 import os
 import pathlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict
 
+from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.data.batches import (
@@ -32,7 +32,6 @@ from vpt_gen.data.preprocess import preprocess
 from vpt_gen.data.source import Source
 from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.data.tokens.cache import TokenCache, token_batches
-from vpt_gen.errors import report_user_errors
 from vpt_gen.images import codec as images
 from vpt_gen.machine.progress import say
 
@@ -138,14 +137,12 @@ def define_flags() -> None:
     flags.DEFINE_float("seconds", 5.0, "How long to measure each, about.", 0.0)
 
 
-def main(argv):
-    """Entry point; flags are checked by `flag.parse`."""
-    del argv
+def main():
+    """Runs the program; its flags are parsed."""
     config = flags.FLAGS.config
     check_config(config)
     print(table(measure(config, flags.FLAGS.num_tokens, flags.FLAGS.seconds)))
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=flag.parse)))
+    cli.run(main, define_flags)

@@ -7,12 +7,11 @@ is put on white, cropped to what it shows, and scaled into a 64x64 square. `pack
 
 import json
 import pathlib
-import sys
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from vpt_gen.errors import report_user_errors
+from vpt_gen import cli
 from vpt_gen.packing import color_rules
 from vpt_gen.packing.archives import (
     clipart_pictures,
@@ -61,13 +60,11 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "downloads/source_color.npz", "The .npz file to write.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    del argv
+def main():
+    """Runs the program; its flags are parsed."""
     archives = find_archives(FLAGS.downloads, "color", ARCHIVES)
     pack(archives).save(archives, FLAGS.output, ("numpy", "pillow"))
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

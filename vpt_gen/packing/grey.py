@@ -10,14 +10,14 @@ import gzip
 import io
 import pathlib
 import pickle
-import sys
 import zipfile
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen import cli
+from vpt_gen.errors import UserError
 from vpt_gen.packing import grey_rules
 from vpt_gen.packing.archives import (
     clipart_pictures,
@@ -137,13 +137,11 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "downloads/source_grey.npz", "The .npz file to write.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    del argv
+def main():
+    """Runs the program; its flags are parsed."""
     archives = find_archives(FLAGS.downloads, "grey", ARCHIVES)
     pack(archives).save(archives, FLAGS.output, ("numpy", "pillow", "scikit-image"))
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

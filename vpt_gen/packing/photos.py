@@ -10,14 +10,13 @@ import collections
 import io
 import json
 import pathlib
-import sys
 from collections.abc import Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
-from vpt_gen.errors import report_user_errors
+from vpt_gen import cli
 from vpt_gen.machine.files import written_whole
 from vpt_gen.machine.progress import say
 from vpt_gen.packing import color, color_rules
@@ -88,9 +87,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "downloads/source_photos.npz", "The .npz file to write.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    del argv
+def main():
+    """Runs the program; its flags are parsed."""
     archives = find_archives(FLAGS.downloads, "photos", ARCHIVES)
     with reading(archives["cifar10"]):
         photos = photographs(archives["cifar10"])
@@ -111,5 +109,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -9,20 +9,20 @@ import importlib.util
 import json
 import pathlib
 import shutil
-import sys
 
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict
 
+from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import (
     PretrainedNet,
     load_net,
     save_net,
 )
 from vpt_gen.data.batches import image_spec, open_sources
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation.curves import Curves, read_curves
 from vpt_gen.evaluation.image_sets import real_images
 from vpt_gen.evaluation.reconstructed import reconstruct
@@ -128,9 +128,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "Folder to write to; by default vpt_gen/assets/<family>.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    del argv
+def main():
+    """Runs the program; its flags are parsed."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("Curves need matplotlib; install it with `pip install -e .[demo]`.")
     family = FAMILIES[FLAGS.family]
@@ -148,5 +147,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -12,14 +12,13 @@ Each set becomes <output>/<set>/<class>/<name>.png.
 import io
 import json
 import pathlib
-import sys
 from collections.abc import Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
-from vpt_gen.errors import report_user_errors
+from vpt_gen import cli
 from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import (
     deb_files,
@@ -110,9 +109,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "downloads/targets", "Folder to write the sets to.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    del argv
+def main():
+    """Runs the program; its flags are parsed."""
     patterns = {name: pattern for name, (pattern, _) in SETS.items()}
     for name, archive in find_archives(FLAGS.downloads, "targets", patterns).items():
         folder = pathlib.Path(FLAGS.output) / name
@@ -122,5 +120,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -5,12 +5,12 @@ same for the same seed.
 """
 
 import importlib.util
-import sys
 
-from absl import app, flags, logging
+from absl import flags
 from etils import epath
 
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen import cli
+from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 from vpt_gen.report.document import make_page
@@ -55,12 +55,8 @@ def define_flags() -> None:
     flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    # Orbax tells every step of every save, and its errors twice: they are raised, too.
-    logging.set_verbosity(logging.FATAL)
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+def main():
+    """Runs the program; its flags are parsed."""
     if importlib.util.find_spec("sklearn") is None:
         raise UserError("A report needs scikit-learn; install it with `pip install -e .[demo]`.")
     run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
@@ -72,5 +68,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main)))
+    cli.run(main, define_flags)

@@ -10,15 +10,13 @@ figures are gathered in results.csv, results.json and a page with pictures.
 import collections
 import pathlib
 import re
-import shlex
-import sys
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags
 
+from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.data.batches import open_judge, open_sources
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
 from vpt_gen.study import plots, results
 from vpt_gen.study.cells import Cell, all_cells
@@ -105,13 +103,6 @@ def check_data(study, runs: Runs) -> None:
                 raise UserError(f"Data set {name}: {error}") from error
 
 
-def running_command(arguments: list[str]) -> str:
-    """The command, for a shell, that runs what was run: without `--list` and `--gather`."""
-    looking = re.compile("--?(no)?(list|gather)(=.*)?")
-    given = [argument for argument in arguments if not looking.fullmatch(argument)]
-    return shlex.join(["python", "-m", "vpt_gen.study", *given])
-
-
 def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
     """Writes tables, the page and its pictures, and says where they are."""
     found = results.gather(study, folder, runner.state)
@@ -124,21 +115,17 @@ def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str
     say(f"Gathered {len(found.rows)} results: {', '.join(map(str, [*paths, page]))}.")
 
 
-def main(argv):
-    """Entry point; flags are checked by `flag.parse`."""
-    del argv
-    # Orbax tells every step of every save, and its errors twice: they are raised, too.
-    logging.set_verbosity(logging.FATAL)
-    study, file = FLAGS.config, config_flags.get_config_filename(FLAGS["config"])
+def main():
+    """Runs the program; its flags are parsed."""
+    study = FLAGS.config
     check_study(study)
-    name, *argument = file.split(":", 1)
-    folder = pathlib.Path(FLAGS.workdir or "runs/" + "_".join([pathlib.Path(name).stem, *argument]))
+    folder = pathlib.Path(FLAGS.workdir or cli.default_workdir())
     index, count = parse_shard(FLAGS.shard)
     own = folder / "shards" / f"{index}_of_{count}"
     runs = Runs(study, folder, own / "tokens")
     runner = Runner(study, folder, runs)
     cells = chosen_cells(study, FLAGS.only, (index, count))
-    command = running_command(sys.argv[1:])
+    command = cli.command("vpt_gen.study", leave_out=("list", "gather"))
     if FLAGS.list:
         list_cells(cells, runner)
         return
@@ -168,5 +155,4 @@ def list_cells(cells: list[Cell], runner: Runner) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    sys.exit(report_user_errors(lambda: app.run(main, flags_parser=flag.parse)))
+    cli.run(main, define_flags)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from vpt_gen import recipes
+from vpt_gen import cli, recipes
 from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import TRANSFORMER_METHODS
@@ -96,4 +96,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    cli.run(lambda: print(table()))

@@ -3,6 +3,7 @@
 Counted on the real modules, for the table in the README.
 """
 
+from vpt_gen import cli
 from vpt_gen.nets.prompt_generator import PromptGenerator, num_parameters
 
 WIDTH = 768  # of MaskGIT's transformer, without a projection
@@ -46,4 +47,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    cli.run(lambda: print(table()))

@@ -1,0 +1,129 @@
+"""The frame that every program shares: flags, logging, errors, exit codes, the recorded command."""
+
+import os
+import pathlib
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from vpt_gen.config import flag
+from vpt_gen.config.repeat import argument
+from vpt_gen.errors import UserError
+from vpt_gen.machine import distributed, host_memory
+
+_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+def run(
+    main: Callable[[], None],
+    define_flags: Callable[[], None] = lambda: None,
+    *,
+    needs_config: bool = True,
+) -> NoReturn:
+    """Runs a program from its command line, and ends the process.
+
+    Args:
+      main: what it does, once the flags are parsed.
+      define_flags: defines its flags; not at import, so that programs can share a process.
+      needs_config: of a program that has the flag --config, whether it must be given.
+    """
+    host_memory.keep()
+    define_flags()
+
+    def parse(argv: list[str]) -> list[str]:
+        return flag.parse(argv, needs_config)
+
+    def start(argv: list[str]) -> None:
+        del argv  # `flag.parse` has refused what is no flag.
+        # Orbax logs every step of every save, and its errors twice: they are raised, too.
+        logging.set_verbosity(logging.FATAL)
+        main()
+
+    distributed.leave_after(lambda: exit_code(lambda: app.run(start, flags_parser=parse)))
+
+
+def exit_code(program: Callable[[], None]) -> int:
+    """Runs a program and turns what a user can fix into one line on stderr; the exit code."""
+    try:
+        program()
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as error:
+        return _code_of(error)
+    except KeyboardInterrupt:
+        print("stopped; give the same command again to resume.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever reads has enough (`| head`); at its end Python would try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        # Orbax reports a full disk as an error of its own, so only the text tells.
+        if not any(text in str(error) for text in _DISK_FULL):
+            raise
+        print(
+            "error: the disk is full; free some space and give the same command again "
+            "(finished checkpoints are intact).",
+            file=sys.stderr,
+        )
+        return UserError.exit_code
+    return 0
+
+
+def _code_of(error: SystemExit) -> int:
+    # absl leaves with 1 after --help, too.
+    if any(given.startswith("--help") for given in sys.argv):
+        return 0
+    return error.code if isinstance(error.code, int) else int(bool(error.code))
+
+
+def command(
+    program: str,
+    settled: Mapping[str, Any] | None = None,
+    leave_out: tuple[str, ...] = (),
+    values: flags.FlagValues = flags.FLAGS,
+) -> str:
+    """The command, for a shell, that does the same again: every flag that was given, by its value.
+
+    Args:
+      program: such as "vpt_gen.evaluate".
+      settled: flag -> what its default stood for, or was given as.
+      leave_out: flags that only look.
+      values: the flags.
+    """
+    settled = settled or {}
+    words = ["python", "-m", program]
+    for name in values:
+        if values[name].present and name not in (*settled, *leave_out) and "." not in name:
+            words += _arguments(name, values[name])
+    words += [f"--{name}={value}" for name, value in settled.items()]
+    return shlex.join(words)
+
+
+def _arguments(name: str, given: flags.Flag) -> Iterator[str]:
+    """A flag as words of a command line, with the fields of a config that it changes."""
+    if name == "config":
+        yield f"--config={config_flags.get_config_filename(given)}"
+        for field, value in config_flags.get_override_values(given).items():
+            yield f"--config.{field}={argument(value)}"
+    elif isinstance(given.value, bool):
+        yield f"--{name}" if given.value else f"--no{name}"
+    elif isinstance(given, flags.MultiFlag):
+        yield from (f"--{name}={value}" for value in given.value)
+    elif isinstance(given.value, list):
+        yield f"--{name}={','.join(given.value)}"
+    else:
+        yield f"--{name}={given.value}"
+
+
+def default_workdir() -> str:
+    """runs/<name>, of the file and argument of --config: configs/a.py:ar,lora -> runs/a_ar_lora."""
+    file, *variant = config_flags.get_config_filename(flags.FLAGS["config"]).split(":", 1)
+    return f"runs/{'_'.join([pathlib.Path(file).stem, *variant]).replace(',', '_')}"
