@@ -14,6 +14,7 @@ from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
+from vpt_gen.config.migration import migrate
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.machine import (
     distributed,
@@ -47,7 +48,7 @@ def run(config, workdir: str) -> None:
     report = None
     if adapts and config.evaluation.num_samples:
         report = TuningReport(config, experiment, workdir, mesh)
-    claim_workdir(workdir, config.to_dict(), experiment.facts)
+    claim_workdir(workdir, config.to_dict(), experiment.facts, migrate)
     state = loop.train(
         experiment.task,
         loop.LoopOptions(**{f.name: config[f.name] for f in dataclasses.fields(loop.LoopOptions)}),

@@ -11,7 +11,7 @@ import json
 import math
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -205,10 +205,21 @@ class Store:
         self._manager.close()
 
 
-def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def claim_workdir(
+    workdir: str,
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    migrate: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> None:
     """Writes the run's config and facts, or checks that they are the ones already there.
 
     A directory in which no checkpoint was finished belongs to nobody yet.
+
+    Args:
+      workdir: the run's directory.
+      config: of the run, nested.
+      facts: about it.
+      migrate: a config that was recorded, perhaps by an older version -> in today's fields.
 
     Raises:
       UserError: the directory belongs to a run with another config or other facts, cannot be
@@ -218,7 +229,7 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
     record = json.loads(json.dumps({"config": config, "facts": facts}))
     claimed = path.exists() and has_checkpoint(workdir)
     if claimed:
-        changed = differences(json.loads(path.read_text()), record)
+        changed = differences(_in_todays_fields(read_record(workdir), migrate), record)
         if changed:
             raise UserError(
                 f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
@@ -231,11 +242,15 @@ def claim_workdir(workdir: str, config: Mapping[str, Any], facts: Mapping[str, A
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
-    if not path.exists() or differences(json.loads(path.read_text()), record):
+    if not path.exists() or differences(_in_todays_fields(read_record(workdir), migrate), record):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
             "hosts need the same command and a folder or bucket that they share."
         )
+
+
+def _in_todays_fields(record: Mapping[str, Any], migrate: Callable) -> dict[str, Any]:
+    return {**record, "config": migrate(record["config"])}
 
 
 def has_checkpoint(workdir: str) -> bool:
@@ -252,7 +267,7 @@ def has_checkpoint(workdir: str) -> bool:
 
 
 def read_record(workdir: str) -> dict[str, Any]:
-    """The `config` and `facts` of the run in `workdir`."""
+    """Reads the `config`, in the fields of the version that made it, and `facts` of a run."""
     path = epath.Path(workdir) / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{workdir} is no working directory of a run: it has no {CONFIG_FILE}.")

@@ -20,6 +20,7 @@ from vpt_gen.checkpoints.backbone import (
     load_net,
     save_net,
 )
+from vpt_gen.config.migration import migrate
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.evaluation.curves import Curves, read_curves
@@ -81,7 +82,7 @@ def draw_curves(curves: Curves, path: pathlib.Path) -> None:
 
 def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
     """Held-out images, evenly drawn over the classes, each beside its reconstruction."""
-    config = ConfigDict(net.about["config"])
+    config = ConfigDict(migrate(net.about["config"]))
     _, held_out = open_sources(config)
     drawn = held_out.subset(np.linspace(0, len(held_out) - 1, count).astype(int))
     images = real_images(drawn, "held-out images", "holdout", image_spec(config.data))
