@@ -199,6 +199,18 @@ def test_a_stream_is_all_samples_batch_by_batch(params):
     np.testing.assert_array_equal(np.concatenate([p.class_ids for p in parts]), whole.class_ids)
 
 
+def test_a_stream_that_skips_is_the_rest_to_the_last_digit(params):
+    sampler = make_sampler()
+    bank = class_bank([0, 1, 1, 2, 0])
+    whole = sampler.sample(params, bank, seed=5)
+    for skip in (0, 3, 4, 5):
+        parts = list(sampler.stream(params, bank, seed=5, skip=skip))
+        for name in ("images", "tokens", "revealed_at", "class_ids"):
+            rest = [row for part in parts for row in getattr(part, name)]
+            assert len(rest) == 5 - skip
+            np.testing.assert_array_equal(rest, getattr(whole, name)[skip:].tolist())
+
+
 def test_the_training_images_of_a_class_take_turns():
     labels = [1, 0, 1, 0, 0]
     assert instances_of(np.array([0, 0, 0, 0, 1, 1, 1]), labels).tolist() == [1, 3, 4, 1, 0, 2, 0]

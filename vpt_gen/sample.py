@@ -1,7 +1,8 @@
 """`python -m vpt_gen.sample --checkpoint=runs/demo`: a run of a method -> images.
 
-Writes one PNG an image, a labelled grid, and on request a picture of the order in which each
-image was revealed. Same seed, same images.
+Writes one PNG per image as soon as its batch is drawn, a labelled grid of the first images of each
+class, and on request a picture of the order in which the first images were revealed. Same seed,
+same images. The same command resumes after an interruption.
 """
 
 import sys
@@ -11,7 +12,6 @@ from absl import app, flags, logging
 from etils import epath
 
 from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.images import grids
 from vpt_gen.machine import host_memory
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.conditions import class_numbers, instance_numbers
@@ -20,7 +20,7 @@ from vpt_gen.runs.request import (
     flagged_generation,
     open_flagged_run,
 )
-from vpt_gen.runs.saved import save_images
+from vpt_gen.runs.saved import save_generation
 
 FLAGS = flags.FLAGS
 
@@ -55,15 +55,9 @@ def main(argv):
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
-    samples = generation.samples()
     folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
-    save_images(samples.images, samples.class_ids, class_names, folder, generation.record())
-    grids.save_png(
-        folder / "grid.png", grids.class_grid(samples.images, samples.class_ids, class_names)
-    )
-    if FLAGS.trace:
-        grids.save_png(folder / "trace.png", grids.trace_grid(samples.images, samples.revealed_at))
-    say(f"Wrote {len(samples.images)} images and grid.png to {folder}.")
+    save_generation(generation, folder, FLAGS.trace)
+    say(f"Wrote {len(generation.bank)} images and grid.png to {folder}.")
 
 
 if __name__ == "__main__":

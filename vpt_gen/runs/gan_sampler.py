@@ -60,7 +60,12 @@ class GanSampler:
         return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
-        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+        self,
+        params: Any,
+        bank: np.ndarray,
+        seed: int,
+        weights: np.ndarray | None = None,
+        skip: int = 0,
     ) -> Iterator[Samples]:
         """Generates n images, batch by batch and in the order of the bank; they have no tokens.
 
@@ -69,23 +74,26 @@ class GanSampler:
           bank: (n, 1, 2), see `sampler.class_bank`.
           seed: of all latents.
           weights: None; a marquee is of prompts.
+          skip: leave out so many of the first images.
 
         Raises:
           ValueError: a marquee.
         """
         if bank.shape[1] > 1 or weights is not None:
             raise ValueError("A marquee needs prompts.")
+        if skip >= len(bank):
+            return
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params = self._with_statistics(sharding.put(params, self.mesh), seed)
         size = sharding.full_batch(self.batch_size, self.mesh)
-        for start in range(0, len(bank), size):
+        for start in range(skip // size * size, len(bank), size):
             rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
             batch = sharding.share({"keys": keys[rows], "classes": bank[rows, -1, 0]}, self.mesh)
             with sharding.use(self.mesh):
                 images = jax.device_get(self._images(params, batch["keys"], batch["classes"]))
-            left = min(size, len(bank) - start)
-            none = np.zeros((left, 0), np.int32)
-            yield Samples(images[:left], none, none, bank[rows[:left], -1, 0])
+            new = slice(max(skip - start, 0), min(size, len(bank) - start))
+            none = np.zeros((len(images[new]), 0), np.int32)
+            yield Samples(images[new], none, none, bank[rows[new], -1, 0])
 
     def counts(self, params: Any) -> tuple[int, int]:
         """Numbers of parameters: that train, the discriminator's among them, and that never do."""

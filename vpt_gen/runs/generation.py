@@ -40,10 +40,13 @@ class Generation:
         """All images at once."""
         return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
 
+    def batches(self, skip: int = 0) -> Iterator[Samples]:
+        """All images but the first `skip`, batch by batch; each is drawn when it is asked for."""
+        return self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights, skip)
+
     def stream(self) -> Iterator[np.ndarray]:
         """The images, uint8 (B, H, W, 3), batch by batch."""
-        batches = self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights)
-        return (to_uint8(samples.images) for samples in batches)
+        return (to_uint8(samples.images) for samples in self.batches())
 
     def image_set(self, **record: Any) -> ImageSet:
         """The images as a set to be measured; `record` says more of how they were chosen."""
