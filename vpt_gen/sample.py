@@ -46,6 +46,11 @@ def main(argv):
     logging.set_verbosity(logging.FATAL)
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
+    if FLAGS.classes and FLAGS.instances:
+        raise UserError(
+            "--classes and --instances both say what the images are of, and a training image has "
+            "its own class: leave one of them out."
+        )
     run = open_flagged_run()
     class_names = run.facts["class_names"]
     classes = class_numbers(FLAGS.classes, class_names)
