@@ -20,14 +20,13 @@ from tests import made
 from vpt_gen import (
     evaluate,
     main,
-    sample,
 )
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
-from vpt_gen.runs import request
+from vpt_gen.runs import request, saved
 from vpt_gen.runs.generation import even_class_ids, plain_generation
 from vpt_gen.runs.opened import open_run
 from vpt_gen.runs.saved import SampleFolder
@@ -255,7 +254,7 @@ def test_images_of_another_size_than_the_run_makes_are_refused(workdir, monkeypa
 
 
 def draw(monkeypatch, run, reference, **given):
-    flags = Given(**{"marquee": "constant", "seed": 0, "cutoff": 6.0, **given})
+    flags = Given(**{"marquee": "constant", "seed": 0, **given})
     monkeypatch.setattr(evaluate, "FLAGS", flags)
     monkeypatch.setattr(request, "FLAGS", flags)
     return evaluate.draw_from_run(run, reference)

@@ -16,6 +16,7 @@ from tests import made
 from vpt_gen import main
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store, read_record
+from vpt_gen.config import migration
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.tokens import cache as tokens
 from vpt_gen.errors import UserError
@@ -24,7 +25,10 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.packing import ship
+from vpt_gen.report import about
 from vpt_gen.runs.compatibility import check_num_tokens
+from vpt_gen.runs.generation import plain_generation
+from vpt_gen.runs.opened import open_run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -150,6 +154,53 @@ def test_a_workdir_of_another_config_is_refused(config, tmp_path):
     config.optimizer.learning_rate = 0.5
     with pytest.raises(UserError, match="optimizer.learning_rate was 0.001, is 0.5"):
         main.run(config, str(tmp_path))
+
+
+def make_older(workdir, *fields):
+    """Takes fields out of a run's record, as if the run had been started before them."""
+    record = json.loads((workdir / "config.json").read_text())
+    for name in fields:
+        *groups, last = name.split(".")
+        group = functools.reduce(dict.__getitem__, groups, record["config"])
+        del group[last]
+    (workdir / "config.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("task", ["transformer", "prompts"])
+def test_a_run_older_than_fields_resumes(task, config, data, tokenizer, tmp_path):
+    if task == "transformer":
+        config = made.transformer_config(data, tokenizer / "net")
+    main.run(config, str(tmp_path))
+    newest = ["average_decay"] if task == "transformer" else ["evaluation.judge_shots"]
+    make_older(tmp_path, "data.negative", *newest)
+    config.data.negative = True
+    with pytest.raises(UserError, match="data.negative was False, is True"):
+        main.run(config, str(tmp_path))
+    config.data.negative = False
+    main.run(config, str(tmp_path))
+
+
+def test_a_run_older_than_fields_draws_and_is_described_in_those_of_today(config, tmp_path):
+    main.run(config, str(tmp_path))
+    images = plain_generation(open_run(str(tmp_path)), np.array([0, 1]), 0).samples().images
+    make_older(tmp_path, "data.negative", "evaluation.judge_shots")
+    run = open_run(str(tmp_path))
+    again = plain_generation(run, np.array([0, 1]), 0).samples().images
+    np.testing.assert_array_equal(again, images)
+    assert about._started_config(run) == json.loads(json.dumps(config.to_dict()))
+
+
+def test_a_run_with_a_removed_field_opens_and_resumes(config, tmp_path, monkeypatch):
+    main.run(config, str(tmp_path))
+    record = json.loads((tmp_path / "config.json").read_text())
+    record["config"]["data"]["sepia"] = False
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    for use in (lambda: open_run(str(tmp_path)), lambda: main.run(config, str(tmp_path))):
+        with pytest.raises(UserError, match="config.data.sepia, which .* a newer version made"):
+            use()
+        with monkeypatch.context() as patch:
+            patch.setitem(migration.REMOVED, "data.sepia", (False,))
+            use()
 
 
 def test_another_backbone_is_refused(config, data, tokenizer, tmp_path):

@@ -1,5 +1,7 @@
 """Sampling: same seed, same images, whatever else is sampled; and what a user may get wrong."""
 
+import types
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,13 +11,14 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from vpt_gen import sample
+from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.runs import conditions, opened
+from vpt_gen.runs import conditions, opened, request, saved
 from vpt_gen.runs.generation import (
     even_class_ids,
     instances_of,
@@ -92,6 +95,40 @@ def test_classes_by_name_or_number(wanted, numbers):
 
 def test_a_name_goes_before_a_number():
     assert conditions.class_numbers(["1"], ["1", "0"]) == [0]
+
+
+class Given:
+    """Flags as if a command line had set them."""
+
+    def __init__(self, **values):
+        self.__dict__ = {"headers": [], "seed": 0, "cutoff": 6.0, "marquee": "constant", **values}
+        self._given = values.keys()
+
+    def __getitem__(self, name):
+        return types.SimpleNamespace(present=name in self._given)
+
+
+def test_classes_beside_instances_are_refused_before_anything_is_opened(monkeypatch):
+    monkeypatch.setattr(sample, "FLAGS", Given(classes=["1"], instances=["0"]))
+    monkeypatch.setattr(sample, "open_flagged_run", None)
+    with pytest.raises(UserError, match="--classes and --instances both .* leave one of them out"):
+        sample.main(["sample"])
+
+
+def test_headers_beside_instances_that_go_to_their_classes_are_refused(monkeypatch):
+    flags = Given(headers=["cat"], marquee="instance_to_class")
+    monkeypatch.setattr(request, "FLAGS", flags)
+    facts = {"class_names": ["cat", "dog"], "instance_labels": [0, 1]}
+    sampler = types.SimpleNamespace(method=types.SimpleNamespace(num_classes=2))
+    run = types.SimpleNamespace(facts=facts, sampler=sampler, has_prompts=True)
+    with pytest.raises(UserError, match="takes no --headers beside training images"):
+        request.flagged_generation(run, [], [1])
+
+
+def test_a_cutoff_that_would_change_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(request, "FLAGS", Given(cutoff=3.0, marquee="scroll"))
+    with pytest.raises(UserError, match="--cutoff belongs to --marquee=instance_to_class"):
+        request.flagged_generation(types.SimpleNamespace(has_prompts=True), [0], [])
 
 
 def test_unknown_classes_and_marquees_are_named(tmp_path):
@@ -187,6 +224,18 @@ def test_a_stream_is_all_samples_batch_by_batch(params):
     assert [len(part.images) for part in parts] == [4, 1]
     np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
     np.testing.assert_array_equal(np.concatenate([p.class_ids for p in parts]), whole.class_ids)
+
+
+def test_a_stream_that_skips_is_the_rest_to_the_last_digit(params):
+    sampler = make_sampler()
+    bank = class_bank([0, 1, 1, 2, 0])
+    whole = sampler.sample(params, bank, seed=5)
+    for skip in (0, 3, 4, 5):
+        parts = list(sampler.stream(params, bank, seed=5, skip=skip))
+        for name in ("images", "tokens", "revealed_at", "class_ids"):
+            rest = [row for part in parts for row in getattr(part, name)]
+            assert len(rest) == 5 - skip
+            np.testing.assert_array_equal(rest, getattr(whole, name)[skip:].tolist())
 
 
 def test_the_training_images_of_a_class_take_turns():

@@ -14,8 +14,8 @@ from vpt_gen.checkpoints.store import claim_workdir
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
-from vpt_gen.config.migration import record_of_today
-from vpt_gen.errors import UserError
+from vpt_gen.config.migration import migrate
+from vpt_gen.errors import UserError, report_user_errors
 from vpt_gen.machine import (
     distributed,
     sharding,
@@ -41,7 +41,7 @@ def run(config, workdir: str) -> None:
     report = None
     if adapts and config.evaluation.num_samples:
         report = TuningReport(config, experiment, workdir, mesh)
-    claim_workdir(workdir, config.to_dict(), experiment.facts, record_of_today)
+    claim_workdir(workdir, config.to_dict(), experiment.facts, migrate)
     state = loop.train(
         experiment.task,
         loop.LoopOptions(**{f.name: config[f.name] for f in dataclasses.fields(loop.LoopOptions)}),

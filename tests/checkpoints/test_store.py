@@ -182,6 +182,18 @@ def test_a_workdir_belongs_to_its_config(tmp_path):
     assert read_record(tmp_path)["facts"] == {"digest": "x"}
 
 
+def test_a_config_recorded_in_older_fields_is_compared_in_those_of_today(tmp_path):
+    def migrate(config):
+        return {"new": 0, **config}
+
+    claim_workdir(tmp_path, {"seed": 1}, {})
+    saved(tmp_path, [1])
+    claim_workdir(tmp_path, {"seed": 1, "new": 0}, {}, migrate)
+    with pytest.raises(UserError, match="config.new was 0, is 1"):
+        claim_workdir(tmp_path, {"seed": 1, "new": 1}, {}, migrate)
+    assert read_record(tmp_path)["config"] == {"seed": 1}
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(UserError, match="no working directory of a run"):
         read_record(tmp_path)

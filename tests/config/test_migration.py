@@ -1,62 +1,116 @@
-"""Runs that other versions recorded resume and open."""
+"""Runs of older versions, with the fields of today."""
+
+import json
+import pathlib
 
 import pytest
 
-from vpt_gen.checkpoints.store import claim_workdir
-from vpt_gen.config import default_config, migration
-from vpt_gen.config.migration import as_of_today, record_of_today
+from vpt_gen.config import migration
+from vpt_gen.config.check import check_config
+from vpt_gen.config.fields import FAMILIES, METHODS, TASKS, default_config
+from vpt_gen.config.migration import migrate, with_defaults
 from vpt_gen.errors import UserError
 
-
-def recorded(task="transformer", without=(), **more):
-    config = default_config(task).to_dict()
-    for name in without:
-        group, _, field = name.rpartition(".")
-        (config[group] if group else config).pop(field)
-    return {**config, **more}
+ASSETS = pathlib.Path(migration.__file__).parents[1] / "assets"
+SHIPPED = sorted(ASSETS.glob("**/net.json"))
 
 
-def claimed(workdir, config):
-    claim_workdir(str(workdir), config, {})
-    (workdir / "checkpoints" / "5").mkdir(parents=True)
+def recorded(task="transformer", family="nar", **fields):
+    """A config as config.json has it."""
+    config = default_config(task, family)
+    with config.unlocked():
+        config.update(fields)
+    return json.loads(json.dumps(config.to_dict()))
 
 
-def test_fields_that_are_newer_than_a_run_do_not_stop_it(tmp_path):
-    old = recorded(without=("average_decay", "data.negative", "optimizer.clip_norm"), seed=3)
-    claimed(tmp_path, old)
-    today = default_config("transformer")
-    today.seed = 3
-    claim_workdir(str(tmp_path), today.to_dict(), {}, record_of_today)
-    assert as_of_today(old, "run") == today
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_config_of_today_stays_as_it_is(task, family):
+    assert migrate(recorded(task, family)) == recorded(task, family)
 
 
-def test_a_newer_field_with_another_value_is_another_run(tmp_path):
-    claimed(tmp_path, recorded(without=("average_decay",)))
-    today = default_config("transformer")
-    today.average_decay = 0.5
-    with pytest.raises(UserError, match="average_decay was 0.0, is 0.5"):
-        claim_workdir(str(tmp_path), today.to_dict(), {}, record_of_today)
+def test_fields_that_came_since_have_the_value_that_meant_the_same():
+    old = recorded(seed=5, num_steps=7)
+    del old["average_decay"], old["data"]["negative"], old["compute"]
+    assert migrate(old) == recorded(seed=5, num_steps=7)
 
 
-def test_what_was_done_before_a_field_counts_where_the_table_says_so(monkeypatch):
-    monkeypatch.setitem(migration.BEFORE, "data.fit", "stretch")
-    assert as_of_today(recorded(), "run").data.fit == "crop"
+def test_what_was_held_out_was_once_drawn_by_the_seed_of_the_run():
+    old = recorded(seed=5)
+    del old["data"]["holdout_seed"]
+    assert migrate(old)["data"]["holdout_seed"] == 5
+    assert migrate(recorded(seed=5))["data"]["holdout_seed"] == 0
+
+
+def test_a_run_older_than_families_is_of_masked_tokens():
+    old = recorded("prompts")
+    del old["family"]
+    assert migrate(old) == recorded("prompts")
+
+
+def test_a_value_that_is_written_otherwise_today():
     old = recorded()
-    del old["data"]["fit"]
-    assert as_of_today(old, "run").data.fit == "stretch"
+    old["data"]["data_dir"] = None
+    assert migrate(old) == recorded()
 
 
-def test_fields_that_are_gone_are_dropped_or_renamed(tmp_path, monkeypatch):
-    monkeypatch.setitem(migration.GONE, "steps", "num_steps")
-    monkeypatch.setitem(migration.GONE, "fancy", "")
-    old = recorded(without=("num_steps",), steps=77, fancy=True)
-    assert as_of_today(old, "run").num_steps == 77
-    claimed(tmp_path, old)
-    today = default_config("transformer")
-    today.num_steps = 77
-    claim_workdir(str(tmp_path), today.to_dict(), {}, record_of_today)
+def test_removed_fields_and_groups_are_dropped(monkeypatch):
+    monkeypatch.setitem(migration.REMOVED, "data.sepia", (False,))
+    monkeypatch.setitem(migration.REMOVED, "tpu", None)
+    old = {**recorded(), "tpu": {"zone": "a", "slices": 2}}
+    old["data"]["sepia"] = False
+    assert migrate(old) == recorded()
+    old["data"]["sepia"] = True
+    with pytest.raises(UserError, match=r"config.data.sepia to True, which .* can no longer do"):
+        migrate(old)
 
 
-def test_a_field_of_the_future_is_named():
-    with pytest.raises(UserError, match="records config.warp, which this version does not know"):
-        as_of_today(recorded(warp=9), "runs/x")
+def test_renamed_fields_and_groups_keep_their_values(monkeypatch):
+    monkeypatch.setitem(migration.RENAMED, "updates", "num_steps")
+    monkeypatch.setitem(migration.RENAMED, "net", "model")
+    old = recorded(num_steps=7)
+    old["model"]["num_layers"] = 3
+    old["updates"], old["net"] = old.pop("num_steps"), old.pop("model")
+    migrated = migrate(old)
+    assert migrated["num_steps"] == 7
+    assert migrated["model"]["num_layers"] == 3
+    assert migrated.keys() == recorded().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("task", "painting"), ("sepia", 1), ("data", {"sepia": 1})]
+)
+def test_what_no_table_knows_is_of_a_newer_version(name, value):
+    with pytest.raises(UserError, match=f"config.*{'task' if name == 'task' else 'sepia'}.*newer"):
+        migrate({**recorded(), name: value})
+
+
+@pytest.mark.parametrize("task", METHODS)
+def test_a_migrated_config_passes_the_check(task):
+    config = default_config(task)
+    old = recorded(task)
+    del old["data"]["negative"]
+    with config.unlocked():
+        config.update(migrate(old))
+    check_config(config)
+    assert config == default_config(task)
+
+
+def test_the_tables_name_fields_of_today():
+    known = set().union(*(migration.flatten(recorded(t, f)) for t in TASKS for f in FAMILIES))
+    assert migration.BEFORE.keys() | migration.REWRITTEN.keys() <= known
+    assert not (migration.REMOVED.keys() | migration.RENAMED.keys()) & known
+
+
+def test_defaults_fill_groups_and_leave_what_is_there():
+    defaults = {"a": 1, "b": {"c": (2,), "d": 3}}
+    assert with_defaults({"b": {"d": 4}, "e": 5}, defaults) == {
+        "a": 1,
+        "b": {"c": [2], "d": 4},
+        "e": 5,
+    }
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_the_configs_of_shipped_nets_are_known(path):
+    migrate(json.loads(path.read_text())["about"]["config"])

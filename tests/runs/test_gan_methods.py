@@ -121,6 +121,17 @@ def test_an_image_is_the_same_beside_others(method, trained):
     assert np.abs(images[2] - images[0]).max() > 1e-4
 
 
+def test_a_stream_that_skips_is_the_rest_to_the_last_digit(trained):
+    generation = plain_generation(open_run(trained("minegan")), np.zeros(10, int), seed=0)
+    size = next(generation.batches()).images.shape[0]
+    assert size < 10
+    whole = generation.samples().images
+    for skip in (1, size, 10):
+        rest = [image for batch in generation.batches(skip) for image in batch.images]
+        assert len(rest) == 10 - skip
+        np.testing.assert_array_equal(rest, whole[skip:].tolist())
+
+
 @pytest.mark.parametrize("method", GAN_METHODS)
 def test_standing_statistics_are_a_choice_of_drawing(method, trained):
     settings = ["standing_accumulations=3", "batch_size=3"]

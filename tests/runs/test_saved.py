@@ -1,84 +1,183 @@
-"""Folders of samples: whole, resumable, and never one call's images under another's record."""
+"""Samples on disk: each batch before the next is drawn, resumed after an interruption."""
+
+import dataclasses
+import json
+import types
 
 import numpy as np
 import pytest
 from etils import epath
+from ml_collections import ConfigDict
+from PIL import Image
 
 from vpt_gen.data import sampled
+from vpt_gen.errors import UserError
+from vpt_gen.images import grids
 from vpt_gen.runs import saved
-from vpt_gen.runs.saved import PROGRESS, SampleFolder
+from vpt_gen.runs.generation import Generation
+from vpt_gen.runs.sampler import NO_INSTANCE, Samples, class_bank
 
-IMAGES = np.random.default_rng(0).random((5, 4, 4, 3)).astype(np.float32)
-CLASSES = np.array([0, 0, 0, 1, 1])
-
-
-def folder_of(path, class_ids=CLASSES, names=("a", "b"), seed=0, images=IMAGES):
-    conditions = np.stack([class_ids, np.full(len(class_ids), -1)], axis=1)
-    return SampleFolder(epath.Path(path), class_ids, names, {"seed": seed}, conditions)
+NAMES = ["a b", "c"]
+BATCH = 4
 
 
-def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
-    assert saved.file_stems(["a dog", "Cat"]) == ["a_dog", "Cat"]
-    assert saved.file_stems(["a dog", "a_dog"]) == ["0000_a_dog", "0001_a_dog"]
-    assert len({stem.lower() for stem in saved.file_stems(["cat", "Cat"])}) == 2
+class Drawn:
+    """A sampler of flat images that says which batches were drawn; it can be interrupted."""
+
+    options = {}
+    batch_size = BATCH
+
+    def __init__(self, folder, stop_at=None):
+        self.folder, self.stop_at, self.starts = folder, stop_at, []
+
+    def stream(self, params, bank, seed, weights, skip=0):
+        for start in range(skip // BATCH * BATCH, len(bank), BATCH):
+            if start == self.stop_at:
+                raise KeyboardInterrupt
+            self.starts.append(start)
+            assert len(pngs(self.folder)) >= start, "an earlier batch is not on disk yet"
+            rows = np.arange(max(start, skip), min(start + BATCH, len(bank)))
+            values = (rows + 10 * seed + 1)[:, None, None, None] / 255.0
+            images = np.broadcast_to(values, (len(rows), 8, 8, 3)).astype(np.float32)
+            tokens = np.repeat(rows[:, None], 4, axis=1).astype(np.int32)
+            yield Samples(images, tokens, tokens, bank[rows, -1, 0])
 
 
-def test_the_record_comes_last(tmp_path):
-    folder = folder_of(tmp_path)
-    assert folder.begin() == 0
-    folder.add(0, IMAGES[:2])
-    assert sampled.read(tmp_path) is None
-    folder.add(2, IMAGES[2:])
-    folder.finish()
-    classes, record = sampled.read(tmp_path)
-    assert record == {"seed": 0}
-    assert classes == {
-        **{f"a_000{n}.png": "a" for n in range(3)},
-        **{f"b_000{n}.png": "b" for n in range(2)},
-    }
-    assert {path.name for path in tmp_path.iterdir()} == {*classes, sampled.FILE}
+def pngs(folder):
+    return {path.name for path in folder.glob("*.png")} - {"grid.png", "trace.png"}
 
 
-def test_the_same_call_goes_on_behind_what_is_done(tmp_path):
-    folder = folder_of(tmp_path)
-    folder.begin()
-    folder.add(0, IMAGES[:2])
-    assert folder_of(tmp_path).begin() == 2
+def values(folder):
+    return {name: np.asarray(Image.open(folder / name))[0, 0, 0] for name in pngs(folder)}
+
+
+def generation_of(sampler, class_ids=(0,) * 7 + (1,) * 3, seed=0):
+    run = types.SimpleNamespace(
+        sampler=sampler,
+        params={},
+        facts={"class_names": NAMES},
+        config=ConfigDict({"task": "prompts"}),
+        workdir="run",
+        step=1,
+        nets={},
+    )
+    return Generation(run, class_bank(class_ids), None, {"name": "constant"}, seed)
+
+
+def draw(folder, stop_at=None, **options):
+    """Which batches were drawn."""
+    trace = options.pop("trace", False)
+    sampler = Drawn(folder, stop_at)
+    generation = generation_of(sampler, **options)
+    if stop_at is None:
+        saved.save_generation(generation, epath.Path(folder), trace)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            saved.save_generation(generation, epath.Path(folder), trace)
+    return sampler.starts
+
+
+def everything(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_batch_is_on_disk_before_the_next_is_drawn_and_the_record_comes_last(tmp_path):
+    assert draw(tmp_path, stop_at=8) == [0, 4]
+    assert pngs(tmp_path) == {*(f"a_b_000{i}.png" for i in range(7)), "c_0000.png"}
+    assert not (tmp_path / sampled.FILE).exists()
+    with pytest.raises(UserError, match="unfinished, .* give its command again"):
+        sampled.read(tmp_path)
+
+
+@pytest.mark.parametrize("trace", [False, True])
+@pytest.mark.parametrize("stop_at", [0, 4, 8])
+def test_an_interrupted_request_resumes_and_ends_as_an_undisturbed_one(tmp_path, stop_at, trace):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert draw(whole, trace=trace) == [0, 4, 8]
+    draw(parts, stop_at, trace=trace)
+    assert draw(parts, trace=trace) == [start for start in (0, 4, 8) if start >= stop_at]
+    assert everything(parts) == everything(whole)
+    names = {*pngs(whole), "grid.png", sampled.FILE} | ({"trace.png"} if trace else set())
+    assert everything(whole).keys() == names
+    classes, record = sampled.read(whole)
+    assert classes["a_b_0006.png"] == "a b" and classes["c_0002.png"] == "c"
+    assert record["sampler"]["seed"] == 0
+
+
+def test_images_that_were_deleted_meanwhile_are_drawn_again(tmp_path):
+    draw(tmp_path, stop_at=8)
+    (tmp_path / "a_b_0005.png").unlink()
+    assert draw(tmp_path) == [4, 8]
+    assert values(tmp_path)["a_b_0005.png"] == 6
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 1}, {"class_ids": CLASSES[:4]}, {"names": ("a", "c")}], ids=str
+    "other", [{"seed": 1}, {"class_ids": (0,) * 6 + (1,) * 4}, {"trace": True}]
 )
-def test_another_call_counts_nothing_as_done(tmp_path, other):
-    folder = folder_of(tmp_path)
-    folder.begin()
-    folder.add(0, IMAGES[:2])
-    assert folder_of(tmp_path, **other).begin() == 0
+def test_another_request_takes_nothing_of_an_interrupted_one(tmp_path, other):
+    draw(tmp_path, stop_at=8)
+    assert draw(tmp_path, **other) == [0, 4, 8]
+    draw(tmp_path / "alone", **other)
+    alone = values(tmp_path / "alone")
+    assert {name: values(tmp_path)[name] for name in alone} == alone
+    assert sampled.read(tmp_path) == sampled.read(tmp_path / "alone")
 
 
-def test_a_new_call_takes_the_old_record_away_before_it_replaces_images(tmp_path):
-    folder = folder_of(tmp_path)
-    folder.begin()
-    folder.add(0, IMAGES)
-    folder.finish()
-    folder_of(tmp_path, seed=1).begin()
-    assert sampled.read(tmp_path) is None
-    assert (tmp_path / PROGRESS).is_file()
+def test_training_images_of_one_class_are_requests_of_their_own(tmp_path):
+    generation = generation_of(Drawn(tmp_path), (0, 0))
+    others = dataclasses.replace(generation, bank=generation.bank.copy())
+    others.bank[:, 0, 1] = NO_INSTANCE + 3
+    record = generation.record()
+    assert record == others.record()
+    assert saved._digest(generation, record, False) != saved._digest(others, record, False)
 
 
-def test_images_come_back_as_they_were_written(tmp_path):
-    folder = folder_of(tmp_path)
-    folder.begin()
-    folder.add(0, IMAGES)
-    shown, classes = folder.first_of_each(2)
-    assert classes.tolist() == [0, 0, 1, 1]
-    np.testing.assert_allclose(shown, IMAGES[[0, 1, 3, 4]], atol=0.5 / 255 + 1e-6)
+def test_a_new_request_leaves_no_note_of_the_old_one_while_it_draws(tmp_path):
+    draw(tmp_path)
+    draw(tmp_path, stop_at=4, seed=1)
+    assert not (tmp_path / sampled.FILE).exists()
 
 
-def test_older_images_in_the_folder_are_told_and_not_listed(tmp_path, capsys):
-    for seed, names, told in ((0, "ab", False), (1, "ab", False), (2, "xb", True)):
-        folder = folder_of(tmp_path, names=tuple(names), seed=seed)
-        folder.begin()
-        folder.add(0, IMAGES)
-        folder.finish()
-        assert ("also holds 3 images" in capsys.readouterr().out) == told
+def test_the_same_command_after_the_end_draws_anew(tmp_path):
+    draw(tmp_path)
+    before = everything(tmp_path)
+    assert draw(tmp_path) == [0, 4, 8]
+    assert everything(tmp_path) == before
+
+
+def test_images_of_other_requests_are_told(tmp_path, capsys):
+    draw(tmp_path)
+    assert "also holds" not in capsys.readouterr().out
+    draw(tmp_path, class_ids=(0, 0, 1), seed=1)
+    assert "also holds 7 images that are not of this call" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / sampled.FILE).read_text())["classes"]) == 3
+
+
+def test_pictures_of_all_samples_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved, "GRID_COLUMNS", 2)
+    monkeypatch.setattr(saved, "TRACE_IMAGES", 6)
+    shown = {}
+
+    def keep(name, function):
+        def call(images, *arguments):
+            shown[name] = len(images)
+            return function(images, *arguments)
+
+        monkeypatch.setattr(grids, name, call)
+
+    keep("class_grid", grids.class_grid)
+    keep("trace_grid", grids.trace_grid)
+    draw(tmp_path, trace=True)
+    assert shown == {"class_grid": 4, "trace_grid": 6}
+    monkeypatch.setattr(saved, "GRID_CLASSES", 1)
+    draw(tmp_path)
+    assert shown["class_grid"] == 2
+
+
+def test_the_grid_of_a_small_request_is_that_of_its_images(tmp_path):
+    draw(tmp_path)
+    class_ids = np.array([0] * 7 + [1] * 3)
+    batches = list(Drawn(tmp_path).stream({}, class_bank(class_ids), 0, None))
+    images = np.concatenate([batch.images for batch in batches])
+    expected = grids.class_grid(images, class_ids, NAMES)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "grid.png")), expected)

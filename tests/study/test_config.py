@@ -1,5 +1,6 @@
 """A study that cannot be is refused in one sentence."""
 
+import json
 import pathlib
 
 import pytest
@@ -120,6 +121,22 @@ def test_a_folder_belongs_to_one_study_which_may_grow(study, tmp_path):
         claim_folder(other, runs_of(other), tmp_path)
     study.budget.steps = 20
     with pytest.raises(UserError, match="budget.steps was 10, is 20"):
+        claim_folder(study, runs_of(study), tmp_path)
+
+
+def test_a_study_older_than_fields_goes_on(study, tmp_path):
+    claim_folder(study, runs_of(study), tmp_path)
+    path = tmp_path / "study.json"
+    old = json.loads(path.read_text())
+    del old["search"]["share"], old["validation"]
+    for entry in old["variants"].values():
+        del entry["sampling"]
+    for config in old["configs"].values():
+        del config["data"]["negative"]
+    path.write_text(json.dumps(old))
+    claim_folder(study, runs_of(study), tmp_path)
+    study.validation = 0.3
+    with pytest.raises(UserError, match="validation was 0.1, is 0.3"):
         claim_folder(study, runs_of(study), tmp_path)
 
 

@@ -1,71 +1,113 @@
-"""Configs that older versions recorded, as today's: for resuming runs and for opening them alike.
+"""Translates the config that a run recorded to today's fields: to resume, open or repeat the run.
 
-A new field needs an entry only if its default is not what was done before it was there. A field
-that goes, or gets another name, needs one in `GONE`, so that runs that recorded it still open.
+A field that is newer than the run gets its default if the default means what runs did before;
+otherwise `BEFORE` gives the value. Whoever adds, removes, renames or redefines a field of
+config/fields.py or config/nets.py adds a line to a table here if one is needed.
 """
 
+import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from vpt_gen.config.fields import default_config
+from vpt_gen.config.fields import TASKS, default_config
+from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 
-# Field that is gone -> its successor, or "" if nothing takes its place; dotted names.
-GONE: dict[str, str] = {}
-# Field -> what runs did that were recorded before it was there; dotted names.
-BEFORE: dict[str, Any] = {}
+# New field -> what runs did before it, from their fields; only if that is not its default.
+BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "data.holdout_seed": lambda fields: fields["seed"],
+}
+# Old name of a field, or of a group of fields -> the new one.
+RENAMED: dict[str, str] = {}
+# Field that is gone, or a group of them -> the values that mean what runs do today; a run with
+# another value needs the version that made it. None if any value means it.
+REMOVED: dict[str, tuple[Any, ...] | None] = {}
+# Field -> pairs of values, the old and the new way to write the same.
+REWRITTEN: dict[str, tuple[tuple[Any, Any], ...]] = {
+    "data.data_dir": ((None, ""),),
+}
 
 
-def as_of_today(recorded: Mapping[str, Any], where: str) -> ConfigDict:
-    """The config that a run recorded, with all of today's fields and no others.
-
-    Args:
-      recorded: `config` of the run's record.
-      where: the run's working directory, for messages.
+def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Translates a recorded config, nested as `config.json` has it, to all fields of today.
 
     Raises:
-      UserError: a field that neither today's config nor the table knows.
+      UserError: a field or task that neither today's configs nor the tables know, or a removed
+        field with a value that means something else than what runs do today.
     """
-    config = default_config(recorded["task"], recorded.get("family", "nar"))
-    old, known = _flat(recorded), _flat(config)
-    with config.unlocked():
-        for name, value in BEFORE.items():
-            if name not in old and name in known:
-                _set(config, name, value)
-        for name, value in old.items():
-            name = GONE.get(name, name)
-            if name and name not in known:
-                raise UserError(
-                    f"{where} records config.{name}, which this version does not know: the run "
-                    "was made by a newer version of vpt_gen; update to it."
-                )
-            if name:
-                _set(config, name, value)
+    fields = {}
+    for name, value in flatten(recorded).items():
+        if not _dropped(name, value):
+            name = _renamed(name)
+            fields[name] = dict(REWRITTEN.get(name, ())).get(_hashable(value), value)
+    known = _defaults(fields)
+    for name in fields.keys() - known.keys():
+        raise _newer(f"the field config.{name}")
+    missing = known.keys() - fields.keys()
+    earlier = {name: BEFORE[name](fields) for name in missing & BEFORE.keys()}
+    return _nested({**known, **fields, **earlier})
+
+
+def with_defaults(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies a nested record and gives it the defaults of what it lacks."""
+    filled = copy.deepcopy({**defaults, **recorded})
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(filled[name], Mapping):
+            filled[name] = with_defaults(filled[name], default)
+    return json.loads(json.dumps(filled))
+
+
+def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Today's fields for a run's task and family, flat."""
+    if fields.get("task") not in TASKS:
+        raise _newer(f"config.task {fields.get('task')!r}")
+    # Runs older than the field had a transformer of masked tokens.
+    return flatten(default_config(fields["task"], fields.get("family", "nar")).to_dict())
+
+
+def _dropped(name: str, value: Any) -> bool:
+    """Whether a field is gone and its value means what runs do today."""
+    group = _entry(name, REMOVED)
+    if group is None:
+        return False
+    same = REMOVED[group]
+    if same is not None and value not in same:
+        raise UserError(
+            f"The run set config.{name} to {value!r}, which this version can no longer do; use the "
+            "version of vpt_gen that made the run (git checkout)."
+        )
+    return True
+
+
+def _renamed(name: str) -> str:
+    old = _entry(name, RENAMED)
+    return name if old is None else RENAMED[old] + name.removeprefix(old)
+
+
+def _entry(name: str, table: Mapping[str, Any]) -> str | None:
+    """The line of a table that is about a field or about a group that it is in."""
+    return next((old for old in table if f"{name}.".startswith(f"{old}.")), None)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """{"data.holdout": 0.1} -> {"data": {"holdout": 0.1}}."""
+    config: dict[str, Any] = {}
+    for name, value in fields.items():
+        *groups, last = name.split(".")
+        group = config
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[last] = value
     return config
 
 
-def record_of_today(recorded: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`as_of_today`, as JSON reads it back."""
-    return json.loads(json.dumps(as_of_today(recorded, where).to_dict()))
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted names of all fields -> their values."""
-    found = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping | ConfigDict):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
-
-
-def _set(config: ConfigDict, name: str, value: Any) -> None:
-    """Sets a field, in the type that it has: JSON knows no tuples."""
-    *groups, last = name.split(".")
-    for group in groups:
-        config = config[group]
-    config[last] = tuple(value) if isinstance(value, list) else value
+def _newer(what: str) -> UserError:
+    return UserError(
+        f"The run records {what}, which this version of vpt_gen does not know: a newer version "
+        "made the run; update this one (git pull)."
+    )

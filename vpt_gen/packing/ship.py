@@ -21,6 +21,7 @@ from vpt_gen.checkpoints.backbone import (
     load_net,
     save_net,
 )
+from vpt_gen.config.migration import migrate
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.curves import Curves, read_curves
@@ -81,11 +82,8 @@ def draw_curves(curves: Curves, path: pathlib.Path) -> None:
 
 
 def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
-    """Held-out images, evenly drawn over the classes, each beside its reconstruction.
-
-    Where nothing was held out there is no picture: training images would flatter the tokenizer.
-    """
-    config = ConfigDict(net.about["config"])
+    """Held-out images, evenly drawn over the classes, each beside its reconstruction."""
+    config = ConfigDict(migrate(net.about["config"]))
     _, held_out = open_sources(config)
     if held_out is None:
         say(

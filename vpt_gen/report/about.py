@@ -7,6 +7,7 @@ import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import read_record
+from vpt_gen.config.migration import migrate
 from vpt_gen.config.repeat import training_command
 from vpt_gen.data.source import Source
 from vpt_gen.report.charts import number
@@ -71,7 +72,7 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
       held_out: those that were kept from them, or None.
       seconds: spent in training.
     """
-    config = read_record(run.workdir)["config"]  # As it was started: nets may have moved since.
+    config = _started_config(run)
     repeated = training_command(config, run.workdir)
     trained, frozen = run.sampler.counts(run.params)
     cards = {
@@ -96,6 +97,11 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
         fold("The whole config", _config_table(config)),
         h("p.quiet", f"Sampled with JAX {jax.__version__} on {jax.devices()[0].device_kind}."),
     )
+
+
+def _started_config(run: TunedRun) -> dict[str, Any]:
+    """The config a run was started with, in today's fields; nets may have moved since."""
+    return migrate(read_record(run.workdir)["config"])
 
 
 def count(params: Any) -> int:

@@ -65,7 +65,7 @@ class GanSampler:
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        start: int = 0,
+        skip: int = 0,
     ) -> Iterator[Samples]:
         """Generates n images, batch by batch and in the order of the bank; they have no tokens.
 
@@ -74,24 +74,26 @@ class GanSampler:
           bank: (n, 1, 2), see `sampler.class_bank`.
           seed: of all latents.
           weights: None; a marquee is of prompts.
-          start: images not to draw, rounded down to whole batches of `images_at_a_time`.
+          skip: leave out so many of the first images.
 
         Raises:
           ValueError: a marquee.
         """
         if bank.shape[1] > 1 or weights is not None:
             raise ValueError("A marquee needs prompts.")
+        if skip >= len(bank):
+            return
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params = self._with_statistics(sharding.put(params, self.mesh), seed)
-        size = self.images_at_a_time
-        for first in range(start // size * size, len(bank), size):
-            rows = np.arange(first, first + size) % len(bank)  # The last batch is filled up.
+        size = sharding.full_batch(self.batch_size, self.mesh)
+        for start in range(skip // size * size, len(bank), size):
+            rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
             batch = sharding.share({"keys": keys[rows], "classes": bank[rows, -1, 0]}, self.mesh)
             with sharding.use(self.mesh):
                 images = jax.device_get(self._images(params, batch["keys"], batch["classes"]))
-            left = min(size, len(bank) - first)
-            none = np.zeros((left, 0), np.int32)
-            yield Samples(images[:left], none, none, bank[rows[:left], -1, 0])
+            new = slice(max(skip - start, 0), min(size, len(bank) - start))
+            none = np.zeros((len(images[new]), 0), np.int32)
+            yield Samples(images[new], none, none, bank[rows[new], -1, 0])
 
     @property
     def images_at_a_time(self) -> int:

@@ -40,17 +40,13 @@ class Generation:
         """All images at once."""
         return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
 
-    def batches(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
-        """The images batch by batch, each with the number of its first; a start is rounded down."""
-        sampler = self.run.sampler
-        first = start // sampler.images_at_a_time * sampler.images_at_a_time
-        for samples in sampler.stream(self.run.params, self.bank, self.seed, self.weights, first):
-            yield first, samples
-            first += len(samples.images)
+    def batches(self, skip: int = 0) -> Iterator[Samples]:
+        """All images but the first `skip`, batch by batch; each is drawn when it is asked for."""
+        return self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights, skip)
 
     def stream(self) -> Iterator[np.ndarray]:
         """The images, uint8 (B, H, W, 3), batch by batch."""
-        return (to_uint8(samples.images) for _, samples in self.batches())
+        return (to_uint8(samples.images) for samples in self.batches())
 
     def image_set(self, **record: Any) -> ImageSet:
         """The images as a set to be measured; `record` says more of how they were chosen."""

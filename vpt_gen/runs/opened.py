@@ -17,7 +17,7 @@ from vpt_gen.checkpoints.store import (
 )
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import GAN_METHODS, METHODS, default_config
-from vpt_gen.config.migration import as_of_today
+from vpt_gen.config.migration import migrate
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.runs import gan_methods, methods
@@ -83,13 +83,15 @@ def open_run(
         trained on.
     """
     record = read_record(workdir)
-    given, facts = record["config"], record["facts"]
-    if given.get("task") not in METHODS:
+    given, facts = migrate(record["config"]), record["facts"]
+    if given["task"] not in METHODS:
         raise UserError(
-            f"{workdir} is a run of {given.get('task')}; generating needs one of a method: "
+            f"{workdir} is a run of {given['task']}; generating needs one of a method: "
             f"{', '.join(METHODS)}."
         )
-    config = as_of_today(given, workdir)
+    config = default_config(given["task"], given.get("family", "nar"))
+    with config.unlocked():
+        config.update(given)
     for setting in decode:
         set_option(config.decode, setting)
     check_config(config)

@@ -51,6 +51,11 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
       classes: of the images.
       instances: numbers of training images, instead of classes; or none.
     """
+    if FLAGS["cutoff"].present and FLAGS.marquee != "instance_to_class":
+        raise UserError(
+            "--cutoff belongs to --marquee=instance_to_class and changes nothing with "
+            f"--marquee={FLAGS.marquee}: leave it out."
+        )
     class_names, labels = run.facts["class_names"], run.facts.get("instance_labels", [])
     if not run.has_prompts:
         if FLAGS.headers or FLAGS.marquee != "constant":
@@ -63,6 +68,11 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
     if not method.num_classes and not instances:
         raise UserError("These prompts know training images only: name some by --instances=0,1.")
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
+    if headers and instances and FLAGS.marquee == "instance_to_class":
+        raise UserError(
+            "--marquee=instance_to_class leaves each training image for its own class and takes no "
+            "--headers beside training images: leave --headers out, or use --marquee=scroll."
+        )
     to_class = headers or FLAGS.marquee == "instance_to_class"
     if to_class and not method.num_classes:
         raise UserError("These prompts know no classes: leave --headers and --marquee out.")

@@ -20,8 +20,9 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.machine import sharding
 from vpt_gen.machine.progress import track
 from vpt_gen.methods.method import Method
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
-from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN
 
 
@@ -117,7 +118,7 @@ class Sampler:
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        start: int = 0,
+        skip: int = 0,
     ) -> Iterator[Samples]:
         """Generates n images, batch by batch and in the order of the bank.
 
@@ -127,13 +128,16 @@ class Sampler:
           seed: of all keys.
           weights: marquee matrix (T, M), T as `decode.generate.num_stages` says; None stays on
             the last entry of the bank.
-          start: images not to draw, rounded down to whole batches of `images_at_a_time`.
+          skip: leave out so many of the first images; the others stay in the batches, and so are
+            the same to the last digit.
 
         Raises:
           ValueError: a marquee, M > 1, of a method without prompts.
         """
         if bank.shape[1] > 1 and self.method.generator is None:
             raise ValueError("A marquee needs prompts.")
+        if skip >= len(bank):
+            return
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
@@ -146,16 +150,17 @@ class Sampler:
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
         # One number of conditions for all batches: what is compiled hangs on it.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
-        skipped = start // size
-        for rows, (conditions, of_image) in zip(batches[skipped:], shared[skipped:], strict=True):
+        for rows, (conditions, of_image) in zip(batches, shared, strict=True):
+            if rows[0] + size <= skip:
+                continue
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
             batch = (self._share(x) for x in (conditions, keys[rows], of_image))
             with sharding.use(self.mesh):
                 made = self._tokens(params, frozen["transformer"], weights, *batch)
                 tokens, revealed_at = jax.device_get(made)
                 images = self._images(frozen["tokenizer"], tokens)
-            left = min(size, len(bank) - rows[0])
-            yield Samples(*(x[:left] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
+            new = slice(max(skip - rows[0], 0), min(size, len(bank) - rows[0]))
+            yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
 
     def _share(self, rows: np.ndarray) -> jax.Array:
         return sharding.share({"rows": rows}, self.mesh)["rows"]

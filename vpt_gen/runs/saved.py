@@ -6,20 +6,29 @@ goes on where it was interrupted.
 """
 
 import collections
-import dataclasses
-import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from etils import epath
+from PIL import Image
 
 from vpt_gen.data import sampled
-from vpt_gen.images import codec, grids
-from vpt_gen.machine.files import write_text
-from vpt_gen.machine.progress import say
+from vpt_gen.images import grids
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine.files import written_whole
+from vpt_gen.machine.progress import say, track
+from vpt_gen.runs.generation import Generation
+
+# What the pictures of all samples show at most, so that they fit into memory.
+GRID_COLUMNS, GRID_CLASSES = 10, 100
+TRACE_IMAGES = 400
+_PICTURES = {"grid.png", "trace.png"}
+# Orders of the traced tokens, for the picture, until it is drawn.
+_ORDERS = ".revealed_at.npy"
 
 PROGRESS = ".sampling.json"
 _PICTURES = {"grid.png", "trace.png"}  # of the folder as a whole
@@ -33,9 +42,10 @@ def file_stems(class_names: Sequence[str]) -> list[str]:
     return stems
 
 
-def file_names(class_ids: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """`<class>_<number>.png` for every image of classes (n,)."""
-    stems, numbers = file_stems(class_names), collections.Counter()
+def file_names(class_ids: np.ndarray, class_names: list[str]) -> list[str]:
+    """`<class>_<number>.png` for every image."""
+    stems = file_stems(class_names)
+    numbers: collections.Counter = collections.Counter()
     names = []
     for c in class_ids.tolist():
         names.append(f"{stems[c]}_{numbers[c]:04d}.png")
@@ -43,87 +53,127 @@ def file_names(class_ids: np.ndarray, class_names: Sequence[str]) -> list[str]:
     return names
 
 
-@dataclasses.dataclass(frozen=True)
-class SampleFolder:
-    """n images on their way into a folder.
+def save_images(
+    images: np.ndarray,
+    class_ids: np.ndarray,
+    class_names: list[str],
+    folder: epath.Path,
+    record: dict[str, Any],
+) -> None:
+    """Writes a PNG for every image; says what else already lay in the folder.
 
-    Attributes:
-      path: of the folder.
-      class_ids: (n,) the class of each image.
-      class_names: names of all classes.
-      record: of the generation, for whoever measures the folder.
-      conditions: (n, ...) what else tells the images from those of another call.
+    `samples.json` keeps the class of each and the record of the generation, for whoever measures
+    the folder (`data/sampled.py`).
     """
+    names = file_names(class_ids, class_names)
+    older = _older(folder, names)
+    _write(folder, names, images)
+    _finish(folder, names, class_ids, class_names, record, older)
 
-    path: epath.Path
-    class_ids: np.ndarray
-    class_names: Sequence[str]
-    record: dict[str, Any]
-    conditions: np.ndarray
 
-    @functools.cached_property
-    def names(self) -> list[str]:
-        return file_names(self.class_ids, self.class_names)
+def save_generation(generation: Generation, folder: epath.Path, trace: bool = False) -> None:
+    """Draws images and writes those of each batch before the next is drawn, then `grid.png`.
 
-    def begin(self) -> int:
-        """Notes what is going to be drawn; the number of images that an earlier call has left.
+    The record comes last. If the same request was interrupted in this folder, it resumes: the
+    images it had written are not drawn again. A request is all that fixes the images.
 
-        Images of another call are not counted, whatever their names.
-        """
-        progress = self.path / PROGRESS
-        found = json.loads(progress.read_text()) if progress.is_file() else {}
-        if found.get("request") == self._request:
-            return found["done"]
-        self.begin_anew()
-        return 0
+    Args:
+      generation: what to draw.
+      folder: for the images.
+      trace: also draw `trace.png`, when the tokens of the first images were revealed.
+    """
+    class_ids, class_names = generation.class_ids, list(generation.run.facts["class_names"])
+    record, names = generation.record(), file_names(generation.class_ids, class_names)
+    request = _digest(generation, record, trace)
+    older = _older(folder, names)
+    done = _whole(folder, names, sampled.begin(folder, request))
+    orders = _read_orders(folder, done) if trace else None
+    if done:
+        say(f"{done} of {len(names)} images are in {folder}; the rest is drawn now.")
+    with track(total=len(names), initial=done, label="sampling") as bar:
+        for batch in generation.batches(done):
+            count = len(batch.images)
+            _write(folder, names[done : done + count], batch.images)
+            if trace and done < TRACE_IMAGES:
+                orders = _add_orders(folder, orders, batch.revealed_at)
+            done += count
+            sampled.advance(folder, request, done)
+            bar.update(count)
+    _save_grid(folder, names, class_ids, class_names)
+    if trace:
+        images = _read(folder, names[: len(orders)])
+        grids.save_png(folder / "trace.png", grids.trace_grid(images, orders))
+    _finish(folder, names, class_ids, class_names, record, older)
+    (folder / _ORDERS).unlink(missing_ok=True)
 
-    def begin_anew(self) -> None:
-        """Notes what is going to be drawn, and that nothing of it is there."""
-        # The note of an older call would vouch for images that are about to be replaced.
-        (self.path / sampled.FILE).unlink(missing_ok=True)
-        self._note(0)
 
-    def add(self, start: int, images: np.ndarray) -> None:
-        """Writes images (B, H, W, 3) in [0, 1], those from number `start` on."""
-        names = self.names[start : start + len(images)]
-        for name, image in zip(names, codec.to_uint8(images), strict=True):
-            grids.save_png(self.path / name, image)
-        self._note(start + len(images))
+def _digest(generation: Generation, record: dict[str, Any], trace: bool) -> str:
+    """A name for a request: equal for two that make the same files."""
+    weights = None if generation.weights is None else generation.weights.tolist()
+    names = list(generation.run.facts["class_names"])
+    request = [record, generation.bank.tolist(), weights, names, trace]
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
-    def finish(self) -> None:
-        """Writes the record, and says what else lies in the folder."""
-        classes = [self.class_names[c] for c in self.class_ids.tolist()]
-        names = self.names
-        sampled.write(self.path, dict(zip(names, classes, strict=True)), self.record)
-        (self.path / PROGRESS).unlink()
-        older = {path.name for path in self.path.glob("*.png")} - _PICTURES - set(names)
-        if older:
-            say(f"Note: {self.path} also holds {len(older)} images that are not of this call.")
 
-    def first_of_each(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first images of each class, (m, H, W, 3) in [0, 1], and their classes (m,)."""
-        seen: collections.Counter = collections.Counter()
-        chosen = []
-        for number, c in enumerate(self.class_ids.tolist()):
-            seen[c] += 1
-            if seen[c] <= count:
-                chosen.append(number)
-        return self.images(chosen), self.class_ids[chosen]
+def _whole(folder: epath.Path, names: Sequence[str], done: int) -> int:
+    """How many of the first `done` images are there, up to the first that is missing."""
+    there = {path.name for path in folder.glob("*.png")}
+    missing = (i for i, name in enumerate(names[:done]) if name not in there)
+    return next(missing, min(done, len(names)))
 
-    def images(self, numbers: Iterable[int]) -> np.ndarray:
-        """Some images as they lie in the folder, (m, H, W, 3) in [0, 1]."""
-        files = [self.path / self.names[number] for number in numbers]
-        return np.stack([codec.decode(file.read_bytes()) for file in files]) / np.float32(255.0)
 
-    @functools.cached_property
-    def _request(self) -> str:
-        """A digest of all that decides what the images are and how they are called."""
-        told = json.dumps([self.record, self.class_ids.tolist(), list(self.class_names)])
-        digest = hashlib.sha256(told.encode())
-        digest.update(np.ascontiguousarray(self.conditions).tobytes())
-        return digest.hexdigest()
+def _older(folder: epath.Path, names: Sequence[str]) -> set[str]:
+    return {path.name for path in folder.glob("*.png")} - _PICTURES - set(names)
 
-    def _note(self, done: int) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        note = {"request": self._request, "done": done}
-        write_text(self.path / PROGRESS, json.dumps(note))
+
+def _write(folder: epath.Path, names: Sequence[str], images: np.ndarray) -> None:
+    paths = [folder / name for name in names]
+    # Compression takes longer than small nets take to draw, and leaves Python's lock alone.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(grids.save_png, paths, to_uint8(images)))
+
+
+def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
+    """Images (n, H, W, 3) in [0, 1] that were written."""
+    images = []
+    for name in names:
+        with (folder / name).open("rb") as file:
+            images.append(np.asarray(Image.open(file).convert("RGB")))
+    return np.stack(images) / np.float32(255.0)
+
+
+def _read_orders(folder: epath.Path, done: int) -> np.ndarray | None:
+    """The orders of those of the first `done` images that are traced."""
+    if not done:
+        return None
+    with (folder / _ORDERS).open("rb") as file:
+        return np.load(file)[:done]
+
+
+def _add_orders(folder: epath.Path, orders: np.ndarray | None, more: np.ndarray) -> np.ndarray:
+    """Keeps the orders (n, N) for a run that resumes; no more than the picture shows."""
+    orders = more if orders is None else np.concatenate([orders, more])
+    orders = orders[:TRACE_IMAGES]
+    with written_whole(folder / _ORDERS) as partial, partial.open("wb") as file:
+        np.save(file, orders)
+    return orders
+
+
+def _save_grid(
+    folder: epath.Path, names: Sequence[str], class_ids: np.ndarray, class_names: list[str]
+) -> None:
+    """Writes `grid.png` of the first images of the first classes."""
+    shown = [
+        np.flatnonzero(class_ids == c)[:GRID_COLUMNS] for c in np.unique(class_ids)[:GRID_CLASSES]
+    ]
+    rows = np.concatenate(shown)
+    images = _read(folder, [names[row] for row in rows])
+    picture = grids.class_grid(images, class_ids[rows], class_names, GRID_COLUMNS)
+    grids.save_png(folder / "grid.png", picture)
+
+
+def _finish(folder, names, class_ids, class_names, record, older: set[str]) -> None:
+    classes = [class_names[c] for c in class_ids.tolist()]
+    sampled.write(folder, dict(zip(names, classes, strict=True)), record)
+    if older:
+        say(f"Note: {folder} also holds {len(older)} images that are not of this call.")

@@ -7,8 +7,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.store import differences
+from vpt_gen.config.migration import migrate, with_defaults
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
+from vpt_gen.study.config import dataset, default_study, variant
 from vpt_gen.study.runs import Runs
 from vpt_gen.study.states import read_json
 
@@ -34,7 +36,8 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         for dataset in study.datasets
     }
     path = folder / RECORD
-    old = read_json(path) or record
+    old = read_json(path)
+    old = _in_todays_fields(old) if old else record
     if changed := list(_changes(old, record)):
         raise UserError(
             f"{folder} belongs to another study ({'; '.join(changed[:3])}); choose another "
@@ -42,6 +45,17 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         )
     grown = {name: {**old[name], **record[name]} for name in _GROWS}
     write_text(path, json.dumps({**record, **grown}, indent=1))
+
+
+def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:
+    """A record, perhaps of an older version, with the fields that came since."""
+    new = with_defaults(old, default_study().to_dict())
+    variants, datasets = new["variants"], new["datasets"]
+    for name, of in variants.items():
+        variants[name] = with_defaults(of, variant(of["method"]).to_dict())
+    for name, of in datasets.items():
+        datasets[name] = with_defaults(of, dataset(of["config"]).to_dict())
+    return {**new, "configs": {name: migrate(config) for name, config in old["configs"].items()}}
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
