@@ -99,6 +99,7 @@ def test_a_reader_that_has_enough_ends_the_program_without_a_traceback():
 
 
 def values_of(*given):
+    """Flags as a program has them after this command line; ml_collections reads sys.argv."""
     values = flags.FlagValues()
     flags.DEFINE_string("checkpoint", None, "", flag_values=values)
     flags.DEFINE_string("features", None, "", flag_values=values)
@@ -108,7 +109,9 @@ def values_of(*given):
     flags.DEFINE_list("classes", [], "", flag_values=values)
     flags.DEFINE_multi_string("set", [], "", flag_values=values)
     config_flags.DEFINE_config_file("config", flag_values=values)
-    values(["program", *given])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["program", *given])
+        values(sys.argv)
     return values
 
 
@@ -116,7 +119,7 @@ def values_of(*given):
 def test_the_command_has_what_was_given_by_its_value(given):
     values = values_of("--checkpoint=runs/a b", *given, "--set=a=4", "--set", "b=1", "--notrace")
     assert cli.command("vpt_gen.x", values=values) == (
-        "python -m vpt_gen.x '--checkpoint=runs/a b' --seed=3 --set=a=4 --set=b=1 --notrace"
+        "python -m vpt_gen.x '--checkpoint=runs/a b' --seed=3 --notrace --set=a=4 --set=b=1"
     )
 
 
@@ -127,9 +130,7 @@ def test_the_command_settles_what_defaults_stood_for_and_leaves_out_what_only_lo
 
 
 def test_the_command_names_the_config_and_the_fields_that_were_set():
-    config = ROOT / "configs" / "demo.py"
-    values = values_of("--config", f"{config}:lora", "--config.data.shots", "5")
-    assert (
-        cli.command("x", values=values)
-        == f"python -m x --config={config}:lora --config.data.shots=5"
-    )
+    demo = f"{ROOT / 'configs' / 'demo.py'}:lora"
+    values = values_of("--config", demo, "--config.data.shots=5")
+    command = f"python -m x --config={demo} --config.data.shots=5"
+    assert cli.command("x", values=values) == command

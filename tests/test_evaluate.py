@@ -29,7 +29,6 @@ from vpt_gen.methods import prompts
 from vpt_gen.runs import request, saved
 from vpt_gen.runs.generation import even_class_ids, plain_generation
 from vpt_gen.runs.opened import open_run
-from vpt_gen.runs.saved import SampleFolder
 
 ROOT = pathlib.Path(__file__).parents[1]
 NUM = 9
@@ -117,12 +116,7 @@ def samples(workdir, tmp_path_factory):
     run = open_run(str(workdir))
     generation = plain_generation(run, even_class_ids(NUM, 2), 0)
     folder = tmp_path_factory.mktemp("samples")
-    names = ["bars", "discs"]
-    made = SampleFolder(
-        epath.Path(folder), generation.class_ids, names, generation.record(), generation.bank
-    )
-    sample.draw(generation, made, trace=False)
-    made.finish()
+    saved.save_generation(generation, epath.Path(folder))
     Image.new("RGB", (99, 99)).save(folder / "grid.png")
     return folder
 

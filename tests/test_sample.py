@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from etils import epath
 from ml_collections import ConfigDict
 
 from vpt_gen import sample
@@ -24,8 +23,7 @@ from vpt_gen.runs.generation import (
     instances_of,
     proportional_class_ids,
 )
-from vpt_gen.runs.sampler import Sampler, Samples, class_bank
-from vpt_gen.runs.saved import SampleFolder
+from vpt_gen.runs.sampler import Sampler, class_bank
 
 TRANSFORMER = MaskGIT(16, 2, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32)
 TOKENIZER = VQGAN(32, (1, 1), 1, 8, 16)
@@ -154,13 +152,6 @@ def test_a_matrix_from_a_file(tmp_path):
         conditions.marquee_weights(str(tmp_path / "w.npy"), 4, 2, 6.0)
 
 
-def test_classes_beside_instances_are_refused():
-    assert conditions.choose([], ["1"], ["cat", "dog"], 2) == ([0, 1], [1])
-    assert conditions.choose(["dog"], [], ["cat", "dog"], 2) == ([1], [])
-    with pytest.raises(UserError, match="exclude each other"):
-        conditions.choose(["dog"], ["1"], ["cat", "dog"], 2)
-
-
 def test_banks_of_classes_and_instances():
     none, labels = NO_INSTANCE, [0, 0, 1]
     for arguments, bank in [
@@ -185,6 +176,25 @@ def test_instances_that_the_prompts_do_not_know_are_named():
         conditions.instance_numbers(["3"], 3)
     with pytest.raises(UserError, match="knows no training images"):
         conditions.instance_numbers(["0"], 0)
+
+
+def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
+    assert saved.file_stems(["a dog", "Cat"]) == ["a_dog", "Cat"]
+    assert saved.file_stems(["a dog", "a_dog"]) == ["0000_a_dog", "0001_a_dog"]
+    assert len({stem.lower() for stem in saved.file_stems(["cat", "Cat"])}) == 2
+
+
+def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
+    samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
+    saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
+    saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a_0000.png", "b_0000.png"]
+    assert "also holds" not in capsys.readouterr().out
+    saved.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
+    assert "also holds 1 images" in capsys.readouterr().out
+    classes, record = sampled.read(tmp_path)
+    assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
+    assert record == {"seed": 1}
 
 
 def decoding():
@@ -250,50 +260,3 @@ def test_images_are_shared_out_over_the_classes():
     # Remainders 0.5, 0.3, 0.2 of quotas 2.5, 1.3, 1.2.
     assert np.bincount(proportional_class_ids(5, np.array([25, 13, 12]))).tolist() == [3, 1, 1]
     assert proportional_class_ids(1, np.array([1, 1])).tolist() == [0]
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
-
-
-class Generation:
-    """Six images in batches of two; what was written when each batch is asked for is kept."""
-
-    def __init__(self, folder, stop_at=None):
-        self.bank = class_bank([0, 0, 0, 1, 1, 1])
-        self.folder, self.stop_at, self.seen = folder, stop_at, []
-
-    def batches(self, start):
-        for first in range(start // 2 * 2, 6, 2):
-            self.seen.append(len(list(self.folder.path.glob("*.png"))))
-            if first == self.stop_at:
-                raise Stopped
-            images = np.full((2, 4, 4, 3), (first + 1) / 10, np.float32)
-            none = np.zeros((2, 0), np.int32)
-            yield first, Samples(images, none, none, self.bank[first : first + 2, -1, 0])
-
-
-def test_images_are_on_the_disk_before_the_next_batch_is_drawn_and_stay_after_a_kill(tmp_path):
-    bank = class_bank([0, 0, 0, 1, 1, 1])
-    folder = SampleFolder(epath.Path(tmp_path), bank[:, -1, 0], ["a", "b"], {}, bank)
-    killed = Generation(folder, stop_at=4)
-    with pytest.raises(Stopped):
-        sample.draw(killed, folder, trace=False)
-    assert killed.seen == [0, 2, 4]
-    again = Generation(folder)
-    sample.draw(again, folder, trace=False)
-    assert again.seen == [4]
-    values = folder.images(range(6))[:, 0, 0, 0]
-    np.testing.assert_allclose(values, [0.1, 0.1, 0.3, 0.3, 0.5, 0.5], atol=0.002)
-    complete = Generation(folder)
-    sample.draw(complete, folder, trace=False)
-    assert complete.seen == []
-
-
-def test_a_stream_that_starts_later_gives_the_same_images(params):
-    sampler = make_sampler()
-    bank = class_bank([0, 1, 1, 2, 0])
-    whole = list(sampler.stream(params, bank, seed=5))
-    (rest,) = sampler.stream(params, bank, seed=5, start=4)
-    np.testing.assert_array_equal(rest.images, whole[1].images)
-    assert len(list(sampler.stream(params, bank, seed=5, start=3))) == 2

@@ -33,7 +33,11 @@ def run(
       needs_config: of a program that has the flag --config, whether it must be given.
     """
     host_memory.keep()
+    others = set(flags.FLAGS)
     define_flags()
+    for name in set(flags.FLAGS) - others:
+        # --help shows the program's flags, whichever module defines them.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def parse(argv: list[str]) -> list[str]:
         return flag.parse(argv, needs_config)

@@ -219,8 +219,6 @@ def define_flags() -> None:
         "--weights_dir lacks them; tokenizer needs no download. By default inception where its "
         "weights are at hand.",
     )
-    for name in ("config", "seed", *_FOR_CHECKPOINTS):
-        flags.declare_key_flag(name)  # --help shows them, though other modules define them.
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
     flags.DEFINE_integer("batch_size", 64, "Images in the feature net at a time.", lower_bound=1)
     flags.DEFINE_string(

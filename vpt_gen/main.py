@@ -15,7 +15,7 @@ from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
 from vpt_gen.config.migration import migrate
-from vpt_gen.errors import UserError, report_user_errors
+from vpt_gen.errors import UserError
 from vpt_gen.machine import (
     distributed,
     sharding,

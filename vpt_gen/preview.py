@@ -32,7 +32,7 @@ from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.compatibility import check_codebooks
 from vpt_gen.runs.methods import decode_options
 from vpt_gen.runs.opened import set_option
-from vpt_gen.runs.saved import SampleFolder
+from vpt_gen.runs.saved import save_images
 
 FLAGS = flags.FLAGS
 
@@ -158,10 +158,7 @@ def main():
     if FLAGS.folder:
         record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
         record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}
-        folder = SampleFolder(epath.Path(FLAGS.folder), class_ids, labels, record, class_ids)
-        folder.begin_anew()
-        folder.add(0, images)
-        folder.finish()
+        save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
         say(f"Wrote {len(images)} images to {FLAGS.folder}.")
 
 

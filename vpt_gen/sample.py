@@ -9,10 +9,10 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from vpt_gen.errors import UserError, report_user_errors
-from vpt_gen.machine import host_memory
+from vpt_gen import cli
+from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
-from vpt_gen.runs.conditions import class_numbers, instance_numbers
+from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.request import (
     define_generation_flags,
     flagged_generation,
@@ -21,9 +21,6 @@ from vpt_gen.runs.request import (
 from vpt_gen.runs.saved import save_generation
 
 FLAGS = flags.FLAGS
-
-_SHOWN = 10  # images of each class in the grid
-_TRACED = 64  # images whose order is drawn
 
 
 def define_flags() -> None:
@@ -41,17 +38,8 @@ def define_flags() -> None:
     flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
 
 
-def main(argv):
-    """Entry point; flags are checked by absl."""
-    # Orbax tells every step of every save, and its errors twice: they are raised, too.
-    logging.set_verbosity(logging.FATAL)
-    if len(argv) > 1:
-        raise UserError(f"Unexpected argument {argv[1]!r}; see --help.")
-    if FLAGS.classes and FLAGS.instances:
-        raise UserError(
-            "--classes and --instances both say what the images are of, and a training image has "
-            "its own class: leave one of them out."
-        )
+def main():
+    """Runs the program; its flags are parsed."""
     run = open_flagged_run()
     class_names = run.facts["class_names"]
     num_instances = len(run.facts.get("instance_labels", []))

@@ -253,9 +253,9 @@ def claim_workdir(
 
     Args:
       workdir: the run's directory.
-      config: of the run, nested.
-      facts: about it.
-      migrate: a config that was recorded, perhaps by an older version -> in today's fields.
+      config: of the run.
+      facts: about it, such as class names and digests.
+      migrate: a config that an older version recorded there -> the same with today's fields.
 
     Raises:
       UserError: the directory belongs to a run with another config or other facts, cannot be
@@ -265,7 +265,9 @@ def claim_workdir(
     record = json.loads(json.dumps({"config": config, "facts": facts}))
     claimed = path.exists() and has_checkpoint(workdir)
     if claimed:
-        changed = differences(_in_todays_fields(read_record(workdir), migrate), record)
+        recorded = json.loads(path.read_text())
+        migrated = {**recorded, "config": migrate(recorded["config"])}
+        changed = differences(migrated, record)
         if changed:
             raise UserError(
                 f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
@@ -278,15 +280,12 @@ def claim_workdir(
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
-    if not path.exists() or differences(_in_todays_fields(read_record(workdir), migrate), record):
+    # Of a run that was there before, every process compared the record above.
+    if not path.exists() or (not claimed and differences(json.loads(path.read_text()), record)):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
             "hosts need the same command and a folder or bucket that they share."
         )
-
-
-def _in_todays_fields(record: Mapping[str, Any], migrate: Callable) -> dict[str, Any]:
-    return {**record, "config": migrate(record["config"])}
 
 
 def has_checkpoint(workdir: str) -> bool:
@@ -303,7 +302,7 @@ def has_checkpoint(workdir: str) -> bool:
 
 
 def read_record(workdir: str) -> dict[str, Any]:
-    """Reads the `config`, in the fields of the version that made it, and `facts` of a run."""
+    """The `config` and `facts` of the run in `workdir`."""
     path = epath.Path(workdir) / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{workdir} is no working directory of a run: it has no {CONFIG_FILE}.")

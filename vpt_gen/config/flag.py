@@ -33,13 +33,14 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
         raise UserError(f"Config file {files[-1]} does not exist; configs/ holds those there are.")
     try:
         rest = app.parse_flags_with_usage(argv)
-        if required and "config" in flags.FLAGS and flags.FLAGS["config"].value is None:
-            raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
     except (AttributeError, KeyError) as error:
         raise UserError(_wrong_field(error, fields)) from error
+    has_config = "config" in flags.FLAGS
     if len(rest) > 1:
-        fix = "fields are set as --config.name=value" if "config" in flags.FLAGS else "see --help"
+        fix = "fields are set as --config.name=value" if has_config else "see --help"
         raise UserError(f"Unexpected argument {rest[1]!r}; {fix}.")
+    if required and has_config and flags.FLAGS["config"].value is None:
+        raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
     return rest
 
 

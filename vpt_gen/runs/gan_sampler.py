@@ -95,11 +95,6 @@ class GanSampler:
             none = np.zeros((len(images[new]), 0), np.int32)
             yield Samples(images[new], none, none, bank[rows[new], -1, 0])
 
-    @property
-    def images_at_a_time(self) -> int:
-        """Images in a batch of `stream`, but for the last."""
-        return sharding.full_batch(self.batch_size, self.mesh)
-
     def counts(self, params: Any) -> tuple[int, int]:
         """Numbers of parameters: that train, the discriminator's among them, and that never do."""
         trained = frozen = 0

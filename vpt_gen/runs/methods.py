@@ -17,9 +17,8 @@ from vpt_gen.methods import (
     scratch,
 )
 from vpt_gen.methods.method import Method
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.compatibility import tokens_per_image
 from vpt_gen.runs.sampler import Sampler
 

@@ -1,9 +1,4 @@
-"""Samples as a folder of PNG files, written batch by batch, with a record of how they were made.
-
-`samples.json` (`data/sampled.py`) comes last: a folder that has it holds all of its images. Until
-then `.sampling.json` says what is being drawn, and how much of it is done, so that the same call
-goes on where it was interrupted.
-"""
+"""Samples as a folder of PNG files, with a record of how they were made."""
 
 import collections
 import hashlib
@@ -30,11 +25,8 @@ _PICTURES = {"grid.png", "trace.png"}
 # Orders of the traced tokens, for the picture, until it is drawn.
 _ORDERS = ".revealed_at.npy"
 
-PROGRESS = ".sampling.json"
-_PICTURES = {"grid.png", "trace.png"}  # of the folder as a whole
 
-
-def file_stems(class_names: Sequence[str]) -> list[str]:
+def file_stems(class_names: list[str]) -> list[str]:
     """A file name for each class, without what file systems mind; no two are the same."""
     stems = ["".join(x if x.isalnum() or x in "-_" else "_" for x in name) for name in class_names]
     if len({stem.lower() for stem in stems}) < len(stems):
