@@ -36,5 +36,15 @@ def test_the_section_says_where_the_held_out_loss_was_lowest():
     assert len(rows) < 60
 
 
+def test_a_loss_that_is_not_finite_is_not_the_lowest():
+    nan = float("nan")
+    for values, said in (
+        ([nan, 1.5, nan], "lowest at update 2: 1.5; it ended at nan"),
+        ([nan, nan, nan], "never finite: the run diverged"),
+    ):
+        section = curves_section({"eval/loss": ([1, 2, 3], values)})
+        assert said in ET.tostring(section, encoding="unicode", method="text")
+
+
 def test_a_run_without_events_says_so():
     assert "no TensorBoard events" in ET.tostring(curves_section({}), encoding="unicode")

@@ -53,6 +53,14 @@ def test_a_bar_shows_the_value_and_a_mark_the_floor():
     assert [part.get("style") for part in bar] == ["width:100.0%", "left:0.0%"]
 
 
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_a_figure_that_could_not_be_taken_has_no_bar(value):
+    figure = {"value": value, "floor": 3.0, "std": None}
+    section = figures_section({"m": {"figures": {"fid": figure}}}, "x")
+    assert section.find(".//div[@class='bar']") is None
+    assert cells(section)[0][:3] == ["fid", "–" if value is None else "nan", "3"]
+
+
 def test_both_files_are_read_and_a_damaged_one_is_named(tmp_path):
     assert read_metrics(tmp_path) == {}
     (tmp_path / "evaluation").mkdir()

@@ -73,6 +73,17 @@ def test_a_score_that_could_not_be_taken_is_named(study, tmp_path):
         choose(study, tmp_path, cell.group)
 
 
+@pytest.mark.parametrize("collapsed", [{}, {"frechet": float("nan")}])
+def test_a_learning_rate_whose_images_cannot_be_measured_is_not_chosen(study, tmp_path, collapsed):
+    cells = tried(study)
+    scores = ({"frechet": 0.3}, {"frechet": 0.2}, {"class_agreement": 0.1, **collapsed})
+    for cell, figures in zip(cells, scores, strict=True):
+        write_record(tmp_path / cell.path, figures)
+    assert choose(study, tmp_path, cells[0].group).multiple == 1.0
+    record = json.loads((tmp_path / "search/zebra/digits/5/chosen.json").read_text())
+    assert record["diverged"] == [3.0]
+
+
 def test_seconds_become_updates_by_the_measured_rate(study, tmp_path, monkeypatch):
     study.budget.steps, study.budget.seconds = 0, 30.0
     study.search.multiples = (2.0,)

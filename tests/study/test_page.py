@@ -1,6 +1,7 @@
 """The page: tables, pictures, what is missing, and what people wrote into it."""
 
 import importlib
+import json
 import sys
 
 import numpy as np
@@ -17,7 +18,7 @@ from vpt_gen.study.page import (
     write_page,
 )
 from vpt_gen.study.plots import figures_plot
-from vpt_gen.study.results import gather
+from vpt_gen.study.results import gather, write_results
 from vpt_gen.study.runner import Runner
 
 
@@ -79,6 +80,41 @@ def test_a_collapse_is_a_finding_with_both_checkpoints(study, tmp_path):
     assert "| gan, best checkpoint | 3 of 3 |" in text
     assert "- `cells/gan/digits/5/0`: Frechet distance 0.9 at the end, 0.1 at its best" in text
     assert "cells/gan/digits/5/1`: Frechet" not in text
+
+
+def test_a_collapse_that_cannot_be_measured_is_a_finding(study, tmp_path):
+    study.variants = in_order(gan=variant("prompts", keep_best=True))
+    study.search.multiples = (1.0,)
+    for cell in all_cells(study):
+        folder = tmp_path / cell.path
+        write_record(folder, {}, trained_parameters=7)
+        (folder / "checkpoints" / "4").mkdir(parents=True)
+        last = {0: {}, 1: {"frechet": float("nan")}, 2: {"frechet": 0.11}}[cell.seed]
+        write_record(folder / "last", {"class_agreement": 0.5, **last})
+        write_record(folder / "best", {"class_agreement": 0.5, "frechet": 0.1})
+    results = gather(study, tmp_path, Runner(study, tmp_path, MadeRuns(tmp_path, "")).state)
+    text = page(study, tmp_path, {"digits_figures": figures_plot(study, results, "digits")})
+    for seed in (0, 1):
+        line = f"- `cells/gan/digits/5/{seed}`: Frechet distance not measured at the end, 0.1 at"
+        assert line in text
+    assert "`cells/gan/digits/5/2`: Frechet" not in text
+    assert "| gan | 3 of 3 | 0.5 (0.5 to 0.5) | 0.11 |" in text
+
+
+def test_figures_of_none_are_no_figures(study, tmp_path):
+    write_all(study, tmp_path, lambda cell: 0.1)
+    for cell in all_cells(study):
+        path = tmp_path / cell.path / "metrics.json"
+        record = json.loads(path.read_text())
+        if cell.kind == "cells":
+            record["figures"]["frechet"] |= {"value": None, "floor": None}
+            path.write_text(json.dumps(record))
+    runner = Runner(study, tmp_path, MadeRuns(tmp_path, ""))
+    results = gather(study, tmp_path, runner.state)
+    write_results(study, results, tmp_path)
+    figures_plot(study, results, "digits")
+    assert "| prompts | 3 of 3 | 0.9 (0.9 to 0.9) | not measured |" in page(study, tmp_path)
+    runner._tell(results.rows[0].cell, 1.0)
 
 
 def test_findings_are_kept(study, tmp_path):

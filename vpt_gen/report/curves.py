@@ -1,5 +1,7 @@
 """Section: how the losses fell."""
 
+import math
+
 from vpt_gen.evaluation.curves import Curves
 from vpt_gen.report.charts import (
     Series,
@@ -53,7 +55,10 @@ def _about(curves: Curves) -> str:
     if "eval/loss" not in curves:
         return f"{text} No held-out loss was measured in this run."
     steps, values = curves["eval/loss"]
-    best = min(range(len(values)), key=values.__getitem__)
+    finite = [i for i, value in enumerate(values) if math.isfinite(value)]
+    if not finite:
+        return f"{text} The held-out loss was never finite: the run diverged."
+    best = min(finite, key=values.__getitem__)
     if steps[best] == steps[-1]:
         return f"{text} The held-out loss ended where it was lowest: {number(values[-1])}."
     return (

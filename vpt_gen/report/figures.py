@@ -1,6 +1,7 @@
 """Section: what was measured, with all that fixes each number."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,15 +83,18 @@ def _record(record: Mapping[str, Any]) -> list[Node]:
 
 def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
     spread = f"\u00a0±\u00a0{figure['std']:.1g}" if figure.get("std") is not None else ""
-    floor = h("span.whole", "–" if figure.get("floor") is None else number(figure["floor"]))
+    floor = h("span.whole", _cell(figure.get("floor")))
     better = h("span.whole", _BETTER.get(figure.get("better"), ""))
-    value = h("b.whole", number(figure["value"]) + spread)
+    value = h("b.whole", _cell(figure.get("value")) + spread)
     return [name, value, floor, _bar(figure), better, figure.get("meaning", "")]
 
 
 def _bar(figure: Mapping[str, Any]) -> Node | str:
-    """The value as a bar, and its floor as a mark; both from 0, what is below counts as 0."""
-    if figure.get("floor") is None:
+    """The value as a bar, and its floor as a mark; both from 0, what is below counts as 0.
+
+    Nothing where one of them could not be taken.
+    """
+    if not all(_is_number(figure.get(part)) for part in ("value", "floor")):
         return ""
     value, floor = max(figure["value"], 0), max(figure["floor"], 0)
     longest = max(value, floor) or 1
@@ -139,6 +143,10 @@ def _plain(values: Mapping[str, float]) -> list[Node]:
     if counts:
         nodes.append(fold("Counts", table(["", ""], counts)))
     return nodes
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _cell(value: float | None) -> str:

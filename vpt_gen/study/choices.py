@@ -24,6 +24,7 @@ from vpt_gen.study.runs import (
 from vpt_gen.study.states import (
     failure,
     is_complete,
+    is_number,
     read_json,
 )
 
@@ -32,6 +33,10 @@ CHOSEN = "chosen.json"
 
 class NotYet(Exception):
     """A cell lacks what other cells decide; the message says which."""
+
+
+class _NoScore(Exception):
+    """A run whose images cannot be measured; the message says why."""
 
 
 def write_rate(folder: pathlib.Path) -> None:
@@ -103,17 +108,21 @@ def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
 
 
 def _search(study: ConfigDict, folder: pathlib.Path, tried: list[Cell]) -> dict[str, Any]:
-    scores, diverged = {}, []
+    scores, diverged, reason = {}, [], "diverged with every learning rate"
     for cell in tried:
         if is_complete(folder / cell.path / "metrics.json"):
-            scores[cell.multiple] = _score(study, folder, cell)
+            try:
+                scores[cell.multiple] = _score(study, folder, cell)
+            except _NoScore as error:  # Images that cannot be measured: it has collapsed.
+                diverged.append(cell.multiple)
+                reason = str(error)
             continue
         failed = failure(folder / cell.path)
         if not (failed and failed.diverged):
             raise NotYet(f"{cell} is not done")
         diverged.append(cell.multiple)
     if not scores:
-        raise NotYet(f"{tried[0].path.parent} diverged with every learning rate")
+        raise NotYet(f"{tried[0].path.parent} {reason}")
     best = min(scores, key=lambda multiple: (scores[multiple], multiple))
     return {
         "multiple": best,
@@ -126,7 +135,8 @@ def _search(study: ConfigDict, folder: pathlib.Path, tried: list[Cell]) -> dict[
 
 def _score(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> float:
     record, name = read_json(folder / cell.path / "metrics.json"), distance_of(study)
-    if name not in record["figures"]:
-        reason = record["left_out"].get(name, "it was not measured")
-        raise NotYet(f"{cell} has no {name} to choose by: {reason}")
-    return record["figures"][name]["value"]
+    value = record["figures"].get(name, {}).get("value")
+    if not is_number(value):
+        reason = record.get("left_out", {}).get(name, "it was not measured")
+        raise _NoScore(f"has no {name} to choose by: {reason}")
+    return value

@@ -179,19 +179,26 @@ def _line(cells: list[str]) -> str:
 
 
 def _collapses(study: ConfigDict, results: Results) -> Iterator[str]:
-    """Runs whose last checkpoint is much worse than their best."""
+    """Runs whose last checkpoint is much worse than their best, or too bad to be measured."""
     name = distance_of(study)
     rows = {(row.cell, row.checkpoint): row.figures.get(name) for row in results.rows}
     fallen = [
-        f"- `{cell}`: {report.label(name)} {last:.3g} at the end, {best:.3g} at its best"
+        f"- `{cell}`: {report.label(name)} {_or_none(last)} at the end, {best:.3g} at its best"
         for (cell, checkpoint), last in rows.items()
         if checkpoint == LAST
         and (best := rows.get((cell, BEST))) is not None
-        and last > COLLAPSED * best
+        and (last is None or last > COLLAPSED * best)
     ]
     if fallen:
-        yield f"## Collapsed\n\nAt the end {COLLAPSED:g} times as far from real images as before:"
+        yield (
+            f"## Collapsed\n\nAt the end {COLLAPSED:g} times as far from real images as before, "
+            "or with images that cannot be measured:"
+        )
         yield "\n".join(fallen)
+
+
+def _or_none(figure: float | None) -> str:
+    return "not measured" if figure is None else f"{figure:.3g}"
 
 
 def _learning_rates(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:

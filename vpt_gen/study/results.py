@@ -18,7 +18,7 @@ from vpt_gen.study.cells import (
     all_cells,
 )
 from vpt_gen.study.choices import choose
-from vpt_gen.study.states import read_json
+from vpt_gen.study.states import is_number, read_json
 
 # Of metrics.json, beside the figures; the same for all methods.
 COUNTS = ("trained_parameters", "frozen_parameters", "optimizer_bytes", "tuning_seconds")
@@ -34,8 +34,8 @@ class Row:
     Attributes:
       cell: of the kind 'cells'.
       checkpoint: `LAST`, or `BEST` on validation images where the variant keeps it.
-      figures: name -> value.
-      floors: name -> what real images reach.
+      figures: name -> value; without those that could not be taken.
+      floors: name -> what real images reach; likewise.
       facts: `COUNTS`, the learning rate's multiple, and the number of updates.
       floor_of: what stood in the generated images' place.
     """
@@ -156,8 +156,8 @@ def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
     return Row(
         cell,
         checkpoint,
-        {name: figure["value"] for name, figure in figures.items()},
-        {n: f["floor"] for n, f in figures.items() if f.get("floor") is not None},
+        {n: f["value"] for n, f in figures.items() if is_number(f.get("value"))},
+        {n: f["floor"] for n, f in figures.items() if is_number(f.get("floor"))},
         facts,
         floor_of[0] if floor_of else "",
     )

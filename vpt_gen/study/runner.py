@@ -111,8 +111,9 @@ class Runner:
     def _tell(self, cell: Cell, seconds: float) -> None:
         """Says how long a cell took and how near it came."""
         record = states.read_json(list(self._steps(cell))[-1].result)
-        figure = record.get("figures", {}).get(distance_of(self._study))
-        near = f", {report.label(distance_of(self._study))} {figure['value']:.3g}" if figure else ""
+        name = distance_of(self._study)
+        value = record.get("figures", {}).get(name, {}).get("value")
+        near = f", {report.label(name)} {value:.3g}" if states.is_number(value) else ""
         say(f"    done in {seconds:.0f} s{near}")
 
     def _steps(self, cell: Cell) -> Iterator[Step]:

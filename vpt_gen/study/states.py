@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -57,6 +58,11 @@ def read_json(path: pathlib.Path) -> Any | None:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+def is_number(figure: float | None) -> bool:
+    """Whether a figure can be compared: a run that collapsed has None or NaN."""
+    return figure is not None and math.isfinite(figure)
 
 
 def is_complete(result: pathlib.Path) -> bool:
