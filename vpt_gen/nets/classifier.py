@@ -68,7 +68,7 @@ class Classifier(nn.Module):
         return nn.Dense(self.num_classes, name="head")(pooled)
 
 
-def distance(net: Classifier, params, a: jax.Array, b: jax.Array) -> jax.Array:
+def feature_distance(net: Classifier, params, a: jax.Array, b: jax.Array) -> jax.Array:
     """Perceptual distance (B,) of images (B, H, W, 3) in [0, 1]; 0 for equal images.
 
     As LPIPS without its learned weights (arXiv 1801.03924): mean squared differences of the

@@ -1,6 +1,8 @@
 """From a config to what the loop needs: nets, task and batches."""
 
 import dataclasses
+import functools
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,7 +31,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.methods import adaptation
 from vpt_gen.nets import lpips
 from vpt_gen.nets.biggan import BigGAN
-from vpt_gen.nets.classifier import Classifier
+from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import (
     RELEASED_WIDTHS,
     Discriminator,
@@ -144,13 +146,7 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
             f"The discriminator takes images of {', '.join(map(str, RELEASED_WIDTHS))} pixels, not "
             f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to train without."
         )
-    weights = options.perceptual_weights
-    if weights and config.data.image_size < lpips.MIN_SIDE["vgg"]:
-        raise UserError(
-            f"config.data.image_size {config.data.image_size} is too small for the perceptual "
-            f"term: use {lpips.MIN_SIDE['vgg']} or more, or set config.losses.perceptual_weights "
-            "to ''."
-        )
+    perceptual, perceptual_params = _perceptual(options.perceptual_weights, config.data.image_size)
     task = tokenizer.make_task(
         net,
         make_optimizer(config.optimizer, config.num_steps),
@@ -163,8 +159,8 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         r1_cost=options.r1_cost,
         discriminator=Discriminator(scaled_widths(options.discriminator_filters)),
         perceptual_weight=options.perceptual_weight,
-        perceptual=lpips.distance if weights else None,
-        perceptual_params=load_perceptual(weights).params if weights else None,
+        perceptual=perceptual,
+        perceptual_params=perceptual_params,
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
@@ -176,6 +172,21 @@ def _tokenizer(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         *image_batches(config, train_source, eval_source, rows),
         facts,
     )
+
+
+def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array] | None, Any]:
+    """The perceptual distance of `config.losses` and its parameters; None where there is none."""
+    if not weights:
+        return None, None
+    if (pathlib.Path(weights) / "net.json").is_file():
+        pretrained = load_net(weights, "classifier")
+        return functools.partial(feature_distance, pretrained.net), pretrained.params
+    if image_size < lpips.MIN_SIDE["vgg"]:
+        raise UserError(
+            f"config.data.image_size {image_size} is too small for the perceptual term: use "
+            f"{lpips.MIN_SIDE['vgg']} or more, or set config.losses.perceptual_weights to ''."
+        )
+    return lpips.distance, load_perceptual(weights).params
 
 
 def _classifier(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:

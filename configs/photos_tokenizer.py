@@ -1,0 +1,46 @@
+"""The photos source's tokenizer: a small VQGAN, 64 tokens of 32x32 pixels.
+
+bash launch/fetch.sh photos downloads
+python -m vpt_gen.main --config=configs/photos_features.py
+python -m vpt_gen.main --config=configs/photos_tokenizer.py
+"""
+
+from vpt_gen.config import default_config
+from vpt_gen.recipes import use_photos
+
+
+def get_config():
+    config = default_config("tokenizer")
+    config.num_steps = 16000
+    config.batch_size = 32
+    config.eval_every = 1000
+    config.checkpoint_every = 200
+
+    use_photos(config)
+    # Of whatever people have: other colors and sizes.
+    config.data.min_scale = 0.9
+    config.data.max_scale = 1.3
+    config.data.shift = 0.1
+    config.data.color_jitter = 0.1
+
+    config.model.filters = 32
+    config.model.channel_multipliers = (1, 2, 4)
+    config.model.num_res_blocks = 1
+    config.model.embedding_dim = 16
+    config.model.codebook_size = 1024
+
+    # An autoencoder at first, then with tokens. Features of the photographs' classifier make
+    # edges crisp, for half the work of a discriminator.
+    config.losses.quantizer_start = 800
+    config.losses.reconstruction_weight = 4.0
+    config.losses.adversarial_weight = 0.0
+    config.losses.perceptual_weights = "runs/photos_features/net"
+    config.losses.perceptual_weight = 0.02
+
+    # As the color tokenizer's: at twice the rate shapes are learned and colors are not.
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.codebook_factor = 10.0
+    config.optimizer.warmup_steps = 50
+    config.optimizer.b2 = 0.999
+    config.optimizer.clip_norm = 1.0
+    return config
