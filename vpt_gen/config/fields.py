@@ -210,8 +210,9 @@ def _tokenizer_losses() -> ConfigDict:
     losses.r1_cost = 10.0
     # The discriminator's channels at 4 to 32 pixels; at more pixels fewer, in proportion.
     losses.discriminator_filters = 512
-    # Weight of the perceptual distance, and what it is taken with: LPIPS's file or folder of weights
-    # (see checkpoints/perceptual.py), or a classifier that this code trained; '' trains without.
+    # Weight of the perceptual distance, and what it is taken with: LPIPS's file or folder of
+    # weights (see checkpoints/perceptual.py), or a classifier that this code trained; '' trains
+    # without.
     losses.perceptual_weight = 0.1
     losses.perceptual_weights = ""
     return losses
