@@ -17,7 +17,7 @@ from vpt_gen import main
 from vpt_gen.checkpoints.store import read_record
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import open_run
-from vpt_gen.runs.sampler import class_bank
+from vpt_gen.runs.samples import class_bank
 
 BEFORE = pathlib.Path(__file__).parent / "before"
 

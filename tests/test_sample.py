@@ -23,7 +23,8 @@ from vpt_gen.runs.generation import (
     instances_of,
     proportional_class_ids,
 )
-from vpt_gen.runs.sampler import Sampler, class_bank
+from vpt_gen.runs.samples import class_bank
+from vpt_gen.runs.token_sampler import TokenSampler
 
 TRANSFORMER = MaskGIT(16, 2, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32)
 TOKENIZER = VQGAN(32, (1, 1), 1, 8, 16)
@@ -39,7 +40,7 @@ def make_sampler(batch_size=4, devices=2):
     frozen = {name: variables["params"] for name, variables in frozen.items()}
     options = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    return Sampler(METHOD, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, 2, mesh)
+    return TokenSampler(METHOD, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, 2, mesh)
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,10 @@ from vpt_gen.machine import (
 )
 from vpt_gen.machine.files import in_bucket
 from vpt_gen.machine.progress import say
-from vpt_gen.runs.experiment import Experiment, make_experiment
+from vpt_gen.runs.build import make_experiment
+from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.tuning_report import TuningReport
-from vpt_gen.training import gan, loop
-from vpt_gen.training.compute import as_published
+from vpt_gen.training import loop
 
 
 def run(config, workdir: str) -> None:
@@ -62,15 +62,7 @@ def run(config, workdir: str) -> None:
 def _export(config, experiment: Experiment, params, workdir: str) -> None:
     """Saves the trained net as a backbone for the tasks that build on it."""
     path = pathlib.Path(workdir) / "net"
-    params = distributed.to_host(params)
-    if config.get("average_decay"):
-        params = params["average"]
-    if config.task == "gan":
-        params = gan.exported(params)
-    elif config.task == "tokenizer":
-        params = params["vqgan"]
-    elif config.task == "transformer":
-        params = as_published(experiment.net, params)
+    params = experiment.exported(distributed.to_host(params))
     about = {"config": config.to_dict(), **experiment.facts}
     if distributed.is_first():
         digest = save_net(str(path), experiment.net, params, about)

@@ -30,9 +30,9 @@ from vpt_gen.images import grids
 from vpt_gen.machine.progress import say, track
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.compatibility import check_codebooks
-from vpt_gen.runs.methods import decode_options
 from vpt_gen.runs.opened import set_option
 from vpt_gen.runs.saved import save_images
+from vpt_gen.runs.transformers import decode_options
 
 FLAGS = flags.FLAGS
 

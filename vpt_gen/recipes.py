@@ -7,6 +7,7 @@ prompt tuning in their own fields and their learning rate (docs/methods.md).
 
 from ml_collections import ConfigDict
 
+from vpt_gen import methods
 from vpt_gen.checkpoints.shipped import COLOR, DEMO, SIDES
 from vpt_gen.config.fields import (
     FAMILIES,
@@ -21,19 +22,6 @@ from vpt_gen.errors import UserError
 _PUBLISHED = {
     "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
     "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
-}
-# Of the demo's source model, by held-out loss (docs/methods.md); of the GANs the source's own.
-_DEMO_LEARNING_RATES = {
-    "prompts": 1e-2,
-    "class_embedding": 3e-2,
-    "deep_prompts": 3e-2,
-    "norm_bias": 1e-2,
-    "lora": 1e-2,
-    "adapters": 1e-2,
-    "finetune": 1e-3,
-    "scratch": 3e-3,
-    "minegan": 3e-4,
-    "cgantransfer": 3e-4,
 }
 # The published BigGAN's: `vpt_gen.convert` writes it here by default.
 _PUBLISHED_GAN, _GAN_SIZE = "G_ema", 128
@@ -126,7 +114,7 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
         # Little noise in the choice: with small sources a class counts for more than variety.
         if config.family == "nar":
             config.decode.choice_temperature = 1.0
-    config.optimizer.learning_rate = _DEMO_LEARNING_RATES[config.task]
+    config.optimizer.learning_rate = methods.METHODS[config.task].demo_learning_rate
     if config.task == "prompts":
         # Classes are few: prompts of their own cost little, and say far more than a shared sum.
         config.prompt.design = "full"

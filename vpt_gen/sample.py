@@ -44,7 +44,7 @@ def main():
     class_names = run.facts["class_names"]
     num_instances = len(run.facts.get("instance_labels", []))
     classes, instances = choose(FLAGS.classes, FLAGS.instances, class_names, num_instances)
-    if FLAGS.trace and "gan" in run.nets:
+    if FLAGS.trace and not run.sampler.has_tokens:
         raise UserError("--trace shows when tokens came; a GAN draws whole images: leave it out.")
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()

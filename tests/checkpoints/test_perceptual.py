@@ -16,7 +16,7 @@ from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.nets import lpips
-from vpt_gen.runs.experiment import make_experiment
+from vpt_gen.runs.build import make_experiment
 
 # The slice of `lpips.LPIPS` in which each of torchvision's convolutions stands.
 SLICES = {0: 1, 2: 1, 5: 2, 7: 2, 10: 3, 12: 3, 14: 3, 17: 4, 19: 4, 21: 4, 24: 5, 26: 5, 28: 5}

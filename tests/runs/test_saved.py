@@ -13,9 +13,10 @@ from PIL import Image
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.runs import saved
 from vpt_gen.runs.generation import Generation
-from vpt_gen.runs.sampler import NO_INSTANCE, Samples, class_bank
+from vpt_gen.runs.samples import Samples, class_bank
 
 NAMES = ["a b", "c"]
 BATCH = 4

@@ -5,30 +5,27 @@ import operator
 
 from ml_collections import ConfigDict
 
+from vpt_gen import methods
 from vpt_gen.config.fields import (
     GAN_METHODS,
     METHODS,
     TASKS,
-    default_config,
+    defaults_like,
 )
 from vpt_gen.decode.approximate import RECOMPUTE
 from vpt_gen.decode.generate import PARALLEL_DECODERS
 from vpt_gen.decode.schedules import check_schedule
 from vpt_gen.errors import UserError
-from vpt_gen.nets.prompt_generator import DESIGNS
 from vpt_gen.nets.stack import REMAT
-from vpt_gen.nets.transformer import MATRICES
 from vpt_gen.training.adversarial import LOSSES
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
-
-CONDITIONS = ("class", "instance", "class+instance")
 
 
 def check_config(config: ConfigDict) -> None:
     """Raises UserError where a field is unknown, missing or impossible."""
     if "task" not in config:
         raise UserError(f"The config has no field task; set it to one of {', '.join(TASKS)}.")
-    known = default_config(config.task, config.get("family", "nar"))
+    known = defaults_like(config)
     _check_fields(config.to_dict(), known.to_dict(), "config")
     for name in ("num_steps", "batch_size", "log_every", "keep_checkpoints"):
         check(config, name, config[name] > 0, "a positive number")
@@ -130,8 +127,6 @@ def _check_adversarial(config: ConfigDict) -> None:
     check(config, "decode.z_scale", config.decode.z_scale > 0, "positive")
     standing = config.decode.standing_accumulations
     check(config, "decode.standing_accumulations", standing >= 0, "0 or positive")
-    steps = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}[config.task]
-    check(config, f"{config.task}.{steps}", config[config.task][steps] >= 0, "0 or positive")
 
 
 def _check_compute(config: ConfigDict) -> None:
@@ -167,34 +162,9 @@ def _check_decoding(config: ConfigDict) -> None:
 
 
 def _check_method(config: ConfigDict) -> None:
-    if config.task == "prompts":
-        _check_prompt(config)
-    if config.task == "deep_prompts":
-        count = config.deep_prompts.num_prompt_tokens
-        check(config, "deep_prompts.num_prompt_tokens", count > 0, "positive")
-    if config.task == "adapters":
-        check(config, "adapters.size", config.adapters.size > 0, "positive")
-    if config.task == "lora":
-        lora = config.lora
-        check(config, "lora.rank", lora.rank > 0, "positive")
-        check(config, "lora.alpha", lora.alpha > 0, "positive")
-        known = set(lora.matrices) <= set(MATRICES) and len(lora.matrices) > 0
-        check(config, "lora.matrices", known, f"some of {', '.join(MATRICES)}")
-
-
-def _check_prompt(config: ConfigDict) -> None:
-    prompt = config.prompt
-    for name, known in (("condition", CONDITIONS), ("design", DESIGNS)):
-        check(config, f"prompt.{name}", prompt[name] in known, f"one of {', '.join(known)}")
-    check(config, "prompt.num_prompt_tokens", prompt.num_prompt_tokens > 0, "positive")
-    check(config, "prompt.num_factors", prompt.num_factors > 0, "positive")
-    check(
-        config,
-        "prompt.num_factors",
-        prompt.num_factors == 1 or prompt.design == "factorised",
-        "1 where config.prompt.design is not 'factorised'",
-    )
-    check(config, "prompt.instance_dropout", 0 <= prompt.instance_dropout <= 1, "from 0 to 1")
+    method = methods.METHODS[config.task].from_config(config)
+    for field, holds, wanted in method.requirements():
+        check(config, f"{method.group}.{field}", holds, wanted)
 
 
 def _check_evaluation(config: ConfigDict) -> None:

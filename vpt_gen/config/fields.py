@@ -1,49 +1,41 @@
 """The config of a run: every field with its default (config/check.py refuses impossible ones).
 
-Fields of nets and of single methods are in config/nets.py.
+Fields of nets are read off the nets (config/model.py), those of methods off methods/<name>.py.
 
 An experiment file `configs/<name>.py` starts from `default_config(task)` and sets what differs.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
 
-from vpt_gen.config import nets
+from vpt_gen import methods
+from vpt_gen.config.model import OF_FAMILY, model_fields
 from vpt_gen.errors import UserError
+from vpt_gen.nets import NETS
 
 PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
-# What adapts a pretrained transformer to new images, and what a pretrained BigGAN
-# (docs/methods.md).
-TRANSFORMER_METHODS = (
-    "prompts",
-    "class_embedding",
-    "deep_prompts",
-    "norm_bias",
-    "lora",
-    "adapters",
-    "finetune",
-    "scratch",
-)
-GAN_METHODS = ("minegan", "cgantransfer")
-METHODS = TRANSFORMER_METHODS + GAN_METHODS
+# What adapts a pretrained transformer, and what a pretrained BigGAN (docs/methods.md).
+TRANSFORMER_METHODS, GAN_METHODS = methods.of_source("transformer"), methods.of_source("gan")
+METHODS = tuple(methods.METHODS)
 TASKS = PRETRAINING + METHODS
-# Transformers that predict masked tokens (MaskGIT), or one token after another (GPT).
-FAMILIES = ("nar", "ar")
-# For transformers of the published sizes, from the methods' papers where these name one
-# (docs/methods.md).
-_LEARNING_RATES = {
-    "prompts": 1e-3,
-    "class_embedding": 1e-3,
-    "deep_prompts": 5e-3,
-    "norm_bias": 1e-3,
-    "lora": 2e-4,
-    "adapters": 3e-4,
-    "finetune": 1e-4,
-    "scratch": 1e-4,
-}
+# Transformers that predict masked tokens, or one token after another.
+FAMILIES = tuple(OF_FAMILY)
 
 
-def default_config(task: str, family: str = "nar") -> ConfigDict:
-    """All fields for `task`, one of `TASKS`, and a transformer's family; locked."""
+def default_config(task: str, family: str = "nar", transformer: str = "") -> ConfigDict:
+    """All fields for `task`, locked.
+
+    Args:
+      task: one of `TASKS`.
+      family: of the transformer, which decides how it is trained and decoded.
+      transformer: key of `nets.NETS`, of the task "transformer"; '' is the family's.
+
+    Raises:
+      UserError: an unknown task, family or transformer.
+    """
     for name, value, known in (("task", task, TASKS), ("family", family, FAMILIES)):
         if value not in known:
             raise UserError(f"config.{name} is {value!r}; it must be one of {', '.join(known)}.")
@@ -65,9 +57,10 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
     config.mesh = _mesh()
     config.data = _data()
     config.optimizer = _optimizer()
-    config.optimizer.learning_rate = _LEARNING_RATES.get(task, 1e-3)
     if task in PRETRAINING:
-        config.model = nets.model(task, family)
+        config.model = model_fields(task, _transformer_of(family, transformer))
+    else:
+        config.optimizer.learning_rate = methods.METHODS[task].learning_rate
     if task == "tokenizer":
         config.losses = _tokenizer_losses()
         # Of the codebook's learning rate.
@@ -105,11 +98,30 @@ def default_config(task: str, family: str = "nar") -> ConfigDict:
         config.backbone.transformer = ""
     if task in METHODS:
         config.evaluation = _evaluation()
-    if task == "minegan":
-        config.adversarial.loss = "non-saturating"
-    if options := nets.of_method(task):
-        config["prompt" if task == "prompts" else task] = options
+        method = methods.METHODS[task]
+        if method.source == "gan":
+            config.adversarial.loss = method.adversarial_loss
+        if options := dataclasses.asdict(method()):
+            config[method.group] = ConfigDict(options)
     return config.lock()
+
+
+def defaults_like(config: Mapping[str, Any]) -> ConfigDict:
+    """`default_config` of the task, family and transformer that a config has."""
+    family = config.get("family", "nar")
+    return default_config(config["task"], family, config.get("model", {}).get("net", ""))
+
+
+def _transformer_of(family: str, transformer: str) -> str:
+    """The transformer that is meant; UserError for one that is unknown, or of another family."""
+    transformer = transformer or OF_FAMILY[family]
+    if getattr(NETS.get(transformer), "family", None) != family:
+        known = [name for name, net in NETS.items() if getattr(net, "family", None) == family]
+        raise UserError(
+            f"config.model.net is {transformer!r}; with config.family {family!r} it must be one of "
+            f"{', '.join(known)}."
+        )
+    return transformer
 
 
 def _mesh() -> ConfigDict:

@@ -58,7 +58,7 @@ def _wrong_field(error: Exception, fields: list[str]) -> str:
     field, names = str(error).strip("\"'"), ", ".join(field.split("=")[0] for field in fields)
     return (
         f"Unknown config field {field!r} among {names}; the config file and "
-        "vpt_gen/config/fields.py (config/nets.py for nets) show the fields there are."
+        "vpt_gen/config/fields.py show the fields there are."
     )
 
 

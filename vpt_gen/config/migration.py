@@ -2,7 +2,7 @@
 
 A field that is newer than the run gets its default if the default means what runs did before;
 otherwise `BEFORE` gives the value. Whoever adds, removes, renames or redefines a field of
-config/fields.py or config/nets.py adds a line to a table here if one is needed.
+config/fields.py, of a net or of a method adds a line to a table here if one is needed.
 """
 
 import copy
@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vpt_gen.config.fields import TASKS, default_config
+from ml_collections import ConfigDict
+
+from vpt_gen.config.fields import TASKS, default_config, defaults_like
 from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 
@@ -49,6 +51,14 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return _nested({**known, **fields, **earlier})
 
 
+def as_config(migrated: Mapping[str, Any]) -> ConfigDict:
+    """What `migrate` gave as a config, whose sequences are tuples again."""
+    config = defaults_like(migrated)
+    with config.unlocked():
+        config.update(migrated)
+    return config
+
+
 def with_defaults(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Copies a nested record and gives it the defaults of what it lacks."""
     filled = copy.deepcopy({**defaults, **recorded})
@@ -63,7 +73,11 @@ def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
     if fields.get("task") not in TASKS:
         raise _newer(f"config.task {fields.get('task')!r}")
     # Runs older than the field had a transformer of masked tokens.
-    return flatten(default_config(fields["task"], fields.get("family", "nar")).to_dict())
+    return flatten(
+        default_config(
+            fields["task"], fields.get("family", "nar"), fields.get("model.net", "")
+        ).to_dict()
+    )
 
 
 def _dropped(name: str, value: Any) -> bool:

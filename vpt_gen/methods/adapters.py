@@ -5,7 +5,9 @@ so that at first nothing changes; the paper draws it with a standard deviation o
 trains the norms along, which `norm_bias` does here.
 """
 
+import dataclasses
 import math
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
+from vpt_gen.methods.record import Requirement, Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
@@ -45,3 +48,28 @@ def make_method(net: TokenTransformer, num_classes: int, size: int) -> Method:
         return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)
 
     return Method(init, num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapters(TransformerMethod):
+    """`config.task = "adapters"`."""
+
+    # Width of the bottlenecks (the paper: 8 to 256).
+    size: int = 64
+
+    name = "adapters"
+    group = "adapters"
+    learning_rate = 3e-4
+    demo_learning_rate = 1e-2
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "size", self.size > 0, "positive"
+
+    def sentence(self, what: str) -> str:
+        return (
+            f"Adapters of width {self.size} and a class token for each class, trained on a frozen "
+            f"{what} transformer"
+        )
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes, self.size)

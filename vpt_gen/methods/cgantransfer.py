@@ -1,4 +1,4 @@
-"""Task: cGANTransfer (arXiv 2101.02229) from a BigGAN, as in mshahbazi72/cGANTransfer.
+"""Task: cGANTransfer (arXiv 2102.06696) from a BigGAN, as in mshahbazi72/cGANTransfer.
 
 First the new classes' normalisations learn, as combinations of the source's classes (stage BN of
 the release), then all of the generator but the scores and the source's knowledge (FT). The
@@ -6,13 +6,15 @@ discriminator trains throughout, with a new table of classes. Adam goes on from 
 next.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
+from vpt_gen.methods.record import Drawing, GanMethod, Requirement
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.cgantransfer import (
     TransferGenerator,
@@ -138,3 +140,48 @@ def make_task(
         num_classes=num_classes,
         training=training,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class CGANTransfer(GanMethod):
+    """`config.task = "cgantransfer"`; the release has the penalties, and no numbers of updates."""
+
+    # Updates of the new classes' normalizations, before the rest of the generator trains.
+    norm_steps: int = 500
+    # Cost of the scores' mean absolute values, and of the residuals' mean squares.
+    scores_l1: float = 0.01
+    residuals_l2: float = 0.1
+
+    name = "cgantransfer"
+    group = "cgantransfer"
+    adversarial_loss = "hinge"
+    groups = GROUPS
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "norm_steps", self.norm_steps >= 0, "0 or positive"
+
+    def sentence(self, what: str) -> str:
+        del what
+        return (
+            "Normalizations that combine those of a BigGAN's classes, and after "
+            f"{self.norm_steps:,} updates the BigGAN itself, trained (cGANTransfer)"
+        )
+
+    def make_task(self, source, source_params, num_classes, optimizers, **options) -> Task:
+        return make_task(
+            source,
+            source_params,
+            num_classes,
+            optimizers,
+            norm_steps=self.norm_steps,
+            scores_l1=self.scores_l1,
+            residuals_l2=self.residuals_l2,
+            **options,
+        )
+
+    def drawing(self, source: BigGAN, num_classes: int) -> Drawing:
+        return Drawing(
+            generator(source, num_classes),
+            lambda params, z, class_ids: {"z": z, "class_ids": class_ids},
+            group_of,
+        )

@@ -3,9 +3,12 @@
 The other methods that leave the class to a class token train the same table beside their own.
 """
 
+import dataclasses
+
 import jax
 
 from vpt_gen.methods.method import Method
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
@@ -23,3 +26,19 @@ def make_method(net: TokenTransformer, num_classes: int) -> Method:
         return class_tokens(net, source, num_classes)
 
     return Method(init, num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassEmbedding(TransformerMethod):
+    """`config.task = "class_embedding"`."""
+
+    name = "class_embedding"
+    group = "class_embedding"
+    learning_rate = 1e-3
+    demo_learning_rate = 3e-2
+
+    def sentence(self, what: str) -> str:
+        return f"A class token for each class, trained on a frozen {what} transformer"
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes)

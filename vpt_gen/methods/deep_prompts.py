@@ -7,11 +7,15 @@ through a layer more than without prompts, tokens keep their positions, and an a
 stays as it is: the prefix is the same for all images and all steps.
 """
 
+import dataclasses
+from collections.abc import Iterable
+
 import jax
 from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
+from vpt_gen.methods.record import Requirement, Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
@@ -41,3 +45,28 @@ def make_method(net: TokenTransformer, num_classes: int, num_prompt_tokens: int)
         return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)
 
     return Method(init, num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepPrompts(TransformerMethod):
+    """`config.task = "deep_prompts"`."""
+
+    # S, keys and values of each layer.
+    num_prompt_tokens: int = 16
+
+    name = "deep_prompts"
+    group = "deep_prompts"
+    learning_rate = 5e-3
+    demo_learning_rate = 3e-2
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
+
+    def sentence(self, what: str) -> str:
+        return (
+            f"{self.num_prompt_tokens} keys and values in front of every layer's own and a class "
+            f"token for each class, trained on a frozen {what} transformer"
+        )
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes, self.num_prompt_tokens)

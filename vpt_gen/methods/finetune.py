@@ -1,10 +1,13 @@
 """Method: the whole transformer is trained on from its pretrained parameters, with its dropout."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.precision import cast_matrices
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
@@ -26,3 +29,19 @@ def make_method(net: TokenTransformer, num_classes: int, dtype: str) -> Method:
     return Method(
         init, num_classes, params=lambda _, trained: cast_matrices(trained, dtype), whole=True
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetune(TransformerMethod):
+    """`config.task = "finetune"`."""
+
+    name = "finetune"
+    group = "finetune"
+    learning_rate = 1e-4
+    demo_learning_rate = 1e-3
+
+    def sentence(self, what: str) -> str:
+        return f"All of a {what} transformer and a class token for each class, fine-tuned"
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes, target.dtype)

@@ -4,8 +4,9 @@ Low-Rank Adaptation of Large Language Models (arXiv 2106.09685): A is drawn, B s
 that at first nothing changes. No gradient of the size of W is ever formed.
 """
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ from vpt_gen.methods.method import (
     each_layer,
     merge,
 )
-from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.methods.record import Requirement, Target, TransformerMethod
+from vpt_gen.nets.transformer import MATRICES, TokenTransformer
 from vpt_gen.training.state import Params
 
 
@@ -56,3 +58,34 @@ def make_method(
         return merge(frozen, jax.tree_util.tree_map_with_path(scale, trained))
 
     return Method(init, num_classes, scaled)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoRA(TransformerMethod):
+    """`config.task = "lora"`; the defaults are the paper's for GPT-2."""
+
+    rank: int = 4
+    # The update is scaled by alpha / rank.
+    alpha: float = 32.0
+    # Of each layer, some of `nets.transformer.MATRICES`.
+    matrices: tuple[str, ...] = ("query", "value")
+
+    name = "lora"
+    group = "lora"
+    learning_rate = 2e-4
+    demo_learning_rate = 1e-2
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "rank", self.rank > 0, "positive"
+        yield "alpha", self.alpha > 0, "positive"
+        known = set(self.matrices) <= set(MATRICES) and len(self.matrices) > 0
+        yield "matrices", known, f"some of {', '.join(MATRICES)}"
+
+    def sentence(self, what: str) -> str:
+        return (
+            f"LoRA of rank {self.rank} and a class token for each class, trained on a frozen "
+            f"{what} transformer"
+        )
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes, self.rank, self.alpha, self.matrices)

@@ -6,13 +6,15 @@ throughout. As released, the loss is the non-saturating one, and the generator n
 batches in both stages.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
+from vpt_gen.methods.record import Drawing, GanMethod, Requirement
 from vpt_gen.nets.biggan import (
     BigGAN,
     Generator,
@@ -30,6 +32,8 @@ from vpt_gen.training.state import Params, Task
 
 MINER = "miner"
 GROUPS = (MINER, GENERATOR)
+# What its images are called if it is trained on several classes.
+NO_CLASS = "no class"
 
 
 def make_miner(source: Generator) -> Miner:
@@ -123,3 +127,40 @@ def make_task(
         num_classes=0,
         training=lambda step: {MINER: True, GENERATOR: step >= miner_steps},
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class MineGAN(GanMethod):
+    """`config.task = "minegan"`."""
+
+    # Updates in which the miner trains and the generator does not (as released).
+    miner_steps: int = 299
+
+    name = "minegan"
+    group = "minegan"
+    adversarial_loss = "non-saturating"
+    groups = GROUPS
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "miner_steps", self.miner_steps >= 0, "0 or positive"
+
+    def sentence(self, what: str) -> str:
+        del what
+        return (
+            f"A miner of latents for a BigGAN, and after {self.miner_steps:,} updates the BigGAN "
+            "itself, trained (MineGAN)"
+        )
+
+    def class_names(self, of_data: Sequence[str]) -> list[str]:
+        """One class of all that the miner is trained on, as it is told none."""
+        return [NO_CLASS] if len(of_data) > 1 else list(of_data)
+
+    def make_task(self, source, source_params, num_classes, optimizers, **options) -> Task:
+        del num_classes
+        return make_task(source, source_params, optimizers, miner_steps=self.miner_steps, **options)
+
+    def drawing(self, source: BigGAN, num_classes: int) -> Drawing:
+        make_miner(source.generator)
+        return Drawing(
+            source.generator, lambda params, z, class_ids: mine(source, params, z), group_of
+        )

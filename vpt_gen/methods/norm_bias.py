@@ -4,11 +4,14 @@ BitFit (arXiv 2106.10199) trains the biases, among them those of the norms; the 
 with them here.
 """
 
+import dataclasses
+
 import jax
 from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
@@ -29,3 +32,22 @@ def make_method(net: TokenTransformer, num_classes: int) -> Method:
         return norms_and_biases(source) | class_tokens(net, source, num_classes)
 
     return Method(init, num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormBias(TransformerMethod):
+    """`config.task = "norm_bias"`."""
+
+    name = "norm_bias"
+    group = "norm_bias"
+    learning_rate = 1e-3
+    demo_learning_rate = 1e-2
+
+    def sentence(self, what: str) -> str:
+        return (
+            f"The norms and biases of a {what} transformer and a class token for each class, "
+            "trained"
+        )
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes)

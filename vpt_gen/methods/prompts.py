@@ -4,11 +4,17 @@ Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990),
 google-research/generative_transfer.
 """
 
+import dataclasses
+from collections.abc import Iterable
+
 import jax
 
 from vpt_gen.methods.method import Conditions, Method
-from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
+from vpt_gen.methods.record import Requirement, Target, TransformerMethod
+from vpt_gen.nets.prompt_generator import DESIGNS, PromptGenerator, init_params
 from vpt_gen.training.state import Params
+
+CONDITIONS = ("class", "instance", "class+instance")
 
 
 def make_method(generator: PromptGenerator) -> Method:
@@ -40,3 +46,57 @@ def make_method(generator: PromptGenerator) -> Method:
         conditions,
         generator,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompts(TransformerMethod):
+    """`config.task = "prompts"`, with the group `config.prompt`: see `nets/prompt_generator.py`."""
+
+    # S.
+    num_prompt_tokens: int = 32
+    # P; 0 is the transformer's width, without a projection.
+    feature_size: int = 0
+    dropout_rate: float = 0.1
+    # What prompts are for: 'class', 'instance' (a training image), or 'class+instance'.
+    condition: str = "class"
+    # 'additive' as released, 'factorised' with num_factors, or 'full'.
+    design: str = "additive"
+    # F.
+    num_factors: int = 1
+    # With 'class+instance': share of examples trained on the class alone.
+    instance_dropout: float = 0.5
+
+    name = "prompts"
+    group = "prompt"
+    learning_rate = 1e-3
+    demo_learning_rate = 1e-2
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "condition", self.condition in CONDITIONS, f"one of {', '.join(CONDITIONS)}"
+        yield "design", self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"
+        yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
+        yield "num_factors", self.num_factors > 0, "positive"
+        factors = self.num_factors == 1 or self.design == "factorised"
+        yield "num_factors", factors, "1 where config.prompt.design is not 'factorised'"
+        yield "instance_dropout", 0 <= self.instance_dropout <= 1, "from 0 to 1"
+
+    def sentence(self, what: str) -> str:
+        return f"{self.num_prompt_tokens} prompt tokens, tuned on a frozen {what} transformer"
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(self.generator(target))
+
+    def generator(self, target: Target) -> PromptGenerator:
+        """The prompt generator for a transformer and new images."""
+        width, projected = target.net.hidden_size, self.feature_size > 0
+        return PromptGenerator(
+            num_classes=target.num_classes if "class" in self.condition else 0,
+            num_prompt_tokens=self.num_prompt_tokens,
+            feature_size=self.feature_size if projected else width,
+            hidden_size=width if projected else None,
+            dropout_rate=self.dropout_rate,
+            design=self.design,
+            num_factors=self.num_factors,
+            num_instances=target.num_instances,
+            instance_dropout=self.instance_dropout,
+        )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from vpt_gen.methods import finetune
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.stack import STACKED, stack_layers
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
@@ -32,3 +33,19 @@ def make_method(net: TokenTransformer, num_classes: int, num_tokens: int, dtype:
         return params | tokens_of_classes
 
     return dataclasses.replace(finetune.make_method(net, num_classes, dtype), init=init)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scratch(TransformerMethod):
+    """`config.task = "scratch"`."""
+
+    name = "scratch"
+    group = "scratch"
+    learning_rate = 1e-4
+    demo_learning_rate = 3e-3
+
+    def sentence(self, what: str) -> str:
+        return f"A {what} transformer, trained from scratch"
+
+    def adapt(self, target: Target) -> Method:
+        return make_method(target.net, target.num_classes, target.num_tokens, target.dtype)

@@ -208,6 +208,9 @@ class BigGAN:
     with all of its collections.
     """
 
+    # Fields that data decide; a pretraining config has the others.
+    from_data = ("num_classes", "resolution")
+
     num_classes: int
     resolution: int = 128
     generator_channels: int = 96

@@ -45,6 +45,9 @@ class Classifier(nn.Module):
       blocks_per_stage: residual blocks in a stage.
     """
 
+    # Fields that data decide; a pretraining config has the others.
+    from_data = ("num_classes",)
+
     num_classes: int
     widths: Sequence[int] = (32, 64, 128, 256)
     blocks_per_stage: int = 1

@@ -20,6 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import FrozenDict
 
 from vpt_gen.nets.additions import class_rows
 from vpt_gen.nets.causal_layers import Block, LayerCache
@@ -78,6 +79,16 @@ class GPT(CausalTransformer, nn.Module):
         prefix=("attention", "prefix"),
     )
     from_data = ("codebook_size", "num_positions", "order")
+    # The paper's size; the net's own is that of the published model.
+    pretraining = FrozenDict(
+        {
+            "num_layers": 24,
+            "hidden_size": 1024,
+            "num_heads": 16,
+            "intermediate_size": 4096,
+            "dropout_rate": 0.1,
+        }
+    )
 
     codebook_size: int = 16384
     num_positions: int = 256

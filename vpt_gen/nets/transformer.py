@@ -56,7 +56,8 @@ class TokenTransformer:
       layer_prefix: name of a layer's parameters, before its number.
       parts: where things lie in a layer.
       from_data: fields that tokenizer and data decide; a pretraining config has the others.
-      pretraining: fields of a pretraining config that are none of the net's, with their defaults.
+      pretraining: fields of a pretraining config that are none of the net's, and defaults that are
+        not the net's own.
     """
 
     family: ClassVar[str]

@@ -145,6 +145,9 @@ class Tokenizer(nn.Module):
     A subclass has the field `channel_multipliers`, one a level.
     """
 
+    # Fields that data decide; a pretraining config has the others.
+    from_data = ()
+
     @property
     def downsampling(self) -> int:
         """Pixels a token stands for along each side."""

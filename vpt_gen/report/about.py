@@ -10,6 +10,7 @@ from vpt_gen.checkpoints.store import read_record
 from vpt_gen.config.migration import migrate
 from vpt_gen.config.repeat import training_command
 from vpt_gen.data.source import Source
+from vpt_gen.methods import METHODS
 from vpt_gen.report.charts import number
 from vpt_gen.report.html import (
     Node,
@@ -21,46 +22,24 @@ from vpt_gen.report.html import (
 )
 from vpt_gen.runs.opened import TunedRun
 
-_FAMILIES = {"nar": "NAR (MaskGIT)", "ar": "AR (GPT)"}
 _CONDITIONS = {
     "class": "each of {classes:,} classes",
     "instance": "each of {instances:,} training images",
     "class+instance": "each of {classes:,} classes and {instances:,} training images",
 }
 
-_METHODS = {
-    "class_embedding": "A class token for each class, trained on a frozen {family} transformer",
-    "deep_prompts": "{config.deep_prompts.num_prompt_tokens} keys and values in front of every "
-    "layer's own and a class token for each class, trained on a frozen {family} transformer",
-    "norm_bias": "The norms and biases of a {family} transformer and a class token for each class, "
-    "trained",
-    "lora": "LoRA of rank {config.lora.rank} and a class token for each class, trained on a frozen "
-    "{family} transformer",
-    "adapters": "Adapters of width {config.adapters.size} and a class token for each class, "
-    "trained on a frozen {family} transformer",
-    "finetune": "All of a {family} transformer and a class token for each class, fine-tuned",
-    "scratch": "A {family} transformer, trained from scratch",
-    "minegan": "A miner of latents for a BigGAN, and after {config.minegan.miner_steps:,} updates "
-    "the BigGAN itself, trained (MineGAN)",
-    "cgantransfer": "Normalisations that combine those of a BigGAN's classes, and after "
-    "{config.cgantransfer.norm_steps:,} updates the BigGAN itself, trained (cGANTransfer)",
-}
-
 
 def lead(run: TunedRun) -> str:
     """The run in one sentence."""
     config, classes = run.config, len(run.facts["class_names"])
-    updates = f"in {run.step:,} updates"
-    family = _FAMILIES[config.family] if "family" in config else ""
+    method = METHODS[config.task].from_config(config)
+    net = run.nets[method.source].net
+    what = method.sentence(f"{net.family.upper()} ({net.title})" if run.sampler.has_tokens else "")
     if not run.has_prompts:
-        what = _METHODS[config.task].format(config=config, family=family)
-        return f"{what} {updates} on {classes:,} classes."
+        return f"{what} in {run.step:,} updates on {classes:,} classes."
     instances = len(run.facts.get("instance_labels", ()))
-    what = _CONDITIONS[config.prompt.condition].format(classes=classes, instances=instances)
-    return (
-        f"{config.prompt.num_prompt_tokens} prompt tokens for {what}, tuned {updates} on a frozen "
-        f"{family} transformer."
-    )
+    of = _CONDITIONS[method.condition].format(classes=classes, instances=instances)
+    return f"{what} in {run.step:,} updates, for {of}."
 
 
 def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds: float) -> Node:

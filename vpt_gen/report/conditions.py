@@ -5,7 +5,7 @@ import numpy as np
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.runs.generation import instances_of
 from vpt_gen.runs.opened import TunedRun
-from vpt_gen.runs.sampler import class_bank
+from vpt_gen.runs.samples import class_bank
 
 MAX_CLASSES = 20
 

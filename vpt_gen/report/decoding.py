@@ -10,7 +10,7 @@ from vpt_gen.report.html import (
     section,
     strip,
 )
-from vpt_gen.runs.sampler import Samples
+from vpt_gen.runs.samples import Samples
 
 _MAX_FRAMES = 12
 

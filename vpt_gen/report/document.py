@@ -22,7 +22,7 @@ from vpt_gen.report.samples import (
     samples_section,
 )
 from vpt_gen.runs.opened import TunedRun
-from vpt_gen.runs.sampler import Samples
+from vpt_gen.runs.samples import Samples
 from vpt_gen.training.clock import training_seconds
 
 FILMS = 4

@@ -12,7 +12,6 @@ from vpt_gen.checkpoints.backbone import (
     PretrainedNet,
     load_net,
 )
-from vpt_gen.config.fields import GAN_METHODS
 from vpt_gen.errors import UserError
 from vpt_gen.nets.biggan import RESOLUTIONS
 from vpt_gen.nets.transformer import TokenTransformer
@@ -43,25 +42,15 @@ def tokens_per_image(net: Tokenizer, image_size: int) -> int:
     return (image_size // net.downsampling) ** 2
 
 
-def load_backbone(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
-    """The tokenizer and the transformer or BigGAN that a config adapts, on the mesh, as it says.
+def load_tokenizer_and_transformer(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
+    """The tokenizer and the transformer that a config adapts, on the mesh, as it says.
 
     Raises:
       UserError: one is missing or damaged, or they do not fit each other or the image size.
     """
-    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
-    if config.task in GAN_METHODS:
-        check_image_size(vqgan.net, config.data.image_size)
-        gan = load_net(config.backbone.gan, "biggan", mesh=mesh)
-        if gan.net.resolution != config.data.image_size:
-            raise UserError(
-                f"config.data.image_size is {config.data.image_size}; the BigGAN in "
-                f"{config.backbone.gan} makes images of {gan.net.resolution} pixels."
-            )
-        return {"tokenizer": vqgan, "gan": gan}
+    vqgan = _load_tokenizer(config, mesh)
     backbone = load_net(config.backbone.transformer, *TRANSFORMERS, mesh=mesh)
     check_family(config, backbone.net)
-    check_image_size(vqgan.net, config.data.image_size)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
     check_codebooks(vqgan.net, backbone.net)
@@ -70,6 +59,28 @@ def load_backbone(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
         "tokenizer": vqgan,
         "transformer": dataclasses.replace(backbone, net=net, params=params),
     }
+
+
+def load_tokenizer_and_gan(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
+    """The tokenizer, to measure with, and the BigGAN that a config adapts, on the mesh.
+
+    Raises:
+      UserError: one is missing or damaged, or does not fit the image size.
+    """
+    vqgan = _load_tokenizer(config, mesh)
+    gan = load_net(config.backbone.gan, "biggan", mesh=mesh)
+    if gan.net.resolution != config.data.image_size:
+        raise UserError(
+            f"config.data.image_size is {config.data.image_size}; the BigGAN in "
+            f"{config.backbone.gan} makes images of {gan.net.resolution} pixels."
+        )
+    return {"tokenizer": vqgan, "gan": gan}
+
+
+def _load_tokenizer(config: ConfigDict, mesh: Mesh) -> PretrainedNet:
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
+    check_image_size(vqgan.net, config.data.image_size)
+    return vqgan
 
 
 def check_family(config: ConfigDict, net: TokenTransformer) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from vpt_gen.decode import marquee
 from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
-from vpt_gen.runs.sampler import class_bank
+from vpt_gen.runs.samples import class_bank
 
 
 def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:

@@ -17,11 +17,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import Generator, standing_statistics
-from vpt_gen.runs.sampler import (
-    Samples,
-    gather,
-    image_keys,
-)
+from vpt_gen.runs.samples import Samples, gather, image_keys
 from vpt_gen.training.adversarial_task import GENERATOR
 
 # Folded into the seed where an image has its class.
@@ -52,6 +48,9 @@ class GanSampler:
     options: dict[str, Any]
     batch_size: int
     mesh: Mesh
+
+    has_tokens = False
+    has_prompts = False
 
     def sample(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None

@@ -16,15 +16,14 @@ from vpt_gen.checkpoints.store import (
     read_record,
 )
 from vpt_gen.config.check import check_config
-from vpt_gen.config.fields import GAN_METHODS, METHODS, default_config
-from vpt_gen.config.migration import migrate
+from vpt_gen.config.fields import default_config
+from vpt_gen.config.migration import as_config, migrate
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
-from vpt_gen.runs import gan_methods, methods
-from vpt_gen.runs.compatibility import check_backbone, load_backbone
-from vpt_gen.runs.gan_sampler import GanSampler
-from vpt_gen.runs.sampler import Sampler
-from vpt_gen.training.compute import hold_trained
+from vpt_gen.methods import METHODS, of_source
+from vpt_gen.runs.compatibility import check_backbone
+from vpt_gen.runs.samples import Sampler
+from vpt_gen.runs.sources import adapting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,7 @@ class TunedRun:
     facts: dict[str, Any]
     step: int
     params: Any
-    sampler: Sampler | GanSampler
+    sampler: Sampler
     nets: dict[str, PretrainedNet]
 
     @property
@@ -57,7 +56,7 @@ class TunedRun:
     @property
     def has_prompts(self) -> bool:
         """Whether it trained prompts, which can be steered and compared."""
-        return self.config.task == "prompts"
+        return self.sampler.has_prompts
 
 
 def open_run(
@@ -89,26 +88,21 @@ def open_run(
             f"{workdir} is a run of {given['task']}; generating needs one of a method: "
             f"{', '.join(METHODS)}."
         )
-    config = default_config(given["task"], given.get("family", "nar"))
-    with config.unlocked():
-        config.update(given)
+    config = as_config(given)
     for setting in decode:
         set_option(config.decode, setting)
     check_config(config)
-    of_gan = config.task in GAN_METHODS
-    moved = {"tokenizer": tokenizer, "gan" if of_gan else "transformer": transformer}
+    moved = {"tokenizer": tokenizer, METHODS[config.task].source: transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
     mesh = mesh or sharding.make_mesh()
-    nets = load_backbone(config, mesh)
+    make = adapting(config)
+    nets = make.load_nets(config, mesh)
     check_backbone(facts, nets)
-    make_sampler = gan_methods.make_sampler if of_gan else methods.make_sampler
-    sampler = make_sampler(config, nets, facts, mesh)
+    sampler = make.make_sampler(config, nets, facts, mesh)
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
-        params = store.restore_params(step)
-        if not of_gan:
-            params = hold_trained(sampler.transformer, params, config.compute)
+        params = make.hold(config, sampler, store.restore_params(step))
         step = store.latest_step() if step is None else step
     return TunedRun(workdir, config, facts, step, params, sampler, nets)
 
@@ -122,8 +116,9 @@ def set_option(decode: ConfigDict, setting: str) -> None:
     name, _, text = setting.partition("=")
     if name not in decode:
         known = ", ".join(sorted(decode))
-        of_gan = name in default_config(GAN_METHODS[0]).decode
-        why = f" (it is one of {' and '.join(GAN_METHODS)})" if of_gan else ""
+        gan_methods = of_source("gan")
+        of_gan = name in default_config(gan_methods[0]).decode
+        why = f" (it is one of {' and '.join(gan_methods)})" if of_gan else ""
         raise UserError(f"--set={setting}: decoding has no option {name!r}{why}; it has {known}.")
     kind = type(decode[name])
     try:

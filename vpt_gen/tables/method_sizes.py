@@ -13,8 +13,9 @@ from vpt_gen import cli, recipes
 from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import TRANSFORMER_METHODS
+from vpt_gen.methods import METHODS
+from vpt_gen.methods.record import Target
 from vpt_gen.nets.transformer import TokenTransformer
-from vpt_gen.runs.methods import make_method
 from vpt_gen.tables.costs import (
     MODELS,
     num_params,
@@ -31,8 +32,8 @@ def train_state(
     config: ConfigDict, net: TokenTransformer, num_tokens: int, num_classes: int
 ) -> TrainState:
     """The shapes of what a config's method trains and of its optimiser's state."""
-    facts = {"class_names": [str(c) for c in range(num_classes)]}
-    method = make_method(config, net, num_tokens, facts)
+    target = Target(net, num_tokens, num_classes, dtype=config.compute.dtype)
+    method = METHODS[config.task].from_config(config).adapt(target)
     params = jax.eval_shape(method.init, jax.random.key(0), param_shapes(net))
     opt_state = jax.eval_shape(make_optimizer(config.optimizer, config.num_steps).init, params)
     return TrainState(0, params, opt_state)

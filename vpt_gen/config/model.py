@@ -1,0 +1,30 @@
+"""`config.model`: the fields of the net that a task pretrains, read off the net itself."""
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from vpt_gen.nets import NETS
+
+# Task -> the net that it pretrains; a transformer's config names its net.
+_NETS = {"tokenizer": "vqgan", "gan": "biggan", "classifier": "classifier"}
+# A family's transformer if the config does not name another.
+OF_FAMILY = {"nar": "maskgit", "ar": "gpt"}
+# Of every Linen module, and how it is computed.
+_OTHERS = ("parent", "name", "remat")
+
+
+def model_fields(task: str, transformer: str) -> ConfigDict:
+    """The fields with their defaults; data and tokenizer decide those in the net's `from_data`.
+
+    Args:
+      task: of `config.fields.PRETRAINING`.
+      transformer: key of `nets.NETS`, of the task "transformer".
+    """
+    net = NETS[_NETS.get(task, transformer)]
+    model = ConfigDict({"net": transformer} if task == "transformer" else {})
+    for field in dataclasses.fields(net):
+        if field.name not in (*_OTHERS, *net.from_data):
+            model[field.name] = field.default
+    model.update(getattr(net, "pretraining", {}))
+    return model

@@ -1,0 +1,194 @@
+"""From a config to the experiment of a net that is pretrained: one function per task."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+from vpt_gen.checkpoints.perceptual import load_perceptual
+from vpt_gen.data.batches import image_batches, open_sources, token_batches
+from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
+from vpt_gen.nets import NETS, lpips
+from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.classifier import Classifier, feature_distance
+from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.runs.compatibility import check_image_size, check_resolution, tokens_per_image
+from vpt_gen.runs.experiment import Experiment
+from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
+from vpt_gen.runs.transformers import decode_options
+from vpt_gen.training import classifier, gan, tokenizer, transformer
+from vpt_gen.training.average import averaged
+from vpt_gen.training.compute import as_published, scans_layers
+from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.optimizers import make_optimizer
+
+
+def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    """A VQGAN, with or without a discriminator and a perceptual distance."""
+    del workdir
+    net = VQGAN(**_fields(config.model))
+    check_image_size(net, config.data.image_size)
+    train_source, eval_source = open_sources(config)
+    options = config.losses
+    if options.adversarial_weight > 0 and config.data.image_size not in RELEASED_WIDTHS:
+        raise UserError(
+            f"The discriminator takes images of {', '.join(map(str, RELEASED_WIDTHS))} pixels, not "
+            f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to train without."
+        )
+    perceptual, perceptual_params = _perceptual(options.perceptual_weights, config.data.image_size)
+    task = tokenizer.make_task(
+        net,
+        make_optimizer(config.optimizer, config.num_steps),
+        codebook_factor=config.optimizer.codebook_factor,
+        image_size=config.data.image_size,
+        quantizer_start=options.quantizer_start,
+        reconstruction_weight=options.reconstruction_weight,
+        adversarial_weight=options.adversarial_weight,
+        adversarial_start=options.adversarial_start,
+        r1_cost=options.r1_cost,
+        discriminator=Discriminator(scaled_widths(options.discriminator_filters)),
+        perceptual_weight=options.perceptual_weight,
+        perceptual=perceptual,
+        perceptual_params=perceptual_params,
+    )
+    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    rows = sharding.process_rows(config.batch_size, mesh)
+    return Experiment(
+        task,
+        net,
+        train_source,
+        eval_source,
+        *image_batches(config, train_source, eval_source, rows),
+        facts,
+        exported=lambda params: params["vqgan"],
+    )
+
+
+def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array] | None, Any]:
+    """The perceptual distance of `config.losses` and its parameters; None where there is none."""
+    if not weights:
+        return None, None
+    if (pathlib.Path(weights) / "net.json").is_file():
+        pretrained = load_net(weights, "classifier")
+        return functools.partial(feature_distance, pretrained.net), pretrained.params
+    if image_size < lpips.MIN_SIDE["vgg"]:
+        raise UserError(
+            f"config.data.image_size {image_size} is too small for the perceptual term: use "
+            f"{lpips.MIN_SIDE['vgg']} or more, or set config.losses.perceptual_weights to ''."
+        )
+    return lpips.distance, load_perceptual(weights).params
+
+
+def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    """A classifier of images."""
+    del workdir
+    train_source, eval_source = open_sources(config)
+    net = Classifier(train_source.num_classes, **_fields(config.model))
+    task = classifier.make_task(
+        net,
+        make_optimizer(config.optimizer, config.num_steps),
+        image_size=config.data.image_size,
+        label_smoothing=config.label_smoothing,
+    )
+    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    rows = sharding.process_rows(config.batch_size, mesh)
+    batches = image_batches(config, train_source, eval_source, rows)
+    return _averaged(config, Experiment(task, net, train_source, eval_source, *batches, facts))
+
+
+def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    """A class-conditional transformer of a tokenizer's tokens."""
+    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
+    check_image_size(vqgan.net, config.data.image_size)
+    train_source, eval_source = open_sources(config)
+    num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
+    fields = {**_fields(config.model), "remat": config.compute.remat}
+    class_dropout = fields.pop("class_dropout", 0.0)
+    try:
+        net = NETS[fields.pop("net")].for_data(
+            vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    task = transformer.make_task(
+        net,
+        make_objective(net, config.label_smoothing, config.get("mask_schedule")),
+        vqgan.net,
+        vqgan.params,
+        make_optimizer(config.optimizer, config.num_steps),
+        num_classes=train_source.num_classes,
+        num_tokens=num_tokens,
+        class_dropout=class_dropout,
+        decode_options=decode_options(config),
+        dtype=config.compute.dtype,
+        scan_layers=scans_layers(config.compute),
+    )
+    facts = {
+        "class_names": list(train_source.class_names),
+        "data": train_source.digest,
+        "tokenizer": vqgan.digest,
+    }
+    batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
+    experiment = Experiment(
+        task,
+        net,
+        train_source,
+        eval_source,
+        *batches,
+        facts,
+        exported=functools.partial(as_published, net),
+    )
+    return _averaged(config, experiment)
+
+
+def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
+    """A BigGAN."""
+    del workdir
+    check_resolution(config.data.image_size)
+    check_parts(config, mesh)
+    train_source, eval_source = open_sources(config)
+    average = config.average
+    net = BigGAN(train_source.num_classes, config.data.image_size, **_fields(config.model))
+    task = gan.make_task(
+        net,
+        adversarial_optimizers(config, (gan.GENERATOR,)),
+        average_decay=average.decay,
+        average_start=average.start,
+        **adversarial_options(config),
+    )
+    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    rows = sharding.process_rows(config.batch_size, mesh)
+    batches = image_batches(config, train_source, eval_source, rows)
+    return Experiment(task, net, train_source, eval_source, *batches, facts, exported=gan.exported)
+
+
+def _fields(model: ConfigDict) -> dict[str, Any]:
+    """A net's fields from its config group, sequences as tuples."""
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in model.items()}
+
+
+def _averaged(config: ConfigDict, experiment: Experiment) -> Experiment:
+    """The experiment with an average of its parameters, if `config.average_decay` asks for one."""
+    if not config.average_decay:
+        return experiment
+    return dataclasses.replace(
+        experiment,
+        task=averaged(experiment.task, config.average_decay),
+        exported=lambda params: experiment.exported(params["average"]),
+    )
+
+
+PRETRAINING: dict[str, Callable[[ConfigDict, str, Mesh], Experiment]] = {
+    "tokenizer": tokenizer_experiment,
+    "transformer": transformer_experiment,
+    "gan": gan_experiment,
+    "classifier": classifier_experiment,
+}

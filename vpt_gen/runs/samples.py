@@ -1,0 +1,112 @@
+"""What all samplers share: the conditions of images, their keys, and what comes out.
+
+Image j of a condition (class c, training instance i or none) has a key made of seed, c, i and j: it
+is the same image whatever else is sampled beside it.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vpt_gen.machine.progress import track
+from vpt_gen.nets.prompt_generator import NO_INSTANCE
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """What was generated.
+
+    Attributes:
+      images: (n, H, W, 3) float32 in [0, 1].
+      tokens: (n, N) int32.
+      revealed_at: (n, N) int32, the iteration (NAR) or step (AR) that fixed each token.
+      class_ids: (n,).
+    """
+
+    images: np.ndarray
+    tokens: np.ndarray
+    revealed_at: np.ndarray
+    class_ids: np.ndarray
+
+
+def class_bank(class_ids: Sequence[int], headers: Sequence[int] = ()) -> np.ndarray:
+    """The marquee bank (n, M, 2) of images of classes, after the prompts of header classes.
+
+    A bank's entries are pairs (class, training instance or `NO_INSTANCE`); the last of an image is
+    what the image is of.
+    """
+    class_ids = np.asarray(class_ids, np.int32)
+    bank = np.full((len(class_ids), len(headers) + 1, 2), NO_INSTANCE, np.int32)
+    bank[:, :-1, 0] = np.array(headers, np.int32)
+    bank[:, -1, 0] = class_ids
+    return bank
+
+
+def gather(stream: Iterator[Samples], count: int) -> Samples:
+    """All of a stream of `count` images, with progress."""
+    parts = []
+    with track(total=count, label="sampling") as bar:
+        for part in stream:
+            parts.append(part)
+            bar.update(len(part.images))
+    names = [field.name for field in dataclasses.fields(Samples)]
+    return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
+    """Keys (n,) from conditions (n, 2): the k-th occurrence of one gets its key k."""
+    seen: collections.Counter = collections.Counter()
+    numbers = []
+    for condition in map(tuple, conditions.tolist()):
+        numbers.append(seen[condition])
+        seen[condition] += 1
+
+    def key(condition, number):
+        key = jax.random.key(seed)
+        # A shift makes `NO_INSTANCE` the 0 that fold_in takes.
+        for part in (condition[0], condition[1] - NO_INSTANCE, number):
+            key = jax.random.fold_in(key, part)
+        return key
+
+    return jax.vmap(key)(jnp.asarray(conditions), jnp.asarray(numbers, jnp.int32))
+
+
+class Sampler(Protocol):
+    """Draws images from the parameters that a run trains.
+
+    Attributes:
+      options: of decoding, as the record of a generation has them.
+      batch_size: images at a time.
+      has_prompts: whether prompts are the condition, which marquees steer.
+      has_tokens: whether images are drawn token by token.
+    """
+
+    options: dict[str, Any]
+    batch_size: int
+    has_tokens: bool
+
+    @property
+    def has_prompts(self) -> bool: ...
+
+    def counts(self, params: Any) -> tuple[int, int]:
+        """Numbers of parameters: that train, and that stay frozen."""
+
+    def sample(
+        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+    ) -> Samples:
+        """Generates n images of the conditions in a bank (n, M, 2)."""
+
+    def stream(
+        self,
+        params: Any,
+        bank: np.ndarray,
+        seed: int,
+        weights: np.ndarray | None = None,
+        skip: int = 0,
+    ) -> Iterator[Samples]:
+        """Generates them batch by batch."""

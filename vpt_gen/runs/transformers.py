@@ -1,0 +1,112 @@
+"""Runs that adapt a transformer: their nets, task, batches and sampler, from a config."""
+
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.data.batches import token_batches
+from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
+from vpt_gen.methods import METHODS, adaptation
+from vpt_gen.methods.record import Target
+from vpt_gen.runs.compatibility import load_tokenizer_and_transformer, tokens_per_image
+from vpt_gen.runs.token_sampler import TokenSampler
+from vpt_gen.training.compute import hold_trained
+from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.optimizers import make_optimizer
+from vpt_gen.training.state import Task
+
+Nets = dict[str, PretrainedNet]
+
+load_nets = load_tokenizer_and_transformer
+
+
+def make_facts(config: ConfigDict, train: Source, held_out: Source | None) -> dict[str, Any]:
+    """What sampling must know of the data besides a digest.
+
+    Raises:
+      UserError: images are held out, of which prompts of instances know nothing.
+    """
+    facts: dict[str, Any] = {"class_names": list(train.class_names)}
+    condition = METHODS[config.task].from_config(config).condition
+    if condition == "instance" and held_out is not None:
+        raise UserError(
+            "Prompts of instances know training images only, so none can be held out: set "
+            "config.data.holdout to 0 (and config.data.eval_split to '')."
+        )
+    if "instance" in condition:
+        facts["instance_labels"] = train.labels.tolist()
+    return facts
+
+
+def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Mesh) -> TokenSampler:
+    """What draws images from the parameters that a run trains.
+
+    Args:
+      config: of the run.
+      nets: {"tokenizer": ..., "transformer": ...}, pretrained.
+      facts: of the run: `class_names`, and `instance_labels` if prompts know instances.
+      mesh: devices.
+    """
+    vqgan, backbone = nets["tokenizer"], nets["transformer"]
+    num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
+    target = Target(
+        backbone.net,
+        num_tokens,
+        len(facts["class_names"]),
+        len(facts.get("instance_labels", ())),
+        config.compute.dtype,
+    )
+    method = METHODS[config.task].from_config(config).adapt(target)
+    return TokenSampler(
+        method,
+        backbone.net,
+        vqgan.net,
+        method.frozen({name: net.params for name, net in nets.items()}),
+        num_tokens,
+        decode_options(config),
+        config.decode.batch_size,
+        config.decode.tokenizer_batch_size,
+        mesh,
+    )
+
+
+def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: TokenSampler) -> Task:
+    """What trains the method's parameters."""
+    del facts
+    net = nets["transformer"].net
+    return adaptation.make_task(
+        sampler.method,
+        net,
+        make_objective(net, config.label_smoothing, config.get("mask_schedule")),
+        nets["tokenizer"].net,
+        {name: pretrained.params for name, pretrained in nets.items()},
+        make_optimizer(config.optimizer, config.num_steps),
+        num_tokens=sampler.num_tokens,
+        decode_options=sampler.options,
+    )
+
+
+def make_batches(
+    config: ConfigDict,
+    workdir: str,
+    mesh: Mesh,
+    train: Source,
+    held_out: Source | None,
+    nets: Nets,
+):
+    """Batches of visual tokens, see `token_batches`."""
+    return token_batches(config, workdir, mesh, train, held_out, nets["tokenizer"])
+
+
+def hold(config: ConfigDict, sampler: TokenSampler, params: Any) -> Any:
+    """A run's parameters as they were stored, laid out as the sampler's net is."""
+    return hold_trained(sampler.transformer, params, config.compute)
+
+
+def decode_options(config: ConfigDict) -> dict[str, Any]:
+    """The options of `decode.generate` from `config.decode`."""
+    sizes = ("batch_size", "tokenizer_batch_size")
+    return {name: value for name, value in config.decode.items() if name not in sizes}
