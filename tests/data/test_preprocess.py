@@ -248,3 +248,29 @@ def test_same_seed_same_image_and_another_seed_another():
     np.testing.assert_array_equal(first, again)
     assert all(np.abs(first - other).max() > 0.05 for other in others)
     assert np.abs(others[0] - others[1]).max() > 0.05
+
+
+def test_operations_of_one_run_do_not_share_their_draws_with_those_of_the_next():
+    """Flips of seed 0 against rotations of seeds 0, 1 and 2, at the same positions."""
+    positions = range(400)
+    image = coordinates()
+
+    def flips(seed):
+        options = Augmentation(flip=True)
+        keys = (tf.constant([seed, i], tf.int64) for i in positions)
+        views = (np.asarray(augment(image, options, key)) for key in keys)
+        return np.array([view[0, 0, 0] > CENTRE for view in views], float)
+
+    def angles(seed):
+        options = Augmentation(rotation=20.0)
+        keys = (tf.constant([seed, i], tf.int64) for i in positions)
+        views = (np.asarray(augment(image, options, key)) for key in keys)
+        # From left to right of the middle row, y changes by the sine of the angle.
+        return np.array([view[8, 8, 1] - view[8, 7, 1] for view in views])
+
+    flipped = flips(0)
+    for seed in (0, 1, 2):
+        turned = angles(seed)
+        assert turned.std() > 0.1
+        # Of independent draws: five standard deviations of a correlation of 400 pairs.
+        assert abs(np.corrcoef(flipped, turned)[0, 1]) < 0.25
