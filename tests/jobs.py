@@ -41,8 +41,8 @@ def write_config(folder, **changes):
     params = net.init(key, np.zeros((1, 16), np.int32))["params"]
     save_net(str(folder / "transformer"), net, params, {})
     names = {name: str(folder / name) for name in ("data", "tokenizer", "transformer")}
-    (folder / "config/fields.py").write_text(_CONFIG.format(**names, changes=changes))
-    return folder / "config/fields.py"
+    (folder / "config.py").write_text(_CONFIG.format(**names, changes=changes))
+    return folder / "config.py"
 
 
 def free_port():

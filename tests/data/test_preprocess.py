@@ -250,14 +250,27 @@ def test_same_seed_same_image_and_another_seed_another():
     assert np.abs(others[0] - others[1]).max() > 0.05
 
 
-def test_the_draws_of_one_run_are_not_those_of_another():
-    ramp = np.repeat(np.linspace(0, 255, SIDE)[None, :, None], SIDE, axis=0)
-    image = np.repeat(ramp, 3, axis=2).astype(np.uint8)
-    flipped, turned = [], []
-    for position in range(120):
-        view = run(image, options=Augmentation(flip=True), seed=(0, position))
-        flipped.append(view[0, 0, 0] > view[0, -1, 0])
-        view = run(image, options=Augmentation(rotation=60.0), seed=(1, position))
-        turned.append(view[0].mean() > view[-1].mean())
-    # Half of them agree; 17 is more than three standard deviations.
-    assert abs(np.equal(flipped, turned).sum() - 60) < 17
+def test_operations_of_one_run_do_not_share_their_draws_with_those_of_the_next():
+    """Flips of seed 0 against rotations of seeds 0, 1 and 2, at the same positions."""
+    positions = range(400)
+    image = coordinates()
+
+    def flips(seed):
+        options = Augmentation(flip=True)
+        keys = (tf.constant([seed, i], tf.int64) for i in positions)
+        views = (np.asarray(augment(image, options, key)) for key in keys)
+        return np.array([view[0, 0, 0] > CENTRE for view in views], float)
+
+    def angles(seed):
+        options = Augmentation(rotation=20.0)
+        keys = (tf.constant([seed, i], tf.int64) for i in positions)
+        views = (np.asarray(augment(image, options, key)) for key in keys)
+        # From left to right of the middle row, y changes by the sine of the angle.
+        return np.array([view[8, 8, 1] - view[8, 7, 1] for view in views])
+
+    flipped = flips(0)
+    for seed in (0, 1, 2):
+        turned = angles(seed)
+        assert turned.std() > 0.1
+        # Of independent draws: five standard deviations of a correlation of 400 pairs.
+        assert abs(np.corrcoef(flipped, turned)[0, 1]) < 0.25

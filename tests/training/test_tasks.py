@@ -278,3 +278,18 @@ def test_the_discriminator_waits_for_its_start(batch):
     )
     late, _ = train(task, batch, 3)
     assert len(moved(before, late.params["discriminator"])) == len(jax.tree.leaves(before))
+
+
+def test_the_optimizer_of_the_discriminator_rests_until_its_start(batch):
+    """Gradients before the start would leave moments behind, zeros would drain them."""
+    task = tokenizer_task(0.1, adversarial_start=3)
+    before = task.init(jax.random.key(3))
+    early, _ = train(task, batch, 3)
+    chex.assert_trees_all_equal(before.opt_state["discriminator"], early.opt_state["discriminator"])
+    assert moved(before.opt_state["vqgan"], early.opt_state["vqgan"])
+    late, _ = train(task, batch, 4)
+    (adam, *_), params = late.opt_state["discriminator"], late.params["discriminator"]
+    assert int(adam.count) == 1
+    # Adam's first step is the learning rate, or less where a gradient is next to nothing.
+    steps = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), early.params["discriminator"], params)
+    assert 0.9e-3 < max(jax.tree.leaves(steps)) < 1.01e-3
