@@ -15,8 +15,7 @@ from tests.report.pages import read
 from vpt_gen import main
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.config.fields import default_config
-from vpt_gen.config.fields import GAN_METHODS
+from vpt_gen.config.fields import GAN_METHODS, default_config
 from vpt_gen.errors import UserError
 from vpt_gen.machine.sharding import AXES
 from vpt_gen.methods import cgantransfer, minegan

@@ -1,6 +1,5 @@
 """Runs of every method on tiny nets: they resume, and can be sampled, measured and looked at."""
 
-from vpt_gen.runs import request
 import json
 
 import chex
@@ -11,10 +10,10 @@ from tests import made
 from tests.report.pages import read
 from vpt_gen import main, sample
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.config.fields import default_config
-from vpt_gen.config.fields import TRANSFORMER_METHODS
+from vpt_gen.config.fields import TRANSFORMER_METHODS, default_config
 from vpt_gen.errors import UserError
 from vpt_gen.report.document import make_page
+from vpt_gen.runs import request
 from vpt_gen.runs.generation import plain_generation
 from vpt_gen.runs.opened import open_run
 

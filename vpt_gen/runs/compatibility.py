@@ -11,13 +11,13 @@ from vpt_gen.checkpoints.backbone import (
     PretrainedNet,
     load_net,
 )
-from vpt_gen.training.compute import hold_frozen
 from vpt_gen.config.fields import GAN_METHODS
 from vpt_gen.errors import UserError
 from vpt_gen.nets.biggan import RESOLUTIONS
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import Tokenizer
+from vpt_gen.training.compute import hold_frozen
 
 
 def check_image_size(net: Tokenizer, image_size: int) -> None:

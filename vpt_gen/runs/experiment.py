@@ -9,21 +9,12 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen.machine import sharding
-from vpt_gen.runs import gan_methods
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
     PretrainedNet,
     load_net,
 )
 from vpt_gen.checkpoints.perceptual import load_perceptual
-from vpt_gen.runs.compatibility import (
-    check_image_size,
-    check_resolution,
-    load_backbone,
-    tokens_per_image,
-)
-from vpt_gen.training.compute import scans_layers
 from vpt_gen.config.fields import GAN_METHODS, METHODS
 from vpt_gen.data import pipeline
 from vpt_gen.data.batches import (
@@ -34,8 +25,8 @@ from vpt_gen.data.batches import (
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.figures import names_in
-from vpt_gen.runs.gan_sampler import GanSampler
-from vpt_gen.runs.methods import decode_options, make_sampler
+from vpt_gen.machine import sharding
+from vpt_gen.methods import adaptation
 from vpt_gen.nets import lpips
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier
@@ -47,8 +38,16 @@ from vpt_gen.nets.discriminator import (
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.runs import gan_methods
+from vpt_gen.runs.compatibility import (
+    check_image_size,
+    check_resolution,
+    load_backbone,
+    tokens_per_image,
+)
+from vpt_gen.runs.gan_sampler import GanSampler
+from vpt_gen.runs.methods import decode_options, make_sampler
 from vpt_gen.runs.sampler import Sampler
-from vpt_gen.methods import adaptation
 from vpt_gen.training import (
     classifier,
     gan,
@@ -56,6 +55,7 @@ from vpt_gen.training import (
     transformer,
 )
 from vpt_gen.training.average import averaged
+from vpt_gen.training.compute import scans_layers
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task

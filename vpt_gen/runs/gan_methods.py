@@ -6,12 +6,12 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen.machine import sharding
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
-from vpt_gen.runs.gan_sampler import GanSampler
-from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.machine import sharding
 from vpt_gen.methods import cgantransfer, minegan
+from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.runs.gan_sampler import GanSampler
 from vpt_gen.training.adversarial import DISCRIMINATOR
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task

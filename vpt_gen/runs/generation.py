@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import digest_of_params
-from vpt_gen.images.codec import to_uint8
 from vpt_gen.evaluation.image_sets import ImageSet
-from vpt_gen.runs.sampler import Samples, class_bank
+from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
+from vpt_gen.runs.sampler import Samples, class_bank
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.runs.compatibility import tokens_per_image
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
-from vpt_gen.nets.prompt_generator import PromptGenerator
-from vpt_gen.runs.sampler import Sampler
 from vpt_gen.methods import (
     adapters,
     class_embedding,
@@ -22,6 +17,11 @@ from vpt_gen.methods import (
     scratch,
 )
 from vpt_gen.methods.method import Method
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.runs.compatibility import tokens_per_image
+from vpt_gen.runs.sampler import Sampler
 
 
 def make_method(

@@ -9,22 +9,21 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen.machine import sharding
-from vpt_gen.runs import gan_methods, methods
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import (
     Store,
     has_checkpoint,
     read_record,
 )
-from vpt_gen.runs.compatibility import check_backbone, load_backbone
-from vpt_gen.training.compute import hold_trained
-from vpt_gen.config.fields import default_config
-from vpt_gen.config.fields import GAN_METHODS, METHODS
 from vpt_gen.config.check import check_config
+from vpt_gen.config.fields import GAN_METHODS, METHODS, default_config
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
+from vpt_gen.runs import gan_methods, methods
+from vpt_gen.runs.compatibility import check_backbone, load_backbone
 from vpt_gen.runs.gan_sampler import GanSampler
 from vpt_gen.runs.sampler import Sampler
+from vpt_gen.training.compute import hold_trained
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from vpt_gen.machine import sharding
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import generate, tokens_to_images
+from vpt_gen.machine import sharding
+from vpt_gen.machine.progress import track
+from vpt_gen.methods.method import Method
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.machine.progress import track
-from vpt_gen.methods.method import Method
 
 
 @dataclasses.dataclass(frozen=True)

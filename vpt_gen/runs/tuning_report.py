@@ -11,9 +11,7 @@ from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen.machine import distributed
 from vpt_gen.evaluation import report
-from vpt_gen.images import grids
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import (
     HIGHER_IS_BETTER,
@@ -31,14 +29,16 @@ from vpt_gen.evaluation.pixel_distance import PixelDistance
 from vpt_gen.evaluation.reconstructed import reconstructed
 from vpt_gen.evaluation.spaces import open_space
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
-from vpt_gen.runs.experiment import Experiment
+from vpt_gen.images import grids
+from vpt_gen.machine import distributed
 from vpt_gen.machine.files import write_text
-from vpt_gen.runs.generation import even_class_ids, plain_generation
 from vpt_gen.machine.progress import say
+from vpt_gen.runs.experiment import Experiment
+from vpt_gen.runs.generation import even_class_ids, plain_generation
+from vpt_gen.runs.opened import TunedRun
 from vpt_gen.training.clock import training_seconds
 from vpt_gen.training.loop import Measurement
 from vpt_gen.training.state import TrainState, initial_state
-from vpt_gen.runs.opened import TunedRun
 
 _GRID_COLUMNS = 10
 
