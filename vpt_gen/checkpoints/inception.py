@@ -11,7 +11,7 @@ import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.released import layout, torch_file
-from vpt_gen.checkpoints.released.published import fetch
+from vpt_gen.checkpoints.released.fetching import fetch
 from vpt_gen.errors import UserError
 from vpt_gen.nets.inception import SIDE, InceptionV3
 

@@ -1,20 +1,11 @@
 """Which weights are published where, and how a file comes here: looked up, or fetched."""
 
-import base64
 import dataclasses
-import hashlib
-import os
 import pathlib
-from typing import Any
 
-import requests
-
+from vpt_gen.checkpoints.released.fetching import compare, fetch
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
-from vpt_gen.machine.progress import say, track
-
-_CHUNK = 1 << 20  # bytes
-_TIMEOUT = 60  # seconds without an answer
+from vpt_gen.machine.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +18,8 @@ class Published:
       address: where it is published.
       megabytes: about how large it is.
       purpose: what it is for.
+      sha256: the SHA-256 that its publisher states; "" if none is known. Never one computed from
+        a download: it would agree with whatever arrived.
     """
 
     kind: str
@@ -34,6 +27,7 @@ class Published:
     address: str
     megabytes: int
     purpose: str
+    sha256: str = ""
 
 
 _MASKGIT = "https://storage.googleapis.com/maskgit-public/checkpoints"
@@ -121,136 +115,50 @@ FILES = {
 
 
 def obtain(name: str, weights_dir: str) -> pathlib.Path:
-    """The path of a published file, which is fetched where the folder lacks it.
+    """The path of a published file, which is fetched if the folder lacks it.
 
-    Next to a file lies `<file>.sha256`, written when it was fetched. It is compared whenever the
-    file's size or time is no longer the one noted there.
+    A SHA-256 that the publisher states is compared. Beside a fetched file lies `<file>.sha256`,
+    which finds later changes; it says nothing about what was fetched.
 
     Raises:
-      UserError: unknown name, no network, or a file that changed since it was fetched.
+      UserError: unknown name, no network, or a file that is not the published one, or that
+        changed since it was fetched.
     """
     if name not in FILES:
         raise UserError(f"No published weights are called {name!r}; known: {', '.join(FILES)}.")
     published = FILES[name]
     path = pathlib.Path(weights_dir).expanduser() / published.file
     if path.exists():
-        _compare(path)
+        compare(path, published.sha256)
     else:
-        fetch(published.address, path)
+        compared = fetch(published.address, path, published.sha256)
+        say(_assurance(published, compared))
     return path
 
 
-def fetch(address: str, path: pathlib.Path) -> None:
-    """Downloads a file, going on where an earlier attempt stopped.
-
-    The checksum that the server announces, if any, is compared.
-
-    Raises:
-      UserError: no network or no such address, or what came is not what the server announced.
-    """
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        announced, hashes = _download(address, partial)
-    except requests.RequestException as error:
-        raise UserError(
-            f"{address} cannot be fetched ({type(error).__name__}); fetch it elsewhere and put it "
-            f"at {path}, or give the same command again to go on."
-        ) from error
-    if any(hashes[name].hexdigest() != digest for name, digest in announced.items()):
-        partial.unlink()
-        raise UserError(f"{address} arrived damaged; give the same command again.")
-    _note(path, hashes["sha256"].hexdigest(), partial.stat())
-    partial.replace(path)
-
-
-def _download(address: str, partial: pathlib.Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Appends to `partial` what it lacks; the announced checksums, and the hashes of the whole.
-
-    Hashes are taken while the file arrives: reading gigabytes once more takes long.
-    """
-    hashes = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
-    have = partial.stat().st_size if partial.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-        if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            _hash_file(partial, hashes)  # All of it is here already.
-            return {}, hashes
-        answer.raise_for_status()
-        if answer.status_code != requests.codes.partial_content:
-            have = 0  # The server starts from the beginning.
-        total = have + int(answer.headers.get("Content-Length", 0))
-        say(f"Fetching {address}, {total / 1e6:,.0f} MB, into {partial.parent}.")
-        if have:
-            _hash_file(partial, hashes)
-        with (
-            open(partial, "ab" if have else "wb") as file,
-            track(total=total, initial=have, label="fetching", in_bytes=True) as bar,
-        ):
-            for chunk in answer.iter_content(_CHUNK):
-                file.write(chunk)
-                _update(hashes, chunk)
-                bar.update(len(chunk))
-        if partial.stat().st_size < total:
-            raise requests.ConnectionError("the connection ended early")
-        return _announced(answer), hashes
-
-
-def _announced(answer: requests.Response) -> dict[str, str]:
-    """The checksums, in hexadecimal, that a server sends: Google's storage, Hugging Face's."""
-    checksums = {}
-    for entry in answer.headers.get("x-goog-hash", "").split(","):
-        name, _, value = entry.strip().partition("=")
-        if name == "md5":
-            checksums["md5"] = base64.b64decode(value).hex()
-    # Hugging Face names a large file's SHA-256 where it redirects to the file's place.
-    for redirect in answer.history:
-        tag = redirect.headers.get("X-Linked-ETag", "").strip('"')
-        if len(tag) == 64:
-            checksums["sha256"] = tag
-    return checksums
-
-
-def _update(hashes: dict[str, Any], chunk: bytes) -> None:
-    for one in hashes.values():
-        one.update(chunk)
-
-
-def _hash_file(path: pathlib.Path, hashes: dict[str, Any]) -> None:
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            _update(hashes, chunk)
-
-
-def _digest_file(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def _note(path: pathlib.Path, digest: str, status: os.stat_result) -> None:
-    write_text(_digest_file(path), f"{digest} {status.st_size} {status.st_mtime_ns}\n")
-
-
-def _compare(path: pathlib.Path) -> None:
-    noted = _digest_file(path)
-    if not noted.exists():
-        return
-    digest, *seen = noted.read_text().split()
-    status = path.stat()
-    if seen == [str(status.st_size), str(status.st_mtime_ns)]:
-        return
-    with open(path, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise UserError(
-                f"{path} is not the file that was fetched: its SHA-256 is not that of {noted}. "
-                "Delete both and fetch it again."
-            )
-    _note(path, digest, status)
+def _assurance(published: Published, compared: tuple[str, ...]) -> str:
+    """What is known about a fetched file, said plainly."""
+    if published.sha256:
+        return f"{published.file} has the SHA-256 that its publisher states."
+    if compared:
+        sent = " and ".join({"md5": "MD5", "sha256": "SHA-256"}[name] for name in compared)
+        return (
+            f"{published.file} has the {sent} that its server sent; no SHA-256 stated by its "
+            "publisher is known beforehand."
+        )
+    return (
+        f"{published.file} was compared with no checksum: its publisher states no SHA-256 that is "
+        "known here, and its server sent none. Only its size was checked."
+    )
 
 
 def table() -> str:
     """The published files, as the README shows them."""
-    rows = ["| name | file | MB | what it is for |", "|---|---|---|---|"]
+    rows = ["| name | file | MB | what it is for | SHA-256 known |", "|---|---|---|---|---|"]
     for name, published in FILES.items():
         link = f"[{published.file}]({published.address})"
-        rows.append(f"| `{name}` | {link} | {published.megabytes:,} | {published.purpose} |")
+        known = f"`{published.sha256}`" if published.sha256 else "none"
+        rows.append(
+            f"| `{name}` | {link} | {published.megabytes:,} | {published.purpose} | {known} |"
+        )
     return "\n".join(rows)
