@@ -118,7 +118,7 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
     directory = directory.absolute()
     record_file = directory / "net.json"
     if not record_file.is_file():
-        raise UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); check the path.")
+        raise _missing(str(path), kinds)
     record = json.loads(record_file.read_text())
     if record["kind"] not in kinds:
         raise UserError(
@@ -137,6 +137,15 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
         _check_damage(path, distributed.all_agree(intact))
         params = _read_onto(directory, mesh)
     return PretrainedNet(net, params, record["digest"], record["about"], directory)
+
+
+def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
+    # What fetches files is imported for this sentence only.
+    from vpt_gen.checkpoints.origins import command_for
+
+    command = command_for(path, kinds)
+    cure = f"make it with `{command}`, or check the path" if command else "check the path"
+    return UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); {cure}.")
 
 
 def _check_damage(path: str, intact: bool) -> None:
