@@ -8,6 +8,7 @@ prompt tuning in their own fields and their learning rate (docs/methods.md).
 from ml_collections import ConfigDict
 
 from vpt_gen import methods
+from vpt_gen.checkpoints.origins import BIGGAN
 from vpt_gen.checkpoints.shipped import COLOR, DEMO, SIDES
 from vpt_gen.config.fields import (
     FAMILIES,
@@ -23,8 +24,8 @@ _PUBLISHED = {
     "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
     "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
 }
-# The published BigGAN's: `vpt_gen.convert` writes it here by default.
-_PUBLISHED_GAN, _GAN_SIZE = "G_ema", 128
+# Side of the published BigGAN's images, pixels.
+_GAN_SIZE = 128
 
 
 def check_method(method: str) -> str:
@@ -74,7 +75,7 @@ def adaptation(
     config.backbone.tokenizer = f"weights/{tokenizer}"
     config.decode.batch_size = 8
     if method in GAN_METHODS:
-        config.backbone.gan = f"weights/{_PUBLISHED_GAN}"
+        config.backbone.gan = f"weights/{BIGGAN}"
         config.data.image_size = _GAN_SIZE
         return config
     config.backbone.transformer = f"weights/{transformer}"

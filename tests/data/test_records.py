@@ -74,25 +74,6 @@ def test_order_is_shuffled_so_that_the_test_above_says_something(builder):
     assert sorted(train) == list(range(24)) != train
 
 
-def test_array_record_files_stay_open(builder, tmp_path, monkeypatch):
-    path = str(write(tmp_path, file_format="array_record").data_path)
-    source = open_tfds(path, "train")
-    opened = []
-
-    class Counted(records.ArrayRecordReader):
-        def __init__(self, path):
-            opened.append(path)
-            super().__init__(path)
-
-    monkeypatch.setattr(records, "ArrayRecordReader", Counted)
-    records._open_reader.cache_clear()
-    for _ in range(3):
-        for number in range(len(source)):
-            source.load(number)
-    assert sorted(opened) == sorted(set(opened))
-    records._open_reader.cache_clear()
-
-
 def test_array_records_read_alike(builder, tmp_path):
     path = str(write(tmp_path, file_format="array_record").data_path)
     for split in ("train", "train[5:20]+test[3:]"):

@@ -24,7 +24,6 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 import vpt_gen
-from vpt_gen.checkpoints.released import published
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.nets import NETS, build
@@ -121,7 +120,7 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
     directory = directory.absolute()
     record_file = directory / "net.json"
     if not record_file.is_file():
-        raise UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); {_cure(path)}.")
+        raise _missing(str(path), kinds)
     record = json.loads(record_file.read_text())
     if record["kind"] not in kinds:
         raise UserError(
@@ -140,6 +139,15 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
         _check_damage(path, distributed.all_agree(intact))
         params = _read_onto(directory, mesh)
     return PretrainedNet(net, params, record["digest"], record["about"], directory)
+
+
+def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
+    # What fetches files is imported for this sentence only.
+    from vpt_gen.checkpoints.origins import command_for
+
+    command = command_for(path, kinds)
+    cure = f"make it with `{command}`, or check the path" if command else "check the path"
+    return UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); {cure}.")
 
 
 def _check_damage(path: str, intact: bool) -> None:
@@ -179,18 +187,6 @@ def _read_one_by_one(directory: pathlib.Path) -> Iterable[tuple[str, np.ndarray]
 
 def _keystr(path: tuple[str, ...]) -> str:
     return jax.tree_util.keystr(tuple(map(jax.tree_util.DictKey, path)))
-
-
-def _cure(path: str) -> str:
-    """What makes the net that a path names, as far as its name tells."""
-    folder = pathlib.Path(path)
-    if folder.name in published.FILES:
-        output = "" if folder == pathlib.Path("weights", folder.name) else f" --output={path}"
-        return f"make it with `python -m vpt_gen.convert --name={folder.name}{output}`"
-    config = f"configs/{folder.parent.name}.py"
-    if folder.name == "net" and (pathlib.Path(vpt_gen.__file__).parents[1] / config).is_file():
-        return f"train it with `python -m vpt_gen.main --config={config}`"
-    return "check the path"
 
 
 def digest_of_params(fields: Mapping[str, Any], params: Any) -> str:

@@ -1,11 +1,8 @@
 """Random access into the record files of a prepared TFDS split, in TFDS's own order."""
 
 import dataclasses
-import functools
 import itertools
-import os
 import struct
-import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
+from vpt_gen.data.array_readers import ArrayReaders
 from vpt_gen.data.lazy import tf
 from vpt_gen.errors import UserError
 
@@ -20,8 +18,6 @@ from vpt_gen.errors import UserError
 _HEADER = struct.Struct("<QI")
 _FOOTER_BYTES = 4
 _RECORDS_AT_A_TIME = 64
-# Files of array_record that are held open at a time, by all threads together.
-_OPEN_READERS = 256
 
 
 class Place(NamedTuple):
@@ -46,29 +42,32 @@ class Records:
 
     files: tuple[str, ...]
     places: np.ndarray
+    _array_readers: ArrayReaders = dataclasses.field(
+        default_factory=ArrayReaders, init=False, repr=False, compare=False
+    )
 
     def read(self, index: int) -> bytes:
         """One record; an OSError names a file that is no longer what it was."""
         place = Place(*(int(x) for x in self.places[index]))
         path = self.files[place.file]
         if _is_array_record(path):
-            return _open_reader(path, os.getpid(), threading.get_ident()).read([place.offset])[0]
+            record = self._array_readers.read(path, place.offset)
+            return _check_length(path, record, place.length)
         with tfds.core.Path(path).open("rb") as file:
             file.seek(place.offset - _HEADER.size)
             header, record = file.read(_HEADER.size), file.read(place.length)
-        if len(record) < place.length or _HEADER.unpack(header)[0] != place.length:
-            raise OSError(f"{path} has changed since it was opened")
-        return record
+        _check_length(path, record, place.length)
+        return _check_length(path, record, _HEADER.unpack(header)[0])
+
+    def close(self) -> None:
+        """Closes the files that are kept open; reading goes on to work, and opens them again."""
+        self._array_readers.close()
 
 
-@functools.lru_cache(maxsize=_OPEN_READERS)
-def _open_reader(path: str, process: int, thread: int) -> ArrayRecordReader:
-    """A reader that stays open: opening one takes 16 times as long as reading a record with it.
-
-    Each thread of each process has its own: readers have state, and threads that a fork loses.
-    """
-    del process, thread
-    return ArrayRecordReader(path)
+def _check_length(path: str, record: bytes, length: int) -> bytes:
+    if len(record) != length:
+        raise OSError(f"{path} has changed since it was opened")
+    return record
 
 
 def scan(instructions: list) -> Iterator[tuple[Place, bytes]]:
