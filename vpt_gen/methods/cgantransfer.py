@@ -1,4 +1,4 @@
-"""Task: cGANTransfer (arXiv 2101.02229) from a BigGAN, as in mshahbazi72/cGANTransfer.
+"""Task: cGANTransfer (arXiv 2102.06696) from a BigGAN, as in mshahbazi72/cGANTransfer.
 
 First the new classes' normalisations learn, as combinations of the source's classes (stage BN of
 the release), then all of the generator but the scores and the source's knowledge (FT). The

@@ -1,4 +1,4 @@
-"""cGANTransfer's generator (arXiv 2101.02229): new classes as combinations of the source's.
+"""cGANTransfer's generator (arXiv 2102.06696): new classes as combinations of the source's.
 
 Source: mshahbazi72/cGANTransfer `layers.py`, the version for ImageNet. Each normalisation has
 scores over the source's classes for each new one (`comb_layer`), the gains and biases of the
