@@ -1,7 +1,14 @@
-"""What the README and docs/ tabulate is what the code says."""
+"""What README.md and docs/ say is what the code says, and their links lead somewhere."""
 
 import pathlib
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
 
+import pytest
+
+import vpt_gen
 from vpt_gen.checkpoints.released import published
 from vpt_gen.config.fields import METHODS
 from vpt_gen.data.vtab import table as vtab_table
@@ -10,33 +17,98 @@ from vpt_gen.images.codec import EXTENSIONS
 from vpt_gen.tables import method_sizes, prompt_sizes
 
 ROOT = pathlib.Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [
+    *DOCS,
+    *sorted((ROOT / "vpt_gen" / "assets").glob("*/README.md")),
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "ARCHITECTURE")),
+]
+# Paths that a page invents for its reader.
+MADE_UP = {"configs/study_mine.py"}
 
 
-def test_parameter_counts_of_the_readme_are_counted():
-    assert prompt_sizes.table() in README
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def test_parameter_counts_of_prompts_are_counted():
+    assert prompt_sizes.table() in page("prompts.md")
 
 
 def test_parameter_counts_of_methods_are_counted():
-    page = (ROOT / "docs" / "methods.md").read_text()
-    assert method_sizes.table() in page
-    assert [name for name in METHODS if f"`{name}`" not in page] == []
+    text = page("methods.md")
+    assert method_sizes.table() in text
+    assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 
-def test_published_weights_of_the_readme_are_those_that_can_be_fetched():
-    assert published.table() in README
+def test_published_weights_are_those_that_can_be_fetched():
+    assert published.table() in page("weights.md")
 
 
 def test_facts_of_the_vtab_page_are_those_of_the_table_in_code():
-    assert vtab_table.table() in (ROOT / "docs" / "vtab.md").read_text()
+    assert vtab_table.table() in page("vtab.md")
 
 
 def test_extensions_of_the_guide_are_those_that_are_read():
-    guide = (pathlib.Path(__file__).parents[1] / "docs" / "images.md").read_text()
-    listed = guide.split("An image counts by its extension: `")[1].split("`")[0]
+    listed = page("images.md").split("An image counts by its extension: `")[1].split("`")[0]
     assert sorted(listed.split()) == sorted(EXTENSIONS)
 
 
-def test_every_figure_is_explained():
-    page = (ROOT / "docs" / "evaluation.md").read_text()
-    assert [name for name in KINDS if f"`{name}`" not in page] == []
+def test_every_metric_is_explained():
+    text = page("evaluation.md")
+    assert [name for name in KINDS if f"`{name}`" not in text] == []
+
+
+def anchors(path: pathlib.Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(path):
+    text = path.read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    broken = []
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_modules_that_a_page_names_exist(path):
+    text = path.read_text()
+    files = set(re.findall(r"\b(?:vpt_gen|tests|configs|launch|docs)/[\w/]+\.(?:py|sh|md)\b", text))
+    missing = [name for name in files - MADE_UP if not (ROOT / name).exists()]
+    for module in set(re.findall(r"python -m ((?:vpt_gen|tests)(?:\.\w+)*)", text)):
+        where = ROOT.joinpath(*module.split("."))
+        if not (where.with_suffix(".py").exists() or (where / "__main__.py").exists()):
+            missing.append(module)
+    assert not missing
+
+
+def test_the_index_names_every_page():
+    index = page("README.md")
+    assert [p.name for p in DOCS if p.name != "README.md" and f"({p.name})" not in index] == []
+
+
+def test_the_version_is_written_once():
+    """`vpt_gen.__version__` is the one place; setuptools reads it without importing anything."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["version"] == "attr: vpt_gen.__version__"
+    assert f"\nversion: {vpt_gen.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## [{vpt_gen.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = ("jax", "tensorflow", "numpy")
+    code = f"import sys, vpt_gen; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
