@@ -17,7 +17,7 @@ import numpy as np
 
 from vpt_gen.decode import approximate, halton
 from vpt_gen.decode.generate import generate, tokens_to_images
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.runs.opened import TunedRun, open_run
 
 DECODERS = [("masked", 0), ("frontier", 0), ("frontier", 4), ("frontier", 3)]

@@ -7,6 +7,7 @@ from PIL import Image
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.config.fields import default_config
 from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
@@ -29,7 +30,8 @@ def write_folder(root, classes=("bars", "discs"), count=6, side=16):
 
 
 def save_nets(folder):
-    """Saves the smallest nets for images of 32 pixels, 64 tokens of 256 codes: vqgan, nar, ar."""
+    """Saves the smallest nets for images of 32 pixels, 64 tokens of 256 codes: vqgan, nar, ar;
+    and a classifier of them."""
     key = jax.random.key(0)
     vqgan = VQGAN(32, (1, 1, 1), 1, 8, 256)
     save_net(str(folder / "vqgan"), vqgan, vqgan.init(key, np.zeros((1, 32, 32, 3)))["params"], {})
@@ -38,6 +40,9 @@ def save_nets(folder):
     for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
         params = net.init(key, tokens, class_ids=labels)["params"]
         save_net(str(folder / name), net, params, {})
+    classifier = Classifier(2, (8, 16))
+    params = classifier.init(key, np.zeros((1, 32, 32, 3)))["params"]
+    save_net(str(folder / "classifier"), classifier, params, {})
     return folder
 
 

@@ -61,7 +61,7 @@ def test_an_unknown_method_is_named():
 
 @pytest.mark.usefixtures("one_device")
 @pytest.mark.parametrize("path", ON_FOLDERS, ids=lambda p: p.stem)
-def test_a_config_takes_a_real_step(path, tmp_path):
+def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
     config = load(path)
     made.write_folder(tmp_path / "data", count=4, side=32)
     config.num_steps = 1
@@ -76,6 +76,8 @@ def test_a_config_takes_a_real_step(path, tmp_path):
         config.data.classes = ("discs", "bars")
     if config.task == "tokenizer":
         config.losses.quantizer_start = 0
+        if config.losses.perceptual_weights:
+            config.losses.perceptual_weights = str(tiny_nets / "classifier")
     if "backbone" in config:
         config.backbone.tokenizer = str(SHIPPED / "tokenizer")
     if config.task == "prompts":

@@ -1,5 +1,8 @@
 """What a user can fix: reported as one sentence, without a traceback."""
 
+# A field, whether its value is possible, and what it must be.
+Requirement = tuple[str, bool, str]
+
 
 class UserError(Exception):
     """Bad input or a full machine; the message names the thing and the cure."""

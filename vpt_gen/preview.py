@@ -17,7 +17,6 @@ from ml_collections import ConfigDict
 from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
-    TRANSFORMERS,
     PretrainedNet,
     load_net,
 )
@@ -28,6 +27,7 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.machine.progress import say, track
+from vpt_gen.nets import transformers
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.compatibility import check_codebooks
 from vpt_gen.runs.opened import set_option
@@ -139,7 +139,7 @@ def define_flags() -> None:
 def main():
     """Runs the program; its flags are parsed."""
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
-    transformer = load_net(FLAGS.transformer, *TRANSFORMERS)
+    transformer = load_net(FLAGS.transformer, *transformers())
     check_codebooks(tokenizer.net, transformer.net)
     config = default_config("prompts", transformer.net.family)
     config.decode.batch_size = 8

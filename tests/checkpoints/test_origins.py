@@ -75,7 +75,7 @@ def test_the_command_writes_the_directory_that_is_missing(empty, monkeypatch, pa
         convert.define_flags()
     values(shlex.split(text.split("`")[1])[2:])
     monkeypatch.setattr(convert, "FLAGS", values)
-    convert.main(["convert"])
+    convert.main()
     assert [pathlib.Path(output) for output in written] == [pathlib.Path(path)]
 
 

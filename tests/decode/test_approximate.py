@@ -7,8 +7,9 @@ import pytest
 
 from vpt_gen.decode import approximate, halton
 from vpt_gen.decode.generate import generate
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
+from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import stack_layers
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 N, T = 9, 4
 NET = MaskGIT(11, 3, N, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32)

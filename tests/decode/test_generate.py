@@ -7,8 +7,9 @@ import pytest
 
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
+from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import stack_layers
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.nets.vqgan import VQGAN
 
 SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.decode.test_parallel import numbered_prompts, prompt_logits, wavy_logits
 from vpt_gen.decode import halton
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 MASK = MASK_TOKEN_ID

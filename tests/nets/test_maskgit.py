@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.nets.maskgit import NO_CLASS, MaskGIT
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import NO_CLASS
 
 FILE = "transformer.npz"
 TINY = MaskGIT(

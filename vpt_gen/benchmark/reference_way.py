@@ -18,11 +18,8 @@ import optax
 
 from vpt_gen.decode.parallel import choose_masked
 from vpt_gen.decode.schedules import mask_rate
-from vpt_gen.nets.maskgit import (
-    LAYER_NORM_EPSILON,
-    MASK_TOKEN_ID,
-    MaskGIT,
-)
+from vpt_gen.nets.maskgit import LAYER_NORM_EPSILON, MaskGIT
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.nets.vqgan import (
     VQGAN,
     Quantizer,

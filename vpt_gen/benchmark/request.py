@@ -17,7 +17,7 @@ class Request:
       remat: what is computed again.
       scan_layers: whether layers are one loop.
       num_iterations: T, of parallel decoding.
-      decoder: of `decode.generate.PARALLEL_DECODERS`, of our way alone.
+      decoder: of `decode.decoders.DECODERS`, of our way alone.
       num_tokens: how many tokens are decoded one by one; 0 for a whole image.
       keep_memory: whether freed memory stays with the process (`machine/host_memory.py`).
     """

@@ -27,10 +27,8 @@ import vpt_gen
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.nets import NETS, build
-from vpt_gen.nets.transformer import TokenTransformer
 
 TOKENIZERS = ("vqgan", "taming_vqgan")
-TRANSFORMERS = tuple(name for name, net in NETS.items() if issubclass(net, TokenTransformer))
 _LARGE = 2**27  # bytes
 
 

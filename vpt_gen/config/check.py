@@ -12,9 +12,8 @@ from vpt_gen.config.fields import (
     TASKS,
     defaults_like,
 )
-from vpt_gen.decode.approximate import RECOMPUTE
-from vpt_gen.decode.generate import PARALLEL_DECODERS
-from vpt_gen.decode.schedules import check_schedule
+from vpt_gen.decode import decoders
+from vpt_gen.decode.schedules import schedule_requirement
 from vpt_gen.errors import UserError
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.training.adversarial import LOSSES
@@ -139,26 +138,19 @@ def _check_decoding(config: ConfigDict) -> None:
     decode = config.decode
     for name in ("batch_size", "tokenizer_batch_size"):
         check(config, f"decode.{name}", decode[name] > 0, "positive")
-    if config.family == "ar":
-        check(config, "decode.temperature", decode.temperature >= 0, "0 or positive")
-        check(config, "decode.top_k", decode.top_k >= 0, "0 or positive")
-        check(config, "decode.top_p", 0 <= decode.top_p <= 1, "between 0 and 1")
-        return
-    check(config, "decode.num_iterations", decode.num_iterations > 0, "positive")
-    wanted = f"one of {', '.join(PARALLEL_DECODERS)}"
-    check(config, "decode.decoder", decode.decoder in PARALLEL_DECODERS, wanted)
-    check(config, "decode.refresh_every", decode.refresh_every >= 0, "0 or positive")
-    check(config, "decode.guidance", decode.guidance >= 0, "0 or positive")
-    guided = decode.decoder not in RECOMPUTE or not decode.guidance
-    check(config, "decode.guidance", guided, f"0 with the decoder {decode.decoder!r}")
-    for name, value in (
-        ("config.mask_schedule", config.mask_schedule),
-        ("config.decode.schedule", decode.schedule),
-    ):
-        try:
-            check_schedule(value)
-        except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
+    known = decoders.of_family(config.family)
+    name = decode.get("decoder", known[0])
+    if name not in known:
+        check(config, "decode.decoder", False, f"one of {', '.join(known)}")
+    sizes = ("batch_size", "tokenizer_batch_size")
+    options = {field: value for field, value in decode.items() if field not in sizes}
+    if options.get("guidance") and "guidance" not in decoders.own_options(name):
+        check(config, "decode.guidance", False, f"0 with the decoder {name!r}")
+    for field, holds, wanted in decoders.make_decoder(config.family, options).requirements():
+        check(config, f"decode.{field}", holds, wanted)
+    if "mask_schedule" in config:
+        _, holds, wanted = schedule_requirement(config.mask_schedule)
+        check(config, "mask_schedule", holds, wanted)
 
 
 def _check_method(config: ConfigDict) -> None:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen import methods
 from vpt_gen.config.model import OF_FAMILY, model_fields
+from vpt_gen.decode import decoders
 from vpt_gen.errors import UserError
 from vpt_gen.nets import NETS
 
@@ -277,24 +278,12 @@ def _latents() -> ConfigDict:
 
 def _decode(family: str) -> ConfigDict:
     decode = ConfigDict()
-    if family == "nar":
-        # Order in which tokens are fixed: 'confidence' as released (decode/parallel.py), 'halton'
-        # spread evenly (decode/halton.py), or that order recomputing a part of the positions only:
-        # 'masked', 'frontier' (decode/approximate.py). docs/decoders.md compares them.
-        decode.decoder = "confidence"
-        decode.num_iterations = 12
-        decode.schedule = "cosine"
-        # Noise on the confidence.
-        decode.choice_temperature = 4.5
-        # How far logits go beyond their condition (decode/generate.py), for twice the work; 0: not.
-        decode.guidance = 0.0
-        # 'masked', 'frontier': every so many iterations one is computed in full; 0: the first.
-        decode.refresh_every = 0
-    else:
-        # decode/autoregressive.py; temperature 0 is greedy, top_k 0 and top_p 1 are off.
-        decode.temperature = 1.0
-        decode.top_k = 0
-        decode.top_p = 1.0
+    if len(decoders.of_family(family)) > 1:
+        # Order in which tokens are fixed (docs/decoders.md): 'confidence' as released, 'halton'
+        # spread evenly, or that order recomputing a part of the positions: 'masked', 'frontier'.
+        decode.decoder = decoders.of_family(family)[0]
+    # What the decoders' own files describe: decode/<decoder>.py.
+    decode.update(decoders.options_of(family))
     # Images generated at a time by the transformer, and of these by the tokenizer.
     decode.batch_size = 50
     decode.tokenizer_batch_size = 8

@@ -5,7 +5,9 @@ and values of all positions are kept from one iteration to the next, and recompu
 matters most; the rest of the sequence is seen as it was. Our own, no published method's.
 """
 
+import dataclasses
 import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.decode import halton
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID, MaskGIT
+from vpt_gen.decode.decoder import Decoder, Given
+from vpt_gen.decode.schedules import schedule_requirement
+from vpt_gen.errors import Requirement
+from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 # Which positions an iteration recomputes: what the last one revealed, and with it all that are
 # masked still, or only those whose turn it is.
@@ -191,3 +197,47 @@ def _take(x: jax.Array, positions: jax.Array) -> jax.Array:
     """Rows of (B, N) or (B, N, D) at positions (B, A)."""
     index = positions if x.ndim == 2 else positions[..., None]
     return jnp.take_along_axis(x, index, axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Masked(Decoder):
+    """`config.decode.decoder = "masked"`."""
+
+    num_iterations: int = 12
+    # Of the masks, see decode/schedules.py.
+    schedule: str = "cosine"
+    # Every so many iterations one is computed in full; 0: the first.
+    refresh_every: int = 0
+
+    name = "masked"
+    family = "nar"
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "num_iterations", self.num_iterations > 0, "positive"
+        yield schedule_requirement(self.schedule)
+        yield "refresh_every", self.refresh_every >= 0, "0 or positive"
+
+    def num_stages(self, net, num_tokens: int) -> int:
+        return self.num_iterations
+
+    def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        return decode(
+            given.net,
+            given.params,
+            given.keys,
+            given.num_tokens,
+            prompts=given.prompts,
+            class_ids=given.class_ids,
+            rows=given.rows,
+            recompute=self.name,
+            refresh_every=self.refresh_every,
+            num_iterations=self.num_iterations,
+            schedule=self.schedule,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Frontier(Masked):
+    """`config.decode.decoder = "frontier"`."""
+
+    name = "frontier"

@@ -6,12 +6,16 @@ reading, see `decode/marquee.py`: the prompt changes at evenly spaced token posi
 prefix's part of the cache is replaced; what earlier tokens left in the cache stays.
 """
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
+from vpt_gen.errors import Requirement
 from vpt_gen.nets.gpt import GPT
 
 
@@ -118,3 +122,43 @@ def _check_keys(keys: jax.Array, count: int) -> None:
             f"keys of shape {keys.shape} for {count} images: there must be one key an image; see "
             "jax.random.split."
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoregressive(Decoder):
+    """The decoder of causal transformers."""
+
+    # Divides the logits; 0 is greedy.
+    temperature: float = 1.0
+    # Only so many likeliest tokens; 0 for all.
+    top_k: int = 0
+    # Only the likeliest tokens that together reach this probability; 1 for all.
+    top_p: float = 1.0
+
+    name = "autoregressive"
+    family = "ar"
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "temperature", self.temperature >= 0, "0 or positive"
+        yield "top_k", self.top_k >= 0, "0 or positive"
+        yield "top_p", 0 <= self.top_p <= 1, "between 0 and 1"
+
+    def num_stages(self, net, num_tokens: int) -> int:
+        """Rows of the image: the prompt changes at the beginning of each."""
+        return net.grid(num_tokens)[0]
+
+    def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        tokens = decode(
+            given.net,
+            given.params,
+            given.keys,
+            given.num_tokens,
+            prompts=given.prompts,
+            class_ids=given.class_ids,
+            rows=given.rows,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+        )
+        steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
+        return given.net.to_row_major(tokens), given.net.to_row_major(steps)

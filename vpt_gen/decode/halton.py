@@ -5,14 +5,17 @@ together are far apart, so that each says little about the others; no retraining
 the paper a revealed token stays; that code draws all of them anew in every iteration.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vpt_gen.decode.schedules import mask_rate
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID
+from vpt_gen.decode.decoder import Decoder, Given, guided_logits
+from vpt_gen.decode.schedules import mask_rate, schedule_requirement
+from vpt_gen.errors import Requirement
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 
 def halton_order(height: int, width: int) -> np.ndarray:
@@ -135,3 +138,53 @@ def reveal_iterations(turns: jax.Array, num_iterations: int, schedule: str) -> j
     """The iteration (B, N) that reveals each position, from its turn."""
     counts = reveal_counts(turns.shape[-1], num_iterations, schedule)
     return jnp.searchsorted(jnp.asarray(counts), turns, side="right").astype(jnp.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Halton(Decoder):
+    """`config.decode.decoder = "halton"`."""
+
+    num_iterations: int = 12
+    # Of the masks, see decode/schedules.py.
+    schedule: str = "cosine"
+    # How far logits go beyond their condition, for twice the work; 0: not.
+    guidance: float = 0.0
+
+    name = "halton"
+    family = "nar"
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "num_iterations", self.num_iterations > 0, "positive"
+        yield schedule_requirement(self.schedule)
+        yield "guidance", self.guidance >= 0, "0 or positive"
+
+    def num_stages(self, net, num_tokens: int) -> int:
+        return self.num_iterations
+
+    def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        net, n = given.net, given.num_tokens
+        logits_of = guided_logits(net, given.params, self.guidance)
+        constant, changing = given.stages()
+
+        def visual_logits(tokens, prompts, class_ids):
+            ids = net.ids(tokens, class_ids)
+            return logits_of(ids, prompts, class_ids)[:, -n:]
+
+        def logits_fn(tokens, prompts_t):
+            prompts_t = constant if prompts_t is None else prompts_t
+            return visual_logits(
+                tokens, given.of_images(prompts_t), given.of_images(given.class_ids)
+            )
+
+        nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
+        first_prompts = constant if changing is None else changing[0]
+        return decode(
+            given.keys,
+            jnp.full((len(given.keys), n), MASK_TOKEN_ID, jnp.int32),
+            logits_fn,
+            changing,
+            given.of_images(visual_logits(nothing, first_prompts, given.class_ids)),
+            width=net.grid(n)[1],
+            num_iterations=self.num_iterations,
+            schedule=self.schedule,
+        )

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from vpt_gen.decode.schedules import mask_rate
-from vpt_gen.nets.maskgit import MASK_TOKEN_ID
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 
 @flax.struct.dataclass

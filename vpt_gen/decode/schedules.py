@@ -10,6 +10,8 @@ import re
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.errors import Requirement
+
 _POWER = re.compile(r"pow(\d+(\.\d*)?|\.\d+)")
 
 
@@ -47,3 +49,12 @@ def mask_rate(
     else:
         rate = 1.0 - ratio ** float(schedule.removeprefix("pow"))
     return jnp.clip(rate, 1e-6, 1.0)
+
+
+def schedule_requirement(name: str) -> Requirement:
+    """What a decoder requires of its field `schedule`."""
+    try:
+        check_schedule(name)
+    except ValueError as error:
+        return "schedule", False, f"a schedule: {error}"
+    return "schedule", True, ""

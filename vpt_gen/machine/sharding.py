@@ -37,7 +37,7 @@ PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     # Attention of MaskGIT and GPT, by heads, and their MLPs, by hidden units.
     (r"/(query|key|value)/kernel", ("fsdp", "tensor", None)),
     (r"/(query|key|value)/bias", ("tensor", None)),
-    (r"/(self_attention/out|attention/projection)/kernel", ("tensor", None, "fsdp")),
+    (r"/(self_attention/out|attention/(out|projection))/kernel", ("tensor", None, "fsdp")),
     (r"/(intermediate_output|mlp_in)/kernel", ("fsdp", "tensor")),
     (r"/(intermediate_output|mlp_in)/bias", ("tensor",)),
     (r"/(layer_output|mlp_out)/kernel", ("tensor", "fsdp")),

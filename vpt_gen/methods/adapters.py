@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from vpt_gen.errors import Requirement
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
-from vpt_gen.methods.record import Requirement, Target, TransformerMethod
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 

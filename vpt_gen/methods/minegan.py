@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from vpt_gen.methods.record import Drawing, GanMethod, Requirement
+from vpt_gen.errors import Requirement
+from vpt_gen.methods.record import Drawing, GanMethod
 from vpt_gen.nets.biggan import (
     BigGAN,
     Generator,

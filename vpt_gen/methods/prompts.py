@@ -9,8 +9,9 @@ from collections.abc import Iterable
 
 import jax
 
+from vpt_gen.errors import Requirement
 from vpt_gen.methods.method import Conditions, Method
-from vpt_gen.methods.record import Requirement, Target, TransformerMethod
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.prompt_generator import DESIGNS, PromptGenerator, init_params
 from vpt_gen.training.state import Params
 

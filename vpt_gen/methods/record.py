@@ -12,13 +12,11 @@ from typing import Any, ClassVar, Self
 import jax
 import optax
 
+from vpt_gen.errors import Requirement
 from vpt_gen.methods.method import Method
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params, Task
-
-# Field, whether its value is possible, and what it must be.
-Requirement = tuple[str, bool, str]
 
 
 class Record:

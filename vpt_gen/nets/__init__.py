@@ -10,6 +10,7 @@ from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN
 
 NETS: dict[str, type[nn.Module | BigGAN]] = {
@@ -32,3 +33,8 @@ def build(config: Mapping[str, Any]) -> nn.Module | BigGAN:
     fields = {name: config[name] for name in config}
     net = NETS[fields.pop("net")]
     return net(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def transformers() -> tuple[str, ...]:
+    """Names of the nets that model visual tokens."""
+    return tuple(name for name, net in NETS.items() if issubclass(net, TokenTransformer))

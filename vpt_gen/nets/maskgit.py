@@ -21,10 +21,15 @@ from vpt_gen.nets.stack import (
     rematerialised,
     scan_layers,
 )
-from vpt_gen.nets.transformer import LayerParts, MaskedTransformer, Matrix, rows_modulo
+from vpt_gen.nets.transformer import (
+    MASK_TOKEN_ID,
+    NO_CLASS,
+    LayerParts,
+    MaskedTransformer,
+    Matrix,
+    rows_modulo,
+)
 
-MASK_TOKEN_ID = -1
-NO_CLASS = -1
 LAYER_NORM_EPSILON = 1e-12
 
 # Of every layer, one after another, or stacked in one `LayerCache`.
@@ -187,6 +192,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
     """
 
     title = "MaskGIT"
+    decoders = ("confidence", "halton", "masked", "frontier")
     layer_prefix = "TransformerLayer_"
     parts = LayerParts(
         matrices={
@@ -335,13 +341,19 @@ class MaskGIT(MaskedTransformer, nn.Module):
         return self._run_layers(self.sequence(ids, prompts, deterministic), deterministic)
 
     def visual_logits(
-        self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
+        self,
+        ids: jax.Array,
+        prompts: jax.Array | None = None,
+        class_ids: jax.Array | None = None,
+        deterministic: bool = True,
     ) -> jax.Array:
         """Logits (B, N + 1, K) over the codebook at the last N + 1 positions.
 
         With prompts, row 0 belongs to the last prompt token; the released sampler treats it as
-        one more masked position (see `decode/parallel.py`), training gives it no weight.
+        one more masked position (see `decode/parallel.py`), training gives it no weight. The ids
+        tell the class.
         """
+        del class_ids
         return self.predict(self.hidden_states(ids, prompts, deterministic)[:, -ids.shape[1] :])
 
     def vocabulary_logits(
@@ -369,6 +381,12 @@ class MaskGIT(MaskedTransformer, nn.Module):
         ids = self.ids(tokens, class_ids)
         return self.predict(self.hidden_states(ids, prompts, deterministic)[:, -tokens.shape[1] :])
 
+    @nn.nowrap
+    def unconditional_ids(self, ids: jax.Array) -> jax.Array:
+        # As in pretraining with `class_dropout`.
+        return ids.at[:, 0].set(MASK_TOKEN_ID)
+
+    @nn.nowrap
     def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
         """The ids (B, N + 1) of tokens (B, N) and classes (B,), as in `__call__`."""
         if class_ids is None:

@@ -2,7 +2,8 @@
 
 Objectives, decoders, methods of adaptation, costs and pages ask the net and never which net it is.
 A new transformer derives from `MaskedTransformer` or `CausalTransformer`, beside `nn.Module`, and
-overrides what is different about it.
+overrides what is different about it. Its modules have the names that `machine/sharding.py` knows, or
+get a rule there; its layers look for additions (`nets/additions.py`) at the places in its `parts`.
 """
 
 import dataclasses
@@ -14,6 +15,10 @@ import jax
 import jax.numpy as jnp
 
 Path = tuple[str, ...]
+
+# What stands for an unknown visual token, and for no class.
+MASK_TOKEN_ID = -1
+NO_CLASS = -1
 
 # Matrices of a layer, by role: of attention, and of the MLP.
 MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_out")
@@ -52,6 +57,7 @@ class TokenTransformer:
     Attributes:
       family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). The
         family decides the objective and which decoders fit.
+      decoders: names of the decoders that suit the net, the default first.
       title: what pages and messages call the net.
       layer_prefix: name of a layer's parameters, before its number.
       parts: where things lie in a layer.
@@ -61,6 +67,7 @@ class TokenTransformer:
     """
 
     family: ClassVar[str]
+    decoders: ClassVar[tuple[str, ...]]
     title: ClassVar[str]
     layer_prefix: ClassVar[str]
     parts: ClassVar[LayerParts]
@@ -159,9 +166,34 @@ class TokenTransformer:
 
 
 class MaskedTransformer(TokenTransformer):
-    """Sees all positions and predicts masked tokens (NAR)."""
+    """Sees all positions and predicts masked tokens (NAR): those that are `MASK_TOKEN_ID`.
+
+    Decoders work on ids (B, L) whose last N are the visual tokens. L is N, unless the net has
+    positions before them that take part in decoding.
+    """
 
     family = "nar"
+    decoders = ("confidence", "halton")
+
+    def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
+        """Tokens (B, N) and classes (B,) as ids (B, L)."""
+        del class_ids
+        return tokens
+
+    def unknown_ids(self, count: int, num_tokens: int, class_ids: jax.Array | None) -> jax.Array:
+        """Ids (count, L) of images of which no token is known."""
+        nothing = jnp.full((count, num_tokens), MASK_TOKEN_ID, jnp.int32)
+        return self.ids(nothing, class_ids)
+
+    def unconditional_ids(self, ids: jax.Array) -> jax.Array:
+        """Ids (B, L) without what they tell of the condition."""
+        return ids
+
+    def visual_logits(
+        self, ids: jax.Array, prompts: jax.Array | None, class_ids: jax.Array | None
+    ) -> jax.Array:
+        """Logits (B, L, K), without dropout; to be called by `apply`."""
+        return self(ids, prompts, class_ids)
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
         return num_prompt_tokens + num_tokens
@@ -172,9 +204,14 @@ class MaskedTransformer(TokenTransformer):
 
 
 class CausalTransformer(TokenTransformer):
-    """Predicts each token from a prefix and the tokens before it (AR)."""
+    """Predicts each token from a prefix and the tokens before it (AR).
+
+    Its decoder calls the methods `prefix`, `embed`, `run`, `hidden_states` and `empty_cache`, and
+    `check_length`, which `nets/gpt.py` describes.
+    """
 
     family = "ar"
+    decoders = ("autoregressive",)
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
         # The last token is never an input.

@@ -52,7 +52,7 @@ def decoding_section(
     Args:
       samples: a few.
       class_names: of all classes.
-      decoder: one of `decode.generate.PARALLEL_DECODERS`; None where tokens come one by one.
+      decoder: one of `decode.decoders.DECODERS`; None where tokens come one by one.
       stages: decoding iterations, or rows of the image's tokens.
     """
     num_tokens = samples.revealed_at.shape[1]

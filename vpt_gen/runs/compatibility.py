@@ -8,11 +8,11 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
-    TRANSFORMERS,
     PretrainedNet,
     load_net,
 )
 from vpt_gen.errors import UserError
+from vpt_gen.nets import transformers
 from vpt_gen.nets.biggan import RESOLUTIONS
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
@@ -49,7 +49,7 @@ def load_tokenizer_and_transformer(config: ConfigDict, mesh: Mesh) -> dict[str, 
       UserError: one is missing or damaged, or they do not fit each other or the image size.
     """
     vqgan = _load_tokenizer(config, mesh)
-    backbone = load_net(config.backbone.transformer, *TRANSFORMERS, mesh=mesh)
+    backbone = load_net(config.backbone.transformer, *transformers(), mesh=mesh)
     check_family(config, backbone.net)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
@@ -84,12 +84,18 @@ def _load_tokenizer(config: ConfigDict, mesh: Mesh) -> PretrainedNet:
 
 
 def check_family(config: ConfigDict, net: TokenTransformer) -> None:
-    """Raises UserError for a transformer of another family than the config's fields are of."""
+    """Raises UserError if the config's fields or its decoder do not suit the transformer."""
     if net.family != config.family:
         raise UserError(
             f"{config.backbone.transformer} holds a {net.title}, which is of the family "
             f"{net.family!r}, but config.family is {config.family!r}: use a config of that family "
             f"(such as configs/folder.py:{net.family}), or name another transformer."
+        )
+    decoder = config.decode.get("decoder", net.decoders[0])
+    if decoder not in net.decoders:
+        raise UserError(
+            f"config.decode.decoder is {decoder!r}, which does not suit the {net.title} in "
+            f"{config.backbone.transformer}; use one of {', '.join(net.decoders)}."
         )
 
 

@@ -46,6 +46,13 @@ class TokenSampler:
     tokenizer_batch_size: int
     mesh: Mesh
 
+    has_tokens = True
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether prompts are the condition, which marquees steer."""
+        return self.method.generator is not None
+
     @property
     def images_at_a_time(self) -> int:
         """Images in a batch of `stream`, but for the last."""

@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.decode.generate import generate, tokens_to_images
-from vpt_gen.nets.maskgit import NO_CLASS
 from vpt_gen.nets.precision import cast_matrices
 from vpt_gen.nets.stack import stack_layers
-from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.nets.transformer import NO_CLASS, TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import (

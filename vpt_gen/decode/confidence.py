@@ -1,0 +1,73 @@
+"""Decoder: the tokens that the net is most confident of stay, as released with MaskGIT.
+
+The algorithm is `decode/parallel.py`; here every image of a batch has a key of its own, and the
+first iteration, in which nothing is known, is computed once for each condition.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.decode import parallel
+from vpt_gen.decode.decoder import Decoder, Given, guided_logits
+from vpt_gen.decode.schedules import schedule_requirement
+from vpt_gen.errors import Requirement
+
+
+@dataclasses.dataclass(frozen=True)
+class Confidence(Decoder):
+    """`config.decode.decoder = "confidence"`."""
+
+    num_iterations: int = 12
+    # Of the masks, see decode/schedules.py.
+    schedule: str = "cosine"
+    # Noise on the confidence.
+    choice_temperature: float = 4.5
+    # How far logits go beyond their condition, for twice the work; 0: not.
+    guidance: float = 0.0
+
+    name = "confidence"
+    family = "nar"
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "num_iterations", self.num_iterations > 0, "positive"
+        yield schedule_requirement(self.schedule)
+        yield "guidance", self.guidance >= 0, "0 or positive"
+
+    def num_stages(self, net, num_tokens: int) -> int:
+        return self.num_iterations
+
+    def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        net, count = given.net, given.num_conditions
+        logits_of = guided_logits(net, given.params, self.guidance)
+        ids = net.unknown_ids(count, given.num_tokens, given.class_ids)
+        constant, changing = given.stages()
+        first, rows = None, given.rows
+        if rows is None:
+            rows = jnp.arange(count)
+        else:
+            prompts = None if given.prompts is None else given.prompts[0]
+            first = logits_of(ids, prompts, given.class_ids)
+
+        def one(key, row):
+            def logits_fn(ids, prompts_t):
+                prompts_t = constant if prompts_t is None else prompts_t
+                own = None if prompts_t is None else prompts_t[row][None]
+                of_class = None if given.class_ids is None else given.class_ids[row][None]
+                return logits_of(ids, own, of_class)
+
+            tokens, revealed_at = parallel.decode(
+                key,
+                ids[row][None],
+                logits_fn,
+                changing,
+                None if first is None else first[row][None],
+                num_iterations=self.num_iterations,
+                choice_temperature=self.choice_temperature,
+                schedule=self.schedule,
+            )
+            return tokens[0, -given.num_tokens :], revealed_at[0, -given.num_tokens :]
+
+        return jax.vmap(one)(given.keys, rows)

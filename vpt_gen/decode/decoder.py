@@ -1,0 +1,107 @@
+"""What every decoder says about itself, and what it is given.
+
+A decoder is a frozen dataclass beside its algorithm: its fields are its options in a run's
+`config.decode`, with their defaults. `decode/decoders.py` lists them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import jax
+
+from vpt_gen.errors import Requirement
+from vpt_gen.nets.transformer import MaskedTransformer, TokenTransformer
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A batch to decode; images may share their conditions.
+
+    Attributes:
+      net: the transformer.
+      params: its parameters.
+      keys: (B,), one per image.
+      num_tokens: N.
+      prompts: (T, P, S, D), the prompt of each of T stages, or of all decoding if T is 1; or None.
+      class_ids: (P,), the pretrained conditions, or None.
+      rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+    """
+
+    net: TokenTransformer
+    params: Any
+    keys: jax.Array
+    num_tokens: int
+    prompts: jax.Array | None
+    class_ids: jax.Array | None
+    rows: jax.Array | None
+
+    @property
+    def num_conditions(self) -> int:
+        """P."""
+        if self.rows is None:
+            return len(self.keys)
+        return len(self.class_ids if self.prompts is None else self.prompts[0])
+
+    def of_images(self, of_conditions: jax.Array | None) -> jax.Array | None:
+        """What each image's condition has, (P, ...) -> (B, ...)."""
+        if of_conditions is None or self.rows is None:
+            return of_conditions
+        return of_conditions[self.rows]
+
+    def stages(self) -> tuple[jax.Array | None, jax.Array | None]:
+        """The prompts (P, S, D) that stay the same, and those (T, P, S, D) that change; or None."""
+        if self.prompts is not None and len(self.prompts) == 1:
+            return self.prompts[0], None
+        return None, self.prompts
+
+
+class Decoder:
+    """One way to draw visual tokens; subclasses are frozen dataclasses.
+
+    Attributes:
+      name: in `config.decode.decoder`.
+      family: of the transformers that it suits.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+
+    def requirements(self) -> Iterable[Requirement]:
+        """What the options must be."""
+        return ()
+
+    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
+        """T of a marquee."""
+        raise NotImplementedError
+
+    def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        """Draws all visual tokens.
+
+        Returns:
+          Tokens (B, N), row-major, and for each the iteration or step that fixed it (B, N).
+        """
+        raise NotImplementedError
+
+
+def guided_logits(
+    net: MaskedTransformer, params: Any, guidance: float
+) -> Callable[[jax.Array, jax.Array | None, jax.Array | None], jax.Array]:
+    """(ids (B, L), prompts or None, class_ids or None) -> logits (B, L, K).
+
+    Classifier-free guidance (arXiv 2207.12598): logits go beyond those with the condition by
+    `guidance` times their distance from those without it. Without it there is the source's own
+    unconditional model, so that from prompts guidance leads away from the source.
+    """
+
+    def logits_of(ids, prompts, class_ids):
+        def logits(*args):
+            return net.apply({"params": params}, *args, method="visual_logits")
+
+        conditional = logits(ids, prompts, class_ids)
+        if not guidance:
+            return conditional
+        without = logits(net.unconditional_ids(ids), None, None)
+        return conditional + guidance * (conditional - without)
+
+    return logits_of
