@@ -36,6 +36,7 @@ from vpt_gen.evaluation.image_sets import (
     real_sets,
     tapped,
 )
+from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
@@ -245,8 +246,9 @@ def main():
         settled["class_counts"] = generated.record["class_counts"]
     shown = grids.in_strip(generated.labels)
     pictures: list[np.ndarray] = []
-    found, _ = yardstick.measure(
-        dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures))
+    found, _ = measure(
+        yardstick,
+        dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures)),
     )
     record = report.make_record(
         found, report.protocol(yardstick, generated, cli.command("vpt_gen.evaluate", settled))

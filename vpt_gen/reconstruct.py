@@ -30,6 +30,7 @@ from vpt_gen.evaluation import (
 )
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.image_sets import ImageSet, real_images
+from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.reconstructed import Reconstruction
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
@@ -126,7 +127,7 @@ def main():
     # In features of another net, where there is one: a tokenizer sees no error of its own.
     space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
-    found, _ = yardstick.measure(reconstructed.given_back(images, lambda: iter(pairs.made)))
+    found, _ = measure(yardstick, reconstructed.given_back(images, lambda: iter(pairs.made)))
     command = cli.command("vpt_gen.reconstruct")
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
