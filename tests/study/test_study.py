@@ -15,7 +15,7 @@ from tests.jobs import ROOT
 from tests.study.studies import small_study
 from vpt_gen.config import repeat
 from vpt_gen.errors import UserError
-from vpt_gen.study import __main__ as program
+from vpt_gen.study import chosen
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import in_order, variant
 from vpt_gen.study.runs import Choice, Runs
@@ -136,7 +136,7 @@ def test_a_shard_that_cannot_be_is_named(shard):
 def test_cells_are_chosen_by_parts_of_their_paths():
     study = small_study()
     cells = chosen.chosen_cells(study, ["cells/", "/5/"], (0, 1))
-    assert len(chosen) == 6 and all("/5/" in str(cell) for cell in chosen)
+    assert len(cells) == 6 and all("/5/" in str(cell) for cell in cells)
     with pytest.raises(UserError, match="No cell is left by --only=giraffe"):
         chosen.chosen_cells(study, ["giraffe"], (0, 1))
 
