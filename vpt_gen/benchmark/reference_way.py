@@ -2,7 +2,7 @@
 
 As google-research/generative_transfer (`trainer/prompt_trainer.py`, `nets/simplified_bert*.py`,
 `libml/parallel_decode.py`) and MaskGIT's tokenizer do it, in float32 throughout: Flax's modules,
-one layer after another, with an attention mask of ones; images tokenised in every step; logits over
+one layer after another, with an attention mask of ones; images tokenized in every step; logits over
 the whole tied vocabulary at every position, prompts included; a smoothed one-hot target; a buffer
 for the tokens of all iterations; frozen weights closed over by the step; nothing donated. The masks
 are drawn as ours are, so that both ways can be held against each other number for number.

@@ -62,7 +62,7 @@ def save_net(
       path: directory of the net.
       net: one of `nets.NETS`.
       params: its parameters.
-      about: a JSON-serialisable record.
+      about: a JSON-serializable record.
       dtype: floating type on disk; float16 halves the size of what is shipped.
 
     Raises:

@@ -27,7 +27,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.machine.files import in_bucket
 from vpt_gen.machine.progress import say
 
-# Tokenised at a time. The same whatever the training batch and the number of devices and hosts are,
+# Tokenized at a time. The same whatever the training batch and the number of devices and hosts are,
 # because rounding may hang on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
 
@@ -140,7 +140,7 @@ def token_batches(
 ):
     """Like `image_batches`, from the token cache; it is made when the first batch is asked for.
 
-    Where `config.data.cache` is off, the batches hold images and the step tokenises them.
+    Where `config.data.cache` is off, the batches hold images and the step tokenizes them.
 
     Raises:
       UserError: a codebook too large for the cache.
@@ -200,7 +200,7 @@ def token_batches(
 class _HostTokenizer:
     """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, for B = `batch_size`.
 
-    Each host tokenises shards of its own, and each of its devices holds the whole tokenizer as long
+    Each host tokenizes shards of its own, and each of its devices holds the whole tokenizer as long
     as that lasts: so tokens do not hang on the mesh. It is read when the first images come.
     """
 

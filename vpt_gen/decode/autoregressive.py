@@ -37,7 +37,7 @@ def decode(
     Args:
       net: the transformer.
       params: its parameters.
-      keys: B PRNG keys, one an image: it does not depend on its neighbours.
+      keys: B PRNG keys, one an image: it does not depend on its neighbors.
       num_tokens: N.
       prompts: (P, S, D), or (T, P, S, D): a prompt for each of T equal stretches of tokens (for
         each image row where T is the number of rows), or None.

@@ -13,7 +13,7 @@ import scipy.linalg
 import scipy.special
 
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.pairwise import distance_blocks, neighbour_radii
+from vpt_gen.evaluation.pairwise import distance_blocks, neighbor_radii
 from vpt_gen.machine.progress import track
 
 SEED = 2020  # torch-fidelity's own
@@ -269,7 +269,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
       UserError: k rows or fewer.
     """
     generated, real = _checked(generated, real, (k + 1, k + 1))
-    real_radii, generated_radii = neighbour_radii(real, k), neighbour_radii(generated, k)
+    real_radii, generated_radii = neighbor_radii(real, k), neighbor_radii(generated, k)
     inside, reached = 0, np.zeros(len(real), bool)
     for rows, distances in distance_blocks(generated, real):
         inside += (distances <= real_radii).any(axis=1).sum()
@@ -295,7 +295,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
       UserError: k real rows or fewer.
     """
     generated, real = _checked(generated, real, (1, k + 1))
-    radii = neighbour_radii(real, k)
+    radii = neighbor_radii(real, k)
     held, covered = 0, np.zeros(len(real), bool)
     for _, distances in distance_blocks(generated, real):
         inside = distances < radii

@@ -57,7 +57,7 @@ class Yardstick:
       reference: the real images to compare with.
       train: those that the prompts were tuned on, where they are others than the reference; None
         where they are not known. Without them halves of the reference make the floors and the
-        classifier, and there is no memorisation rate.
+        classifier, and there is no memorization rate.
       judge: real images to learn class agreement from and to take floors of, where they are not
         those trained on: these may be few, and a classifier of few agrees with what copies them.
       seed: of the draws of real images.

@@ -1,11 +1,11 @@
-"""Colours as an image's embedded profile means them, in sRGB."""
+"""Colors as an image's embedded profile means them, in sRGB."""
 
 import functools
 import io
 
 from PIL import Image, ImageCms
 
-# Colour space of a profile -> Pillow's mode.
+# Color space of a profile -> Pillow's mode.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 

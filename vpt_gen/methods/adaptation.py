@@ -1,6 +1,6 @@
 """Task: adapt a pretrained transformer to new images by a method; its tokenizer is frozen.
 
-Only the method's parameters are differentiated and held by the optimiser. Unlike in the release of
+Only the method's parameters are differentiated and held by the optimizer. Unlike in the release of
 prompt tuning, the mask is drawn per example and from an explicit key.
 """
 

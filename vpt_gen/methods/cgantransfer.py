@@ -1,6 +1,6 @@
 """Task: cGANTransfer (arXiv 2102.06696) from a BigGAN, as in mshahbazi72/cGANTransfer.
 
-First the new classes' normalisations learn, as combinations of the source's classes (stage BN of
+First the new classes' normalizations learn, as combinations of the source's classes (stage BN of
 the release), then all of the generator but the scores and the source's knowledge (FT). The
 discriminator trains throughout, with a new table of classes. Adam goes on from one stage to the
 next.

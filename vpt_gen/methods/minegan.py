@@ -2,7 +2,7 @@
 
 First a miner learns which latents and embeddings the source generator turns into the new images,
 then miner and generator learn together. The discriminator, which is told no class, trains
-throughout. As released, the loss is the non-saturating one, and the generator normalises by its
+throughout. As released, the loss is the non-saturating one, and the generator normalizes by its
 batches in both stages.
 """
 

@@ -1,7 +1,7 @@
 """Small parts that can be added to a transformer's own: it runs those that its parameters hold.
 
 They lie in the same tree, beside what they change; without them a net computes exactly what it did.
-A net's `init` never makes them: `methods/lora.py` and its neighbours do. They compute in the type
+A net's `init` never makes them: `methods/lora.py` and its neighbors do. They compute in the type
 of what they are added to.
 
 | in the tree of | subtree | what it is |

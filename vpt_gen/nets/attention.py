@@ -19,7 +19,7 @@ from vpt_gen.nets.layers import (
     sum_type,
 )
 
-# What a rematerialisation policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
+# What a rematerialization policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
 PROBABILITIES = "attention_probabilities"
 
 

@@ -28,7 +28,7 @@ from vpt_gen.nets.layers import sum_type, wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import (
     STACKED,
-    rematerialised,
+    rematerialized,
     scan_layers,
 )
 from vpt_gen.nets.transformer import CausalTransformer, LayerParts, Matrix, rows_modulo
@@ -37,7 +37,7 @@ _kernel_init = nn.initializers.normal(0.02)
 
 
 class Head(nn.Module):
-    """Normalised hidden states (..., D) -> float32 logits (..., K)."""
+    """Normalized hidden states (..., D) -> float32 logits (..., K)."""
 
     codebook_size: int
 
@@ -166,7 +166,7 @@ class GPT(CausalTransformer, nn.Module):
 
     @nn.nowrap
     def _block(self, **where) -> Block:
-        block = rematerialised(Block, self.remat, 5)
+        block = rematerialized(Block, self.remat, 5)
         return block(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
 
     def embed(self, tokens: jax.Array, first_position: jax.Array | int) -> jax.Array:

@@ -18,7 +18,7 @@ _SCALE = (0.458, 0.448, 0.450)
 
 
 class VGG16(nn.Module):
-    """Normalised images (B, H, W, 3) -> the last activation of each of the five stages."""
+    """Normalized images (B, H, W, 3) -> the last activation of each of the five stages."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
@@ -33,7 +33,7 @@ class VGG16(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """Normalised images (B, H, W, 3) -> the activations of the five convolutions.
+    """Normalized images (B, H, W, 3) -> the activations of the five convolutions.
 
     torchvision's AlexNet: the one-column network of arXiv 1404.5997.
     """

@@ -18,7 +18,7 @@ from vpt_gen.nets.layers import Dense, wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import (
     STACKED,
-    rematerialised,
+    rematerialized,
     scan_layers,
 )
 from vpt_gen.nets.transformer import (
@@ -44,7 +44,7 @@ def layer_norm(name: str) -> nn.LayerNorm:
 
 
 class Embed(nn.Module):
-    """Word plus position embeddings, summed, normalised, dropped out: ids (B, L) -> (B, L, D)."""
+    """Word plus position embeddings, summed, normalized, dropped out: ids (B, L) -> (B, L, D)."""
 
     vocab_size: int
     num_positions: int
@@ -261,7 +261,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
 
     @nn.nowrap
     def _layer(self, **where) -> TransformerLayer:
-        layer = rematerialised(TransformerLayer, self.remat, 2)
+        layer = rematerialized(TransformerLayer, self.remat, 2)
         return layer(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
 
     def _run_layers(self, x: jax.Array, deterministic: bool) -> jax.Array:

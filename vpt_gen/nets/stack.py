@@ -19,7 +19,7 @@ from vpt_gen.nets.attention import PROBABILITIES
 
 STACKED = "layers"
 _policies = jax.checkpoint_policies
-# What the backward pass computes again instead of keeping it; see `rematerialised`.
+# What the backward pass computes again instead of keeping it; see `rematerialized`.
 REMAT = {
     "none": None,
     "attention": _policies.save_anything_except_these_names(PROBABILITIES),
@@ -28,7 +28,7 @@ REMAT = {
 }
 
 
-def rematerialised(layer: type[nn.Module], remat: str, *static_arguments: int) -> type[nn.Module]:
+def rematerialized(layer: type[nn.Module], remat: str, *static_arguments: int) -> type[nn.Module]:
     """A layer that keeps less for its backward pass.
 
     Args:

@@ -1,4 +1,4 @@
-"""The source data set of the demo: grey drawings that show no digits, packed into one npz.
+"""The source data set of the demo: gray drawings that show no digits, packed into one npz.
 
 Reads three archives that `launch/fetch.sh grey` downloads (animal silhouettes, line icons and clip
 art), draws each picture bright on a black 64x64 ground like a handwritten digit (ink 255 on ground
@@ -99,7 +99,7 @@ def ink_of(picture: bytes) -> Image.Image:
 
 
 def draw(picture: bytes | Image.Image) -> np.ndarray | str:
-    """The ink cropped, scaled to CONTENT and centred: uint8 (SIZE, SIZE), or a str: why not.
+    """The ink cropped, scaled to CONTENT and centerd: uint8 (SIZE, SIZE), or a str: why not.
 
     Args:
       picture: PNG bytes, or the ink of it.

@@ -156,13 +156,13 @@ def num_pixels(picture: bytes) -> int:
 
 
 def average_hash(image: np.ndarray) -> bytes:
-    """Marks a picture: which cells of a 16x16 grid are above their mean, and a colour's mean.
+    """Marks a picture: which cells of a 16x16 grid are above their mean, and a color's mean.
 
     Args:
       image: uint8 (SIZE, SIZE) or (SIZE, SIZE, 3).
     """
-    grey = image if image.ndim == 2 else image.mean(axis=-1)
-    cells = grey.reshape(16, SIZE // 16, 16, SIZE // 16).mean(axis=(1, 3))
+    gray = image if image.ndim == 2 else image.mean(axis=-1)
+    cells = gray.reshape(16, SIZE // 16, 16, SIZE // 16).mean(axis=(1, 3))
     shape = np.packbits(cells > cells.mean()).tobytes()
     if image.ndim == 2:
         return shape

@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.report import with_new_names
 from vpt_gen.report.charts import number
 from vpt_gen.report.html import (
     Node,
@@ -36,7 +37,7 @@ def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
         path = epath.Path(workdir) / name
         if path.is_file():
             try:
-                records[name] = json.loads(path.read_text())
+                records[name] = with_new_names(json.loads(path.read_text()))
             except ValueError as error:
                 raise UserError(f"{path} is damaged ({error}); measure anew.") from error
     return records

@@ -6,7 +6,7 @@ import numpy as np
 
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import num_stages
-from vpt_gen.evaluation.neighbours import intra_class_diversity
+from vpt_gen.evaluation.neighbors import intra_class_diversity
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.report.charts import Series, chart
 from vpt_gen.report.html import (

@@ -25,7 +25,7 @@ from vpt_gen.report.html import (
 from vpt_gen.runs.opened import TunedRun
 
 MAX_INSTANCES = 1000
-_MIN_POINTS = 4  # Fewer have no neighbourhoods to keep.
+_MIN_POINTS = 4  # Fewer have no neighborhoods to keep.
 _MAX_NAMED = 12  # More classes are told by pointing at them.
 
 
@@ -307,7 +307,7 @@ def _correlations(study: PromptStudy) -> dict[int, float]:
 
 
 def _heat_map(similarity: np.ndarray, class_names: list[str]) -> Node | None:
-    """A square of colours, each telling its value when pointed at; nothing where it is too fine."""
+    """A square of colors, each telling its value when pointed at; nothing where it is too fine."""
     count = len(class_names)
     if count > MAX_CLASSES:
         return None

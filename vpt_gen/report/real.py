@@ -14,7 +14,7 @@ from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.image_sets import real_sets
-from vpt_gen.evaluation.neighbours import Nearest, nearest
+from vpt_gen.evaluation.neighbors import Nearest, nearest
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 

@@ -28,7 +28,7 @@ def side_by_side(
             shown = np.flatnonzero(real.train.labels == number)[:num]
             rows[f"{name}, real"] = real.pictures(real.train, shown)
         rows |= {f"{name}, {label}": images[number] for label, images in drawn.items()}
-    return grids.labelled_rows(rows)
+    return grids.labeled_rows(rows)
 
 
 def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
@@ -43,4 +43,4 @@ def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
     rows = {}
     for schedule in make_schedules(run):
         rows[schedule.name] = run.sampler.sample(run.params, pairs, seed, schedule.weights).images
-    return grids.labelled_rows(rows)
+    return grids.labeled_rows(rows)

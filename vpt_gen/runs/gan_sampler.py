@@ -34,7 +34,7 @@ class GanSampler:
       group_of: path of a parameter -> its group, or None where it never trains.
       num_classes: that can be asked for.
       options: `z_scale`, the latents' standard deviation: below 1 images vary less; and
-        `standing_accumulations`, batches of latents whose statistics the generator normalises by,
+        `standing_accumulations`, batches of latents whose statistics the generator normalizes by,
         0 for its running ones.
       batch_size: images at a time, rounded up so that the devices share them evenly; latents in a
         batch of standing statistics, not rounded.
@@ -107,7 +107,7 @@ class GanSampler:
         return trained, frozen
 
     def _with_statistics(self, params: Any, seed: int) -> Any:
-        """Parameters with the statistics to normalise by.
+        """Parameters with the statistics to normalize by.
 
         As in BigGAN's code: of even classes, and of latents that are not scaled.
         """

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from vpt_gen.evaluation.report import with_new_names
 from vpt_gen.machine.files import write_text
 from vpt_gen.study.cells import (
     Cell,
@@ -151,7 +152,7 @@ def result_folders(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> dict[
 
 
 def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
-    figures = record["figures"]
+    figures = with_new_names(record)["figures"]
     floor_of = [f["protocol"].get("floor_of", "") for f in figures.values()]
     return Row(
         cell,

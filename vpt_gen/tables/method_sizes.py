@@ -1,6 +1,6 @@
 """`python -m vpt_gen.tables.method_sizes`: what each method trains, and its optimizer's memory.
 
-Counted on the real modules and the real optimiser, without making them, for docs/methods.md.
+Counted on the real modules and the real optimizer, without making them, for docs/methods.md.
 """
 
 import functools
@@ -31,7 +31,7 @@ _DEMO, _VTAB = 10, 102
 def train_state(
     config: ConfigDict, net: TokenTransformer, num_tokens: int, num_classes: int
 ) -> TrainState:
-    """The shapes of what a config's method trains and of its optimiser's state."""
+    """The shapes of what a config's method trains and of its optimizer's state."""
     target = Target(net, num_tokens, num_classes, dtype=config.compute.dtype)
     method = METHODS[config.task].from_config(config).adapt(target)
     params = jax.eval_shape(method.init, jax.random.key(0), param_shapes(net))
@@ -82,9 +82,9 @@ def _published(family: str, method: str) -> ConfigDict:
 
 
 def table() -> str:
-    """A row a method: parameters trained, their share of the transformer's, optimiser megabytes."""
+    """A row a method: parameters trained, their share of the transformer's, optimizer megabytes."""
     heads = [
-        f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimiser, MB |"
+        f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimizer, MB |"
         for name, (net, *_) in _models().items()
     ]
     return "\n".join(

@@ -14,9 +14,9 @@ NUM_PROMPT_TOKENS = (16, 128)
 # Label, and the fields of the generator.
 DESIGNS = {
     "class, additive (as released)": {"num_classes": NUM_CLASSES},
-    "class, factorised, F = 4": {
+    "class, factorized, F = 4": {
         "num_classes": NUM_CLASSES,
-        "design": "factorised",
+        "design": "factorized",
         "num_factors": 4,
     },
     "class, full": {"num_classes": NUM_CLASSES, "design": "full"},

@@ -1,7 +1,7 @@
 """Task: train the VQGAN tokenizer, optionally against a discriminator.
 
 Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptual (where a
-perceptual network is at hand), adversarial with R1, and the quantiser's three.
+perceptual network is at hand), adversarial with R1, and the quantizer's three.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def make_task(
       codebook_factor: of the codebook's learning rate. Adam moves each number by about the rate;
         latents, which many numbers make, move farther, and leave a codebook as slow behind.
       image_size: side of the square training images.
-      quantizer_start: step at which the quantiser sets in, with latents of the last batch as its
+      quantizer_start: step at which the quantizer sets in, with latents of the last batch as its
         codebook (arXiv 2005.08520, sec. 3): an autoencoder learns sooner without it.
       reconstruction_weight: weight of the squared error.
       adversarial_weight: 0 trains without a discriminator, which is then not even created.

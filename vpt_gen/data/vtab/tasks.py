@@ -113,7 +113,7 @@ _SMALLNORB = {
         val200="test[:200]",
     ),
     # `image` is the left of two cameras.
-    "native_size": "96x96 grey",
+    "native_size": "96x96 gray",
 }
 _DSPRITES = {
     "group": "structured",
@@ -122,7 +122,7 @@ _DSPRITES = {
     "sizes": {"train": 737280},
     "splits": all_from_train(80, 90, 737280),
     "num_classes": 16,
-    "native_size": "64x64 grey",
+    "native_size": "64x64 gray",
     "flip": "label",
     # Pixels are stored as 0 and 1.
     "pixel_scale": 255,
