@@ -39,7 +39,7 @@ def test_npz(write):
 
 def test_grey_images_get_three_channels(write):
     gray = toy()["images"][..., 0]
-    image = open_npz(write(toy(images=grey))).load(2)
+    image = open_npz(write(toy(images=gray))).load(2)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.stack([gray[2]] * 3, axis=-1))
 

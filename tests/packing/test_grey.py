@@ -30,8 +30,8 @@ def write_icons(folder, files):
     return write_npm(folder / "tabler-icons-png-3.48.0.tgz", files)
 
 
-def test_ink_is_bright_centerd_and_fills_its_frame():
-    drawn = gray.draw(gray.ink_of(bar((10, 20, 49, 39))))
+def test_ink_is_bright_centered_and_fills_its_frame():
+    drawn = grey.draw(grey.ink_of(bar((10, 20, 49, 39))))
     assert drawn.shape == (64, 64)
     assert drawn.dtype == np.uint8
     rows, columns = np.nonzero(drawn > 128)
@@ -48,7 +48,7 @@ def test_transparent_is_paper_and_opaque_white_too():
         "RGB",
         "white",
     )
-    np.testing.assert_array_equal(gray.ink_of(on_glass), gray.ink_of(on_white))
+    np.testing.assert_array_equal(grey.ink_of(on_glass), grey.ink_of(on_white))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_transparent_is_paper_and_opaque_white_too():
     ],
 )
 def test_pictures_that_are_no_drawings(picture, why):
-    assert gray.draw(gray.ink_of(picture)) == why
+    assert grey.draw(grey.ink_of(picture)) == why
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_archives_to_npz(tmp_path):
     write_icons(tmp_path, {"outline/fish": bar((5, 5, 90, 70)), "outline/box-2": bar((1, 1, 9, 9))})
     write_clipart(tmp_path, {"food/fruit/pear": bar((30, 5, 70, 90))})
     archives = find_archives(str(tmp_path), "grey", grey.ARCHIVES)
-    packer = gray.pack(archives)
+    packer = grey.pack(archives)
     packer.save(archives, str(tmp_path / "out.npz"), ("numpy", "scikit-image"))
 
     with np.load(tmp_path / "out.npz") as packed:
@@ -191,7 +191,7 @@ class Hostile:
 def test_hostile_pickle_is_refused(tmp_path, capsys, images):
     wheel = write_wheel(tmp_path, images, np.array([0]))
     with pytest.raises(UserError, match=r"builtins\.print"):
-        gray.pack({"animals": wheel})
+        grey.pack({"animals": wheel})
     assert "ran code" not in capsys.readouterr().out
 
 
@@ -206,4 +206,4 @@ def test_damaged_archive_is_named_with_the_cure(tmp_path, source, content):
     path = tmp_path / "archive"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"archive is damaged .*; delete it and run"):
-        gray.pack({source: path})
+        grey.pack({source: path})

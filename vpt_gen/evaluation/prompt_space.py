@@ -45,16 +45,16 @@ def coordinates(prompts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """For the first s of S tokens, s as in `lengths`: points at the distances of the prompts.
 
     Prompts (n, S, D) as they are would have s * D coordinates; the points (n, at most n) are the
-    same but turned and centerd, by the eigenvectors of their inner products.
+    same but turned and centered, by the eigenvectors of their inner products.
 
     Yields:
       s, and the points, their widest direction first.
     """
     n, num_tokens, _ = prompts.shape
-    centerd = np.asarray(prompts, np.float64) - prompts.mean(axis=0, dtype=np.float64)
+    centered = np.asarray(prompts, np.float64) - prompts.mean(axis=0, dtype=np.float64)
     products = np.zeros((n, n))
     for s in range(1, num_tokens + 1):
-        products += centerd[:, s - 1] @ centerd[:, s - 1].T
+        products += centered[:, s - 1] @ centered[:, s - 1].T
         if s in lengths(num_tokens):
             values, vectors = np.linalg.eigh(products)
             kept = values > values[-1] * 1e-10
@@ -106,7 +106,7 @@ def purity(clusters: np.ndarray, labels: np.ndarray) -> float:
 
 
 def similarity(points: np.ndarray) -> np.ndarray:
-    """Cosines (n, n) between points (n, d), which are centerd: what all share counts for nothing.
+    """Cosines (n, n) between points (n, d), which are centered: what all share counts for nothing.
 
     Of n points in general position they are -1 / (n - 1) on average.
     """

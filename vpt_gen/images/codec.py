@@ -139,8 +139,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # White is zero; Pillow turns only 8 bits around.
         gray = 255 - gray
     if "transparency" in image.info:
-        grey = np.where(values == image.info["transparency"], np.uint8(255), grey)
-    return Image.fromarray(grey)
+        gray = np.where(values == image.info["transparency"], np.uint8(255), gray)
+    return Image.fromarray(gray)
 
 
 @functools.cache

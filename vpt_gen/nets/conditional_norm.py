@@ -31,8 +31,8 @@ class BatchNorm(nn.Module):
         if not train:
             return (x - mean.value) * jax.lax.rsqrt(var.value + self.epsilon)
         batch_mean = x.mean((0, 1, 2))
-        centerd = x - batch_mean
-        batch_var = (centerd**2).mean((0, 1, 2))
+        centered = x - batch_mean
+        batch_var = (centered**2).mean((0, 1, 2))
         self.sow("moments", "mean", batch_mean)
         self.sow("moments", "var", batch_var)
         if not self.is_initializing():
@@ -41,7 +41,7 @@ class BatchNorm(nn.Module):
             for kept, new in ((mean, batch_mean), (var, unbiased)):
                 new = jax.lax.stop_gradient(new)
                 kept.value = (1.0 - MOMENTUM) * kept.value + MOMENTUM * new
-        return centerd * jax.lax.rsqrt(batch_var + self.epsilon)
+        return centered * jax.lax.rsqrt(batch_var + self.epsilon)
 
 
 class AffineBatchNorm(nn.Module):

@@ -99,7 +99,7 @@ def ink_of(picture: bytes) -> Image.Image:
 
 
 def draw(picture: bytes | Image.Image) -> np.ndarray | str:
-    """The ink cropped, scaled to CONTENT and centerd: uint8 (SIZE, SIZE), or a str: why not.
+    """The ink cropped, scaled to CONTENT and centered: uint8 (SIZE, SIZE), or a str: why not.
 
     Args:
       picture: PNG bytes, or the ink of it.
