@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shlex
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -36,6 +36,7 @@ from vpt_gen.machine.progress import say
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.generation import even_class_ids, plain_generation
 from vpt_gen.runs.opened import TunedRun
+from vpt_gen.runs.samples import Sampler
 from vpt_gen.training.clock import training_seconds
 from vpt_gen.training.loop import Measurement
 from vpt_gen.training.state import TrainState, initial_state
@@ -60,6 +61,7 @@ class TuningReport:
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         self._mesh = mesh
+        self._sampler = cast(Sampler, experiment.sampler)  # That of a method.
         tokenizer, evaluation = experiment.nets["tokenizer"], config.evaluation
         space = open_space(
             evaluation.features, evaluation.weights_dir, tokenizer, config.data.image_size
@@ -96,10 +98,11 @@ class TuningReport:
         record = report.make_record(
             tuned.found, report.protocol(self._yardstick, images, self._command())
         )
-        for name, figure in record["figures"].items() if untuned else ():
-            if value := untuned.found.values.get(name):
-                figure["untuned"] = value.value
-        trained, frozen = self._experiment.sampler.counts(params)
+        if untuned:
+            for name, figure in record["figures"].items():
+                if value := untuned.found.values.get(name):
+                    figure["untuned"] = value.value
+        trained, frozen = self._sampler.counts(params)
         counts = {
             "num_samples": len(images),
             "trained_parameters": trained,
@@ -107,7 +110,7 @@ class TuningReport:
             "optimizer_bytes": sum(x.nbytes for x in jax.tree.leaves(state.opt_state)),
             "tuning_seconds": training_seconds(self._workdir),
         }
-        metrics = {}
+        metrics: dict[str, float] = {}
         if untuned:
             metrics |= self._agreements(untuned, tuned) | self._pixel_distances(untuned, tuned)
         if not distributed.is_first():
@@ -148,7 +151,7 @@ class TuningReport:
     def _images(self, params: Any, step: int) -> ImageSet:
         """What parameters draw; `step` is for the record alone."""
         config, of = self._config, self._experiment
-        run = TunedRun(self._workdir, config, of.facts, step, params, of.sampler, of.nets)
+        run = TunedRun(self._workdir, config, of.facts, step, params, self._sampler, of.nets)
         class_ids = even_class_ids(config.evaluation.num_samples, len(of.facts["class_names"]))
         return plain_generation(run, class_ids, config.seed).image_set(class_counts="even")
 
@@ -164,6 +167,7 @@ class TuningReport:
         if self._yardstick.train:  # Otherwise the classifier has seen half of the reference.
             given_back = self._yardstick.features_of(self._reconstructed())
             metrics["class_agreement_reconstructed"] = self._yardstick.agreement(given_back)
+        assert agreement.floor is not None  # It is measured with every agreement.
         return metrics | {"class_agreement_real": agreement.floor}
 
     def _pixel_distances(self, untuned: "_Taken", tuned: "_Taken") -> dict[str, float]:
