@@ -120,7 +120,7 @@ def _arguments(name: str, given: flags.Flag) -> Iterator[str]:
     elif isinstance(given.value, bool):
         yield f"--{name}" if given.value else f"--no{name}"
     elif isinstance(given, flags.MultiFlag):
-        yield from (f"--{name}={value}" for value in given.value)
+        yield from (f"--{name}={value}" for value in given.value or ())
     elif isinstance(given.value, list):
         yield f"--{name}={','.join(given.value)}"
     else:

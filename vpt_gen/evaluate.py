@@ -52,8 +52,8 @@ from vpt_gen.runs.opened import TunedRun
 
 FLAGS = flags.FLAGS
 MAX_NUM = 10_000
-_FOR_CHECKPOINTS = ("num", "class_counts", "step", "set", "marquee", "headers", "cutoff")
-_FOR_CHECKPOINTS += ("transformer", "tokenizer")
+_FOR_CHECKPOINTS: tuple[str, ...] = ("num", "class_counts", "step", "set", "marquee", "headers")
+_FOR_CHECKPOINTS += ("cutoff", "transformer", "tokenizer")
 
 
 def check_flags() -> None:
@@ -70,8 +70,9 @@ def check_flags() -> None:
         if FLAGS[name].present:
             raise UserError(f"--{name} says how to draw from a --checkpoint; leave it out here.")
     for name in ("images", "reference", "train"):
-        if FLAGS[name].value and not os.path.isdir(os.path.expanduser(FLAGS[name].value)):
-            raise UserError(f"--{name}: the folder {FLAGS[name].value!r} does not exist.")
+        folder = FLAGS[name].value
+        if folder and not os.path.isdir(os.path.expanduser(folder)):
+            raise UserError(f"--{name}: the folder {folder!r} does not exist.")
 
 
 def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
@@ -85,16 +86,16 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
     """
     if FLAGS.reference:
         spec = image_spec(run.config.data) if run else None
-        folders = {"reference images": FLAGS.reference, "training images": FLAGS.train}
-        sets = [
-            real_images(open_folder(path), name, "all", spec) if path else None
-            for name, path in folders.items()
-        ]
-        if FLAGS.train and sets[0].digest == sets[1].digest:
+        reference = real_images(open_folder(FLAGS.reference), "reference images", "all", spec)
+        train = None
+        if FLAGS.train:
+            train = real_images(open_folder(FLAGS.train), "training images", "all", spec)
+        if train and reference.digest == train.digest:
             raise UserError("--train and --reference hold the same images; leave --train out.")
-        return *sets, None
+        return reference, train, None
     config = FLAGS.config
     if config is None:
+        assert run is not None  # `check_flags` wants one of them.
         config = run.config
     check_config(config)
     sources = open_sources(config)
@@ -138,7 +139,7 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
         class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in class_names])
     instances: list[int] = []
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
-    if "instance_labels" in run.facts and (starts or not run.sampler.method.num_classes):
+    if "instance_labels" in run.facts and (starts or not run.token_sampler.method.num_classes):
         instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
     generation = request.flagged_generation(run, class_ids.tolist(), instances)
     return generation.image_set(class_counts=how)

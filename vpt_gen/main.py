@@ -49,7 +49,7 @@ def run(config, workdir: str) -> None:
         experiment.train_batches,
         experiment.eval_batches,
         mesh,
-        report and report.measurement,
+        report.measurement if report else None,
     )
     if not adapts:
         _export(config, experiment, state.params, workdir)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -36,6 +37,11 @@ from vpt_gen.machine.progress import say
 # Tokenised at a time. The same whatever the training batch and the number of devices and hosts are,
 # because rounding may hang on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
+
+# start step -> endless training batches, and -> one evaluation pass, or None.
+Batches = tuple[
+    Callable[[int], Iterator[pipeline.Batch]], Callable[[], Iterator[pipeline.Batch]] | None
+]
 
 
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
@@ -77,10 +83,11 @@ def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
     """What may be trained on, of which `data.shots` are, and what evaluation is on."""
     data = config.data
     _tell_of_mirrored_labels(data)
-    sources = (_open(data, data.train_split), _open(data, _eval_split(data)))
+    train_source, eval_source = _open(data, data.train_split), _open(data, _eval_split(data))
+    assert train_source is not None  # The check of a config wants `train_split`.
     if data.classes:
-        sources = [source and choose_classes(source, data.classes) for source in sources]
-    train_source, eval_source = sources
+        train_source = choose_classes(train_source, data.classes)
+        eval_source = eval_source and choose_classes(eval_source, data.classes)
     if eval_source and eval_source.class_names != train_source.class_names:
         raise UserError(
             f"{eval_source.name} has other classes than {train_source.name}: "
@@ -144,7 +151,7 @@ def image_spec(data: ConfigDict) -> ImageSpec:
 
 def image_batches(
     config: ConfigDict, train_source: Source, eval_source: Source | None, rows: np.ndarray
-):
+) -> Batches:
     """The `rows` of batches of images, see `data/pipeline.py` for what is in them.
 
     Returns:
@@ -164,6 +171,7 @@ def image_batches(
         )
 
     def eval_batches():
+        assert eval_source is not None
         return pipeline.eval_shares(eval_source, spec, batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
@@ -176,7 +184,7 @@ def token_batches(
     train_source: Source,
     eval_source: Source | None,
     vqgan: PretrainedNet,
-):
+) -> Batches:
     """Like `image_batches`, from the token cache; it is made when the first batch is asked for.
 
     Where `config.data.cache` is off, the batches hold images and the step tokenises them.
@@ -199,7 +207,7 @@ def token_batches(
             "to a folder that all hosts see (docs/launch.md)."
         )
     spec = image_spec(config.data)
-    evaluated = eval_source and config.eval_every
+    evaluated = eval_source if config.eval_every else None
 
     def cache(source: Source, spec: ImageSpec, tokenize: _HostTokenizer) -> tokens.TokenCache:
         return CacheBuild(
@@ -218,7 +226,7 @@ def token_batches(
         plain = dataclasses.replace(spec, augmentation=Augmentation())
         tokenize = _HostTokenizer(vqgan, mesh)
         train_cache = cache(train_source, spec, tokenize)
-        return train_cache, cache(eval_source, plain, tokenize) if evaluated else None
+        return train_cache, cache(evaluated, plain, tokenize) if evaluated else None
 
     def train_batches(start_step: int):
         # Both caches are made here, before the first update, and not when the run is described.
@@ -231,7 +239,9 @@ def token_batches(
         )
 
     def eval_batches():
-        return tokens.eval_token_shares(caches()[1], batch_size=config.batch_size, rows=rows)
+        eval_cache = caches()[1]
+        assert eval_cache is not None
+        return tokens.eval_token_shares(eval_cache, batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
 

@@ -19,6 +19,7 @@ import difflib
 import os
 import pathlib
 import runpy
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import flags
@@ -40,7 +41,7 @@ class Entry:
     """A data set, whose builder is None where it is not TFDS's, and the configs that name it."""
 
     name: str
-    builder: object | None
+    builder: Any
     status: access.Status
     configs: list[str]
 

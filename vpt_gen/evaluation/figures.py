@@ -137,11 +137,16 @@ def compare(space: FeatureSpace, images: Features, real: Features) -> Found:
         # Whole sets as subsets would vary in nothing; the mean does not hang on their size.
         size = KID_SUBSET_SIZE if fewest >= KID_SUBSET_SIZE else fewest // 2
         mean, std = distances.kid(rows, real_rows, num_subsets=KID_SUBSETS, subset_size=size)
-        details = {"subsets": KID_SUBSETS, "subset_size": size, "subset_seed": distances.SEED}
+        details: dict[str, Any] = {
+            "subsets": KID_SUBSETS,
+            "subset_size": size,
+            "subset_seed": distances.SEED,
+        }
         details["kernel"] = f"(x.y / {rows.shape[1]} + 1)^3"
         return [Value(mean, std, details={**feature, **details})]
 
     def score():
+        assert space.logits is not None
         mean, std = distances.inception_score(images.rows[space.logits], splits=SPLITS)
         details = {"splits": SPLITS, "shuffle_seed": distances.SEED, "feature": space.logits}
         return [Value(mean, std, details=details)]
