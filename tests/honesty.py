@@ -17,6 +17,7 @@ from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.spaces import SHIPPED, SHIPPED_SIDE
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images.codec import to_uint8
@@ -87,7 +88,7 @@ def main() -> None:
         sets = image_set("held-out images", *held_out), image_set("training images", *train)
         yardstick = Yardstick(extractor(), *sets, seed=0, lpips=None)
         for returned, made in generators(train, new).items():
-            found = yardstick.measure(image_set("generated images", *made))[0].values
+            found = measure(yardstick, image_set("generated images", *made))[0].values
             cells = [f"{found[f].value:.2g} ({found[f].floor:.2g})" for f in FIGURES]
             row = [name, returned, str(len(made[0])), *cells]
             print("| " + " | ".join(row) + " |", flush=True)

@@ -118,7 +118,6 @@ def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_
         ("data.validation", 1.0, "config.data.validation is 1.0"),
         ("data.evaluate_on", "train", "'holdout' or 'validation'"),
         ("data.evaluate_on", "validation", "data.validation is 0.0; it must be positive"),
-        ("data.kind", "zip", "config.data.kind is 'zip'"),
         ("num_steps", 0, "config.num_steps is 0"),
         ("mask_schedule", "sine", "'sine' is not known"),
         ("decode.num_iterations", 0, "config.decode.num_iterations is 0"),

@@ -12,7 +12,7 @@ import vpt_gen
 from vpt_gen.checkpoints.released import published
 from vpt_gen.config.fields import METHODS
 from vpt_gen.data.vtab import table as vtab_table
-from vpt_gen.evaluation.figures import KINDS
+from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.images.codec import EXTENSIONS
 from vpt_gen.tables import method_sizes, prompt_sizes
 
@@ -56,7 +56,7 @@ def test_extensions_of_the_guide_are_those_that_are_read():
 
 def test_every_metric_is_explained():
     text = page("evaluation.md")
-    assert [name for name in KINDS if f"`{name}`" not in text] == []
+    assert [name for name in FIGURES if f"`{name}`" not in text] == []
 
 
 def anchors(path: pathlib.Path) -> set[str]:

@@ -9,6 +9,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.report.conditions import prompt_pairs
 from vpt_gen.report.marquee import make_schedules
 from vpt_gen.report.real import open_real
+from vpt_gen.report.side_by_side import marquee_picture, side_by_side
 from vpt_gen.runs.generation import plain_generation
 
 pytestmark = pytest.mark.usefixtures("one_device")
@@ -38,7 +39,7 @@ def tile(picture, row, column, columns):
 
 
 def test_real_images_stand_above_the_samples_of_each_run(runs):
-    picture = gallery.side_by_side(runs, num=2, seed=3)
+    picture = side_by_side(runs, num=2, seed=3)
     run = runs["a"]
     assert picture.shape[0] == 2 * 3 * STEP
     samples = plain_generation(run, np.array([0, 0, 1, 1]), 3).samples().images
@@ -51,7 +52,7 @@ def test_real_images_stand_above_the_samples_of_each_run(runs):
 
 
 def test_real_images_can_be_left_out(runs):
-    picture = gallery.side_by_side(runs, num=2, seed=3, with_real=False)
+    picture = side_by_side(runs, num=2, seed=3, with_real=False)
     assert picture.shape[0] == 2 * 2 * STEP
     samples = plain_generation(runs["b"], np.array([0, 0, 1, 1]), 3).samples().images
     np.testing.assert_allclose(tile(picture, 3, 0, 2) / 255.0, samples[2], atol=1 / 255)
@@ -59,7 +60,7 @@ def test_real_images_can_be_left_out(runs):
 
 def test_a_marquee_has_a_row_for_each_schedule(runs):
     run = runs["a"]
-    picture = gallery.marquee_picture(run, seed=3)
+    picture = marquee_picture(run, seed=3)
     schedules = make_schedules(run)
     assert picture.shape[0] == len(schedules) * STEP
     pairs = prompt_pairs(run, np.arange(2))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vpt_gen import preview
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.runs import pretrained_samples
 
 
 def draw(nets, family, class_ids, seed=0):
@@ -20,7 +20,7 @@ def draw(nets, family, class_ids, seed=0):
     decode.batch_size = 3
     tokenizer = load_net(nets / "vqgan", "vqgan")
     transformer = load_net(nets / family, "maskgit", "gpt")
-    return preview.draw(tokenizer, transformer, np.array(class_ids), seed, decode)
+    return pretrained_samples.draw(tokenizer, transformer, np.array(class_ids), seed, decode)
 
 
 @pytest.mark.parametrize("family", ["nar", "ar"])
@@ -34,24 +34,24 @@ def test_an_image_depends_on_its_class_number_and_seed_alone(tiny_nets, family):
 
 
 def test_images_have_the_size_that_the_transformer_knows():
-    assert preview.own_num_tokens(MaskGIT(num_tokens=16)) == 16
-    assert preview.own_num_tokens(GPT()) == 256
-    assert preview.own_num_tokens(GPT(num_positions=80, order=tuple(range(64)))) == 64
+    assert pretrained_samples.own_num_tokens(MaskGIT(num_tokens=16)) == 16
+    assert pretrained_samples.own_num_tokens(GPT()) == 256
+    assert pretrained_samples.own_num_tokens(GPT(num_positions=80, order=tuple(range(64)))) == 64
     with pytest.raises(UserError, match="80 visual tokens form no square image"):
-        preview.own_num_tokens(GPT(num_positions=80))
+        pretrained_samples.own_num_tokens(GPT(num_positions=80))
 
 
 def test_classes_by_name_or_number():
     net = MaskGIT(8, 20)
-    assert preview.choose_classes(["3", "19"], net, []) == [3, 19]
-    assert preview.choose_classes([], net, []) == list(range(8))
-    assert preview.choose_classes(["dog", "0"], net, ["cat", "dog"]) == [1, 0]
-    assert preview.choose_classes(["999"], GPT(), []) == [999]
+    assert pretrained_samples.choose_classes(["3", "19"], net, []) == [3, 19]
+    assert pretrained_samples.choose_classes([], net, []) == list(range(8))
+    assert pretrained_samples.choose_classes(["dog", "0"], net, ["cat", "dog"]) == [1, 0]
+    assert pretrained_samples.choose_classes(["999"], GPT(), []) == [999]
     for wanted in ("20", "dog", "-1"):
         with pytest.raises(UserError, match="has classes 0 to 19"):
-            preview.choose_classes([wanted], net, [])
+            pretrained_samples.choose_classes([wanted], net, [])
     with pytest.raises(UserError, match="knows no classes"):
-        preview.choose_classes([], MaskGIT(8, 0), [])
+        pretrained_samples.choose_classes([], MaskGIT(8, 0), [])
 
 
 def test_the_program_draws_a_row_a_class(tiny_nets, tmp_path):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vpt_gen import reconstruct
 from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
 from vpt_gen.evaluation.reconstructed import reconstruct as give_back
@@ -45,7 +45,7 @@ def test_fidelity_is_over_all_pixels_and_tokens():
     made = given.copy()
     made[0] += 51  # A fifth of the range, in half of the values.
     pairs = Reconstruction(given, made, np.array([[0, 1], [3, 0]]))
-    near = reconstruct.fidelity(pairs, codebook_size=6)
+    near = fidelity(pairs, codebook_size=6)
     assert near.psnr == pytest.approx(-10 * np.log10(0.2**2 / 2))
     assert near.codes_used == 0.5
     assert near.perplexity == pytest.approx(2**1.5)
@@ -54,7 +54,7 @@ def test_fidelity_is_over_all_pixels_and_tokens():
 def test_pairs_are_a_row_of_each_kind_a_class(images):
     pixels = np.stack(list(images.stream()))
     pairs = Reconstruction(pixels, pixels, np.zeros((5, 4), int))
-    picture = reconstruct.draw_pairs(pairs, images, 2)
+    picture = pairs_picture(pairs, images, 2)
     # Two classes, two rows each, magnified to 64 pixels.
     assert picture.shape[0] == 4 * (64 + 4)
 

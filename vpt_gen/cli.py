@@ -5,7 +5,7 @@ import pathlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -103,12 +103,17 @@ def command(
       values: the flags.
     """
     settled = settled or {}
-    words = ["python", "-m", program]
+    words: list[str] = []
     for name in values:
         if values[name].present and name not in (*settled, *leave_out) and "." not in name:
             words += _arguments(name, values[name])
-    words += [f"--{name}={value}" for name, value in settled.items()]
-    return shlex.join(words)
+    return spelled(program, settled, words)
+
+
+def spelled(program: str, flag_values: Mapping[str, Any], words: Sequence[str] = ()) -> str:
+    """A command for a shell: a program, words of its command line, and flags with their values."""
+    given = [f"--{name}={value}" for name, value in flag_values.items()]
+    return shlex.join(["python", "-m", program, *words, *given])
 
 
 def _arguments(name: str, given: flags.Flag) -> Iterator[str]:

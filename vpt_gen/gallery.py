@@ -7,17 +7,13 @@ schedule, a column for each class.
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from vpt_gen import cli
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.machine.progress import say
-from vpt_gen.report.conditions import prompt_pairs
-from vpt_gen.report.marquee import make_schedules
-from vpt_gen.report.real import open_real
-from vpt_gen.runs.generation import plain_generation
+from vpt_gen.report.side_by_side import marquee_picture, side_by_side
 from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
@@ -41,41 +37,6 @@ def open_runs(given: list[str]) -> dict[str, TunedRun]:
         if names != classes[first]:
             raise UserError(f"The runs {first} and {label} are of different classes.")
     return runs
-
-
-def side_by_side(
-    runs: dict[str, TunedRun], num: int, seed: int, with_real: bool = True
-) -> np.ndarray:
-    """The picture: for each class a row of real images, where they are wanted, and one a run."""
-    first = next(iter(runs.values()))
-    names = first.facts["class_names"]
-    class_ids = np.arange(len(names)).repeat(num)
-    drawn = {}
-    for label, run in runs.items():
-        images = plain_generation(run, class_ids, seed).samples().images
-        drawn[label] = images.reshape(len(names), num, *images.shape[1:])
-    real, rows = open_real(first) if with_real else None, {}
-    for number, name in enumerate(names):
-        if real:
-            shown = np.flatnonzero(real.train.labels == number)[:num]
-            rows[f"{name}, real"] = real.pictures(real.train, shown)
-        rows |= {f"{name}, {label}": images[number] for label, images in drawn.items()}
-    return grids.labelled_rows(rows)
-
-
-def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
-    """The same keys under ever later changes of the prompt, one column a class.
-
-    Raises:
-      UserError: a run without prompts, or with one condition only.
-    """
-    classes = np.arange(len(run.facts["class_names"]))
-    if not run.has_prompts or not len(pairs := prompt_pairs(run, classes)):
-        raise UserError(f"{run.workdir} has no two prompts to go between: leave --marquee out.")
-    rows = {}
-    for schedule in make_schedules(run):
-        rows[schedule.name] = run.sampler.sample(run.params, pairs, seed, schedule.weights).images
-    return grids.labelled_rows(rows)
 
 
 def define_flags() -> None:

@@ -24,7 +24,8 @@ from vpt_gen.machine.files import in_bucket
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.build import make_experiment
 from vpt_gen.runs.experiment import Experiment
-from vpt_gen.runs.tuning_report import TuningReport
+from vpt_gen.runs.measured import Measurer
+from vpt_gen.runs.results import write_results
 from vpt_gen.training import loop
 
 
@@ -38,9 +39,9 @@ def run(config, workdir: str) -> None:
         )
     mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
-    report = None
+    measurer = None
     if adapts and config.evaluation.num_samples:
-        report = TuningReport(config, experiment, workdir, mesh)
+        measurer = Measurer(config, experiment, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts, migrate)
     state = loop.train(
         experiment.task,
@@ -49,13 +50,13 @@ def run(config, workdir: str) -> None:
         experiment.train_batches,
         experiment.eval_batches,
         mesh,
-        report.measurement if report else None,
+        measurer.measurement if measurer else None,
     )
     if not adapts:
         _export(config, experiment, state.params, workdir)
         return
-    if report:
-        report.write(state)
+    if measurer:
+        write_results(measurer, config, experiment, state, workdir, mesh)
     say(f"Generate more: python -m vpt_gen.sample --checkpoint={workdir} --num=20")
 
 

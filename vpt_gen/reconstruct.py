@@ -29,8 +29,9 @@ from vpt_gen.evaluation import (
     spaces,
 )
 from vpt_gen.evaluation.features import Extractor
-from vpt_gen.evaluation.image_sets import ImageSet, real_images
-from vpt_gen.evaluation.reconstructed import Reconstruction
+from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
+from vpt_gen.evaluation.image_sets import real_images
+from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import sharding
@@ -40,35 +41,6 @@ from vpt_gen.runs.compatibility import check_image_size
 
 FLAGS = flags.FLAGS
 _BATCH = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Fidelity:
-    """How near reconstructions come, over all images and pixels.
-
-    Attributes:
-      psnr: peak signal-to-noise ratio of the mean squared error, dB.
-      codes_used: share of the codebook that the images take.
-      perplexity: 2 to the entropy of the tokens, in tokens: how many they take evenly.
-    """
-
-    psnr: float
-    codes_used: float
-    perplexity: float
-
-
-def fidelity(pairs: Reconstruction, codebook_size: int) -> Fidelity:
-    """Measures what a tokenizer of so many tokens gave back."""
-    squares = sum(
-        float(np.sum((given / 255.0 - made / 255.0) ** 2))
-        for given, made in zip(pairs.given, pairs.made, strict=True)
-    )
-    # Images that come back exactly have no noise at all; 8 bits tell no less than this error.
-    error = max(squares / pairs.given.size, (1 / 255.0) ** 2 / 12)
-    counts = np.bincount(pairs.tokens.ravel(), minlength=codebook_size)
-    shares = counts[counts > 0] / counts.sum()
-    entropy = -np.sum(shares * np.log2(shares))
-    return Fidelity(-10 * np.log10(error), float(np.mean(counts > 0)), float(2**entropy))
 
 
 def open_images() -> tuple[Source, ImageSpec]:
@@ -85,17 +57,6 @@ def open_images() -> tuple[Source, ImageSpec]:
     train, held_out = open_sources(FLAGS.config)
     data = FLAGS.config.data
     return held_out or train, ImageSpec(data.image_size, data.fit)
-
-
-def draw_pairs(pairs: Reconstruction, images: ImageSet, columns: int) -> np.ndarray:
-    """Up to `columns` images of each class and their reconstructions below, as one picture."""
-    rows = {}
-    for label in np.unique(images.labels):
-        chosen = np.flatnonzero(images.labels == label)[:columns]
-        name = images.class_names[label]
-        rows[name] = pairs.given[chosen] / np.float32(255.0)
-        rows[f"{name}, reconstructed"] = pairs.made[chosen] / np.float32(255.0)
-    return grids.labelled_rows(rows)
 
 
 def define_flags() -> None:
@@ -126,17 +87,15 @@ def main():
     # In features of another net, where there is one: a tokenizer sees no error of its own.
     space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
-    found, _ = yardstick.measure(reconstructed.given_back(images, lambda: iter(pairs.made)))
+    found, _ = measure(yardstick, reconstructed.given_back(images, lambda: iter(pairs.made)))
     command = cli.command("vpt_gen.reconstruct")
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
     folder = pathlib.Path(FLAGS.output)
-    grids.save_png(folder / "pairs.png", draw_pairs(pairs, images, FLAGS.columns))
+    grids.save_png(folder / "pairs.png", pairs_picture(pairs, images, FLAGS.columns))
     write_text(folder / "metrics.json", json.dumps(record, indent=1))
     say(report.table(record))
-    say(f"\npeak signal-to-noise ratio {near.psnr:10.2f} dB")
-    say(f"codes used              {near.codes_used:13.1%} of {tokenizer.net.codebook_size:,}")
-    say(f"perplexity of tokens    {near.perplexity:13.0f}")
+    say(near.table(tokenizer.net.codebook_size))
     say(f"\nLook at {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")
 
 

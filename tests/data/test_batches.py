@@ -49,6 +49,12 @@ def test_folders_of_splits_are_the_splits(config, tmp_path, kind):
         open_sources(config)
 
 
+def test_a_kind_of_data_that_is_not_there_is_named(config):
+    config.data.kind = "zip"
+    with pytest.raises(UserError, match="kind is 'zip'; it must be one of 'folder', 'vtab'"):
+        open_sources(config)
+
+
 def test_splits_of_other_classes_are_named(config, tmp_path):
     write_folder(tmp_path / "train", classes=("bars", "discs"))
     write_folder(tmp_path / "test", classes=("bars", "rings"))

@@ -10,6 +10,7 @@ from tests import made
 from vpt_gen.config.fields import default_config
 from vpt_gen.config.flag import files_of_runs
 from vpt_gen.data import access, check
+from vpt_gen.data.kinds.kind import Entry, Places
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -52,7 +53,7 @@ def test_data_sets_are_listed_once_with_their_configs(tmp_path):
         "f": config_of("vtab", name="resisc45", path=str(folder)),
         "g": config_of("digits"),
     }
-    entries = check.list_entries(configs, str(tmp_path / "tfds"), "")
+    entries = check.list_entries(configs, Places(str(tmp_path / "tfds")))
     assert states(entries) == {
         "made_set/1.0.0": "ready",
         str(folder): "ready",
@@ -68,7 +69,7 @@ def test_data_sets_are_listed_once_with_their_configs(tmp_path):
 
 
 def test_every_config_of_the_project_names_a_known_data_set(tmp_path):
-    entries = check.list_entries(check.load_configs(CONFIGS), str(tmp_path), "")
+    entries = check.list_entries(check.load_configs(CONFIGS), Places(str(tmp_path)))
     builders = {entry.builder.name for entry in entries if entry.builder}
     assert builders == set(access.ACCESS)
     assert sum(len(entry.configs) for entry in entries) == len(files_of_runs(CONFIGS))
@@ -76,7 +77,7 @@ def test_every_config_of_the_project_names_a_known_data_set(tmp_path):
 
 def test_the_summary_counts_states_and_disk():
     def entry(*status):
-        return check.Entry("set", None, access.Status(*status), [])
+        return Entry("set", access.Status(*status))
 
     entries = [
         entry("blocked", 100.0),
@@ -95,7 +96,7 @@ class Builder:
     """A TFDS builder whose preparation succeeds or fails."""
 
     def __init__(self, error=None):
-        self.error, self.options, self.data_dir_root = error, None, "/data"
+        self.error, self.options = error, None
 
     def download_and_prepare(self, download_config):
         self.options = download_config
@@ -106,9 +107,12 @@ class Builder:
 def test_preparing_goes_on_after_a_failure(capsys):
     broken, whole = Builder(ConnectionError("no route to host\nand more")), Builder()
     status = access.Status("downloadable", 1.0)
-    entries = [check.Entry("broken", broken, status, []), check.Entry("whole", whole, status, [])]
-    assert check.prepare(entries, "") == ["broken"]
-    assert whole.options.manual_dir == "/data/downloads/manual"
+    manual = pathlib.Path("/data/manual")
+    entries = [
+        Entry(name, status, of, manual) for name, of in (("broken", broken), ("whole", whole))
+    ]
+    assert check.prepare(entries) == ["broken"]
+    assert whole.options.manual_dir == "/data/manual"
     printed = capsys.readouterr().out
     assert "[2/2] preparing whole" in printed
     assert "broken could not be prepared: no route to host\n" in printed
@@ -121,7 +125,8 @@ def test_files_of_a_user_are_prepared(tmp_path):
         folder = pathlib.Path(manual_dir, "NWPU-RESISC45", name)
         folder.mkdir(parents=True)
         Image.new("RGB", (256, 256)).save(folder / f"{name}_001.jpg")
-    entries = check.list_entries(configs, data_dir, manual_dir)
+    places = Places(data_dir, manual_dir)
+    entries = check.list_entries(configs, places)
     assert states(entries) == {"resisc45/3.0.0": "preparable"}
-    assert check.prepare(entries, manual_dir) == []
-    assert states(check.list_entries(configs, data_dir, manual_dir)) == {"resisc45/3.0.0": "ready"}
+    assert check.prepare(entries) == []
+    assert states(check.list_entries(configs, places)) == {"resisc45/3.0.0": "ready"}

@@ -10,6 +10,7 @@ import pytest
 from tests import measured
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.perceptual_diversity import (
     choose,
     common_side,
@@ -68,7 +69,7 @@ def test_a_class_of_one_has_none(lpips):
 def test_the_yardstick_takes_it_where_weights_are_at_hand(lpips):
     yardstick = measured.yardstick(reference=12, train=12, lpips=lpips)
     images, labels = measured.blobs(9)
-    found, _ = yardstick.measure(measured.image_set(images, labels, digest=""))
+    found, _ = measure(yardstick, measured.image_set(images, labels, digest=""))
     figure = found.values["intra_lpips"]
     assert figure.value > 0 and figure.floor > 0
     assert figure.details["floor_of"] == "12 of 12 held-out images"

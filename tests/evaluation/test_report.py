@@ -6,11 +6,8 @@ import pytest
 
 from tests import measured
 from vpt_gen.evaluation import report
-from vpt_gen.evaluation.figures import (
-    KINDS,
-    Found,
-    Value,
-)
+from vpt_gen.evaluation.figures import Found, Value
+from vpt_gen.evaluation.metrics import FIGURES
 
 FOUND = Found(
     {
@@ -44,7 +41,7 @@ def test_a_figure_carries_all_that_fixes_it(record):
         "std": None,
         "floor": 0.75,
         "better": "higher",
-        "meaning": KINDS["precision"].meaning,
+        "meaning": FIGURES["precision"].meaning,
     }
     assert record["left_out"] == {
         "recall": "Too few.",
@@ -79,8 +76,8 @@ def test_the_protocol_says_what_the_images_features_and_programs_were():
     assert shared["command"] == "python -m x"
 
 
-def test_every_kind_says_what_it_means():
-    for name, kind in KINDS.items():
-        assert kind.better in ("lower", "higher", "neither")
-        assert kind.meaning[-1] in ".?" and len(kind.meaning) > 30
+def test_every_figure_says_what_it_means():
+    for name, figure in FIGURES.items():
+        assert figure.better in ("lower", "higher", "neither")
+        assert figure.meaning[-1] in ".?" and len(figure.meaning) > 30
         assert report.label(name)

@@ -7,7 +7,9 @@ import pytest
 from tests import measured
 from vpt_gen.checkpoints.inception import FILE
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import figures, spaces
+from vpt_gen.evaluation import spaces
+from vpt_gen.evaluation.measure import measure
+from vpt_gen.evaluation.metrics import names_in
 
 
 def test_weights_at_hand_decide(tmp_path, capsys):
@@ -31,8 +33,8 @@ def test_only_inception_has_a_fid_and_a_score(name):
     if name == "inception":
         space = dataclasses.replace(space, logits="small")
     yardstick = measured.yardstick(space=space)
-    found, _ = yardstick.measure(measured.image_set(*measured.blobs(40), digest=""))
+    found, _ = measure(yardstick, measured.image_set(*measured.blobs(40), digest=""))
     taken = {*found.values, *found.left_out}
-    assert taken == set(figures.names_in(name))
+    assert taken == set(names_in(name))
     assert {"fid", "inception_score"} <= taken if name == "inception" else "frechet" in taken
     assert ("fid" in taken) != ("frechet" in taken)

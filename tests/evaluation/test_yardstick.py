@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from tests import measured
-from vpt_gen.evaluation import figures
+from vpt_gen.evaluation.measure import measure as take
+from vpt_gen.evaluation.metrics import names_in
+from vpt_gen.evaluation.metrics.frechet import frechet
+from vpt_gen.evaluation.metrics.kid import Kid
 from vpt_gen.evaluation.yardstick import Measured
 
 pytest.importorskip("sklearn")
@@ -18,7 +21,7 @@ def yardstick():
 
 
 def measure(yardstick, images, labels, **options):
-    return yardstick.measure(measured.image_set(images, labels, digest="", **options))[0]
+    return take(yardstick, measured.image_set(images, labels, digest="", **options))[0]
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +77,9 @@ def test_floors_are_taken_with_as_many_images(yardstick, alike):
     many = measure(yardstick, *measured.blobs(200, seed=5)).values["frechet"].details
     assert many["floor_of"] == "90 training images against 120 held-out images"
     # The floor is the same code on real images in the place of the generated ones.
-    drawn, _ = figures.draw(yardstick._sides[0].features, 80, 0)
-    again = figures.compare(yardstick.extractor.space, drawn, yardstick.real.features)
-    assert alike.values["kid"].floor == again.values["kid"].value
+    drawn, others = yardstick.real_against_real(80)
+    (again,) = Kid().compare(yardstick.extractor.space, drawn.features, others.features)
+    assert alike.values["kid"].floor == again.value
 
 
 def test_without_training_images_halves_of_the_reference_serve():
@@ -86,7 +89,7 @@ def test_without_training_images_halves_of_the_reference_serve():
     details = found.values["recall"].details
     assert details["floor_of"] == "60 held-out images against 60 held-out images"
     assert found.values["class_agreement"].details["classifier_trained_on"] == "60 held-out images"
-    fitted, tried = (side.features.indices for side in yardstick._sides)
+    fitted, tried = (side.features.indices for side in yardstick.sides)
     assert sorted([*fitted, *tried]) == list(range(120))
 
 
@@ -94,7 +97,7 @@ def test_without_training_images_halves_of_the_reference_serve():
 def test_what_few_images_do_not_give_is_left_out_with_a_reason(yardstick, count):
     images, labels = measured.blobs(count)
     found = measure(yardstick, images, np.zeros_like(labels), class_names=("class 0",))
-    assert found.values.keys() | found.left_out.keys() == set(figures.names_in("small"))
+    assert found.values.keys() | found.left_out.keys() == set(names_in("small"))
     assert ("frechet" in found.values) == (count >= 2)
     assert ("kid" in found.values) == (count >= 4)
     assert ("recall" in found.values) == (count >= 4)
@@ -141,8 +144,8 @@ def test_a_distance_over_more_images_than_are_kept_takes_their_moments(yardstick
     whole = measured.extractor().collect(images, moments=["small"], keep=["small"])
     some = measured.extractor().collect(images, moments=["small"], keep=["small"], max_kept=30)
     real = yardstick.real.features
-    expected = figures.frechet(whole, real, "small")
-    np.testing.assert_allclose(figures.frechet(some, real, "small"), expected, rtol=1e-6)
+    expected = frechet(whole, real, "small")
+    np.testing.assert_allclose(frechet(some, real, "small"), expected, rtol=1e-6)
     assert Measured(measured.image_set(images, labels), some).labels.shape == (30,)
 
 

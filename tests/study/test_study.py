@@ -15,7 +15,7 @@ from tests.jobs import ROOT
 from tests.study.studies import small_study
 from vpt_gen.config import repeat
 from vpt_gen.errors import UserError
-from vpt_gen.study import __main__ as program
+from vpt_gen.study import chosen
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import in_order, variant
 from vpt_gen.study.runs import Choice, Runs
@@ -130,19 +130,19 @@ def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shard", ["1", "3/3", "a/b", "-1/2"])
 def test_a_shard_that_cannot_be_is_named(shard):
     with pytest.raises(UserError, match=f"--shard={shard} must be i/n"):
-        program.parse_shard(shard)
+        chosen.parse_shard(shard)
 
 
 def test_cells_are_chosen_by_parts_of_their_paths():
     study = small_study()
-    chosen = program.chosen_cells(study, ["cells/", "/5/"], (0, 1))
-    assert len(chosen) == 6 and all("/5/" in str(cell) for cell in chosen)
+    cells = chosen.chosen_cells(study, ["cells/", "/5/"], (0, 1))
+    assert len(cells) == 6 and all("/5/" in str(cell) for cell in cells)
     with pytest.raises(UserError, match="No cell is left by --only=giraffe"):
-        program.chosen_cells(study, ["giraffe"], (0, 1))
+        chosen.chosen_cells(study, ["giraffe"], (0, 1))
 
 
 def test_too_few_images_are_told_before_anything_runs(tmp_path):
     study = small_study()
     study.shots = (5, 9999)
     with pytest.raises(UserError, match="Data set digits: config.data.shots is 9999"):
-        program.check_data(study, Runs(study, tmp_path, tmp_path / "tokens"))
+        chosen.check_data(study, Runs(study, tmp_path, tmp_path / "tokens"))

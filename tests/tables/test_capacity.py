@@ -9,12 +9,11 @@ import jax
 import pytest
 
 from tests import compiled_capacity
-from vpt_gen import capacity
 from vpt_gen.machine import sharding
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import REMAT
-from vpt_gen.tables import costs, flops
+from vpt_gen.tables import capacity, costs, flops
 
 MODELS = {
     "nar": costs.Model(MaskGIT(64, 8, 48, 1, 256, 8, 1024), 48, num_prompt_tokens=16),

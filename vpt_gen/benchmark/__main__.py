@@ -12,10 +12,8 @@ import platform
 from absl import flags
 
 from vpt_gen import cli
-from vpt_gen.benchmark import growth, table
-from vpt_gen.benchmark.comparison import compare
-from vpt_gen.benchmark.programs import PROGRAMS, ways
-from vpt_gen.benchmark.request import Request
+from vpt_gen.benchmark.measuring import measure, processor
+from vpt_gen.benchmark.programs import PROGRAMS
 from vpt_gen.benchmark.sizes import SIZES
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
@@ -50,40 +48,6 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "benchmark.json", "File for everything that was measured.")
 
 
-def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], list[Request]]:
-    """Of one thing: the programs to compare, ours first, and those of the device's best rates."""
-    size = SIZES[flag_values.size]
-    names: tuple[str, ...] = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
-    names += ("dtype", "remat", "scan_layers")
-    common = {name: getattr(flag_values, name) for name in names}
-    decoding = what == "decode" and size.transformer.family == "nar"
-    decoders = flag_values.decoders if decoding else ["confidence"]
-    own = [Request(what, "ours", decoder=decoder, **common) for decoder in decoders]
-    others = [] if flag_values.alone else ways(what, size)[1:]
-    rates = ["convolution"] if "tokenize" in what else ["matmul"]
-    if what == "decode" and size.transformer.family == "ar":
-        rates = ["bandwidth"]
-    return (
-        # The released program leaves memory to the C library, as every program does by default.
-        own + [Request(what, way, keep_memory=way != "reference", **common) for way in others],
-        [Request(rate, "", **common) for rate in rates],
-    )
-
-
-def measure(what: str, flag_values: flags.FlagValues) -> dict:
-    """Runs one thing, prints its lines, and gives what was measured."""
-    if what == "growth":
-        found = growth.measure(Request(what, "ours", flag_values.size))
-        print("\n".join(growth.lines(found)), flush=True)
-        return {"what": what, "growth": found}
-    programs, rates = requests(what, flag_values)
-    records = compare([*programs, *rates], flag_values.repeat, what)
-    best = dict(zip((r.what for r in rates), records[len(programs) :], strict=True))
-    rows = table.summary(records[: len(programs)], best)
-    print("\n".join(table.lines(rows, best)), flush=True)
-    return {"what": what, "rows": rows, "records": records}
-
-
 def main():
     """Runs the program; its flags are parsed."""
     values = flags.FLAGS
@@ -102,16 +66,6 @@ def main():
     }
     write_text(pathlib.Path(values.output), json.dumps(record, indent=1))
     say(f"Everything that was measured: {values.output}")
-
-
-def processor() -> str:
-    """The name of the host's processor."""
-    path = pathlib.Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

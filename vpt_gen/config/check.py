@@ -32,12 +32,6 @@ def check_config(config: ConfigDict) -> None:
         check(config, name, config[name] >= 0, "0 or a positive number")
     check(
         config,
-        "data.kind",
-        config.data.kind in ("folder", "vtab", "tfds", "npz", "digits"),
-        "'folder', 'vtab', 'tfds', 'npz' or 'digits'",
-    )
-    check(
-        config,
         "data.fit",
         config.data.fit in ("crop", "pad", "stretch"),
         "'crop', 'pad' or 'stretch'",

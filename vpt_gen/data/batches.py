@@ -15,20 +15,14 @@ from vpt_gen.checkpoints.backbone import (
     PretrainedNet,
     load_net,
 )
-from vpt_gen.data import (
-    arrays,
-    pipeline,
-    tfds,
-)
+from vpt_gen.data import pipeline
 from vpt_gen.data.fewshot import choose_classes, choose_shots
-from vpt_gen.data.folders import opening as folder
-from vpt_gen.data.folders.splits import split_folder
+from vpt_gen.data.kinds import kind_of
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
 from vpt_gen.data.tokens import cache as tokens
 from vpt_gen.data.tokens.build import CacheBuild
-from vpt_gen.data.vtab import opening as vtab
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.machine.files import in_bucket
@@ -82,9 +76,11 @@ def open_judge(config: ConfigDict) -> Source | None:
 def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
     """What may be trained on, of which `data.shots` are, and what evaluation is on."""
     data = config.data
-    _tell_of_mirrored_labels(data)
-    train_source, eval_source = _open(data, data.train_split), _open(data, _eval_split(data))
-    assert train_source is not None  # The check of a config wants `train_split`.
+    kind = kind_of(data)
+    if remark := kind.remark(data):
+        say(remark)
+    train_source, eval_split = kind.open(data, data.train_split), kind.eval_split(data)
+    eval_source = kind.open(data, eval_split) if eval_split else None
     if data.classes:
         train_source = choose_classes(train_source, data.classes)
         eval_source = eval_source and choose_classes(eval_source, data.classes)
@@ -105,42 +101,6 @@ def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
                 f"{train_source.name} that is a whole image; raise it."
             )
     return train_source, eval_source
-
-
-def _tell_of_mirrored_labels(data: ConfigDict) -> None:
-    if data.kind == "vtab" and data.flip and vtab.find_task(data.name).flip == "label":
-        say(
-            f"Mirrored images of {data.name} have another label than they are given, as in the "
-            "released training: config.data.flip False trains without them."
-        )
-
-
-def _open(data: ConfigDict, split_name: str) -> Source | None:
-    """A whole source, or a split of it where it has some; None where `split_name` is ''."""
-    if not split_name:
-        return None
-    if data.kind == "vtab":
-        return vtab.open_task(
-            data.name, split_name, version=data.version, data_dir=data.data_dir, path=data.path
-        )
-    if data.kind == "folder" or (data.kind == "tfds" and data.path):
-        return folder.open_folder(split_folder(data.path, split_name) or data.path, data.classes)
-    if data.kind == "tfds":
-        return tfds.open_tfds(data.name, split_name, data.data_dir)
-    if data.kind == "npz":
-        return arrays.open_npz(data.path, split_name)
-    return arrays.open_digits()
-
-
-def _eval_split(data: ConfigDict) -> str:
-    """The split to evaluate on, or '' where `data.holdout` of the training examples serve."""
-    if data.kind == "digits":
-        return ""
-    # Class folders that no split parts have nothing to evaluate on but what is held out.
-    if data.kind == "npz":
-        return data.eval_split
-    undivided = data.path and not split_folder(data.path, data.train_split)
-    return "" if undivided else data.eval_split
 
 
 def image_spec(data: ConfigDict) -> ImageSpec:

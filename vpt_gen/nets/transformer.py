@@ -2,8 +2,9 @@
 
 Objectives, decoders, methods of adaptation, costs and pages ask the net and never which net it is.
 A new transformer derives from `MaskedTransformer` or `CausalTransformer`, beside `nn.Module`, and
-overrides what is different about it. Its modules have the names that `machine/sharding.py` knows, or
-get a rule there; its layers look for additions (`nets/additions.py`) at the places in its `parts`.
+overrides what is different about it. Its modules have the names that `machine/sharding.py` knows,
+or get a rule there; its layers look for additions (`nets/additions.py`) at the places in its
+`parts`.
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.data.batches import open_sources
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.figures import names_in
+from vpt_gen.evaluation.metrics import names_in
 from vpt_gen.machine import sharding
 from vpt_gen.methods import METHODS
 from vpt_gen.runs.experiment import Experiment

@@ -7,19 +7,16 @@ Cells that failed are named, and tried again then. At the end, and by --gather a
 figures are gathered in results.csv, results.json and a page with pictures.
 """
 
-import collections
 import pathlib
-import re
 
 from absl import flags
 
 from vpt_gen import cli
 from vpt_gen.config import flag
-from vpt_gen.data.batches import open_judge, open_sources
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
 from vpt_gen.study import plots, results
-from vpt_gen.study.cells import Cell, all_cells
+from vpt_gen.study.chosen import check_data, chosen_cells, list_cells, parse_shard
 from vpt_gen.study.config import check_study
 from vpt_gen.study.page import write_page
 from vpt_gen.study.record import claim_folder
@@ -55,52 +52,6 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "page", None, "The page to write, such as docs/study_demo.md; by default <workdir>/page.md."
     )
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """'1/4' -> (1, 4).
-
-    Raises:
-      UserError: anything else.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or int(match[1]) >= int(match[2]):
-        raise UserError(f"--shard={text} must be i/n with i from 0 to n - 1, such as 0/4.")
-    return int(match[1]), int(match[2])
-
-
-def chosen_cells(study, only: list[str], shard: tuple[int, int]) -> list[Cell]:
-    """The cells that the command line names, in the order in which they run.
-
-    Raises:
-      UserError: there are none.
-    """
-    cells = [cell for cell in all_cells(study, shard) if all(part in f"{cell}/" for part in only)]
-    if not cells:
-        raise UserError(
-            f"No cell is left by --only={' --only='.join(only) or 'all'} and --shard="
-            f"{shard[0]}/{shard[1]}; --list without them shows the cells there are."
-        )
-    return cells
-
-
-def check_data(study, runs: Runs) -> None:
-    """Opens all data once, so that what is wrong with them is told before anything runs.
-
-    Raises:
-      UserError: data that cannot be opened, too few for the shots, or for validation.
-    """
-    first = next(iter(study.variants))
-    for name in study.datasets:
-        config = runs.base(first, name)
-        config.data.evaluate_on = "validation"
-        for shots in study.shots:
-            config.data.shots = shots
-            try:
-                open_sources(config)
-                open_judge(config)
-            except UserError as error:
-                raise UserError(f"Data set {name}: {error}") from error
 
 
 def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
@@ -143,15 +94,6 @@ def main():
         raise UserError(
             f"{len(missing)} of {len(cells)} cells are not done; the same command tries them again."
         )
-
-
-def list_cells(cells: list[Cell], runner: Runner) -> None:
-    """Prints a line a cell, and how many are in which state."""
-    states = {cell: runner.state(cell) for cell in cells}
-    for cell, state in states.items():
-        print(f"{cell!s:60} {state}")
-    counts = collections.Counter(state.partition(":")[0] for state in states.values())
-    print(f"{len(cells)} cells: {', '.join(f'{n} {state}' for state, n in counts.items())}")
 
 
 if __name__ == "__main__":

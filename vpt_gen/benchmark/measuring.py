@@ -1,0 +1,56 @@
+"""One thing measured: our program in turns with the released way and the device's best rates."""
+
+import pathlib
+import platform
+
+from absl import flags
+
+from vpt_gen.benchmark import growth, table
+from vpt_gen.benchmark.comparison import compare
+from vpt_gen.benchmark.programs import ways
+from vpt_gen.benchmark.request import Request
+from vpt_gen.benchmark.sizes import SIZES
+
+
+def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], list[Request]]:
+    """Of one thing: the programs to compare, ours first, and those of the device's best rates."""
+    size = SIZES[flag_values.size]
+    names: tuple[str, ...] = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
+    names += ("dtype", "remat", "scan_layers")
+    common = {name: getattr(flag_values, name) for name in names}
+    decoding = what == "decode" and size.transformer.family == "nar"
+    decoders = flag_values.decoders if decoding else ["confidence"]
+    own = [Request(what, "ours", decoder=decoder, **common) for decoder in decoders]
+    others = [] if flag_values.alone else ways(what, size)[1:]
+    rates = ["convolution"] if "tokenize" in what else ["matmul"]
+    if what == "decode" and size.transformer.family == "ar":
+        rates = ["bandwidth"]
+    return (
+        # The released program leaves memory to the C library, as every program does by default.
+        own + [Request(what, way, keep_memory=way != "reference", **common) for way in others],
+        [Request(rate, "", **common) for rate in rates],
+    )
+
+
+def measure(what: str, flag_values: flags.FlagValues) -> dict:
+    """Runs one thing, prints its lines, and gives what was measured."""
+    if what == "growth":
+        found = growth.measure(Request(what, "ours", flag_values.size))
+        print("\n".join(growth.lines(found)), flush=True)
+        return {"what": what, "growth": found}
+    programs, rates = requests(what, flag_values)
+    records = compare([*programs, *rates], flag_values.repeat, what)
+    best = dict(zip((r.what for r in rates), records[len(programs) :], strict=True))
+    rows = table.summary(records[: len(programs)], best)
+    print("\n".join(table.lines(rows, best)), flush=True)
+    return {"what": what, "rows": rows, "records": records}
+
+
+def processor() -> str:
+    """The name of the host's processor."""
+    path = pathlib.Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()

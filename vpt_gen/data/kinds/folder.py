@@ -1,0 +1,32 @@
+"""Class folders of images, or a flat folder."""
+
+import os
+
+from ml_collections import ConfigDict
+
+from vpt_gen.data import access
+from vpt_gen.data.folders.listing import list_folder
+from vpt_gen.data.folders.opening import open_folder
+from vpt_gen.data.folders.splits import split_folder
+from vpt_gen.data.kinds.kind import Entry, Kind, Places
+from vpt_gen.data.source import Source
+
+
+class Folder(Kind):
+    """`path/<class>/`, `path/<split>/<class>/`, or images right in `path`."""
+
+    def open(self, data: ConfigDict, split: str) -> Source:
+        return open_folder(split_folder(data.path, split) or data.path, data.classes)
+
+    def eval_split(self, data: ConfigDict) -> str:
+        # Class folders that no split parts have nothing to evaluate on but what is held out.
+        undivided = data.path and not split_folder(data.path, data.train_split)
+        return "" if undivided else data.eval_split
+
+    def entry(self, data: ConfigDict, places: Places) -> Entry:
+        del places
+        return Entry(data.path or "a folder of yours", access.folder_status(data.path))
+
+    def image_files(self, source: Source) -> list[bytes]:
+        root = os.path.join(os.fsencode(source.name), b"")
+        return [root + name for name in list_folder(source.name).names]

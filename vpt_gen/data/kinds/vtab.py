@@ -1,0 +1,28 @@
+"""A task of VTAB."""
+
+from ml_collections import ConfigDict
+
+from vpt_gen.data.kinds.tfds import Tfds
+from vpt_gen.data.source import Source
+from vpt_gen.data.vtab.opening import find_task, open_task
+
+
+class Vtab(Tfds):
+    """`name` of one of VTAB's 19 tasks; class folders if `path` is set."""
+
+    def open(self, data: ConfigDict, split: str) -> Source:
+        return open_task(
+            data.name, split, version=data.version, data_dir=data.data_dir, path=data.path
+        )
+
+    def builder_name(self, data: ConfigDict) -> str:
+        task = find_task(data.name)
+        return f"{task.builder}:{data.version or task.version}"
+
+    def remark(self, data: ConfigDict) -> str:
+        if not data.flip or find_task(data.name).flip != "label":
+            return ""
+        return (
+            f"Mirrored images of {data.name} have another label than they are given, as in the "
+            "released training: config.data.flip False trains without them."
+        )

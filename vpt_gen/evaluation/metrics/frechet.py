@@ -1,0 +1,67 @@
+"""Frechet distance: FID in Inception's features, in others a distance of its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vpt_gen.evaluation import distances
+from vpt_gen.evaluation.features import Features, FeatureSpace
+from vpt_gen.evaluation.figures import Figure, Value
+from vpt_gen.evaluation.metrics.metric import Distance
+
+
+class _Frechet(Distance):
+    def compare(self, space: FeatureSpace, images: Features, real: Features) -> Sequence[Value]:
+        details = {"feature": space.main}
+        return [Value(frechet(images, real, space.main), details=details)]
+
+
+class Fid(_Frechet):
+    """Frechet Inception Distance (arXiv 1706.08500)."""
+
+    figures = (
+        Figure(
+            "fid",
+            "lower",
+            "Frechet Inception Distance: how far the generated images are from real.",
+            "FID",
+        ),
+    )
+
+    def fits(self, space: str) -> bool:
+        return space == "inception"
+
+
+class FrechetDistance(_Frechet):
+    """The same distance in other features, which is no FID."""
+
+    figures = (
+        Figure(
+            "frechet",
+            "lower",
+            "Frechet distance of generated from real images in a tokenizer's features; not a FID, "
+            "and comparable in the same feature space alone.",
+            "Frechet distance",
+        ),
+    )
+
+    def fits(self, space: str) -> bool:
+        return space != "inception"
+
+
+def frechet(a: Features, b: Features, name: str) -> float:
+    """The Frechet distance over all images, also those whose rows were not kept.
+
+    Raises:
+      UserError: fewer than two images.
+    """
+    if all(len(x.rows[name]) == x.count for x in (a, b)):
+        return distances.frechet(a.rows[name], b.rows[name])
+    return distances.frechet_from_moments(*_moments(a, name), *_moments(b, name))
+
+
+def _moments(features: Features, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name in features.moments:
+        return features.moments[name]
+    rows = np.asarray(features.rows[name], np.float64)
+    return rows.mean(axis=0), np.cov(rows, rowvar=False)

@@ -1,0 +1,111 @@
+"""What an adaptation draws, measured against real images: now and then, and at its end."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vpt_gen.evaluation.features import Extractor
+from vpt_gen.evaluation.figures import Found
+from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
+from vpt_gen.evaluation.measure import measure
+from vpt_gen.evaluation.metrics import FIGURES
+from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
+from vpt_gen.evaluation.spaces import open_space
+from vpt_gen.evaluation.yardstick import Measured, Yardstick
+from vpt_gen.images import grids
+from vpt_gen.runs.experiment import Experiment
+from vpt_gen.runs.generation import even_class_ids, plain_generation
+from vpt_gen.runs.opened import TunedRun
+from vpt_gen.training.loop import Measurement
+
+_GRID_COLUMNS = 10
+_HIGHER_IS_BETTER = frozenset(name for name, of in FIGURES.items() if of.better == "higher")
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """Images that were drawn and measured.
+
+    Attributes:
+      found: their figures.
+      measured: the set, and its features.
+      pictures: the first of each class, uint8 (H, W, 3).
+      labels: (n,) of `pictures`.
+    """
+
+    found: Found
+    measured: Measured
+    pictures: list[np.ndarray]
+    labels: np.ndarray
+
+    @property
+    def images(self) -> np.ndarray:
+        """The pictures (n, H, W, 3) in [0, 1]."""
+        return np.stack(self.pictures) / np.float32(255.0)
+
+    def grid(self) -> np.ndarray:
+        """The pictures, a row a class, labeled."""
+        names = list(self.measured.images.class_names)
+        return grids.class_grid(self.images, self.labels, names, _GRID_COLUMNS)
+
+
+class Measurer:
+    """Draws from parameters of a run and measures the images, always in the same way."""
+
+    def __init__(self, config: ConfigDict, experiment: Experiment, workdir: str, mesh: Mesh):
+        """Opens the feature space; nothing is drawn yet.
+
+        Args:
+          config: of the run, with `evaluation.num_samples` above 0.
+          experiment: its parts.
+          workdir: of the run.
+          mesh: devices.
+
+        Raises:
+          UserError: weights of the feature space that are damaged or cannot be fetched.
+        """
+        self._config, self._experiment, self._workdir = config, experiment, workdir
+        evaluation, tokenizer = config.evaluation, experiment.nets["tokenizer"]
+        side = config.data.image_size
+        space = open_space(evaluation.features, evaluation.weights_dir, tokenizer, side)
+        self.yardstick = Yardstick(
+            Extractor(space, mesh),
+            *real_sets(config, experiment.train_source, experiment.eval_source),
+            config.seed,
+            find_perceptual(evaluation.weights_dir),
+            judge_images(config),
+        )
+        self._latest: tuple[Any, Drawn] | None = None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What the training loop does now and then; None if `evaluation.every` is 0."""
+        every = self._config.evaluation.every
+        return Measurement(every, self._figures, _HIGHER_IS_BETTER) if every else None
+
+    def _figures(self, params: Any) -> dict[str, float]:
+        drawn = self.draw(params)
+        self._latest = params, drawn
+        return {name: figure.value for name, figure in drawn.found.values.items()}
+
+    def draw(self, params: Any) -> Drawn:
+        """Draws and measures; what the loop measured last is not drawn again."""
+        if self._latest and self._latest[0] is params:
+            return self._latest[1]
+        images = self.images(params, step=0)
+        pictures: list[np.ndarray] = []
+        shown = first_of_classes(images.labels, _GRID_COLUMNS)
+        streamed = dataclasses.replace(
+            images, stream=lambda: tapped(images.stream(), shown, pictures)
+        )
+        return Drawn(*measure(self.yardstick, streamed), pictures, images.labels[shown])
+
+    def images(self, params: Any, step: int) -> ImageSet:
+        """What parameters draw; `step` is for the record alone."""
+        config, of = self._config, self._experiment
+        run = TunedRun(self._workdir, config, of.facts, step, params, of.drawer, of.nets)
+        class_ids = even_class_ids(config.evaluation.num_samples, len(of.facts["class_names"]))
+        return plain_generation(run, class_ids, config.seed).image_set(class_counts="even")
