@@ -111,7 +111,7 @@ def test_classes_beside_instances_are_refused_before_anything_is_opened(monkeypa
     monkeypatch.setattr(sample, "FLAGS", Given(classes=["1"], instances=["0"]))
     monkeypatch.setattr(sample, "open_flagged_run", None)
     with pytest.raises(UserError, match="--classes and --instances both .* leave one of them out"):
-        sample.main()
+        sample.main(["sample"])
 
 
 def test_headers_beside_instances_that_go_to_their_classes_are_refused(monkeypatch):
