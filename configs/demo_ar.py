@@ -1,7 +1,7 @@
 """Run the demo with the autoregressive source model instead of the masked one.
 
 bash launch/demo.sh --config=configs/demo_ar.py --workdir=runs/demo_ar
-python -m vpt_gen.main --config=configs/demo_ar.py:lora     another method (docs/methods.md)
+python -m vpt_gen.main --config=configs/demo_ar.py:lora     # another method (docs/methods.md)
 """
 
 from vpt_gen.config.fields import GAN_METHODS

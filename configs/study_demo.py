@@ -1,7 +1,7 @@
 """Compare every method on handwritten digits, with 5, 20 and 100 images per class.
 
-  python -m vpt_gen.study --config=configs/study_demo.py            equal updates
-  python -m vpt_gen.study --config=configs/study_demo.py:seconds    equal time, only 20 per class
+  python -m vpt_gen.study --config=configs/study_demo.py            # equal updates
+  python -m vpt_gen.study --config=configs/study_demo.py:seconds    # equal time, only 20 per class
 
 They take about three hours and one hour on two cores. docs/study.md explains studies.
 """
