@@ -233,11 +233,13 @@ def make_train_step(
       label_smoothing: as released.
       schedule: of mask rates.
     """
-    tokenizer, transformer = plain(tokenizer), Transformer(net)
+    plain_tokenizer, transformer = plain(tokenizer), Transformer(net)
 
     def step(state, batch, key):
         mask_key, dropout_key = jax.random.split(key)
-        tokens = tokenizer.apply({"params": frozen["tokenizer"]}, batch["image"], method="tokenize")
+        tokens: Any = plain_tokenizer.apply(
+            {"params": frozen["tokenizer"]}, batch["image"], method="tokenize"
+        )
         tokens = tokens.reshape(len(tokens), -1)
         masked, weights = draw_masks(mask_key, tokens, schedule)
         class_ids = batch["label"][:, None] + net.codebook_size
@@ -252,7 +254,7 @@ def make_train_step(
                 deterministic=False,
                 rngs={"dropout": dropout_key},
             )
-            logits = transformer.apply({"params": frozen["transformer"]}, ids, prompts)
+            logits: Any = transformer.apply({"params": frozen["transformer"]}, ids, prompts)
             logits = logits[:, -(net.num_tokens + 1) :, : net.codebook_size]
             return smoothed_loss(logits, labels, weights, label_smoothing)
 
@@ -272,7 +274,7 @@ def make_decode(net: MaskGIT, params: Any, num_iterations: int, temperature: flo
 
         def body(carry):
             iteration, ids, key, all_ids = carry
-            logits = transformer.apply({"params": params}, ids, prompts)
+            logits: Any = transformer.apply({"params": params}, ids, prompts)
             logits = logits[:, -ids.shape[1] :, : net.codebook_size]
             key, sample_key = jax.random.split(key)
             unknown = ids == MASK_TOKEN_ID

@@ -15,6 +15,7 @@ from vpt_gen import methods
 from vpt_gen.config.model import OF_FAMILY, model_fields
 from vpt_gen.decode import decoders
 from vpt_gen.errors import UserError
+from vpt_gen.methods.record import GanMethod
 from vpt_gen.nets import NETS
 
 PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
@@ -100,7 +101,7 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
     if task in METHODS:
         config.evaluation = _evaluation()
         method = methods.METHODS[task]
-        if method.source == "gan":
+        if issubclass(method, GanMethod):
             config.adversarial.loss = method.adversarial_loss
         if options := dataclasses.asdict(method()):
             config[method.group] = ConfigDict(options)

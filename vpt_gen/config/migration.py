@@ -28,8 +28,8 @@ REMOVED: dict[str, tuple[Any, ...] | None] = {}
 # Field -> pairs of values, the old and the new way to write the same.
 REWRITTEN: dict[str, tuple[tuple[Any, Any], ...]] = {
     "data.data_dir": ((None, ""),),
-    "best_metric": (("memorisation_rate", "memorization_rate"),),
-    "prompt.design": (("factorised", "factorized"),),
+    "best_metric": (("memorization_rate", "memorization_rate"),),
+    "prompt.design": (("factorized", "factorized"),),
 }
 
 

@@ -173,7 +173,7 @@ def _stored_spec(info, key: str) -> tfds.features.TensorInfo:
 
 def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
     kind = stored.WhichOneof("kind")
-    values = getattr(stored, kind).value if kind else ()
+    values: Any = getattr(stored, kind).value if kind else ()
     if not spec.shape:
         return values[0]
     return np.array(values, spec.np_dtype).reshape([-1 if n is None else n for n in spec.shape])

@@ -6,6 +6,7 @@ first iteration, in which nothing is known, is computed once for each condition.
 
 import dataclasses
 from collections.abc import Iterable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from vpt_gen.decode import parallel
 from vpt_gen.decode.decoder import Decoder, Given, guided_logits
 from vpt_gen.decode.schedules import schedule_requirement
 from vpt_gen.errors import Requirement
+from vpt_gen.nets.transformer import MaskedTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Confidence(Decoder):
         return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
-        net, count = given.net, given.num_conditions
+        net, count = cast(MaskedTransformer, given.net), given.num_conditions
         logits_of = guided_logits(net, given.params, self.guidance)
         ids = net.unknown_ids(count, given.num_tokens, given.class_ids)
         constant, changing = given.stages()

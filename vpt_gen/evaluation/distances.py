@@ -6,7 +6,7 @@ follow PyPI `torch-fidelity` 0.4.0, down to the draw of subsets, so that figures
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -32,7 +32,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
       UserError: fewer than two rows, rows of two widths, or values that are not finite.
     """
     a, b = _checked(a, b)
-    mean_a, mean_b = (np.mean(x, axis=0, dtype=np.float64) for x in (a, b))
+    mean_a, mean_b = (x.mean(axis=0, dtype=np.float64) for x in (a, b))
     return _frechet(mean_a, _root_of_rows(a), mean_b, _root_of_rows(b))
 
 
@@ -141,7 +141,7 @@ def kid(
         for subset, draw in enumerate(draws):
             for mark, rows in zip(marks, draw, strict=True):
                 mark[rows, subset] = 1.0
-        values = _mmd2(kernel, a, b, *marks)
+        values: Any = _mmd2(kernel, a, b, *marks)
     else:
         every = np.ones((subset_size, 1))
         values = [

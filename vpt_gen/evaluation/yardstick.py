@@ -85,8 +85,8 @@ class Yardstick:
         """Two sets of real images without a common one: to fit to, and to try with."""
         if fitted := self.judge or self.train:
             return self.features_of(fitted), self.real
-        halves = draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
-        return tuple(Measured(self.reference, half) for half in halves)
+        a, b = draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
+        return Measured(self.reference, a), Measured(self.reference, b)
 
     @functools.cached_property
     def classifier(self) -> FeatureClassifier:

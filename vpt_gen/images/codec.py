@@ -59,7 +59,8 @@ def decode(data: bytes | pathlib.Path) -> np.ndarray:
         raise OSError(_what_else(data if isinstance(data, bytes) else data.read_bytes())) from None
     with opened as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
         if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
-            image.draft(None, tuple(side // _excess(image) or 1 for side in image.size))
+            excess = _excess(image)
+            image.draft(None, (image.width // excess or 1, image.height // excess or 1))
         return np.asarray(_as_shown(image))
 
 
@@ -87,7 +88,7 @@ def _as_shown(image: Image.Image) -> Image.Image:
     _mend_transparency(image)
     image.load()
     # Afterwards: a PNG may have these behind its pixels, and a TIFF is turned already.
-    profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image))
+    profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image) or 1)
     flat = to_srgb(_flat(_eight_bit(image)), profile)
     if _excess(flat) > 1:
         flat = flat.reduce(_excess(flat))
@@ -104,7 +105,8 @@ def _orientation(image: Image.Image) -> int | None:
 def _mend_transparency(image: Image.Image) -> None:
     """Pillow scales the pixels of a PNG to 8 bits, but not the color that stands for nothing."""
     color = image.info.get("transparency")
-    depth = image.tile[0].args if image.format == "PNG" and image.tile else None
+    tiles = getattr(image, "tile", None)  # What a file opens as has them.
+    depth = tiles[0].args if image.format == "PNG" and tiles else None
     if isinstance(color, int) and depth in ("L;2", "L;4"):
         image.info["transparency"] = color * {"L;2": 85, "L;4": 17}[depth]
     elif isinstance(color, tuple) and depth == "RGB;16B":

@@ -17,7 +17,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vpt_gen.errors import UserError
 
@@ -176,7 +176,7 @@ def put(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, tree, shardings(tree, mesh))
 
 
-def shardings(tree: Any, mesh: Mesh) -> Any:
+def shardings(tree: Any, mesh: Mesh | AbstractMesh) -> Any:
     """A sharding for every parameter of a tree (arrays, or shapes of `jax.eval_shape`).
 
     Raises:
@@ -188,7 +188,7 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
     )
 
 
-def _spec(path, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+def _spec(path, shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> PartitionSpec:
     name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
     described = f"{name}[{','.join(map(str, shape))}]"
     axes = next((axes for rule, axes in PARAMETER_RULES if re.search(rule, described)), None)

@@ -8,6 +8,7 @@ next.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -126,7 +127,7 @@ def make_task(
         }
 
     def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
-        return net.apply(params[GENERATOR], z, class_ids)
+        return cast(jax.Array, net.apply(params[GENERATOR], z, class_ids))
 
     def training(step: jax.Array) -> dict[str, bool | jax.Array]:
         first = step < norm_steps

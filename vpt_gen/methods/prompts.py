@@ -6,6 +6,7 @@ google-research/generative_transfer.
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 
@@ -31,7 +32,7 @@ def make_method(generator: PromptGenerator) -> Method:
         instance_ids: jax.Array | None = None,
         dropout_key: jax.Array | None = None,
     ) -> Conditions:
-        prompts = generator.apply(
+        prompts: Any = generator.apply(
             {"params": trained},
             class_ids if generator.num_classes else None,
             instance_ids if generator.num_instances else None,

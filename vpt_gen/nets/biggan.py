@@ -123,6 +123,7 @@ class Generator(nn.Module):
         if self.hierarchical and not self.shared:
             raise ValueError("Hierarchical latents need a shared embedding of the class.")
         if embedding is None:
+            assert class_ids is not None
             embedding = self.embed(class_ids)
         first, *widths = (self.channels * width for width in GENERATOR_WIDTHS[self.resolution])
         conditions = [embedding] * self.num_blocks
@@ -196,6 +197,7 @@ class Discriminator(nn.Module):
         logits = SNDense(1, epsilon=self.sn_epsilon, name="linear")(features, train)
         if not self.num_classes:
             return logits
+        assert class_ids is not None
         table = SNEmbed(self.num_classes, features.shape[-1], self.sn_epsilon, name="embed")
         return logits + (table(class_ids, train) * features).sum(1, keepdims=True)
 

@@ -4,7 +4,7 @@ Source: Zhang et al., arXiv 1801.03924; PyPI `lpips` 0.1.4, version 0.1 of its w
 read by `vpt_gen.checkpoints.perceptual`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -89,7 +89,7 @@ class LPIPS(nn.Module):
 
 def distance(params: Any, a: jax.Array, b: jax.Array) -> jax.Array:
     """`LPIPS` on VGG16 with its parameters as an ordinary argument."""
-    return LPIPS().apply({"params": params}, a, b)
+    return cast(jax.Array, LPIPS().apply({"params": params}, a, b))
 
 
 def _standardize(images: jax.Array) -> jax.Array:

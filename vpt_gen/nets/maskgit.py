@@ -5,7 +5,7 @@ prompts as in google-research/generative_transfer (`CondBert`). Parameter names 
 released ones.
 """
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import flax.linen as nn
 import jax
@@ -265,7 +265,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
         return layer(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
 
     def _run_layers(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        stacked = self.get_variable("params", STACKED)
+        stacked: Any = self.get_variable("params", STACKED)
         if stacked is None:
             for layer in self.layers:
                 x, _ = layer(x, deterministic)
@@ -295,11 +295,13 @@ class MaskGIT(MaskedTransformer, nn.Module):
         Returns:
           (B, A, D), and the cache with the keys and values of `x`.
         """
-        stacked = self.get_variable("params", STACKED)
+        stacked: Any = self.get_variable("params", STACKED)
         if stacked is None:
             caches = []
             for number, layer in enumerate(self.layers):
-                x, own = layer(x, True, cache and cache[number], positions)
+                # A tuple, as the layers are.
+                old = cast(LayerCache, cache[number]) if cache else None
+                x, own = layer(x, True, old, positions)
                 caches.append(own)
             return x, tuple(caches)
         layer = self._layer(parent=None)

@@ -6,7 +6,7 @@ its parameter names and shapes are kept. Instance conditions, factors and the fu
 reading of the paper's sec. 3.2.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -109,11 +109,11 @@ class PromptGenerator(nn.Module):
 
     def _condition(self, class_ids, instance_ids, deterministic) -> jax.Array:
         """What the prompts are for: (B, F * P), or (B, S * P) from full tables."""
-        of_class = 0.0
+        of_class: jax.Array | float = 0.0
         if self.num_classes:
             of_class = self._embed("prompt_embeddings", self.num_classes)(class_ids)
         if instance_ids is None:
-            return of_class
+            return cast(jax.Array, of_class)  # `_check` wants classes then.
         kept = instance_ids != NO_INSTANCE
         if self.num_classes and not deterministic:
             share = 1.0 - self.instance_dropout

@@ -112,12 +112,13 @@ def draw(picture: bytes | Image.Image) -> np.ndarray | str:
     scale = CONTENT / max(content.size)
     size = [max(1, round(side * scale)) for side in content.size]
     content = content.resize(size, Image.Resampling.LANCZOS)
-    if content.getextrema()[1] < MIN_INK:
+    pixels = np.asarray(content)
+    if pixels.max() < MIN_INK:
         return "faint"
-    if np.mean(content) > MAX_MEAN_INK:
+    if pixels.mean() > MAX_MEAN_INK:
         return "slab of ink"
     frame = Image.new("L", (SIZE, SIZE))
-    frame.paste(content, [(SIZE - side) // 2 for side in content.size])
+    frame.paste(content, ((SIZE - content.width) // 2, (SIZE - content.height) // 2))
     return np.asarray(frame)
 
 

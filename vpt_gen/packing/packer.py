@@ -48,10 +48,12 @@ class Packer:
             broken file, as Pillow does.
           rules: a module `*_rules`.
         """
-        self.kept, self.broken = [], []  # (source, path, image); paths
-        self.dropped = collections.Counter()
+        self.kept: list[tuple[str, str, np.ndarray]] = []  # source, path, image
+        self.broken: list[str] = []  # paths
+        self.dropped: collections.Counter[str] = collections.Counter()
         self._draw, self._rules = draw, rules
-        self._hashes, self._series = set(), collections.Counter()
+        self._hashes: set[bytes] = set()
+        self._series: collections.Counter[str] = collections.Counter()
         self._seen = 0
 
     def add_all(

@@ -227,11 +227,12 @@ def _tip(one: Series, i: int) -> str:
 def _marker(x: float, y: float, one: Series, tip: str = "") -> Node:
     """Circle, square, triangle or diamond, so that colors are not all there is."""
     r = one.size
-    corners = {
+    shapes: dict[int, list[tuple[float, float]]] = {
         1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         2: [(0, -1.3), (1.2, 1), (-1.2, 1)],
         3: [(0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)],
-    }.get(one.shape % 4)
+    }
+    corners = shapes.get(one.shape % 4)
     name = h("title", tip) if tip else None
     style = f"fill:{one.color}"
     if corners is None:

@@ -85,7 +85,7 @@ def _record(record: Mapping[str, Any]) -> list[Node]:
 def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
     spread = f"\u00a0±\u00a0{figure['std']:.1g}" if figure.get("std") is not None else ""
     floor = h("span.whole", _cell(figure.get("floor")))
-    better = h("span.whole", _BETTER.get(figure.get("better"), ""))
+    better = h("span.whole", _BETTER.get(figure.get("better", ""), ""))
     value = h("b.whole", _cell(figure.get("value")) + spread)
     return [name, value, floor, _bar(figure), better, figure.get("meaning", "")]
 

@@ -54,7 +54,7 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
     found = real.nearest(rows)
     by_instance = conditions[0, 1] != NO_INSTANCE
     memorization = None
-    if real.held_out is not None:
+    if real.held_out_rows is not None:
         near = real.extractor.space.near
         sets = (rows, real.train_rows, real.held_out_rows)
         memorization = memorization_rate(*(x[near] for x in sets))
@@ -71,8 +71,10 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
 
 def _held_out(real: RealImages, classes: np.ndarray, count: int, seed: int):
     """Class -> up to `count` held-out images drawn by seed; only of classes that have any."""
-    drawn = {}
-    for c in classes.tolist() if real.held_out else []:
+    drawn: dict[int, np.ndarray] = {}
+    if real.held_out is None:
+        return drawn
+    for c in classes.tolist():
         members = np.flatnonzero(real.held_out.labels == c)
         chosen = np.random.default_rng([seed, c]).permutation(members)[:count]
         if len(chosen):

@@ -37,8 +37,8 @@ def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
     Raises:
       UserError: a run without prompts, or with one condition only.
     """
-    pairs = prompt_pairs(run, np.arange(len(run.facts["class_names"]))) if run.has_prompts else ()
-    if not len(pairs):
+    classes = np.arange(len(run.facts["class_names"]))
+    if not run.has_prompts or not len(pairs := prompt_pairs(run, classes)):
         raise UserError(f"{run.workdir} has no two prompts to go between: leave --marquee out.")
     rows = {}
     for schedule in make_schedules(run):

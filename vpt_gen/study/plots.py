@@ -140,8 +140,9 @@ def samples_picture(
 
 def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
     config = runs.base(next(iter(study.variants)), dataset)
-    _, held_out = open_sources(config)
-    real = real_images(held_out, "real images", "held out", image_spec(config.data))
+    train, held_out = open_sources(config)
+    # Folders without a split may have nothing held out, whatever the config names.
+    real = real_images(held_out or train, "real images", "held out", image_spec(config.data))
     chosen = grids.in_strip(real.labels)
     pictures: list[np.ndarray] = []
     for _ in tapped(real.stream(), chosen, pictures):

@@ -19,7 +19,7 @@ from vpt_gen.study.cells import (
     all_cells,
 )
 from vpt_gen.study.choices import choose
-from vpt_gen.study.states import is_number, read_json
+from vpt_gen.study.states import is_number, read_done
 
 # Of metrics.json, beside the figures; the same for all methods.
 COUNTS = ("trained_parameters", "frozen_parameters", "optimizer_bytes", "tuning_seconds")
@@ -134,12 +134,12 @@ def gather(study: ConfigDict, folder: pathlib.Path, state: Callable[[Cell], str]
 def _rows(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> list[Row]:
     variant = study.variants[cell.variant]
     trained = dataclasses.replace(cell, variant=variant.trained_as or cell.variant)
-    counts = read_json(folder / trained.path / "metrics.json")
+    counts = read_done(folder / trained.path / "metrics.json")
     choice = choose(study, folder, cell.group)
     facts = {name: counts[name] for name in COUNTS if name in counts}
     facts |= {"learning_rate_multiple": choice.multiple, "num_steps": choice.num_steps}
     return [
-        _row(cell, name, read_json(place / "metrics.json"), facts)
+        _row(cell, name, read_done(place / "metrics.json"), facts)
         for name, place in result_folders(study, folder, cell).items()
     ]
 

@@ -4,9 +4,10 @@ Counted on the real modules and the real optimizer, without making them, for doc
 """
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vpt_gen import cli, recipes
@@ -14,7 +15,7 @@ from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import TRANSFORMER_METHODS
 from vpt_gen.methods import METHODS
-from vpt_gen.methods.record import Target
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables.costs import (
     MODELS,
@@ -33,10 +34,11 @@ def train_state(
 ) -> TrainState:
     """The shapes of what a config's method trains and of its optimizer's state."""
     target = Target(net, num_tokens, num_classes, dtype=config.compute.dtype)
-    method = METHODS[config.task].from_config(config).adapt(target)
+    record = cast(TransformerMethod, METHODS[config.task].from_config(config))
+    method = record.adapt(target)
     params = jax.eval_shape(method.init, jax.random.key(0), param_shapes(net))
     opt_state = jax.eval_shape(make_optimizer(config.optimizer, config.num_steps).init, params)
-    return TrainState(0, params, opt_state)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
 
 def size(tree: Any) -> int:

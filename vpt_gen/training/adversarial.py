@@ -109,7 +109,7 @@ class Adversaries:
         Returns:
           The next variables and optimizers' states, and the losses of the last parts.
         """
-        opt_state, parts = dict(opt_state), self.steps * self.accumulations
+        states, parts = dict(opt_state), self.steps * self.accumulations
         real = {
             "images": named(images.reshape(parts, -1, *images.shape[1:]), None, "batch"),
             "class_ids": named(class_ids.reshape(parts, -1), None, "batch"),
@@ -118,15 +118,15 @@ class Adversaries:
         for step in range(self.steps):
             rows = slice(step * self.accumulations, (step + 1) * self.accumulations)
             part = jax.tree.map(lambda x, rows=rows: x[rows], (draws, real))
-            variables, opt_state, found = self._step(
-                variables, opt_state, {DISCRIMINATOR: True}, self._discriminator_loss, part
+            variables, states, found = self._step(
+                variables, states, {DISCRIMINATOR: True}, self._discriminator_loss, part
             )
             metrics |= found
         part = jax.tree.map(lambda x: x[parts:], draws)
-        variables, opt_state, found = self._step(
-            variables, opt_state, training, self._generator_loss, (part,)
+        variables, states, found = self._step(
+            variables, states, training, self._generator_loss, (part,)
         )
-        return variables, opt_state, metrics | found
+        return variables, states, metrics | found
 
     def _step(self, variables, opt_state, training, loss, parts):
         """One update of some groups by the mean of the parts' gradients."""

@@ -143,7 +143,8 @@ def discriminator_loss(
     real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
 ) -> jax.Array:
     """Mean of the real plus the fake term (not halved), from logits (B, 1)."""
-    return sum(discriminator_losses(real_logit, fake_logit, loss_type))
+    real, fake = discriminator_losses(real_logit, fake_logit, loss_type)
+    return real + fake
 
 
 def discriminator_losses(

@@ -17,8 +17,7 @@ Metrics = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """Everything that training changes, and all that a checkpoint must hold to go on.
 
     Attributes:

@@ -5,6 +5,7 @@ perceptual network is at hand), adversarial with R1, and the quantizer's three.
 """
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -71,12 +72,11 @@ def make_task(
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
     def discriminate(params: Params, images: jax.Array) -> jax.Array:
-        return discriminator.apply({"params": params["discriminator"]}, images)
+        return cast(jax.Array, discriminator.apply({"params": params["discriminator"]}, images))
 
     def generator_objective(vqgan_params, params, frozen, images, on):
-        reconstruction, latents, tokens = net.apply(
-            {"params": vqgan_params}, images, quantization=on["quantizer"]
-        )
+        outputs: Any = net.apply({"params": vqgan_params}, images, quantization=on["quantizer"])
+        reconstruction, latents, tokens = outputs
         terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
         terms = {name: on["quantizer"] * term for name, term in terms.items()}
         error = jnp.mean((images - reconstruction) ** 2)
@@ -156,7 +156,8 @@ def make_task(
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del frozen, key
-        reconstruction, _, _ = net.apply({"params": params["vqgan"]}, batch["image"])
+        outputs: Any = net.apply({"params": params["vqgan"]}, batch["image"])
+        reconstruction = outputs[0]
         return {"reconstruction": jnp.mean((batch["image"] - reconstruction) ** 2, (1, 2, 3))}
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
