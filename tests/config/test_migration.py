@@ -53,7 +53,7 @@ def test_a_value_that_is_written_otherwise_today():
     old["data"]["data_dir"] = None
     assert migrate(old) == recorded()
     old = recorded("prompts")
-    old["prompt"]["design"], old["best_metric"] = "factorized", "memorization_rate"
+    old["prompt"]["design"], old["best_metric"] = "factorised", "memorisation_rate"
     new = migrate(old)
     assert (new["prompt"]["design"], new["best_metric"]) == ("factorized", "memorization_rate")
 

@@ -53,7 +53,7 @@ def test_a_figure_carries_all_that_fixes_it(record):
 
 def test_older_names_of_figures_are_read(record):
     older = {
-        "figures": {"memorization_rate": 1, "kid": 2},
+        "figures": {"memorisation_rate": 1, "kid": 2},
         "left_out": {"recall": "Too few."},
         "protocol": SHARED,
     }

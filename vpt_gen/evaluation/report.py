@@ -11,7 +11,7 @@ from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
 
 # Name of a figure in older records -> today's.
-_RENAMED = {"memorization_rate": "memorization_rate"}
+_RENAMED = {"memorisation_rate": "memorization_rate"}
 _DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
 
 
