@@ -36,12 +36,12 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "classes", [], f"Names or numbers of classes, or all; by default the first {FEW}."
     )
-    flags.DEFINE_integer("num", 4, "Images a class.", lower_bound=1)
+    flags.DEFINE_integer("num", 4, "Images per class.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
     flags.DEFINE_multi_string(
         "set", [], "A decoding option, such as num_iterations=8 or top_k=100 (may be repeated)."
     )
-    flags.DEFINE_string("output", "preview.png", "The picture to write, one row a class.")
+    flags.DEFINE_string("output", "preview.png", "The picture to write, one row per class.")
     flags.DEFINE_string(
         "folder", None, "Also write every image into this folder, for vpt_gen.evaluate --images."
     )

@@ -202,7 +202,7 @@ def color_images(variant: str) -> ConfigDict:
 
 
 def color_fewshot(name: str, variant: str) -> ConfigDict:
-    """Adaptation to one of the sets of `launch/fetch.sh targets`, five images a class.
+    """Adaptation to one of the sets of `launch/fetch.sh targets`, five images per class.
 
     Args:
       name: of the set.

@@ -62,7 +62,7 @@ def open_images() -> tuple[Source, ImageSpec]:
 def define_flags() -> None:
     """The command line; not at import, so that programs can share a process."""
     flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net that convert or main wrote.")
-    flags.DEFINE_string("images", None, "A folder of images, one sub-folder a class, or flat.")
+    flags.DEFINE_string("images", None, "A folder of images, one sub-folder per class, or flat.")
     flag.define("Instead: a file of configs/, of whose data the held-out part is taken.")
     flags.DEFINE_integer("image_size", SIDES[COLOR], "With --images: side of the squares.")
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "With --images: how they get so.")

@@ -28,7 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
     flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
-    flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
+    flags.DEFINE_integer("num", 8, "Images per class.", lower_bound=1)
     define_generation_flags()
     flags.DEFINE_list(
         "instances",

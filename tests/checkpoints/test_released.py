@@ -76,7 +76,7 @@ def test_what_is_missing_unknown_or_misshapen_is_listed_in_one_error(maskgit_fil
 
 def test_a_cut_file_and_one_of_another_kind_are_named(maskgit_file, tmp_path):
     path = maskgit_file()
-    with pytest.raises(UserError, match="is no MaskGIT tokenizer"):
+    with pytest.raises(UserError, match="is not a MaskGIT tokenizer"):
         released.read("maskgit_tokenizer", path)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(UserError, match="no Flax msgpack file, or an incomplete one"):
@@ -238,5 +238,5 @@ def test_any_other_content_is_one_error(tmp_path, content):
 def test_two_tensors_of_one_name_are_refused(maskgit_file):
     twice = {"Embed_0/embeddings_ln": {"bias": np.ones(8, np.float32)}}
     path = maskgit_file(lambda params: {"params": {**params, **twice}})
-    with pytest.raises(UserError, match="is no tensor"):
+    with pytest.raises(UserError, match="is not a tensor"):
         released.read("maskgit_transformer", path, codebook_size=8)

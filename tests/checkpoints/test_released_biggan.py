@@ -118,7 +118,7 @@ def test_a_discriminator_must_lie_beside(tmp_path):
 def test_another_file_is_named(tmp_path):
     path, _ = write(tmp_path)
     write_arrays(path, {"something": np.ones((2, 2))})
-    with pytest.raises(UserError, match="is no generator of BigGAN"):
+    with pytest.raises(UserError, match="is not a generator of BigGAN"):
         released.read("biggan", path)
 
 

@@ -301,7 +301,7 @@ def _evaluation() -> ConfigDict:
     # 'tokenizer', or 'inception' (FID; its weights are looked up in weights_dir, or fetched).
     evaluation.features = "tokenizer"
     evaluation.weights_dir = "weights"
-    # Real images a class that class agreement is learned from and floors are taken of, drawn from
+    # Real images per class that class agreement is learned from and floors are taken of, drawn from
     # all that are neither held out nor for validation; 0 takes the images trained on.
     evaluation.judge_shots = 0
     # Also measure the model before tuning, and real images through the tokenizer.

@@ -23,7 +23,7 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
       workdir: where the run is to live.
 
     Returns:
-      The shortest there is; '' where no file of configs/ is at hand that has the same fields.
+      The shortest there is; '' if no file of configs/ is at hand that has the same fields.
     """
     fields = flatten(config)
     changes = [

@@ -105,7 +105,7 @@ class Status:
     Attributes:
       state: one of `STATES`; 'preparable' is what has all of its files here.
       gigabytes: of free disk that making it ready takes.
-      advice: what to do, a sentence a line.
+      advice: what to do, one sentence per line.
     """
 
     state: str

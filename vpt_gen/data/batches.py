@@ -29,7 +29,7 @@ from vpt_gen.machine.files import in_bucket
 from vpt_gen.machine.progress import say
 
 # Tokenized at a time. The same whatever the training batch and the number of devices and hosts are,
-# because rounding may hang on the shape of a device's batch.
+# because rounding may depend on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
 
 # start step -> endless training batches, and -> one evaluation pass, or None.
@@ -41,8 +41,8 @@ Batches = tuple[
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
     """The training and the held-out examples that `config.data` names.
 
-    A few-shot run trains on `data.shots` examples a class; what is held out is not thinned, nor
-    what is kept apart for validation. Which examples these two are does not hang on the shots.
+    A few-shot run trains on `data.shots` examples per class; what is held out is not thinned, nor
+    what is kept apart for validation. Which examples these two are does not depend on the shots.
 
     Raises:
       UserError: data that cannot be opened, or nothing to validate on.
@@ -55,7 +55,7 @@ def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
 
 
 def open_judge(config: ConfigDict) -> Source | None:
-    """Real images that judge, and are not evaluated on; None where those trained on do.
+    """Real images that judge, and are not evaluated on; None if those trained on do.
 
     Raises:
       UserError: data that cannot be opened, or too few for `config.evaluation.judge_shots`.
@@ -115,7 +115,7 @@ def image_batches(
     """The `rows` of batches of images, see `data/pipeline.py` for what is in them.
 
     Returns:
-      start step -> endless training batches, and -> one evaluation pass; None where `eval_source`
+      start step -> endless training batches, and -> one evaluation pass; None if `eval_source`
       is.
     """
     spec = image_spec(config.data)
@@ -210,7 +210,7 @@ class _HostTokenizer:
     """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, for B = `batch_size`.
 
     Each host tokenizes shards of its own, and each of its devices holds the whole tokenizer as long
-    as that lasts: so tokens do not hang on the mesh. It is read when the first images come.
+    as that lasts: so tokens do not depend on the mesh. It is read when the first images come.
     """
 
     def __init__(self, vqgan: PretrainedNet, mesh: Mesh):

@@ -89,7 +89,7 @@ def scan(instructions: list) -> Iterator[tuple[Place, bytes]]:
             yield Place(number, offset, len(record)), record
         if count < instruction.take:
             raise UserError(
-                f"{path} ends after {first + count} of {last} records; prepare it anew."
+                f"{path} ends after {first + count} of {last} records; prepare it again."
             )
 
 

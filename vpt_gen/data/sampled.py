@@ -63,7 +63,7 @@ def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, A
 
 
 def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | None:
-    """What `write` was given; None where the folder has no note.
+    """What `write` was given; None if the folder has no note.
 
     Raises:
       UserError: a note that cannot be read, or images that are not all drawn.
@@ -81,6 +81,6 @@ def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | N
         return dict(note["classes"]), dict(note["record"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} is damaged ({error}); generate the images anew, or delete it to read them "
+            f"{path} is damaged ({error}); generate the images again, or delete it to read them "
             "without their classes."
         ) from error

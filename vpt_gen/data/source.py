@@ -68,7 +68,7 @@ def split(source: Source, holdout: float, seed: int) -> tuple[Source, Source | N
       seed: of the draw.
 
     Returns:
-      The training part and the held-out part, None where nothing is held out; both in the order
+      The training part and the held-out part, None if nothing is held out; both in the order
       of `source`.
     """
     generator = np.random.default_rng([seed, 0x5911])

@@ -40,7 +40,7 @@ _DECODED = 32  # images that the stage after decoding is measured on
 
 
 def rate(items: Iterator, seconds: float, images_an_item: int = 1) -> float:
-    """Images a second that an endless iterator gives, once it has given the first."""
+    """Images per second that an endless iterator gives, once it has given the first."""
     next(items)
     start, count = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < seconds or not count:
@@ -100,7 +100,7 @@ def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray
 
 
 def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, float]:
-    """What feeds -> images a second, each measured for about `seconds`."""
+    """What feeds -> images per second, each measured for about `seconds`."""
     source, _ = open_sources(config)
     spec = image_spec(config.data)
     batch_size, views = config.batch_size, config.data.cache_views
@@ -125,7 +125,7 @@ def table(rates: dict[str, float]) -> str:
     rows = [
         f"| {name} | {x:,.{0 if x >= 10 else 2}f} | {1000 / x:,.3f} |" for name, x in rates.items()
     ]
-    return "\n".join(["| what feeds | images/s | ms an image |", "|---|---:|---:|", *rows])
+    return "\n".join(["| what feeds | images/s | ms per image |", "|---|---:|---:|", *rows])
 
 
 def define_flags() -> None:

@@ -128,7 +128,7 @@ def open_split(
     except Exception as error:  # TFDS and TensorFlow raise many kinds.
         raise UserError(
             f"TFDS data set {name} cannot be opened ({_first_line(error)}); check the split, or "
-            f"prepare the data set anew with `{PREPARE}`."
+            f"prepare the data set again with `{PREPARE}`."
         ) from error
     _check_labels(name, index.labels, labeling.class_names)
 
@@ -191,7 +191,7 @@ class _Index:
 def _load_or_build(
     builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
-    """The index from the cache; made anew where the files are not those that it was made of."""
+    """The index from the cache; made again where the files are not those that it was made of."""
     files = tuple(str(instruction.filename) for instruction in instructions)
     records.check_formats(files)
     stats = [tf.io.gfile.stat(file) for file in files]

@@ -1,7 +1,7 @@
-"""Decoder: the tokens that the net is most confident of stay, as released with MaskGIT.
+"""Decoder that keeps the tokens of which the net is most confident, as released with MaskGIT.
 
-The algorithm is `decode/parallel.py`; here every image of a batch has a key of its own, and the
-first iteration, in which nothing is known, is computed once for each condition.
+The algorithm is in `decode/parallel.py`. Here every image of a batch has its own key, and the first
+iteration, in which no token is known, is computed once for each condition.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ class Confidence(Decoder):
     """`config.decode.decoder = "confidence"`."""
 
     num_iterations: int = 12
-    # Of the masks, see decode/schedules.py.
+    # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
-    # Noise on the confidence.
+    # Scale of the noise on the confidence.
     choice_temperature: float = 4.5
-    # How far logits go beyond their condition, for twice the work; 0: not.
+    # Scale of classifier-free guidance, which doubles the work; 0 for none.
     guidance: float = 0.0
 
     name = "confidence"

@@ -21,8 +21,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "images",
         None,
-        "A folder of generated images instead: flat, one sub-folder a class, or as vpt_gen.sample "
-        "wrote it.",
+        "A folder of generated images instead: flat, with one sub-folder per class, or as "
+        "vpt_gen.sample wrote it.",
     )
     flag.define(
         "A file of configs/ whose data to compare with, by default the run's own; its fields are "
@@ -70,7 +70,7 @@ def define_flags() -> None:
 
 
 def check_flags() -> None:
-    """Raises UserError where flags do not go together."""
+    """Raises UserError if flags do not go together."""
     if bool(FLAGS.checkpoint) == bool(FLAGS.images):
         raise UserError("Give either --checkpoint=<workdir> or --images=<folder>; see --help.")
     if FLAGS.config is not None and FLAGS.reference:

@@ -9,7 +9,7 @@ class Moments:
     """Running mean and covariance in float64: (d + d * d) * 8 bytes, 34 MB for d = 2048.
 
     Batches are merged by the pairwise formulas of Chan, Golub and LeVeque (1983), which lose
-    nothing where the mean is large against the spread.
+    nothing if the mean is large against the spread.
     """
 
     def __init__(self, dim: int):

@@ -30,7 +30,7 @@ def features_of(extractor: Extractor, images: ImageSet) -> Features:
     """The features that figures need: from the cache, or by one pass over the images.
 
     The cache is for sets whose digest is known beforehand. Its key covers the images, how they are
-    prepared, and the feature space; a file that is damaged is made anew.
+    prepared, and the feature space; a file that is damaged is made again.
 
     Raises:
       UserError: an image that cannot be read any more.
@@ -80,7 +80,7 @@ def _save(path: pathlib.Path, key: str, features: Features) -> None:
 
 
 def _load(path: pathlib.Path, key: str) -> Features | None:
-    """What was saved; None where there is nothing, or it is damaged."""
+    """What was saved; None if there is nothing, or it is damaged."""
     if not path.is_file():
         return None
     try:
@@ -89,7 +89,7 @@ def _load(path: pathlib.Path, key: str) -> Features | None:
         if str(arrays.pop("content")) != _content_digest(key, arrays):
             raise ValueError("its content does not match its digest")
     except _DAMAGES as error:
-        say(f"The kept features {path} are damaged ({error}); they are made anew.")
+        say(f"The kept features {path} are damaged ({error}); they are made again.")
         return None
     moments = {
         name.removeprefix("mean/"): (mean, arrays[name.replace("mean/", "covariance/", 1)])

@@ -45,7 +45,7 @@ class FeatureSpace:
       params: of the net.
       prepare: (images (B, H, W, 3), sizes (B, 2)) -> images of the net's size; see `nets.resize`.
       apply: (params, prepared images) -> {name: (B, width)}.
-      logits: the feature that the Inception Score is taken of; None where there is none.
+      logits: the feature that the Inception Score is taken of; None if there is none.
     """
 
     name: str

@@ -24,7 +24,7 @@ class Fidelity:
     perplexity: float
 
     def table(self, codebook_size: int) -> str:
-        """A line a figure."""
+        """One line per figure."""
         return (
             f"\npeak signal-to-noise ratio {self.psnr:10.2f} dB\n"
             f"codes used              {self.codes_used:13.1%} of {codebook_size:,}\n"

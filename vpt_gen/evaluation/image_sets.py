@@ -25,7 +25,7 @@ class ImageSet:
       class_names: one for each number.
       stream: -> uint8 images (H, W, 3) or batches (B, H, W, 3), n in all, in the order of `labels`.
       record: what fixes them, as JSON takes it.
-      digest: of the images as they are streamed; '' where it is not known beforehand.
+      digest: of the images as they are streamed; '' if it is not known beforehand.
     """
 
     name: str
@@ -116,7 +116,7 @@ def real_sets(
 
 
 def judge_images(config: ConfigDict) -> ImageSet | None:
-    """What `config.evaluation.judge_shots` asks for; None where the images trained on serve."""
+    """What `config.evaluation.judge_shots` asks for; None if the images trained on serve."""
     if not config.evaluation.judge_shots:
         return None
     which = (

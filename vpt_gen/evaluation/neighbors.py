@@ -59,7 +59,7 @@ def memorization_rate(
     """Share of samples that lie nearer to a training image than real held-out images do.
 
     How near is measured against the neighborhood: the distance to the nearest training image over
-    the mean distance to the four after it (as in arXiv 2301.13188, sec. 5.1), 0 for a copy and
+    the mean distance to the four after it (as in arXiv 2301.13188), 0 for a copy and
     somewhat below 1 for an image of its own. A plain distance would find copies where training
     images crowd, and there alone. A sample is flagged where its ratio is below that of all but the
     lowest `nominal` of the held-out images (held-out images as the yardstick: arXiv 2004.05675).

@@ -27,7 +27,7 @@ def environment() -> dict[str, Any]:
 
 
 def _version(name: str) -> str:
-    """Of an installed package; '' where there is none. TensorFlow's has two names."""
+    """Of an installed package; '' if there is none. TensorFlow's has two names."""
     for candidate in {"tensorflow": ("tensorflow", "tensorflow-cpu")}.get(name, (name,)):
         try:
             return importlib.metadata.version(candidate)

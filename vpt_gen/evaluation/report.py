@@ -72,7 +72,7 @@ def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(record: Mapping[str, Any]) -> str:
-    """The figures of a record, one a line, with what real images reach beside them."""
+    """The figures of a record, one per line, with what real images reach beside them."""
     figures = record["figures"]
     columns = {"untuned": "untuned", "value": "generated", "std": "± std", "floor": "real"}
     columns = {k: v for k, v in columns.items() if k == "value" or _has(figures, k)}

@@ -61,7 +61,7 @@ class Yardstick:
       judge: real images to learn class agreement from and to take floors of, where they are not
         those trained on: these may be few, and a classifier of few agrees with what copies them.
       seed: of the draws of real images.
-      lpips: perceptual distance; None where its weights are not at hand.
+      lpips: perceptual distance; None if its weights are not at hand.
     """
 
     extractor: Extractor
@@ -161,7 +161,7 @@ def _numbers_in(known: ImageSet, images: Measured) -> np.ndarray:
     if unknown:
         raise UserError(
             f"Class {unknown[0]!r} of the {images.images.name} is none of the {known.name}: sort "
-            "them into one sub-folder a class, named alike."
+            "them into one sub-folder per class, named alike."
         )
     translation = np.zeros(len(names), np.int64)
     translation[used] = [numbers[names[number]] for number in used]

@@ -48,11 +48,11 @@ class Method:
 
     Attributes:
       init: (key, the pretrained transformer's parameters) -> trained parameters.
-      num_classes: C, classes of the new images; 0 where only instances are known.
+      num_classes: C, classes of the new images; 0 if only instances are known.
       params: (frozen transformer parameters, trained ones) -> those that the net runs with.
       conditions: (trained, class_ids, instance_ids, dropout_key) -> what the net is told; ids (B,)
         that the method does not know are passed over, and without a key nothing is random.
-      generator: makes the prompts; None where a class token carries the class.
+      generator: makes the prompts; None if a class token carries the class.
       whole: the transformer itself is trained: nothing of it stays frozen, and its own dropout is
         on, as in pretraining.
     """

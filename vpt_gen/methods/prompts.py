@@ -79,7 +79,7 @@ class Prompts(TransformerMethod):
         yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
         yield "num_factors", self.num_factors > 0, "positive"
         factors = self.num_factors == 1 or self.design == "factorized"
-        yield "num_factors", factors, "1 where config.prompt.design is not 'factorized'"
+        yield "num_factors", factors, "1 if config.prompt.design is not 'factorized'"
         yield "instance_dropout", 0 <= self.instance_dropout <= 1, "from 0 to 1"
 
     def sentence(self, what: str) -> str:

@@ -25,7 +25,7 @@ def fit_square(image: Image.Image, size: int, content: int) -> Image.Image | Non
       content: longest side of what is shown, pixels.
 
     Returns:
-      None where all is white.
+      None if all is white.
     """
     white = Image.new("RGB", image.size, "white")
     differs = ImageChops.difference(image, white).convert("L")

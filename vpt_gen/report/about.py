@@ -74,7 +74,7 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
         else h("p", "No file of configs/ has this run's fields; its config.json holds them all."),
         h("h3", "What it is made of"),
         _parts(run, train),
-        fold(f"Images a class ({train.num_classes} classes)", _class_counts(train, held_out)),
+        fold(f"Images per class ({train.num_classes} classes)", _class_counts(train, held_out)),
         fold("The whole config", _config_table(config)),
         h("p.quiet", f"Sampled with JAX {jax.__version__} on {jax.devices()[0].device_kind}."),
     )

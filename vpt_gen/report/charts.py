@@ -75,7 +75,7 @@ def chart(
       y_label: of the axis; it stands above it, level.
       x_ticks: place -> text, where they are not simply numbers.
       y_shown: values that must be in view, such as the ends of a scale.
-      axes: False where places mean nothing by themselves, as in a t-SNE.
+      axes: False if places mean nothing by themselves, as in a t-SNE.
     """
     xs, ys = ([v for one in series for v in getattr(one, axis)] for axis in "xy")
     frame = _Frame(_room(xs), _room([*ys, *y_shown]))

@@ -31,7 +31,7 @@ def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
     """One pair of conditions (n, 2, 2) for each class, that class at its end.
 
     It starts with a training image of the class where prompts know any, with the next class
-    otherwise. None where prompts know one class and nothing else.
+    otherwise. None if prompts know one class and nothing else.
     """
     method = run.token_sampler.method
     pairs = np.full((len(classes), 2, 2), NO_INSTANCE, np.int32)

@@ -52,7 +52,7 @@ def decoding_section(
     Args:
       samples: a few.
       class_names: of all classes.
-      decoder: one of `decode.decoders.DECODERS`; None where tokens come one by one.
+      decoder: one of `decode.decoders.DECODERS`; None if tokens come one by one.
       stages: decoding iterations, or rows of the image's tokens.
     """
     num_tokens = samples.revealed_at.shape[1]
@@ -61,7 +61,7 @@ def decoding_section(
     how = (
         f"Decoding takes {stages} iterations; {_CHOICES[decoder]}."
         if decoder
-        else f"Decoding takes {num_tokens} steps, one a token; a frame is one of {stages} rows."
+        else f"Decoding takes {num_tokens} steps, one per token; a frame is one of {stages} rows."
     )
     films = [
         _film(image, revealed, class_names[c], ends, "iteration" if decoder else "step")

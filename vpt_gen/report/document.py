@@ -34,7 +34,7 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
 
     Args:
       run: opened.
-      num: images a class, and of each pair of prompts under each marquee schedule.
+      num: images per class, and of each pair of prompts under each marquee schedule.
       seed: of all that is generated or drawn.
       compared: name -> other runs on the same classes, for the analysis of prompts.
 
@@ -85,7 +85,7 @@ def evaluation_command(workdir: str) -> str:
 
 
 def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
-    """How tokens came; nothing where there are none, as a GAN draws whole images."""
+    """How tokens came; nothing if there are none, as a GAN draws whole images."""
     if not films.tokens.size:
         return []
     sampler, names = run.token_sampler, run.facts["class_names"]
@@ -101,7 +101,7 @@ def _searched(real: RealImages) -> str:
 
 
 def _class_means(real: RealImages) -> np.ndarray:
-    """(C, d) mean features of each class's training images; nan where it has none."""
+    """(C, d) mean features of each class's training images; nan if it has none."""
     labels = real.train.labels[real.searched]
     features = real.train_rows[real.extractor.space.near]
     return np.stack(

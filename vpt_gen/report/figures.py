@@ -39,7 +39,7 @@ def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
             try:
                 records[name] = with_new_names(json.loads(path.read_text()))
             except ValueError as error:
-                raise UserError(f"{path} is damaged ({error}); measure anew.") from error
+                raise UserError(f"{path} is damaged ({error}); measure again.") from error
     return records
 
 
@@ -54,7 +54,7 @@ def figures_section(records: Mapping[str, Mapping[str, Any]], measuring: str) ->
     for name, record in records.items():
         parts.append(h("h3", h("code", name)) if len(records) > 1 else None)
         parts += _record(record)
-    hint = "To measure anew" if records else "Nothing was measured in this run yet. To measure it"
+    hint = "To measure again" if records else "Nothing was measured in this run yet. To measure it"
     return section("figures", "Figures", *parts, h("p", f"{hint}:"), command(measuring))
 
 
@@ -93,7 +93,7 @@ def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
 def _bar(figure: Mapping[str, Any]) -> Node | str:
     """The value as a bar, and its floor as a mark; both from 0, what is below counts as 0.
 
-    Nothing where one of them could not be taken.
+    Nothing if one of them could not be taken.
     """
     if not all(_is_number(figure.get(part)) for part in ("value", "floor")):
         return ""
@@ -108,7 +108,7 @@ def _bar(figure: Mapping[str, Any]) -> Node | str:
 
 
 def _protocols(record: Mapping[str, Any]) -> list[Node]:
-    """One fold a figure, behind that of what they share."""
+    """One fold per figure, behind that of what they share."""
     shared = {"all figures": record.get("protocol")}
     own = {name: figure.get("protocol") for name, figure in record.get("figures", {}).items()}
     return [fold(name, _tree(protocol)) for name, protocol in (shared | own).items() if protocol]

@@ -39,7 +39,7 @@ class Figures:
     Attributes:
       diversity: mean distance between two images of one pair.
       distance: to the nearest training image.
-      agreement: share of images in which a classifier sees the class; nan where there is one class.
+      agreement: share of images in which a classifier sees the class; nan if there is one class.
     """
 
     diversity: tuple[float, float]
@@ -56,7 +56,7 @@ class MarqueeStudy:
       schedules: from the second prompt alone to the first alone.
       images: for each schedule (n, m, H, W, 3): m images of each pair, of the same keys.
       figures: of each schedule.
-      real: of held-out images, in place of pairs their classes; None where there are none.
+      real: of held-out images, in place of pairs their classes; None if there are none.
       starts: (n, R, R, 3) the training image that a pair starts from; None without one.
     """
 

@@ -36,10 +36,10 @@ class PromptStudy:
 
     Attributes:
       conditions: (n, 2) of the prompts: class, and training image or `NO_INSTANCE`.
-      plane: (n, 2) their t-SNE; None where they are too few.
-      alone: (n, 2) the t-SNE of instances whose class part is taken out; None where there is none.
+      plane: (n, 2) their t-SNE; None if they are too few.
+      alone: (n, 2) the t-SNE of instances whose class part is taken out; None if there is none.
       clusters: s -> how clusters of instance prompts cut to s tokens match classes.
-      similarity: (C, C) cosines between class prompts; None where there are none, or one.
+      similarity: (C, C) cosines between class prompts; None if there are none, or one.
       resemblance: s -> how far classes with like prompts, cut to s tokens, look alike.
     """
 
@@ -56,7 +56,7 @@ def study_prompts(run: TunedRun, looks: np.ndarray, seed: int) -> PromptStudy:
 
     Args:
       run: opened.
-      looks: (C, d) mean features of each class's real images; nan where a class has none.
+      looks: (C, d) mean features of each class's real images; nan if a class has none.
       seed: of the draw of instances, of k-means and of t-SNE.
     """
     generator = _generator(run)
@@ -317,7 +317,7 @@ def _correlations(study: PromptStudy) -> dict[int, float]:
 
 
 def _heat_map(similarity: np.ndarray, class_names: list[str]) -> Node | None:
-    """A square of colors, each telling its value when pointed at; nothing where it is too fine."""
+    """A square of colors, each telling its value when pointed at; nothing if it is too fine."""
     count = len(class_names)
     if count > MAX_CLASSES:
         return None

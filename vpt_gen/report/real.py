@@ -66,7 +66,7 @@ class RealImages:
 
     @property
     def held_out_rows(self) -> Rows | None:
-        """Each feature (n, d) of held-out images; None where there are none."""
+        """Each feature (n, d) of held-out images; None if there are none."""
         return None if self.held_out is None else self._features[1].rows
 
     @property
@@ -83,7 +83,7 @@ class RealImages:
 
     @functools.cached_property
     def classifier(self) -> FeatureClassifier | None:
-        """Trained on the training images; None where they are of one class."""
+        """Trained on the training images; None if they are of one class."""
         labels = self.train.labels[self.searched]
         if len(np.unique(labels)) < 2:
             return None
@@ -108,7 +108,7 @@ def open_real(run: TunedRun) -> RealImages:
         raise UserError(
             f"The data of {run.workdir} has changed since its training ({train.name}: digest "
             f"{run.facts['data'][:12]} then, {train.digest[:12]} now): bring back what it was, or "
-            "train anew."
+            "train again."
         )
     names = tuple(run.facts["class_names"])
     if len(names) < train.num_classes:

@@ -27,7 +27,7 @@ class SampleGrid:
       nearest: (n, R, R, 3) that training image.
       prompted_by: (n, R, R, 3) the training image whose prompt was taken; None without one.
       held_out: class -> real images (m, R, R, 3) that were kept from training.
-      memorization: how many are suspiciously near; None where nothing is held out.
+      memorization: how many are suspiciously near; None if nothing is held out.
     """
 
     conditions: np.ndarray
@@ -45,7 +45,7 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
     Args:
       real: the run and its images.
       conditions: see `conditions.class_conditions`.
-      count: held-out images a class.
+      count: held-out images per class.
       seed: of the images, and of the draw of held-out ones.
     """
     run = real.run
@@ -83,7 +83,7 @@ def _held_out(real: RealImages, classes: np.ndarray, count: int, seed: int):
 
 
 def samples_section(grid: SampleGrid, class_names: list[str], seed: int, searched: str) -> Node:
-    """One block a class.
+    """One block per class.
 
     Args:
       grid: what to show.

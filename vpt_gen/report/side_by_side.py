@@ -32,7 +32,7 @@ def side_by_side(
 
 
 def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
-    """The same keys under ever later changes of the prompt, one column a class.
+    """The same keys under ever later changes of the prompt, one column per class.
 
     Raises:
       UserError: a run without prompts, or with one condition only.

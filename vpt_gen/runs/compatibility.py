@@ -20,7 +20,7 @@ from vpt_gen.training.compute import hold_frozen
 
 
 def check_image_size(net: Tokenizer, image_size: int) -> None:
-    """Raises UserError where the tokenizer does not divide the image side."""
+    """Raises UserError if the tokenizer does not divide the image side."""
     if image_size % net.downsampling:
         raise UserError(
             f"config.data.image_size {image_size} does not suit the tokenizer: it must be a "
@@ -29,7 +29,7 @@ def check_image_size(net: Tokenizer, image_size: int) -> None:
 
 
 def check_resolution(image_size: int) -> None:
-    """Raises UserError where BigGAN has no net for the image side."""
+    """Raises UserError if BigGAN has no net for the image side."""
     if image_size not in RESOLUTIONS:
         raise UserError(
             f"config.data.image_size is {image_size}; BigGAN knows "
@@ -100,7 +100,7 @@ def check_family(config: ConfigDict, net: TokenTransformer) -> None:
 
 
 def check_codebooks(vqgan: Tokenizer, net: TokenTransformer) -> None:
-    """Raises UserError where a transformer speaks of other codes than the tokenizer's."""
+    """Raises UserError if a transformer speaks of other codes than the tokenizer's."""
     if vqgan.codebook_size != net.codebook_size:
         raise UserError(
             f"The tokenizer has {vqgan.codebook_size} codes, the transformer knows "
@@ -121,7 +121,7 @@ def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer
 
 
 def check_backbone(facts: dict[str, Any], nets: dict[str, PretrainedNet]) -> None:
-    """Raises UserError where a checkpoint was trained on other nets than these."""
+    """Raises UserError if a checkpoint was trained on other nets than these."""
     for name, net in nets.items():
         if facts[name] != net.digest:
             raise UserError(

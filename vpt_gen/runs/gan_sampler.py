@@ -31,7 +31,7 @@ class GanSampler:
     Attributes:
       net: the generator.
       inputs: (params, z, class_ids) -> what it makes images (B, R, R, 3) of.
-      group_of: path of a parameter -> its group, or None where it never trains.
+      group_of: path of a parameter -> its group, or None if it never trains.
       num_classes: that can be asked for.
       options: `z_scale`, the latents' standard deviation: below 1 images vary less; and
         `standing_accumulations`, batches of latents whose statistics the generator normalizes by,

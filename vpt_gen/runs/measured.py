@@ -47,7 +47,7 @@ class Drawn:
         return np.stack(self.pictures) / np.float32(255.0)
 
     def grid(self) -> np.ndarray:
-        """The pictures, a row a class, labeled."""
+        """The pictures, one row per class, labeled."""
         names = list(self.measured.images.class_names)
         return grids.class_grid(self.images, self.labels, names, _GRID_COLUMNS)
 

@@ -73,7 +73,7 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
 
 
 def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array] | None, Any]:
-    """The perceptual distance of `config.losses` and its parameters; None where there is none."""
+    """The perceptual distance of `config.losses` and its parameters; None if there is none."""
     if not weights:
         return None, None
     if (pathlib.Path(weights) / "net.json").is_file():

@@ -107,7 +107,7 @@ class TokenSampler:
         # The last batch is filled up.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
-        # One number of conditions for all batches: what is compiled hangs on it.
+        # One number of conditions for all batches: what is compiled depends on it.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
             if rows[0] + size <= skip:

@@ -16,7 +16,7 @@ class Group:
     Attributes:
       variant: name of one that is trained.
       dataset: name of the data set.
-      shots: training images a class; 0 for all.
+      shots: training images per class; 0 for all.
     """
 
     variant: str

@@ -52,7 +52,7 @@ def write_rate(folder: pathlib.Path) -> None:
     times = _event_times(folder)
     rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(times[1:], times[2:], strict=False)]
     if not rates or min(rates) <= 0:
-        raise UserError(f"{folder} left no times of its updates; delete it to measure them anew.")
+        raise UserError(f"{folder} left no times of its updates; delete it to measure them again.")
     record = {
         "seconds_per_update": statistics.median(rates),
         "intervals": rates,
@@ -93,7 +93,7 @@ def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
     It is written down, and not chosen again when it is there.
 
     Raises:
-      NotYet: a cell that it hangs on is not done; one that diverged counts as done, and is never
+      NotYet: a cell that it depends on is not done; one that diverged counts as done, and is never
         chosen.
     """
     updates = num_steps(study, folder, group)

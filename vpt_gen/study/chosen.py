@@ -57,7 +57,7 @@ def check_data(study, runs: Runs) -> None:
 
 
 def list_cells(cells: list[Cell], runner: Runner) -> None:
-    """Prints a line a cell, and how many are in which state."""
+    """Prints one line per cell, and how many are in which state."""
     states = {cell: runner.state(cell) for cell in cells}
     for cell, state in states.items():
         print(f"{cell!s:60} {state}")

@@ -55,8 +55,8 @@ def _search() -> ConfigDict:
 
 def _samples() -> ConfigDict:
     # Images to generate for the figures of a cell, over all classes evenly; the features that they
-    # are taken in, 'tokenizer' or 'inception'; and the real images a class that class agreement is
-    # learned from and floors are taken of, alike for all shots and seeds (0: those trained on).
+    # are taken in, 'tokenizer' or 'inception'; and the real images per class that class agreement
+    # is learned from and floors are taken of, alike for all shots and seeds (0: those trained on).
     return ConfigDict(
         {"num": 500, "features": "tokenizer", "weights_dir": "weights", "judge_shots": 0}
     )

@@ -44,7 +44,7 @@ def can_plot() -> bool:
 
 
 def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarray:
-    """All shown figures of a data set: a row a variant, a color for each number of shots.
+    """All shown figures of a data set: one row per variant, a color for each number of shots.
 
     Points are medians over seeds, bars their spread, dashed lines what real images reach. Needs
     matplotlib; see `can_plot`.
@@ -121,7 +121,7 @@ def samples_picture(
 ) -> np.ndarray | None:
     """A row of unselected images for each variant, the first of each class, of its first seed.
 
-    Above them the first held-out real images; None where no variant is done.
+    Above them the first held-out real images; None if no variant is done.
     """
     rows: dict[str, np.ndarray] = {}
     seed = study.seeds[0]

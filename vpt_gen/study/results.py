@@ -1,4 +1,4 @@
-"""What the cells of a study found, gathered: a row a cell, and medians over seeds."""
+"""What the cells of a study found, gathered: one row per cell, and medians over seeds."""
 
 import csv
 import dataclasses
@@ -165,7 +165,7 @@ def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
 
 
 def write_results(study: ConfigDict, results: Results, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Writes `results.csv`, a row a cell, and `results.json`, with medians and what is missing."""
+    """Writes `results.csv` (one row per cell) and `results.json` (medians, missing cells)."""
     names = sorted({name for row in results.rows for name in row.figures})
     facts = sorted({name for row in results.rows for name in row.facts})
     table = io.StringIO()

@@ -185,7 +185,7 @@ class Runner:
                 return
             self._signal = self._signal or number
             if process:
-                say("Stopping: the cell saves what it has; the same command goes on from there.")
+                say("Stopping: the cell saves what it has; the same command resumes from there.")
                 process.terminate()
 
         handled = (signal.SIGINT, signal.SIGTERM)

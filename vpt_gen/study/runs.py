@@ -204,7 +204,7 @@ class Runs:
         return (f"--config={file}{argument and ':'}{argument}", *given)
 
     def _trained_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
-        """The number of updates, and what hangs on it or on the multiple of learning rates."""
+        """The number of updates, and what depends on it or on the multiple of learning rates."""
         config = self.base(cell.group.variant, cell.group.dataset)
         variant = self._study.variants[cell.group.variant]
         shares = repeat.flatten(variant.shares.to_dict())

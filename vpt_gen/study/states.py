@@ -53,7 +53,7 @@ def write_attempts(folder: pathlib.Path, attempts: list[Attempt]) -> None:
 
 
 def read_json(path: pathlib.Path) -> Any | None:
-    """The content of a file that is there whole or not at all; None where it is not."""
+    """The content of a file that is there whole or not at all; None if it is not."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):

@@ -89,8 +89,8 @@ def models_table() -> str:
             ]
         )
     return _table(
-        "model | parameters | in bfloat16 | tuning, TFLOPs an image | remat 'dots' | "
-        "remat 'layer' | decoding, TFLOPs an image",
+        "model | parameters | in bfloat16 | tuning, TFLOPs per image | remat 'dots' | "
+        "remat 'layer' | decoding, TFLOPs per image",
         rows,
     )
 
@@ -116,7 +116,8 @@ def tuning_table(remat: str = "dots") -> str:
                 ]
             )
     return _table(
-        "slice | model | weights a chip | an image adds | largest batch | images/s | tokens/s", rows
+        "slice | model | weights per chip | an image adds | largest batch | images/s | tokens/s",
+        rows,
     )
 
 
@@ -140,7 +141,7 @@ def decoding_table() -> str:
                 ]
             )
     return _table(
-        "slice | model | an image adds | largest batch | images/s of 1 a chip | of 8 a chip | "
+        "slice | model | an image adds | largest batch | images/s of 1 per chip | of 8 per chip | "
         "of the largest batch | tokens/s of that",
         rows,
     )

@@ -12,7 +12,7 @@ class Chip:
     Attributes:
       flops: peak, a second, bfloat16.
       memory: bytes of HBM.
-      bandwidth: of the HBM, bytes a second.
+      bandwidth: of the HBM, bytes per second.
       source: where that is said.
     """
 
@@ -31,7 +31,7 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """Chips that work together; names of v4 and v5p count two cores a chip."""
+    """Chips that work together; names of v4 and v5p count two cores per chip."""
 
     chip: Chip
     count: int

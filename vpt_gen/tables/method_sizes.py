@@ -84,7 +84,7 @@ def _published(family: str, method: str) -> ConfigDict:
 
 
 def table() -> str:
-    """A row a method: parameters trained, their share of the transformer's, optimizer megabytes."""
+    """One row per method: trained parameters, their share of the transformer's, optimizer MB."""
     heads = [
         f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimizer, MB |"
         for name, (net, *_) in _models().items()

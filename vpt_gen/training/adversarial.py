@@ -48,7 +48,7 @@ class Adversaries:
       generate: (variables, z, class_ids) -> images, and the variables with what that has moved.
       discriminate: (variables, images, class_ids) -> logits, and the variables likewise.
       optimizers: name of a group of parameters -> its optimizer; `DISCRIMINATOR` is one of them.
-      group_of: path of a parameter -> its group, or None where it never trains.
+      group_of: path of a parameter -> its group, or None if it never trains.
       loss: one of `LOSSES`.
       steps: updates of the discriminator for each of the generator.
       accumulations: parts whose gradients are averaged for one update.

@@ -46,10 +46,10 @@ def make_adversarial_task(
       adversaries: the nets as they train.
       discriminator: one of them; evaluation is its loss on real images, which rises on new ones as
         it learns by heart.
-      init: key -> variables; a `Partial` where it starts from others.
+      init: key -> variables; a `Partial` if it starts from others.
       generate: (variables, z, class_ids) -> images, as they are drawn after training.
       latent_size: of z.
-      num_classes: that class_ids come from; 0 where the generator is told none.
+      num_classes: that class_ids come from; 0 if the generator is told none.
       training: updates done -> `Adversaries.update`'s `training`.
     """
 

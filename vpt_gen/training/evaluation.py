@@ -40,7 +40,7 @@ class Evaluation:
         Args:
           task: whose metrics and pictures.
           frozen: the task's frozen parameters, on the mesh.
-          batches: -> one pass, see `loop.train`; None where there is no evaluation data.
+          batches: -> one pass, see `loop.train`; None if there is no evaluation data.
           mesh: devices.
           key: of all evaluations alike.
           workdir: pictures go to its folder `pictures`.
@@ -63,7 +63,7 @@ class Evaluation:
           writer: of metrics.
 
         Returns:
-          The mean of every metric over the examples; nothing where there are none.
+          The mean of every metric over the examples; nothing if there are none.
         """
         metrics: dict[str, float] = {}
         if self._batches is not None:

@@ -90,7 +90,7 @@ def train(
       workdir: checkpoints, TensorBoard events and pictures go here.
       train_batches: start step -> this process's batches from that update on.
       eval_batches: -> this process's batches of one pass over the evaluation data, with `valid`
-        bool (B,) for the rows that count; None where there is no such data.
+        bool (B,) for the rows that count; None if there is no such data.
       mesh: devices.
       measurement: what else to measure now and then.
 
@@ -150,7 +150,7 @@ def train(
                 store.save(step, state, eval_metrics)
                 clock.save()
             if stopping:
-                say(f"Stopping at update {step}; the same command goes on from there.")
+                say(f"Stopping at update {step}; the same command resumes from there.")
                 raise Interrupted(128 + stopping)
         if (best := store.best_step()) is not None:
             say(f"The best {options.best_metric} is that of update {best} (--step={best}).")

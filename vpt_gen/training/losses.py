@@ -23,7 +23,7 @@ def mask_tokens(
       rate: mask rate in [0, 1], scalar or (B,).
 
     Returns:
-      tokens (B, N) with `MASK_TOKEN_ID` where masked, and weights (B, N) that are 1.0 there.
+      tokens (B, N) with `MASK_TOKEN_ID` if masked, and weights (B, N) that are 1.0 there.
     """
     n = tokens.shape[-1]
     rate = jnp.broadcast_to(jnp.clip(rate, 1e-6, 1.0), tokens.shape[:1])

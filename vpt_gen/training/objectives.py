@@ -73,7 +73,7 @@ def token_losses(
       params: its parameters.
       inputs: (B, N) tokens as it sees them, masked or not.
       targets: (B, N) tokens.
-      weights: (B, N), 1.0 where a token counts.
+      weights: (B, N), 1.0 if a token counts.
       label_smoothing: see `losses.masked_cross_entropy`.
       prompts: (B, S, D), or None.
       class_ids: (B,), or None.

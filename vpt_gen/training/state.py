@@ -36,11 +36,11 @@ class Task:
     """One way of training, as pure functions; `frozen` is an ordinary argument of each.
 
     Attributes:
-      init: key -> TrainState; a `Partial` where it starts from parameters.
+      init: key -> TrainState; a `Partial` if it starts from parameters.
       train_step: (state, frozen, batch, key) -> (next state, scalar metrics).
       eval_step: (params, frozen, batch, key) -> metrics (B,), one value an example.
       pictures: (params, frozen, batch, key) -> {name: images (n, H, W, 3) in [0, 1]}.
-      frozen: parameters that are used and never trained; an empty dict where there are none.
+      frozen: parameters that are used and never trained; an empty dict if there are none.
     """
 
     init: Callable[[jax.Array], TrainState]

@@ -50,7 +50,7 @@ def make_task(
         latents, which many numbers make, move farther, and leave a codebook as slow behind.
       image_size: side of the square training images.
       quantizer_start: step at which the quantizer sets in, with latents of the last batch as its
-        codebook (arXiv 2005.08520, sec. 3): an autoencoder learns sooner without it.
+        codebook (arXiv 2005.08520): an autoencoder learns sooner without it.
       reconstruction_weight: weight of the squared error.
       adversarial_weight: 0 trains without a discriminator, which is then not even created.
       adversarial_start: step at which the adversarial terms set in.

@@ -1,6 +1,6 @@
 """Task: pretrain a transformer on visual tokens, class-conditional.
 
-Masked (MaskGIT, arXiv 2202.04200, sec. 3.1) or causal (Taming Transformers, arXiv 2012.09841). A
+Masked (MaskGIT, arXiv 2202.04200) or causal (Taming Transformers, arXiv 2012.09841). A
 masked transformer sees an example without its class with probability `class_dropout`, so that it
 also learns the unconditional distribution.
 """

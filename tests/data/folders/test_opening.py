@@ -303,7 +303,7 @@ def test_content_counts_and_not_the_extension(tmp_path, capsys):
     source = open_folder(str(tmp_path))
     np.testing.assert_array_equal(source.load(0), np.full((30, 20, 3), 9))
     out = capsys.readouterr().out
-    assert f"{tmp_path}/text.png (cannot be read: no image of a known format" in out
+    assert f"{tmp_path}/text.png (cannot be read: not an image of a supported format" in out
     assert f"{tmp_path}/zero.png (empty)" in out
     assert f"{tmp_path}/phone.HEIC (HEIC; convert it to JPEG)" in out
 

@@ -38,7 +38,7 @@ class Checked:
 
     Attributes:
       stamps: (n, 3) int64, size and times of change (of content and of anything; ns) of each file
-        when it was checked; _UNKNOWN where it was not, or not for good.
+        when it was checked; _UNKNOWN if it was not, or not for good.
       digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
       errors: number of a file -> why it cannot be read.
     """
@@ -122,7 +122,7 @@ def _stamp(path: bytes) -> tuple[int, int, int]:
 
 
 def _examine(path: bytes) -> tuple[bytes, str, bool]:
-    """A file's digest, why it cannot be read (or ''), and whether that hangs on its content."""
+    """A file's digest, why it cannot be read (or ''), and whether that depends on its content."""
     try:
         content = read_file(path)
     except (OSError, MemoryError) as error:

@@ -72,7 +72,7 @@ def shown(name: bytes) -> str:
 
 
 def list_folder(root: str) -> Listing:
-    """Lists a folder with one sub-folder a class, or with images right inside (one class).
+    """Lists a folder with one sub-folder per class, or with images right inside (one class).
 
     Hidden files and folders, and what systems leave behind, do not count. Links are followed, but
     no folder is entered twice for the same class, so that links in a circle come to an end.

@@ -1,4 +1,4 @@
-"""A folder of images: one sub-folder a class, or flat (one class)."""
+"""A folder of images: one sub-folder per class, or flat (one class)."""
 
 import hashlib
 import itertools
@@ -30,7 +30,7 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     remembered as long as the files do not change (`checked.py`).
 
     Args:
-      path: with one sub-folder a class (labels follow the sorted names), or images right inside:
+      path: with one sub-folder per class (labels follow the sorted names), or images right inside:
         then there is one class, named like the folder, or those that the note of `vpt_gen.sample`
         tells (`sampled.py`).
       classes: read the images of these classes alone; () for all. The others keep their labels,
@@ -92,7 +92,7 @@ def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing
     if missing:
         raise UserError(
             f"{root} lacks {len(missing):,} of the images that its {sampled.FILE} lists "
-            f"({shown(min(missing))}, for one): generate them anew, or delete {sampled.FILE}."
+            f"({shown(min(missing))}, for one): generate them again, or delete {sampled.FILE}."
         )
     class_names = tuple(sorted(set(known.values())))
     numbers = {name: number for number, name in enumerate(class_names)}

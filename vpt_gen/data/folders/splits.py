@@ -10,7 +10,7 @@ NAMES = (*SPLITS, "valid", "validation", "training", "testing", "dev")
 
 
 def split_folder(path: str, split: str) -> str:
-    """`path/<split>`, or '' where class folders lie right in `path`.
+    """`path/<split>`, or '' if class folders lie right in `path`.
 
     A folder without folders in it is no split: CIFAR-100 has a class that is called 'train'.
 

@@ -1,6 +1,6 @@
 """Making the visual-token cache: a source tokenized once, in stated views, shard by shard.
 
-What a shard holds hangs on its examples alone, and not on what was made before or beside it: a
+What a shard holds depends on its examples alone, and not on what was made before or beside it: a
 build that was killed goes on at the first shard that is not there, several hosts share the shards,
 and all of them end with the same bytes.
 """
@@ -84,7 +84,7 @@ class CacheBuild:
 
     @property
     def made_from(self) -> dict[str, str | int]:
-        """All that the tokens hang on."""
+        """All that the tokens depend on."""
         return {
             "format": _FORMAT,
             "data": self.source.digest,
@@ -143,7 +143,7 @@ class CacheBuild:
         """Images of examples, each (V, R, R, 3) -> tokens (n, V, N).
 
         A batch never spans two shards and is always full, the last one with zeros: rounding, which
-        may hang on a batch's shape, is then the same in every build.
+        may depend on a batch's shape, is then the same in every build.
         """
         rows = []
         singles = itertools.chain.from_iterable(images)

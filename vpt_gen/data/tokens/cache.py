@@ -99,7 +99,7 @@ def _check(paths: list[pathlib.Path], checksums: list[str]) -> None:
             if actual != expected:
                 raise UserError(
                     f"Token shard {path} is {'damaged' if actual else 'missing'}: delete "
-                    f"{MANIFEST} beside it and start again, and only what is amiss is made anew."
+                    f"{MANIFEST} beside it and start again, and only what is amiss is made again."
                 )
 
 
@@ -114,7 +114,7 @@ def token_batches(
     """Endless shuffled batches, from the one of update `start_step` on.
 
     Every epoch is a fresh permutation, and every draw picks one of the views. The global batch
-    hangs on (seed, step) alone.
+    depends on (seed, step) alone.
 
     Args:
       cache: the examples.

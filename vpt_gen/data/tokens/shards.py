@@ -61,7 +61,7 @@ def num_tokens_in(path: pathlib.Path, views: int) -> int:
 
 
 def noted_checksum(path: pathlib.Path) -> str | None:
-    """The file's checksum by its note, or None where the file was never finished."""
+    """The file's checksum by its note, or None if the file was never finished."""
     if not (path.is_file() and _note(path).is_file()):
         return None
     return _note(path).read_text().partition(" ")[0]

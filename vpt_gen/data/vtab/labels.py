@@ -38,7 +38,7 @@ def closest_vehicle(example: Mapping) -> int:
 
 
 def closest_object(example: Mapping) -> int:
-    """CLEVR: in which range the nearest object is; -1 where a record knows no objects."""
+    """CLEVR: in which range the nearest object is; -1 if a record knows no objects."""
     depths = example["objects/pixel_coords"][:, 2]
     return _bucket(_OBJECT_DISTANCES, depths.min()) if len(depths) else -1
 

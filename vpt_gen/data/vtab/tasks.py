@@ -44,7 +44,7 @@ class Task:
       native_size: of the images, pixels, for people.
       features: keys of the features that the label rule reads.
       rule: features -> label.
-      class_names: (C,), or () where TFDS has names of its own.
+      class_names: (C,), or () if TFDS has names of its own.
       flip: what mirroring left-right does: 'safe', 'odd' (impossible pictures under the right
         label) or 'label' (wrong labels).
       image_key: feature that is the image.
