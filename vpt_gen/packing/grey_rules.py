@@ -75,7 +75,7 @@ tasto_9 tavola_esame teacher_zazou tres_toxique trophy tux_didier unita_disco us
 usa_california usa_northcarolina usa_virgin usb_memory volley_ball_angelo wc_romus what_have_you
 """)
 
-# Of each animal in each style: where filled silhouettes are most of the source, whatever is learnt
+# Of each animal in each style: where filled silhouettes are most of the source, whatever is learned
 # from it comes out filled, handwriting too.
 ANIMAL_CAPS = {"filled": 100, "edge": 200, "skeleton": 400}
 
