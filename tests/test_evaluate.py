@@ -132,7 +132,7 @@ def test_a_folder_of_samples_has_the_figures_of_its_checkpoint(workdir, data, sa
     arguments = [f"--config.{name}={value}" for name, value in overrides.items()]
     run = start("vpt_gen.evaluate", f"--images={samples}", f"--config={config}", *arguments)
     assert run.returncode == 0, run.stderr
-    assert "there is no FID" in run.stdout
+    assert "without FID" in run.stdout
     record = read(f"{samples}_evaluation")
     assert figures(record) == figures(read(workdir))
     made_by = record["protocol"]["generated"]["generation"]

@@ -111,7 +111,7 @@ def test_a_discriminator_must_lie_beside(tmp_path):
     with pytest.raises(UserError, match=r"D\.pth is missing"):
         released.read("biggan", path)
     other = path.rename(tmp_path / "weights.pth")
-    with pytest.raises(UserError, match="as the release calls it"):
+    with pytest.raises(UserError, match="must have its released name"):
         released.read("biggan", other)
 
 

@@ -75,9 +75,7 @@ def test_what_a_killed_run_left_is_named_where_the_disk_is_full(status_of, tmp_p
     (tmp_path / "not" / "incomplete.ABC123_another").mkdir()
     assert status_of(Access(1.0)).advice == ()
     _, advice = status_of(Access(60.0)).advice
-    assert (
-        advice == f"{left} is what a killed run left half prepared: delete it if none is at work."
-    )
+    assert advice == f"{left} was left unfinished by a killed run: delete it if no run uses it now."
 
 
 def test_an_unknown_set_is_left_to_tfds(tmp_path):

@@ -89,7 +89,9 @@ def test_wrong_arrays_are_refused(write, changes, message):
 def test_missing_array_is_named(write, missing):
     arrays = toy()
     del arrays[missing]
-    with pytest.raises(UserError, match=f"data.npz is no readable .npz .*{missing} is not a file"):
+    with pytest.raises(
+        UserError, match=f"data.npz is not a readable .npz .*{missing} is not a file"
+    ):
         open_npz(write(arrays))
 
 

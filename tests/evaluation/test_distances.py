@@ -204,7 +204,7 @@ def test_half_precision_and_lists_are_taken(features):
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize("metric", [frechet, mmd2, precision_recall])
 def test_too_few_images_are_said(features, metric, count):
-    with pytest.raises(UserError, match=f"Too few images to compare: {count} and 400 where"):
+    with pytest.raises(UserError, match=f"Too few images to compare: there are {count} and 400;"):
         metric(features[:count], features)
 
 

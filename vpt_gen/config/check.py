@@ -1,4 +1,4 @@
-"""The check of a user's config, before anything is opened or trained."""
+"""Checks a user's config before anything is opened or trained."""
 
 import difflib
 import operator

@@ -133,7 +133,7 @@ class GanMethod(Record):
         optimizers: Mapping[str, optax.GradientTransformation],
         **options: Any,
     ) -> Task:
-        """Makes the task; options: `loss`, `steps`, `accumulations`, `orthogonal` (`Adversaries`)."""
+        """Makes the task; `options` are further fields of `Adversaries`, such as `loss`."""
         raise NotImplementedError
 
     def drawing(self, source: BigGAN, num_classes: int) -> Drawing:

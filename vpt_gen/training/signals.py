@@ -50,7 +50,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def hand_in(self) -> jax.Array:
-        """Returns this process's signal (0 for none), once per device, in an array over all devices."""
+        """Returns this process's signal (0 for none) in an array over all devices."""
         noted = self._noted
         if noted not in self._handed_in:
             self._handed_in[noted] = jax.make_array_from_callback(

@@ -76,7 +76,7 @@ def as_partial(function: Callable[..., Any]) -> Partial:
 
 
 def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
-    """Returns the state before the first update, created on the mesh and never whole on one device."""
+    """Returns the initial state, created on the mesh and never whole on one device."""
     key, init = keys(seed)[0], as_partial(task.init)
     shardings = sharding.shardings(jax.eval_shape(task.init, key), mesh)
     with sharding.use(mesh):

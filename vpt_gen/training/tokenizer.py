@@ -107,13 +107,13 @@ def make_task(
         )
 
     def update_if(on: jax.Array, state: TrainState, name: str, gradients: Params) -> TrainState:
-        """Returns the updated state if `on` is 1, else the old one: zeros would shrink Adam's moments."""
+        """Updates the state only if `on` is 1; zero gradients would shrink Adam's moments."""
         return jax.tree.map(
             lambda new, old: jnp.where(on > 0, new, old), update(state, name, gradients), state
         )
 
     def start_codebook(state: TrainState, key, latents, begins) -> TrainState:
-        """Replaces the codebook by latents drawn from (B, h, w, d) at the quantizer's first step."""
+        """Replaces the codebook by drawn latents (B, h, w, d) at the quantizer's first step."""
         latents = latents.reshape(-1, latents.shape[-1])
         codebook = state.params["vqgan"]["quantizer"]["codebook"]
 
