@@ -263,7 +263,7 @@ def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch)
     run.facts["instance_labels"] = [0] * 6 + [1] * 6
     reference, *_ = open_sets(monkeypatch, run)
     assert draw(monkeypatch, run, reference, num=4).labels.tolist() == [0, 0, 1, 1]
-    with pytest.raises(UserError, match="These prompts know no classes"):
+    with pytest.raises(UserError, match="These prompts have no classes"):
         draw(monkeypatch, run, reference, num=4, marquee="instance_to_class")
 
 

@@ -197,7 +197,7 @@ def test_missing_records_are_named(tmp_path):
     source = open_tfds(str(directory), "train")
     last = records.Place(*source_places(directory)[-1])
     file.write_bytes(file.read_bytes()[: last.offset - 12])
-    with pytest.raises(UserError, match="ends after 23 of 24 records; prepare it anew"):
+    with pytest.raises(UserError, match="ends after 23 of 24 records; prepare it again"):
         open_tfds(str(directory), "train")
     assert len(source) == 24
 

@@ -210,7 +210,7 @@ def test_too_few_images_are_said(features, metric, count):
 
 def test_one_generated_image_has_a_density(features):
     assert density_coverage(features[:1], features).density > 0
-    with pytest.raises(UserError, match="400 and 5 where 1 and 6 or more"):
+    with pytest.raises(UserError, match="there are 400 and 5; at least 1 and 6"):
         density_coverage(features, features[:5])
 
 

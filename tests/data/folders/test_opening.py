@@ -475,7 +475,7 @@ def test_a_folder_of_samples_has_the_classes_of_its_note(tmp_path, capsys):
     assert [gray(source, i) for i in range(3)] == [70, 10, 11]
     assert "grid.png (not listed in samples.json)" in capsys.readouterr().out
     (tmp_path / "a_b_1.png").unlink()
-    with pytest.raises(UserError, match=r"lacks 1 of the images .* \(a_b_1.png, for one\)"):
+    with pytest.raises(UserError, match=r"lacks 1 of the images .* \(such as a_b_1.png\)"):
         open_folder(str(tmp_path))
     (tmp_path / sampled.FILE).write_text("{")
     with pytest.raises(UserError, match="samples.json is damaged"):
