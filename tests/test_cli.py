@@ -53,7 +53,7 @@ def test_sample_names_a_missing_run(tmp_path):
 def test_help_explains_the_flags():
     run = start("vpt_gen.sample", "--help")
     assert "--marquee" in run.stdout
-    assert "Same seed, same images" in run.stdout
+    assert "Seed of the images" in run.stdout
     assert run.returncode == 0
 
 

@@ -191,8 +191,8 @@ class Given:
         ({"checkpoint": "a", "images": "b"}, "either --checkpoint=<workdir> or --images=<folder>"),
         ({"images": "."}, "--reference=<folder> or --config=<config>"),
         ({"checkpoint": "a", "config": object(), "reference": "."}, "either --config or"),
-        ({"checkpoint": "a", "train": "."}, "--train goes with --reference"),
-        ({"images": ".", "reference": ".", "num": 5}, "--num says how to draw"),
+        ({"checkpoint": "a", "train": "."}, "--train needs --reference"),
+        ({"images": ".", "reference": ".", "num": 5}, "--num only applies with --checkpoint"),
         ({"images": "nowhere", "reference": "."}, "--images: the folder 'nowhere' does not exist"),
         ({"images": ".", "reference": "nowhere"}, "--reference: the folder 'nowhere' does not"),
     ],
@@ -214,7 +214,7 @@ def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, monk
     shutil.copytree(data, changed)
     (changed / "bars" / "0.png").unlink()
     run.config.data.path = str(changed)
-    with pytest.raises(UserError, match="are not those that it was tuned on any more"):
+    with pytest.raises(UserError, match="have changed since its training"):
         open_sets(monkeypatch, run)
     # A config of the user's own says that it is meant.
     reference, train, judge = open_sets(monkeypatch, run, config=run.config)
@@ -281,7 +281,9 @@ def test_classes_are_drawn_as_the_reference_has_them(workdir, data, monkeypatch,
     flat, *_ = open_sets(monkeypatch, run, reference=str(data.parent / "flat"))
     capsys.readouterr()
     assert draw(monkeypatch, run, flat).record["class_counts"] == "even"
-    assert "drawn evenly" in capsys.readouterr().out
+    assert "drawing evenly" in capsys.readouterr().out
     birds = dataclasses.replace(flat, class_names=("birds",))
-    with pytest.raises(UserError, match="'birds' of the reference images is no class of the run"):
+    with pytest.raises(
+        UserError, match="'birds' of the reference images is not a class of the run"
+    ):
         draw(monkeypatch, run, birds, class_counts="reference")

@@ -91,8 +91,6 @@ def test_missing_array_is_named(write, missing):
     del arrays[missing]
     message = f"data.npz is not a readable .npz .*{missing} is not a file"
     with pytest.raises(UserError, match=message):
-        UserError, match=f"data.npz is not a readable .npz .*{missing} is not a file"
-    ):
         open_npz(write(arrays))
 
 

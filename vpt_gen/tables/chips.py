@@ -1,4 +1,4 @@
-"""TPU chips and slices of them, as their vendor publishes them."""
+"""TPU chips and slices, with the data published by their vendor."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What its vendor publishes of a chip.
+    """Published data of a chip.
 
     Attributes:
-      flops: peak, a second, bfloat16.
+      flops: peak per second, in bfloat16.
       memory: bytes of HBM.
       bandwidth: of the HBM, bytes per second.
-      source: where that is said.
+      source: of these data.
     """
 
     flops: float
