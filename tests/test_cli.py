@@ -73,7 +73,7 @@ def test_check_lists_what_is_missing(tmp_path):
     assert run.returncode == 0, run.stderr
     assert "put NWPU-RESISC45 at" in run.stdout
     *_, blank, last = run.stdout.splitlines()
-    summary = "1 ready, 1 downloadable, 1 needs files. --prepare takes 1.3 GB of disk."
+    summary = "1 ready, 1 downloadable, 1 needs files. --prepare needs 1.3 GB of disk."
     assert (blank, last) == ("", summary)
     assert list(tmp_path.iterdir()) == [], "only --prepare writes"
 

@@ -55,7 +55,7 @@ def test_a_folder_takes_a_family_too(variant):
 
 
 def test_an_unknown_method_is_named():
-    with pytest.raises(UserError, match="'lore' is not known here; it must be a family .*lora"):
+    with pytest.raises(UserError, match="'lore' is not known; it must be a family .*lora"):
         load_named("folder", "lore")
 
 

@@ -87,7 +87,7 @@ def test_the_summary_counts_states_and_disk():
         entry("ready"),
     ]
     assert check.summary(entries) == (
-        "2 ready, 1 downloadable, 1 preparable, 1 blocked. --prepare takes 5.0 GB of disk."
+        "2 ready, 1 downloadable, 1 preparable, 1 blocked. --prepare needs 5.0 GB of disk."
     )
     assert check.summary(entries[:2]) == "1 ready, 1 blocked."
 

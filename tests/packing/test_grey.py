@@ -196,7 +196,7 @@ def test_hostile_pickle_is_refused(tmp_path, capsys, images):
 
 
 def test_missing_archive_is_named_with_the_cure(tmp_path):
-    with pytest.raises(UserError, match=r"animal_mnist-\*\.whl; run `bash launch/fetch\.sh gray"):
+    with pytest.raises(UserError, match=r"animal_mnist-\*\.whl; run `bash launch/fetch\.sh grey"):
         find_archives(str(tmp_path), "grey", grey.ARCHIVES)
 
 

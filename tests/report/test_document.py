@@ -9,12 +9,13 @@ import pytest
 
 from tests import made
 from tests.report.pages import read
-from vpt_gen import main, report
+from vpt_gen import main
 from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.report.__main__ import open_compared
 from vpt_gen.report.document import make_page
 from vpt_gen.runs.opened import open_run
 
@@ -70,7 +71,8 @@ def test_a_page_of_classes_and_instances(train, data):
     assert [a["id"] for tag, a in reader.elements if tag == "section"] == SECTIONS
     assert CLASSES[0] not in page and '&lt;b&gt;&amp;"' in page
     text = "".join(reader.text)
-    assert "3 prompt tokens for each of 2 classes and 6 training images, tuned in 2" in text
+    assert "3 prompt tokens, tuned on a frozen" in text
+    assert "in 2 updates, for each of 2 classes and 6 training images." in text
     assert f"--config.data.path='{data}'" in text or f"--config.data.path={data}" in text
     assert "python -m vpt_gen.evaluate" in text
     assert "<other>, 3 tokens" in text
@@ -100,7 +102,7 @@ def test_a_page_of_instances_alone(train):
 def test_what_keeps_a_page_from_being_made(train, data, tmp_path):
     run, other = open_run(train("ar", "class")), train("nar", "class+instance")
     with pytest.raises(UserError, match="are for class.instance, those of .* for class"):
-        report.open_compared(run, [other])
+        open_compared(run, [other])
     elsewhere = tmp_path / "images"
     shutil.copytree(data, elsewhere)
     (elsewhere / "discs" / "0.png").unlink()

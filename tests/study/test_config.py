@@ -51,7 +51,7 @@ def test_variants_stay_in_their_order(study):
         (
             "variants",
             in_order(a=variant("prompts", trained_as="b")),
-            "trained_as 'b', which is no variant",
+            "trained_as 'b', which is not a trained variant",
         ),
         (
             "variants",
@@ -84,7 +84,7 @@ def test_impossible_grids_are_named(study, field, value, message):
             variant("prompts", set={"prompt": {"design": "cubic"}}),
             "config.prompt.design is 'cubic'",
         ),
-        (variant("prompts", set={"data": {"holdout": 0.0}}), "nothing is held out"),
+        (variant("prompts", set={"data": {"holdout": 0.0}}), "there are no held-out images"),
     ],
 )
 def test_runs_that_cannot_be_are_named_before_any_starts(study, changed, message):
@@ -142,7 +142,9 @@ def test_a_study_older_than_fields_goes_on(study, tmp_path):
 
 def test_a_config_that_is_no_python_file_is_an_error(tmp_path):
     (tmp_path / "mine.txt").write_text("")
-    with pytest.raises(UserError, match="mine.txt is no Python file; name one that ends with .py"):
+    with pytest.raises(
+        UserError, match="mine.txt is not a Python file; give one that ends with .py"
+    ):
         flag.load(tmp_path / "mine.txt")
 
 

@@ -63,7 +63,7 @@ def test_learning_rates_are_told(study, tmp_path):
     write_all(study, tmp_path, lambda cell: 0.1 * cell.multiple if cell.kind == "search" else 0.5)
     text = page(study, tmp_path)
     scores = "0.3333: 0.0333; 1: 0.1; 3: 0.3"
-    assert f"| prompts | digits | 5 a class | 0.333 | {scores} | at the edge |" in text
+    assert f"| prompts | digits | 5 per class | 0.333 | {scores} | at the edge |" in text
 
 
 def test_a_collapse_is_a_finding_with_both_checkpoints(study, tmp_path):

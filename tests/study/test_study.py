@@ -137,7 +137,7 @@ def test_cells_are_chosen_by_parts_of_their_paths():
     study = small_study()
     cells = chosen.chosen_cells(study, ["cells/", "/5/"], (0, 1))
     assert len(cells) == 6 and all("/5/" in str(cell) for cell in cells)
-    with pytest.raises(UserError, match="No cell is left by --only=giraffe"):
+    with pytest.raises(UserError, match="No cell matches --only=giraffe"):
         chosen.chosen_cells(study, ["giraffe"], (0, 1))
 
 
