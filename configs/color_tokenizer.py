@@ -1,4 +1,4 @@
-"""The color source's tokenizer: a small VQGAN on drawings on white at 64x64.
+"""Train the color source's tokenizer: a small VQGAN on color drawings on white, 64x64.
 
 bash launch/fetch.sh color downloads
 python -m vpt_gen.main --config=configs/color_tokenizer.py
@@ -16,7 +16,7 @@ def get_config():
     config.checkpoint_every = 250
 
     use_color_drawings(config)
-    # Of whatever people have: details as large as things, other colors.
+    # Strong augmentation, so that the tokenizer also serves other images: close-ups, other colors.
     config.data.rotation = 20.0
     config.data.min_scale = 0.7
     config.data.max_scale = 3.0
@@ -29,14 +29,14 @@ def get_config():
     config.model.embedding_dim = 16
     config.model.codebook_size = 1024
 
-    # An autoencoder at first, then with tokens, then sharper. Without a perceptual distance the
-    # released weight of the error is too small beside the quantiser's terms.
+    # Three stages: autoencoder, then quantizer, then discriminator. Without a perceptual distance,
+    # the released reconstruction weight is too small compared with the quantizer's losses.
     config.losses.quantizer_start = 800
     config.losses.reconstruction_weight = 4.0
     config.losses.adversarial_start = 2500
     config.losses.discriminator_filters = 64
 
-    # At twice the rate and b2 = 0.99 shapes are learned and colors are not.
+    # With twice the rate and b2 = 0.99 it learns shapes but no colors.
     config.optimizer.learning_rate = 5e-4
     config.optimizer.codebook_factor = 10.0
     config.optimizer.warmup_steps = 50

@@ -1,4 +1,4 @@
-"""The color source's transformer: class-conditional MaskGIT over its tokenizer's tokens.
+"""Pretrain the color source's masked transformer: a class-conditional MaskGIT on its tokens.
 
 python -m vpt_gen.main --config=configs/color_transformer.py
 """

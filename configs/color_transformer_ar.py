@@ -1,4 +1,4 @@
-"""The color source's autoregressive transformer: a class-conditional GPT over the same tokens.
+"""Pretrain the color source's autoregressive transformer: a class-conditional GPT on its tokens.
 
 python -m vpt_gen.main --config=configs/color_transformer_ar.py
 """

@@ -1,7 +1,7 @@
-"""Prompt tuning of the shipped source model (grey drawings, 32x32) to handwritten digits.
+"""Tune prompts of the shipped source model (gray drawings, 32x32) to handwritten digits.
 
 bash launch/demo.sh
-python -m vpt_gen.main --config=configs/demo.py:lora     another method (docs/methods.md)
+python -m vpt_gen.main --config=configs/demo.py:lora     # another method (docs/methods.md)
 """
 
 from vpt_gen.recipes import demo

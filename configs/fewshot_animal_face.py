@@ -1,4 +1,4 @@
-"""LHI-Animal-Faces, which cGANTransfer and the paper use: class folders, not AFHQ.
+"""Tune prompts to LHI-Animal-Faces, as in cGANTransfer: class folders; not AFHQ.
 
 python -m vpt_gen.main --config=configs/fewshot_animal_face.py --config.data.path=animal_faces
 """
@@ -9,6 +9,6 @@ from vpt_gen.recipes import fewshot
 def get_config(variant=""):
     config = fewshot(variant)
     config.data.kind = "folder"
-    # The GAN papers leave out a class of natural scenes: remove its folder, or name the others.
+    # cGANTransfer leaves out a class of natural scenes: remove its folder, or name the others.
     config.data.classes = ()
     return config

@@ -1,4 +1,4 @@
-"""CIFAR-10, photographs of scenes: far from what the color source knows, five images a class.
+"""Tune prompts of the color source to CIFAR-10, five images per class: far from its domain.
 
 bash launch/fetch.sh targets downloads
 python -m vpt_gen.main --config=configs/fewshot_cifar10.py

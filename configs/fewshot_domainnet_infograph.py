@@ -1,4 +1,4 @@
-"""DomainNet's Infograph, five images a class: off the manifold that the source model knows.
+"""Tune prompts to DomainNet's Infograph, five images per class: outside the source's domain.
 
 python -m vpt_gen.main --config=configs/fewshot_domainnet_infograph.py
 """

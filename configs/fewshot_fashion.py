@@ -1,4 +1,4 @@
-"""Fashion-MNIST, grey garments on black: off what the color source knows, five a class.
+"""Tune prompts of the color source to Fashion-MNIST (gray, on black), five images per class.
 
 bash launch/fetch.sh targets downloads
 python -m vpt_gen.main --config=configs/fewshot_fashion.py

@@ -1,4 +1,4 @@
-"""ImageNet-Sketch, five drawings a class: off the manifold that the source model knows.
+"""Tune prompts to ImageNet-Sketch, five drawings per class: outside the source's domain.
 
 python -m vpt_gen.main --config=configs/fewshot_imagenet_sketch.py
 """
@@ -10,7 +10,7 @@ def get_config(variant=""):
     config = fewshot(variant)
     config.data.kind = "tfds"
     config.data.name = "imagenet_sketch:1.0.0"
-    # Its only split.
+    # The data set's only split.
     config.data.train_split = "test"
     config.data.holdout = 0.2
     config.data.shots = 5

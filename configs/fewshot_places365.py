@@ -1,4 +1,4 @@
-"""Five classes of Places365 with 500 images each, as in cGANTransfer (arXiv 2102.06696).
+"""Tune prompts to five classes of Places365, 500 images each, as in cGANTransfer (2102.06696).
 
 python -m vpt_gen.main --config=configs/fewshot_places365.py
 """
@@ -12,6 +12,6 @@ def get_config(variant=""):
     config.data.name = "places365_small:2.1.0"
     config.data.eval_split = "validation"
     config.data.classes = ("alley", "arch", "art_gallery", "auditorium", "ballroom")
-    # Which 500 were used is not published; shots_seed draws ours.
+    # The list of images is not published; shots_seed draws ours.
     config.data.shots = 500
     return config

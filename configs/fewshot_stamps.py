@@ -1,4 +1,4 @@
-"""Stamps of Tux Paint, photographs cut out on white: the color source, five images a class.
+"""Tune prompts of the color source to Tux Paint's stamps, photographs on white, five per class.
 
 bash launch/fetch.sh targets downloads
 python -m vpt_gen.main --config=configs/fewshot_stamps.py
@@ -10,7 +10,7 @@ from vpt_gen.recipes import color_fewshot
 
 def get_config(variant=""):
     config = color_fewshot("stamps", variant)
-    # The others have fewer than 20 besides what is held out; up to 10 a class, all eight will do.
+    # The other three classes have fewer than 20 training images. Use all eight for up to 10 shots.
     config.data.classes = ("birds", "flowers", "fruit", "houses", "mammals")
     config.data.holdout = 0.2
     config.data.flip = True

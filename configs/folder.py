@@ -1,13 +1,14 @@
-"""Prompt tuning to your own folder of images: one sub-folder a class, or flat.
+"""Tune prompts to your own images: one folder per class, or one flat folder.
 
   python -m vpt_gen.main --config=configs/folder.py --config.data.path=my_images
   python -m vpt_gen.sample --checkpoint=runs/folder --num=20
 
-`--config=configs/folder.py:lora` adapts by another method (docs/methods.md); `:ar` and `:ar,lora`
-adapt the autoregressive model.
+`--config=configs/folder.py:lora` uses another method (docs/methods.md); `:ar` and `:ar,lora` use
+the autoregressive model.
 
-Two to five images a class are enough to start. The shipped source models know drawings in color, on
-white, at 64x64: point config.backbone.* to a larger one (and image_size to its size) for photos.
+Two to five images per class are enough to start. The shipped source models know color drawings on
+white, at 64x64. For photographs, set config.backbone.* to a larger model and config.data.image_size
+to its size (docs/weights.md).
 """
 
 from vpt_gen.recipes import color_images

@@ -1,4 +1,4 @@
-"""The photos source's classifier: features to measure in, and for the tokenizer's training.
+"""Train the photos source's classifier: features for metrics and for the tokenizer's training.
 
 bash launch/fetch.sh photos downloads
 python -m vpt_gen.main --config=configs/photos_features.py

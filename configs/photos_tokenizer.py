@@ -1,4 +1,4 @@
-"""The photos source's tokenizer: a small VQGAN, 64 tokens of 32x32 pixels.
+"""Train the photos source's tokenizer: a small VQGAN, 64 tokens per image of 32x32 pixels.
 
 bash launch/fetch.sh photos downloads
 python -m vpt_gen.main --config=configs/photos_features.py
@@ -17,7 +17,7 @@ def get_config():
     config.checkpoint_every = 200
 
     use_photos(config)
-    # Of whatever people have: other colors and sizes.
+    # Augmentation, so that the tokenizer also serves other colors and sizes.
     config.data.min_scale = 0.9
     config.data.max_scale = 1.3
     config.data.shift = 0.1
@@ -29,15 +29,15 @@ def get_config():
     config.model.embedding_dim = 16
     config.model.codebook_size = 1024
 
-    # An autoencoder at first, then with tokens. Features of the photographs' classifier make
-    # edges crisp, for half the work of a discriminator.
+    # Two stages: autoencoder, then quantizer. A perceptual loss on the classifier's features makes
+    # edges sharp, for half the cost of a discriminator.
     config.losses.quantizer_start = 800
     config.losses.reconstruction_weight = 4.0
     config.losses.adversarial_weight = 0.0
     config.losses.perceptual_weights = "runs/photos_features/net"
     config.losses.perceptual_weight = 0.02
 
-    # As the color tokenizer's: at twice the rate shapes are learned and colors are not.
+    # As for the color tokenizer: with twice the rate it learns shapes but no colors.
     config.optimizer.learning_rate = 5e-4
     config.optimizer.codebook_factor = 10.0
     config.optimizer.warmup_steps = 50

@@ -1,4 +1,4 @@
-"""The demo's source BigGAN: class-conditional, on grey drawings at 32x32.
+"""Pretrain the demo's source BigGAN: class-conditional, on gray drawings at 32x32.
 
 bash launch/fetch.sh grey downloads
 python -m vpt_gen.main --config=configs/source_gan.py

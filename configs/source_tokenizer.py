@@ -1,4 +1,4 @@
-"""The demo's source tokenizer: a small VQGAN on grey drawings at 32x32.
+"""Train the demo's source tokenizer: a small VQGAN on gray drawings at 32x32.
 
 bash launch/fetch.sh grey downloads
 python -m vpt_gen.main --config=configs/source_tokenizer.py
@@ -23,7 +23,7 @@ def get_config():
     config.model.embedding_dim = 32
     config.model.codebook_size = 256
 
-    # At 4x4 pixels a token, the squared error alone gives sharp strokes.
+    # At 4x4 pixels per token, the squared error alone gives sharp strokes.
     config.losses.adversarial_weight = 0.0
 
     config.optimizer.learning_rate = 1e-3

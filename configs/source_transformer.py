@@ -1,4 +1,4 @@
-"""The demo's source transformer: class-conditional MaskGIT over the source tokenizer's tokens.
+"""Pretrain the demo's masked transformer: a class-conditional MaskGIT on the source's tokens.
 
 python -m vpt_gen.main --config=configs/source_transformer.py
 """

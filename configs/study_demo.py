@@ -1,9 +1,9 @@
-"""Every way to adapt the shipped source models to handwritten digits: 5, 20 and 100 of each.
+"""Compare every method on handwritten digits, with 5, 20 and 100 images per class.
 
-  python -m vpt_gen.study --config=configs/study_demo.py            the same number of updates
-  python -m vpt_gen.study --config=configs/study_demo.py:seconds    the same time; 20 of each alone
+  python -m vpt_gen.study --config=configs/study_demo.py            # equal updates
+  python -m vpt_gen.study --config=configs/study_demo.py:seconds    # equal time, only 20 per class
 
-About three hours, and one, on two cores; docs/study.md says what is in them.
+They take about three hours and one hour on two cores. docs/study.md explains studies.
 """
 
 from vpt_gen.errors import UserError
@@ -30,7 +30,7 @@ def get_config(budget="steps"):
         study.budget.calibration_steps = 30
     else:
         raise UserError(f"This study takes steps or seconds as its argument, not {budget!r}.")
-    # Half the budget tells rates apart that differ threefold; one search serves all shots.
+    # Half the budget separates rates that differ threefold. One search serves all shots.
     study.search.multiples = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
     study.search.shots = 20
     study.search.share = 0.5
@@ -40,7 +40,7 @@ def get_config(budget="steps"):
 
 
 def methods():
-    """All but prompts, as they come; the first third of a GAN's run is its first stage."""
+    """Returns all methods but prompts, by default settings; a GAN's first stage is a third."""
     names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
     variants = {name: variant(name, name.replace("_", " ")) for name in (*names, "class_embedding")}
     stages = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}
@@ -51,7 +51,7 @@ def methods():
 
 
 def prompts():
-    """Prompts: the demo's, longer and shorter, factorised, and with instances."""
+    """Returns prompts: the demo's, other lengths, factorized, and with instances."""
     designs = {
         "prompts": {},
         "prompts_s1": {"num_prompt_tokens": 1, "design": "additive"},

@@ -1,12 +1,12 @@
-"""Every way to adapt the shipped source models, on your own folder of images.
+"""Compare every method of adapting the shipped source models on your own folder of images.
 
   python -m vpt_gen.study --config=configs/study_folder.py \
     --config.datasets.mine.set.data.path=my_images
 
-One sub-folder a class. A fifth of each class is held out to measure with, and a fifth of the rest
-chooses learning rates: ten images a class are enough to start, more make better figures. Leave
-variants out by --only, or write a file of your own like this one. Transformers draw in color at
-64x64; the two GANs start from the demo's BigGAN, which draws grey pictures of 32x32.
+Use one folder per class. A fifth of each class is held out for the metrics, and a fifth of the rest
+chooses learning rates. Ten images per class are enough to start; more give more reliable metrics.
+Choose variants with --only, or write your own file like this one. The transformers generate color
+images of 64x64; the two GANs start from the demo's BigGAN, which generates gray images of 32x32.
 """
 
 from vpt_gen.study.config import (
@@ -23,7 +23,7 @@ def get_config():
     names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
     study.variants = in_order(
         **{name: variant(name) for name in (*names, "class_embedding")},
-        # Decoded like the others, which guidance is not for.
+        # Decoded like the other methods, so without guidance.
         prompts=variant("prompts", set={"decode": {"decoder": "confidence", "guidance": 0.0}}),
         # The first third of a GAN's run is its first stage.
         minegan=variant("minegan", shares={"minegan": {"miner_steps": 1 / 3}}, keep_best=True),
@@ -34,7 +34,7 @@ def get_config():
     study.datasets = in_order(
         mine=dataset("configs/folder.py", "My images", {"data": {"path": "", "holdout": 0.2}})
     )
-    # All images that are left to train on.
+    # All remaining images.
     study.shots = (0,)
     study.seeds = (0, 1, 2)
     study.validation = 0.2

@@ -1,4 +1,4 @@
-"""A study that ends within minutes: two designs of prompts on a few handwritten digits.
+"""Compare two designs of prompts on a few handwritten digits: a study that takes minutes.
 
 python -m vpt_gen.study --config=configs/study_quick.py
 """
@@ -22,7 +22,7 @@ def get_config():
     study.shots = (5,)
     study.seeds = (0, 1)
     study.budget.steps = 30
-    # No search: the defaults.
+    # No search: the default learning rates.
     study.search.multiples = (1.0,)
     study.samples.num = 100
     study.samples.judge_shots = 100

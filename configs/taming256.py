@@ -1,10 +1,10 @@
-"""Prompt tuning of the published class-conditional ImageNet GPT (256 px) to your own images.
+"""Tune prompts of the published class-conditional ImageNet GPT (256 px) to your own images.
 
   python -m vpt_gen.convert --name=taming_cin_tokenizer
   python -m vpt_gen.convert --name=taming_cin_transformer
   python -m vpt_gen.main --config=configs/taming256.py --config.data.path=my_images
 
-About 6 GB of weights, and as much memory again: a GPU or TPU makes this pleasant.
+Needs about 6 GB of weights and as much memory; use a GPU or TPU.
 """
 
 from vpt_gen.recipes import adaptation

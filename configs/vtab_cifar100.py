@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's CIFAR-100 (100 classes, 32x32).
+"""Adapt a published model at 256 px to VTAB's CIFAR-100 (100 classes, 32x32).
 
   python -m vpt_gen.main --config=configs/vtab_cifar100.py
-  python -m vpt_gen.main --config=configs/vtab_cifar100.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_cifar100.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_cifar100.py:ar
+  python -m vpt_gen.main --config=configs/vtab_cifar100.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

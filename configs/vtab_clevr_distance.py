@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's CLEVR by the depth of the closest object (6 classes).
+"""Adapt a published model at 256 px to VTAB's CLEVR: depth of the nearest object (6 classes).
 
   python -m vpt_gen.main --config=configs/vtab_clevr_distance.py
-  python -m vpt_gen.main --config=configs/vtab_clevr_distance.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_clevr_distance.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_clevr_distance.py:ar
+  python -m vpt_gen.main --config=configs/vtab_clevr_distance.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

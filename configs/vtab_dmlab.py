@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's DMLab (6 classes of distance and reward).
+"""Adapt a published model at 256 px to VTAB's DMLab (6 classes of distance and reward).
 
   python -m vpt_gen.main --config=configs/vtab_dmlab.py
-  python -m vpt_gen.main --config=configs/vtab_dmlab.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_dmlab.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_dmlab.py:ar
+  python -m vpt_gen.main --config=configs/vtab_dmlab.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

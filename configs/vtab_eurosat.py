@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's EuroSAT (10 kinds of land use).
+"""Adapt a published model at 256 px to VTAB's EuroSAT (10 kinds of land use).
 
   python -m vpt_gen.main --config=configs/vtab_eurosat.py
-  python -m vpt_gen.main --config=configs/vtab_eurosat.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_eurosat.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_eurosat.py:ar
+  python -m vpt_gen.main --config=configs/vtab_eurosat.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's Oxford Flowers (102 kinds).
+"""Adapt a published model at 256 px to VTAB's Oxford Flowers (102 kinds).
 
   python -m vpt_gen.main --config=configs/vtab_flowers.py
-  python -m vpt_gen.main --config=configs/vtab_flowers.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_flowers.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_flowers.py:ar
+  python -m vpt_gen.main --config=configs/vtab_flowers.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

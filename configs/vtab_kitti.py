@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's KITTI by the distance of the closest vehicle (4 classes).
+"""Adapt a published model at 256 px to VTAB's KITTI: distance of the nearest vehicle (4 classes).
 
   python -m vpt_gen.main --config=configs/vtab_kitti.py
-  python -m vpt_gen.main --config=configs/vtab_kitti.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_kitti.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_kitti.py:ar
+  python -m vpt_gen.main --config=configs/vtab_kitti.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

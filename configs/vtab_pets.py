@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's Oxford Pets (37 breeds).
+"""Adapt a published model at 256 px to VTAB's Oxford Pets (37 breeds).
 
   python -m vpt_gen.main --config=configs/vtab_pets.py
-  python -m vpt_gen.main --config=configs/vtab_pets.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_pets.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_pets.py:ar
+  python -m vpt_gen.main --config=configs/vtab_pets.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

@@ -1,10 +1,13 @@
-"""Adaptation at 256 px to VTAB's smallNORB by the azimuth (18 classes).
+"""Adapt a published model at 256 px to VTAB's smallNORB: azimuth (18 classes).
 
   python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py
-  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_azimuth.py:ar,lora
 
-Mirroring changes this label; the release mirrors all the same. --config.data.flip=False is right.
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
+
+Mirroring changes this label, but the release mirrors. Set --config.data.flip=False for the right
+labels.
 
 Data and weights: docs/vtab.md.
 """

@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's smallNORB by the elevation (9 classes).
+"""Adapt a published model at 256 px to VTAB's smallNORB: elevation (9 classes).
 
   python -m vpt_gen.main --config=configs/vtab_smallnorb_elevation.py
-  python -m vpt_gen.main --config=configs/vtab_smallnorb_elevation.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_smallnorb_elevation.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_elevation.py:ar
+  python -m vpt_gen.main --config=configs/vtab_smallnorb_elevation.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

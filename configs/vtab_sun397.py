@@ -1,8 +1,10 @@
-"""Adaptation at 256 px to VTAB's SUN397 (397 kinds of scenes).
+"""Adapt a published model at 256 px to VTAB's SUN397 (397 kinds of scenes).
 
   python -m vpt_gen.main --config=configs/vtab_sun397.py
-  python -m vpt_gen.main --config=configs/vtab_sun397.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_sun397.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_sun397.py:ar
+  python -m vpt_gen.main --config=configs/vtab_sun397.py:ar,lora
+
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
 
 Data and weights: docs/vtab.md.
 """

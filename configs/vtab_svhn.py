@@ -1,10 +1,12 @@
-"""Adaptation at 256 px to VTAB's SVHN (house numbers, 10 digits).
+"""Adapt a published model at 256 px to VTAB's SVHN (house numbers, 10 digits).
 
   python -m vpt_gen.main --config=configs/vtab_svhn.py
-  python -m vpt_gen.main --config=configs/vtab_svhn.py:ar    (AR; without :ar NAR)
-  python -m vpt_gen.main --config=configs/vtab_svhn.py:ar,lora    (docs/methods.md)
+  python -m vpt_gen.main --config=configs/vtab_svhn.py:ar
+  python -m vpt_gen.main --config=configs/vtab_svhn.py:ar,lora
 
-Mirrored digits are no digits; the release mirrors all the same. --config.data.flip=False is right.
+`:ar` selects the AR model instead of the NAR one, `lora` another method (docs/methods.md).
+
+The release mirrors these digits too. Set --config.data.flip=False to avoid impossible digits.
 
 Data and weights: docs/vtab.md.
 """

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The color source from nothing: fetches its pictures, trains its nets, ships them, tries them on sets
-# that they have never seen, and draws what came out.
-#   bash launch/color.sh            hours on two cores; the same command goes on where it stopped
-#   bash launch/color.sh --quick    25 minutes on one core: the same steps, far too short to be any good
+# Retrains the color source: fetches its images, trains its nets, packs them for shipping, and tunes
+# prompts to image sets that they have never seen.
+#   bash launch/color.sh            hours on two cores; the same command resumes
+#   bash launch/color.sh --quick    25 minutes on one core: every step, too short for good results
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 quick=
 [ "${1:-}" = --quick ] && quick=yes && shift
-[ $# -eq 0 ] || { echo "error: color.sh takes --quick or nothing, not $1." >&2; exit 2; }
+[ $# -eq 0 ] || { echo "error: unknown argument $1; color.sh takes only --quick." >&2; exit 2; }
 
 runs=runs assets=vpt_gen/assets/color samples=10 shots=(2 5 10 20)
 tokenizer=() transformer=() tuning=()
@@ -35,7 +35,7 @@ for net in transformer transformer_ar; do
 done
 run vpt_gen.packing.ship --family=color --runs="$runs" --output="$assets"
 
-# What the tokenizer can show, and what the transformers know by themselves.
+# Reconstructions of the tokenizer, and samples of the transformers without prompts.
 run vpt_gen.reconstruct --config=configs/color_tokenizer.py --tokenizer="$assets/tokenizer" \
   --output="$runs/color_shown/source"
 for set in stamps cifar10 fashion; do
@@ -50,7 +50,7 @@ for net in transformer transformer_ar; do
     --config.backbone.tokenizer="$assets/tokenizer"
 done
 
-# Prompts for sets that it has never seen.
+# Prompts for image sets that the source has never seen.
 for set in stamps cifar10 fashion; do
   for few in "${shots[@]}"; do
     for family in nar ar; do

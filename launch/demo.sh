@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The main job on the embedded default: sets everything up, tunes prompts of the shipped source
-# model to handwritten digits, prints a table and draws what it generates.
-#   bash launch/demo.sh                          about five minutes on two cores
-#   bash launch/demo.sh --workdir=runs/short --config.num_steps=200    or another one
-# Ctrl-C stops it; the same command goes on where it stopped.
+# Runs the demo: sets up the environment, tunes prompts of the shipped source model to handwritten
+# digits, prints a table of metrics and saves pictures of samples.
+#   bash launch/demo.sh                                                about five minutes on two cores
+#   bash launch/demo.sh --workdir=runs/short --config.num_steps=200    with other settings
+# Stop it with Ctrl-C; the same command resumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash launch/setup.sh demo

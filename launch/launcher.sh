@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# What tpu.sh, kubernetes.sh and slurm.sh share: flags, errors, dry runs. Sourced, not run; it also
-# serves the bash 3.2 of macOS.
+# Shared by tpu.sh, kubernetes.sh and slurm.sh: flags, errors, dry runs. Source it, do not run it. It
+# also works in the bash 3.2 of macOS.
 
 fail() {
   echo "error: $*" >&2
   exit 2
 }
 
-# need COMMAND CURE: a dry run needs no command.
+# need COMMAND FIX: fails if the command is missing, except in a dry run.
 need() {
   [ -n "$dry_run" ] || command -v "$1" >/dev/null || fail "$1 is missing; $2"
 }
 
-# The comment at the head of the script is its help.
+# show_help: prints the comment at the top of the script.
 show_help() {
   sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
   exit 0
@@ -22,9 +22,9 @@ dry_run=
 training=() # flags of vpt_gen.main
 
 # parse_flags KNOWN SWITCHES ARGUMENT...: sets the variables named in KNOWN (--name=value) and in
-# SWITCHES (--name) from the arguments; --config=, --config.field= and --workdir= are the training's.
+# SWITCHES (--name) from the arguments; --config=, --config.field= and --workdir= go to the training.
 parse_flags() {
-  local known=" $1 " switches=" $2 dry_run " argument key # no flag may be called so
+  local known=" $1 " switches=" $2 dry_run " argument key # no flag may have these names
   shift 2
   for argument in "$@"; do
     key="${argument%%=*}"
@@ -35,13 +35,13 @@ parse_flags() {
       --*=*)
         case "$known" in
           *" $key "*) printf -v "$key" '%s' "${argument#*=}" ;;
-          *) fail "no flag --$key; see bash $0 --help." ;;
+          *) fail "unknown flag --$key; see bash $0 --help." ;;
         esac
         ;;
       --*)
         case "$switches" in
           *" $key "*) printf -v "$key" yes ;;
-          *) fail "no switch --$key (values are given as --$key=VALUE); see bash $0 --help." ;;
+          *) fail "unknown switch --$key (to give a value, write --$key=VALUE); see bash $0 --help." ;;
         esac
         ;;
       *) fail "unexpected argument '$argument'; see bash $0 --help." ;;
@@ -49,7 +49,7 @@ parse_flags() {
   done
 }
 
-# value_of FLAG: the last value of a flag of the training; nothing where it is not given.
+# value_of FLAG: prints the last value of a flag of the training; nothing if it is not given.
 value_of() {
   local argument value=
   for argument in ${training[@]+"${training[@]}"}; do
@@ -58,35 +58,36 @@ value_of() {
   echo "$value"
 }
 
-# check_training: a config that is there and a workdir; both are needed to train.
+# check_training: fails without an existing config file and a workdir.
 check_training() {
   local config
   config="$(value_of --config)"
   [ -n "$config" ] || fail "no --config given; name a file of configs/, such as configs/folder.py."
-  [ -f "${config%%:*}" ] || fail "config file $config does not exist; configs/ holds those there are."
-  [ -n "$(value_of --workdir)" ] || fail "no --workdir given; name one that all machines share."
+  [ -f "${config%%:*}" ] || fail "config file $config does not exist; choose one in configs/."
+  [ -n "$(value_of --workdir)" ] || fail "no --workdir given; name a folder that all machines share."
 }
 
-# check_shared_workdir SHARED: what /shared is, or nothing. Many machines need one workdir.
+# check_shared_workdir SHARED: fails if the machines cannot share the workdir. SHARED is what is
+# mounted as /shared, or empty.
 check_shared_workdir() {
   local workdir
   workdir="$(value_of --workdir)"
-  case "$1" in gs://*/*) fail "--shared=$1 is no whole bucket; use gs://NAME." ;; esac
+  case "$1" in gs://*/*) fail "--shared=$1 is a folder of a bucket; use the whole bucket, gs://NAME." ;; esac
   case "$workdir" in
     gs://?*) ;;
     /shared/?*)
       case "$1" in
-        "") fail "--workdir=$workdir needs --shared, which says what /shared is." ;;
-        # Renaming a folder of a bucket takes one object after the other: a checkpoint could be
-        # half there under its final name.
-        gs://*) fail "checkpoints need --workdir=gs://..., as a mounted bucket renames no folder at once." ;;
+        "") fail "--workdir=$workdir needs --shared, which says what to mount as /shared." ;;
+        # A mounted bucket renames a folder object by object, so an incomplete checkpoint could get
+        # its final name.
+        gs://*) fail "a mounted bucket cannot rename a whole folder at once, which checkpoints need; use --workdir=gs://BUCKET/RUN." ;;
       esac
       ;;
     *) fail "--workdir=$workdir is on one machine only; use gs://BUCKET/RUN or /shared/RUN." ;;
   esac
 }
 
-# quoted WORD...: one line that a shell reads back as the same words.
+# quoted WORD...: prints one line that a shell reads back as the same words.
 quoted() {
   local word line='' quote="'\\''"
   for word in "$@"; do
@@ -98,12 +99,12 @@ quoted() {
   printf '%s\n' "$line"
 }
 
-# run COMMAND...: a dry run prints it instead.
+# run COMMAND...: runs it; a dry run prints it.
 run() {
   if [ -n "$dry_run" ]; then quoted "$@"; else "$@"; fi
 }
 
-# note TEXT: what happens now; a comment among the commands of a dry run.
+# note TEXT: says what happens now; in a dry run, as a comment among the commands.
 note() {
   if [ -n "$dry_run" ]; then echo "# $*"; else echo "$*"; fi
 }

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Makes the virtual environment .venv (or $VPT_GEN_VENV) and installs this package into it:
-#   launch/setup.sh demo       with the extras named; call it from the other scripts.
+# Creates the virtual environment .venv (or $VPT_GEN_VENV) and installs this package into it:
+#   bash launch/setup.sh demo    with the extras named; the other scripts call it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${VPT_GEN_VENV:-.venv}"
 python="${PYTHON:-python3}"
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-  echo "error: Python 3.11 or newer is needed; set PYTHON to one ($("$python" --version) found)." >&2
+  echo "error: $("$python" --version) is too old; set PYTHON to Python 3.11 or newer." >&2
   exit 2
 }
 stamp="$venv/.installed-$1"
 if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   echo "Installing into $venv (a minute or two) ..."
-  # An interrupted first run can leave an environment without pip.
+  # An interrupted first run may leave an environment without pip.
   "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv" || {
-    echo "error: $python cannot make a virtual environment; install its venv module." >&2
+    echo "error: $python cannot create a virtual environment; install its venv module." >&2
     exit 2
   }
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$1]"

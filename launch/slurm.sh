@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Trains on GPUs of a Slurm cluster, with one process a GPU. Call it where sbatch is, in this folder,
-# which all nodes must see (as your home, mostly):
+# Trains on GPUs of a Slurm cluster, with one process per GPU. Run it in this folder on a host that has
+# sbatch. All nodes must see the folder (usually your home is visible to all):
 #   bash launch/slurm.sh --nodes=2 --gpus=8 --time=24:00:00 --partition=gpu \
 #     --config=configs/maskgit256.py --workdir=runs/mine --config.data.path=my_images
-# Before the time is over, and when the job is preempted, the training saves (SIGTERM) and the job
-# queues again, to go on from there. Its log is runs/NAME-JOB.log; `scancel JOB` ends it for good.
+# Before the time limit, and if the job is preempted, the training saves its state (SIGTERM); the job is
+# then queued again and resumes. The log is runs/NAME-JOB.log; `scancel JOB` ends the job for good.
 #
 # Flags
-#   --nodes=NUMBER           of the job (1)
-#   --gpus=NUMBER            of a node (1)
-#   --cpus=NUMBER            CPU cores for each of them (8)
-#   --time=[DAYS-]HH:MM:SS   after which the job queues again (24:00:00)
-#   --lead=SECONDS           before that, to save in (120)
-#   --partition=, --account=, --qos=, --constraint=, --mem=    of sbatch, where your cluster asks for them
-#   --name=NAME              of the job (vpt-gen)
+#   --nodes=NUMBER           number of nodes (1)
+#   --gpus=NUMBER            GPUs per node (1)
+#   --cpus=NUMBER            CPU cores per GPU (8)
+#   --time=[DAYS-]HH:MM:SS   time limit, after which the job is queued again (24:00:00)
+#   --lead=SECONDS           time to save before the limit (120)
+#   --partition=, --account=, --qos=, --constraint=, --mem=    flags of sbatch, if your cluster needs them
+#   --name=NAME              name of the job (vpt-gen)
 #   --dry_run                print the commands, do nothing
-#   --config=, --workdir=, --config.FIELD=    the training's own; the workdir is on a disk all nodes share
+#   --config=, --workdir=, --config.FIELD=    flags of the training; all nodes must see the workdir
 
-# shellcheck disable=SC2034  # Flags are looked up by their names.
+# shellcheck disable=SC2034  # Flags are read by name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/launcher.sh
@@ -39,10 +39,10 @@ check_submission() {
   local flag
   check_training
   for flag in nodes gpus cpus lead; do
-    [[ "${!flag}" =~ ^[1-9][0-9]*$ ]] || fail "--$flag=${!flag} is no positive number."
+    [[ "${!flag}" =~ ^[1-9][0-9]*$ ]] || fail "--$flag=${!flag} is not a positive number; give a whole number such as 8."
   done
   for flag in time partition account qos constraint mem name; do
-    [[ "${!flag}" =~ ^[^[:space:]]*$ ]] || fail "--$flag=${!flag} has a space in it."
+    [[ "${!flag}" =~ ^[^[:space:]]*$ ]] || fail "--$flag=${!flag} contains a space; remove it."
   done
 }
 
@@ -65,12 +65,12 @@ EOF
     if [ -n "${!flag}" ]; then echo "#SBATCH --$flag=${!flag}"; fi
   done
   cat <<EOF
-# All processes of a node see all of its GPUs and take their own. When one has ended, the others
-# have time to save before they are ended too.
+# All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
+# time to save before they are killed.
 srun --cpus-per-task=$cpus --kill-on-bad-exit=0 --wait=$lead \\
   $(quoted "$python" -m vpt_gen.main "${training[@]}" --distributed)
 code=\$?
-# 128 + SIGTERM: it has saved. A job that is cancelled, or queued again by Slurm, is not RUNNING.
+# 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
 state="\$(squeue --noheader --jobs="\$SLURM_JOB_ID" --format=%T)"
 if [ "\$code" = 143 ] && [ "\$state" = RUNNING ]; then
   scontrol requeue "\$SLURM_JOB_ID"
@@ -81,7 +81,7 @@ EOF
 
 parse_flags "nodes gpus cpus time lead partition account qos constraint mem name" "" "$@"
 check_submission
-need sbatch "call this on a login node of your Slurm cluster."
+need sbatch "run this on a login node of your Slurm cluster."
 run mkdir -p runs
 run bash launch/setup.sh cuda
 if [ -n "$dry_run" ]; then

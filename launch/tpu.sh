@@ -7,24 +7,24 @@
 #     --config.backbone.transformer=/shared/weights/maskgit256_transformer
 #
 # Commands
-#   run        all of it: create, install, start, log; anew after a preemption, until it has finished.
-#              Ctrl-C leaves the training running, and the same command follows it again.
-#   create, install, start, log, stop, delete    one step of it; stop saves and ends the training
-#   status     of the slice and of the training on it
+#   run        all steps: create, install, start, log; again after a preemption, until the training
+#              ends. Ctrl-C leaves the training running, and the same command follows it again.
+#   create, install, start, log, stop, delete    a single step; stop saves and ends the training
+#   status     shows the status of the slice and of its training
 #
 # Flags
 #   --zone=ZONE              zone of the slice (or the variable CLOUDSDK_COMPUTE_ZONE)
 #   --accelerator=TYPE       v4-8, v5litepod-16, v5p-128, ...: cores of v2 to v5p, chips of v5e and v6e
-#   --name=NAME              of the slice (vpt-gen)
-#   --project=PROJECT        gcloud's own setting where it is not given
-#   --runtime_version=NAME   software of the slice; follows from the accelerator
-#   --spot                   cheaper, and may be taken away at any time
-#   --queued                 ask by a queued resource, which waits until there is room
-#   --shared=WHAT            mounted as /shared on every worker: a bucket (gs://NAME) or an NFS export
-#                            (HOST:/PATH), for data, token cache and weights
-#   --poll=SECONDS           between two looks at a slice that is not ready, or out of reach (30)
+#   --name=NAME              name of the slice (vpt-gen)
+#   --project=PROJECT        project; without it, gcloud's own setting
+#   --runtime_version=NAME   software of the slice; by default, that of the accelerator
+#   --spot                   a cheaper slice that may be preempted at any time
+#   --queued                 request a queued resource, which waits for capacity
+#   --shared=WHAT            what to mount as /shared on every worker, for data, token cache and weights:
+#                            a bucket (gs://NAME) or an NFS export (HOST:/PATH)
+#   --poll=SECONDS           time between checks of a slice that is not ready or not reachable (30)
 #   --dry_run                print the commands, do nothing
-#   --config=, --workdir=, --config.FIELD=    the training's own; the workdir is in a bucket or /shared
+#   --config=, --workdir=, --config.FIELD=    flags of the training; the workdir is in a bucket or /shared
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,10 +40,10 @@ spot=
 queued=
 shared=
 poll=30
-attempts=5 # in a row to reach a slice that calls itself ready
-had_slice= # once there was one, a lack of room is waited out
+attempts=5 # failed attempts in a row to reach a slice that is READY
+had_slice= # after the first slice, wait if there is no capacity
 
-tpus() { # GROUP COMMAND ARGUMENT...: of gcloud
+tpus() { # GROUP COMMAND ARGUMENT... of gcloud compute tpus
   run gcloud compute tpus "$@" --zone="$zone" ${project:+--project="$project"}
 }
 
@@ -51,34 +51,35 @@ on_worker() { # WORKER COMMAND: WORKER is a number, or all
   tpus tpu-vm ssh "$name" --worker="$1" --command="$2"
 }
 
-# What the workers run is worker.sh, in the folder that `install` made.
+# Runs worker.sh on the workers, in the folder that `install` created.
 worker() { # WORKER ACTION ARGUMENT...
   local where="$1"
   shift
   on_worker "$where" "bash vpt_gen/launch/worker.sh $(quoted "$@")"
 }
 
-# check_accelerator: a type that there is; the software of the slice follows from it.
+# check_accelerator: fails for unknown types, and sets the software of the slice.
 check_accelerator() {
   local size="${accelerator##*-}" sizes=''
-  [ -z "$runtime_version" ] || return 0 # Whoever names it knows what is newer than this.
+  [ -z "$runtime_version" ] || return 0 # A version given by the user may be newer than this list.
   case "$accelerator" in
     v[234]-*) runtime_version=tpu-ubuntu2204-base ;;
     v5litepod-*) runtime_version=v2-alpha-tpuv5-lite sizes=" 1 4 8 16 32 64 128 256 " ;;
     v5p-*) runtime_version=v2-alpha-tpuv5 ;;
     v6e-*) runtime_version=v2-alpha-tpuv6e sizes=" 1 4 8 16 32 64 128 256 " ;;
-    v5e-*) fail "no accelerator $accelerator; Cloud TPU calls it v5litepod-$size." ;;
+    v5e-*) fail "unknown accelerator $accelerator; Cloud TPU calls it v5litepod-$size." ;;
     "") fail "no --accelerator given; name a type such as v4-8, v5litepod-16 or v5p-128." ;;
-    *) fail "accelerator $accelerator is not known; mend it (v5p-128, say) or add --runtime_version." ;;
+    *) fail "unknown accelerator $accelerator; correct it (for example v5p-128), or add --runtime_version." ;;
   esac
   case "$sizes" in
     "") [[ "$size" =~ ^[1-9][0-9]*$ ]] && ((size % 8 == 0)) && return ;;
     *" $size "*) return ;;
   esac
-  fail "no accelerator $accelerator: its size must be ${sizes:-a multiple of 8}${sizes:+(chips)}."
+  if [ -n "$sizes" ]; then sizes="one of$sizes(chips)"; fi
+  fail "accelerator $accelerator has an unknown size; use ${sizes:-a multiple of 8}."
 }
 
-slice_state() { # nothing where there is no slice
+slice_state() { # prints nothing if there is no slice
   if [ -n "$queued" ]; then
     tpus queued-resources describe "$name" --format='value(state.state)' 2>/dev/null || true
   else
@@ -86,7 +87,7 @@ slice_state() { # nothing where there is no slice
   fi
 }
 
-training_state() { # see worker.sh; nothing where worker 0 is out of reach
+training_state() { # see worker.sh; prints nothing if worker 0 cannot be reached
   worker 0 status 2>/dev/null | tail -n 1 || true
 }
 
@@ -126,7 +127,7 @@ start() {
   worker all start "${training[@]}" --distributed
 }
 
-# provide: waits until there is a slice, and makes one where there is none.
+# provide: creates a slice if there is none, and waits until it is ready.
 provide() {
   local state
   while :; do
@@ -134,16 +135,16 @@ provide() {
     case "$state" in
       READY | ACTIVE) return ;;
       PREEMPTED | TERMINATED | SUSPENDED)
-        note "The slice was taken away (it is $state)."
+        note "The slice was preempted (its state is $state)."
         delete || true
         ;;
       "")
-        # There may be no room for a slice in place of one that was taken away: then it is asked again.
+        # After a preemption there may be no capacity for another slice: then ask again.
         if create; then continue; fi
-        [ -n "$had_slice" ] || fail "gcloud could not create the slice; it says why above."
+        [ -n "$had_slice" ] || fail "gcloud could not create the slice; fix what its message above says, then run this again."
         ;;
       FAILED | STOPPED | STOPPING | HIDDEN | HIDING)
-        fail "the slice $name is $state; see bash launch/tpu.sh status, then delete it."
+        fail "the slice $name is $state and cannot be used; delete it with bash launch/tpu.sh delete, then run this again."
         ;;
       *) note "The slice is $state." ;;
     esac
@@ -160,20 +161,20 @@ run_all() {
     result="$(training_state)"
     case "$result" in
       0)
-        note "Finished; bash launch/tpu.sh delete ends the costs."
+        note "Finished; delete the slice to stop its costs: bash launch/tpu.sh delete."
         return
         ;;
-      stopped) fail "the training was stopped; the same command goes on from its last checkpoint." ;;
-      running) continue ;; # Only the connection broke.
-      143 | interrupted) note "The training was interrupted; it goes on from its last checkpoint." ;;
+      stopped) fail "the training was stopped; the same command resumes from its last checkpoint." ;;
+      running) continue ;; # Only the connection was lost.
+      143 | interrupted) note "The training was interrupted; it resumes from its last checkpoint." ;;
       "" | none)
         lost=$((lost + 1))
-        [ "$lost" -lt "$attempts" ] || fail "the slice $name cannot be reached; see what gcloud says above."
+        [ "$lost" -lt "$attempts" ] || fail "the slice $name cannot be reached; see the message of gcloud above."
         sleep "$poll"
         continue
         ;;
       *)
-        echo "error: the training ended with exit code $result; its log above says why." >&2
+        echo "error: the training ended with exit code $result; see its log above." >&2
         exit "$result"
         ;;
     esac
@@ -181,9 +182,9 @@ run_all() {
   done
 }
 
-show_plan() { # the dry run of run_all
+show_plan() { # dry run of run_all
   create
-  note "When it is READY (queued: ACTIVE) by"
+  note "Wait until it is READY (with --queued: ACTIVE):"
   if [ -n "$queued" ]; then
     tpus queued-resources describe "$name" --format='value(state.state)'
   else
@@ -191,11 +192,11 @@ show_plan() { # the dry run of run_all
   fi
   install
   start
-  note "Following the log, and then how it ended."
+  note "Following the log, then showing how the training ended."
   worker 0 follow
   worker 0 status
-  note "If the slice was PREEMPTED (queued: SUSPENDED), all of it again from here on; if only the"
-  note "training was interrupted, from the installation on. When it has finished:"
+  note "If the slice was PREEMPTED (with --queued: SUSPENDED), delete it and repeat everything; if only"
+  note "the training was interrupted, repeat from the installation on. After the training has finished:"
   delete
 }
 
@@ -203,7 +204,7 @@ action="${1:-}"
 case "$action" in
   --help | -h | help) show_help ;;
   run | create | install | start | log | stop | status | delete) shift ;;
-  *) fail "name a command first (run, create, install, start, log, stop, status, delete); see bash $0 --help." ;;
+  *) fail "no command given; name one first (run, create, install, start, log, stop, status, delete), see bash $0 --help." ;;
 esac
 parse_flags "zone accelerator name project runtime_version shared poll" "spot queued" "$@"
 [ -n "$zone" ] || fail "no --zone given; name the zone of the slice, such as us-east5-a."

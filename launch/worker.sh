@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# One worker of a TPU slice; launch/tpu.sh runs this there, in the folder of the project:
-#   install              Python and this package for TPUs
-#   mount WHAT           a bucket (gs://NAME) or an NFS export (HOST:/PATH) as /shared
+# Manages one worker of a TPU slice. launch/tpu.sh runs it on the worker, in the project's folder:
+#   install              installs Python and this package for TPUs
+#   mount WHAT           mounts a bucket (gs://NAME) or an NFS export (HOST:/PATH) as /shared
 #   start FLAG...        starts the training, detached from the connection
-#   status               running, stopped, interrupted, none, or the exit code that it ended with
-#   follow               its log, until it ends
-#   stop                 SIGTERM: it saves and ends
+#   status               prints running, stopped, interrupted, none, or the training's exit code
+#   follow               follows the log until the training ends
+#   stop                 sends SIGTERM: the training saves and ends
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=runs/worker.log
@@ -14,13 +14,13 @@ code=runs/worker.code
 stopped=runs/worker.stopped
 
 running() {
-  # Numbers of processes are used again, after a reboot above all.
+  # Process ids are reused, in particular after a reboot.
   [ -s "$pid" ] && grep -qs worker.sh "/proc/$(cat "$pid")/cmdline"
 }
 
 install() {
   if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    # Today's images are Ubuntu 22.04, which brings Python 3.10.
+    # Current images are Ubuntu 22.04, which has Python 3.10.
     python3 -m pip install --quiet --user uv
     "$HOME/.local/bin/uv" python install 3.12
     PYTHON="$("$HOME/.local/bin/uv" python find --system 3.12)"
@@ -36,7 +36,7 @@ mount_shared() {
     gs://*)
       command -v gcsfuse >/dev/null || install_gcsfuse
       sudo chown "$(id -u)" /shared
-      # Nothing is remembered about files, as other workers write there too.
+      # No metadata cache, because other workers write there too.
       gcsfuse --implicit-dirs --metadata-cache-ttl-secs=0 "${1#gs://}" /shared
       ;;
     *)
@@ -57,7 +57,7 @@ install_gcsfuse() {
 
 start() {
   if running; then
-    echo "The training is running."
+    echo "The training is already running."
     return
   fi
   mkdir -p runs
@@ -68,7 +68,7 @@ start() {
 
 train() {
   local result=0
-  trap : TERM # The training takes the signal; this waits for its exit code.
+  trap : TERM # The training handles the signal; this shell waits for its exit code.
   "${VPT_GEN_VENV:-.venv}/bin/python" -m vpt_gen.main "$@" || result=$?
   echo "$result" >"$code"
 }

@@ -18,12 +18,13 @@ from PIL import Image
 
 from tests import made
 from vpt_gen import (
-    evaluate,
     main,
 )
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
+from vpt_gen.evaluate import drawn, real
+from vpt_gen.evaluate import flags as evaluate_flags
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
 from vpt_gen.runs import request, saved
@@ -197,14 +198,14 @@ class Given:
     ],
 )
 def test_flags_that_do_not_go_together_are_named(given, message, monkeypatch):
-    monkeypatch.setattr(evaluate, "FLAGS", Given(**given))
+    monkeypatch.setattr(evaluate_flags, "FLAGS", Given(**given))
     with pytest.raises(UserError, match=message):
-        evaluate.check_flags()
+        evaluate_flags.check_flags()
 
 
 def open_sets(monkeypatch, run, **given):
-    monkeypatch.setattr(evaluate, "FLAGS", Given(**given))
-    return evaluate.open_real_sets(run)
+    monkeypatch.setattr(real, "FLAGS", Given(**given))
+    return real.open_real_sets(run)
 
 
 def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, monkeypatch):
@@ -249,9 +250,9 @@ def test_images_of_another_size_than_the_run_makes_are_refused(workdir, monkeypa
 
 def draw(monkeypatch, run, reference, **given):
     flags = Given(**{"marquee": "constant", "seed": 0, **given})
-    monkeypatch.setattr(evaluate, "FLAGS", flags)
+    monkeypatch.setattr(drawn, "FLAGS", flags)
     monkeypatch.setattr(request, "FLAGS", flags)
-    return evaluate.draw_from_run(run, reference)
+    return drawn.draw_from_run(run, reference)
 
 
 def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch):

@@ -43,7 +43,12 @@ def test_lower_rooms_import_no_stranger():
 
 
 def test_programs_start_without_tensorflow():
-    programs = ["vpt_gen.main", "vpt_gen.sample", "vpt_gen.evaluate", "vpt_gen.study.__main__"]
+    programs = [
+        "vpt_gen.main",
+        "vpt_gen.sample",
+        "vpt_gen.evaluate.__main__",
+        "vpt_gen.study.__main__",
+    ]
     code = (
         "import importlib, sys\n"
         f"for name in {programs}: importlib.import_module(name)\n"

@@ -161,15 +161,15 @@ def test_log_status_and_delete(fakes):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a command first"),
+        ((), "no command given"),
         (("submit", "--tpu=v5p", "--topology=4x4x4", *TRAINING), "no --image given"),
-        (("submit", "--image=i", *TRAINING), "name the hardware"),
-        (("submit", *TPU, "--gpus=8"), "name the hardware"),
-        (("submit", *TPU, "--tpu=v9"), "no TPU v9"),
-        (("submit", *TPU, "--topology="), "no --topology given; of v5p there are 2x2x1"),
-        (("submit", *TPU, "--topology=4x4"), "no topology 4x4 of v5p"),
-        (("submit", *GPUS, "--nodes=two"), "--nodes=two is no number"),
-        (("submit", *TPU, "--image=a b"), "--image=a b is no such name"),
+        (("submit", "--image=i", *TRAINING), "no hardware given"),
+        (("submit", *TPU, "--gpus=8"), "no hardware given"),
+        (("submit", *TPU, "--tpu=v9"), "unknown TPU v9"),
+        (("submit", *TPU, "--topology="), "no --topology given; for v5p use one of 2x2x1"),
+        (("submit", *TPU, "--topology=4x4"), "unknown topology 4x4 of v5p"),
+        (("submit", *GPUS, "--nodes=two"), "--nodes=two is not a number"),
+        (("submit", *TPU, "--image=a b"), "--image=a b has a character"),
         (("submit", *TPU, "--workdir=runs/x"), "runs/x is on one machine only"),
     ],
 )

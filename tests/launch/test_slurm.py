@@ -22,13 +22,13 @@ sbatch <<'END'
 #SBATCH --open-mode=append
 #SBATCH --output=runs/%x-%j.log
 #SBATCH --partition=gpu
-# All processes of a node see all of its GPUs and take their own. When one has ended, the others
-# have time to save before they are ended too.
+# All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
+# time to save before they are killed.
 srun --cpus-per-task=8 --kill-on-bad-exit=0 --wait=120 \\
   VENV/bin/python -m vpt_gen.main --config=configs/folder.py --workdir=runs/mine \
 '--config.data.path=a b' --distributed
 code=$?
-# 128 + SIGTERM: it has saved. A job that is cancelled, or queued again by Slurm, is not RUNNING.
+# 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
 state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)"
 if [ "$code" = 143 ] && [ "$state" = RUNNING ]; then
   scontrol requeue "$SLURM_JOB_ID"
@@ -79,9 +79,9 @@ def test_the_job_queues_again_when_the_training_was_interrupted(fakes, code, sta
     [
         (TRAINING[1:], "no --config given"),
         (TRAINING[:1], "no --workdir given"),
-        ((*TRAINING, "--gpus=0"), "--gpus=0 is no positive number"),
-        ((*TRAINING, "--partition=a b"), "has a space in it"),
-        ((*TRAINING, "--gpu=8"), "no flag --gpu"),
+        ((*TRAINING, "--gpus=0"), "--gpus=0 is not a positive number"),
+        ((*TRAINING, "--partition=a b"), "contains a space"),
+        ((*TRAINING, "--gpu=8"), "unknown flag --gpu"),
         (TRAINING, "sbatch is missing"),
     ],
 )

@@ -14,7 +14,7 @@ PLAN = """\
 # Creating the slice vpt-gen (v5p-128 in z).
 gcloud compute tpus queued-resources create vpt-gen --node-id=vpt-gen --accelerator-type=v5p-128 \
 --runtime-version=v2-alpha-tpuv5 --spot --zone=z
-# When it is READY (queued: ACTIVE) by
+# Wait until it is READY (with --queued: ACTIVE):
 gcloud compute tpus queued-resources describe vpt-gen '--format=value(state.state)' --zone=z
 # Installing on all workers.
 tar --exclude=__pycache__ -czf TMP/vpt_gen-vpt-gen.tar.gz LICENSE README.md pyproject.toml \
@@ -32,13 +32,13 @@ gcloud compute tpus tpu-vm ssh vpt-gen --worker=all \
 gcloud compute tpus tpu-vm ssh vpt-gen --worker=all '--command=bash vpt_gen/launch/worker.sh start \
 --config=configs/folder.py --workdir=gs://bucket/run '\\''--config.data.path=/a b'\\'' \
 --distributed' --zone=z
-# Following the log, and then how it ended.
+# Following the log, then showing how the training ended.
 gcloud compute tpus tpu-vm ssh vpt-gen --worker=0 \
 '--command=bash vpt_gen/launch/worker.sh follow' --zone=z
 gcloud compute tpus tpu-vm ssh vpt-gen --worker=0 \
 '--command=bash vpt_gen/launch/worker.sh status' --zone=z
-# If the slice was PREEMPTED (queued: SUSPENDED), all of it again from here on; if only the
-# training was interrupted, from the installation on. When it has finished:
+# If the slice was PREEMPTED (with --queued: SUSPENDED), delete it and repeat everything; if only
+# the training was interrupted, repeat from the installation on. After the training has finished:
 # Deleting the slice vpt-gen.
 gcloud compute tpus queued-resources delete vpt-gen --force --quiet --zone=z
 """
@@ -91,7 +91,7 @@ def test_commands_of_the_dry_run_do_the_same_when_pasted(fakes):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a command first"),
+        ((), "no command given"),
         (("run", "--accelerator=v4-8"), "no --zone given"),
         (("run", "--zone=z"), "no --accelerator given"),
         (("run", "--zone=z", "--accelerator=v5e-16"), "Cloud TPU calls it v5litepod-16"),
@@ -105,11 +105,11 @@ def test_commands_of_the_dry_run_do_the_same_when_pasted(fakes):
         (("run", *SLICE, *TRAINING, "--workdir=/shared/x"), "needs --shared"),
         (
             ("run", *SLICE, *TRAINING, "--workdir=/shared/x", "--shared=gs://b"),
-            "checkpoints need --workdir=gs://",
+            "use --workdir=gs://",
         ),
-        (("run", *FLAGS, "--shared=gs://b/c"), "no whole bucket"),
-        (("run", *FLAGS, "--acelerator=v4-8"), "no flag --acelerator"),
-        (("run", *FLAGS, "--spott"), "no switch --spott"),
+        (("run", *FLAGS, "--shared=gs://b/c"), "use the whole bucket"),
+        (("run", *FLAGS, "--acelerator=v4-8"), "unknown flag --acelerator"),
+        (("run", *FLAGS, "--spott"), "unknown switch --spott"),
         (("run", *FLAGS, "--zone"), "--zone=VALUE"),
         (("run", *FLAGS, "spot"), "unexpected argument 'spot'"),
     ],
@@ -147,7 +147,7 @@ def test_a_preempted_slice_is_made_anew_and_the_training_goes_on(fakes, queued, 
     fakes.add_training(PREEMPTED_ONCE.replace("$FAKE_LOST", lost))
     run = fakes.launch("tpu", "run", *FLAGS, *queued, "--poll=0.1")
     assert run.returncode == 0, run.stderr
-    assert f"taken away (it is {lost})" in run.stdout and "Finished" in run.stdout
+    assert f"preempted (its state is {lost})" in run.stdout and "Finished" in run.stdout
     assert "training on worker 0" in run.stdout
     kinds = [
         call.split()[4] for call in fakes.noted() if call.split()[4] in ("create", "delete", "scp")

@@ -1,0 +1,85 @@
+"""`python -m vpt_gen.evaluate --checkpoint=runs/demo`: generated images against real ones.
+
+What is measured is drawn from a run of a method, or lies in a folder (--images). It is compared
+with the data of a config, by default the run's own, or with a folder (--reference). Prints a table
+and writes `metrics.json`, in which each figure carries all that fixes it. Same command, same
+numbers.
+
+Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen), under `features/`.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import flags
+from etils import epath
+
+from vpt_gen import cli
+from vpt_gen.evaluate.drawn import draw_from_run
+from vpt_gen.evaluate.flags import check_flags, define_flags
+from vpt_gen.evaluate.real import open_features, open_folder_set, open_real_sets
+from vpt_gen.evaluation import report, spaces
+from vpt_gen.evaluation.features import Extractor
+from vpt_gen.evaluation.image_sets import (
+    tapped,
+)
+from vpt_gen.evaluation.measure import measure
+from vpt_gen.evaluation.perceptual_diversity import find_perceptual
+from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.images import grids
+from vpt_gen.machine import sharding
+from vpt_gen.machine.files import write_text
+from vpt_gen.machine.progress import say
+from vpt_gen.runs import request
+
+FLAGS = flags.FLAGS
+
+
+def output_folder() -> epath.Path | pathlib.Path:
+    """Where `metrics.json` goes."""
+    if FLAGS.output:
+        return epath.Path(FLAGS.output).expanduser()
+    if FLAGS.checkpoint:
+        return epath.Path(FLAGS.checkpoint) / "evaluation"
+    folder = pathlib.Path(FLAGS.images).expanduser().absolute()
+    return folder.with_name(f"{folder.name}_evaluation")
+
+
+def main():
+    """Runs the program; its flags are parsed."""
+    check_flags()
+    run = request.open_flagged_run() if FLAGS.checkpoint else None
+    reference, train, judge = open_real_sets(run)
+    generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
+    features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
+    extractor = Extractor(open_features(features, run), sharding.make_mesh(), FLAGS.batch_size)
+    yardstick = Yardstick(
+        extractor, reference, train, FLAGS.seed, find_perceptual(FLAGS.weights_dir), judge
+    )
+    settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
+    if run:
+        settled |= {"step": run.step, "num": len(generated)}
+        settled["class_counts"] = generated.record["class_counts"]
+    shown = grids.in_strip(generated.labels)
+    pictures: list[np.ndarray] = []
+    found, _ = measure(
+        yardstick,
+        dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures)),
+    )
+    record = report.make_record(
+        found, report.protocol(yardstick, generated, cli.command("vpt_gen.evaluate", settled))
+    )
+    path = output_folder() / "metrics.json"
+    if run:
+        images = np.stack(pictures) / np.float32(255.0)
+        grids.save_strip(output_folder(), images, generated.labels[shown])
+    write_text(path, json.dumps(record, indent=1))
+    say(report.table(record))
+    say(f"\nEach figure with its protocol: {path}")
+
+
+if __name__ == "__main__":
+    cli.run(main, define_flags, needs_config=False)

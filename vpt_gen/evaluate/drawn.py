@@ -1,0 +1,46 @@
+"""The images that a command line draws from a run."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from absl import flags
+
+from vpt_gen.errors import UserError
+from vpt_gen.evaluate.flags import MAX_NUM
+from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.machine.progress import say
+from vpt_gen.runs import request
+from vpt_gen.runs.generation import even_class_ids, instances_of, proportional_class_ids
+from vpt_gen.runs.opened import TunedRun
+
+FLAGS = flags.FLAGS
+
+
+def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
+    """The images to draw from a run, with classes as the command line says."""
+    num, class_names = FLAGS.num or min(len(reference), MAX_NUM), run.facts["class_names"]
+    counts = np.bincount(reference.labels, minlength=len(reference.class_names))
+    wanted = {name: n for name, n in zip(reference.class_names, counts.tolist(), strict=True) if n}
+    how = FLAGS.class_counts or _class_counts(class_names, wanted)
+    if how == "even":
+        class_ids = even_class_ids(num, len(class_names))
+    elif unknown := wanted.keys() - set(class_names):
+        raise UserError(
+            f"--class_counts=reference: {min(unknown)!r} of the {reference.name} is no class of "
+            "the run; use --class_counts=even."
+        )
+    else:
+        class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in class_names])
+    instances: list[int] = []
+    starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
+    if "instance_labels" in run.facts and (starts or not run.sampler.method.num_classes):
+        instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
+    generation = request.flagged_generation(run, class_ids.tolist(), instances)
+    return generation.image_set(class_counts=how)
+
+
+def _class_counts(class_names: list[str], wanted: Mapping[str, int]) -> str:
+    if wanted.keys() <= set(class_names):
+        return "reference"
+    say("The reference has other classes than the run: images are drawn evenly over the run's.")
+    return "even"

@@ -1,0 +1,87 @@
+"""The command line of `vpt_gen.evaluate`."""
+
+import os
+
+from absl import flags
+
+from vpt_gen.config import flag
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation import spaces
+from vpt_gen.runs import request
+
+FLAGS = flags.FLAGS
+MAX_NUM = 10_000
+_FOR_CHECKPOINTS = ("num", "class_counts", "step", "set", "marquee", "headers", "cutoff")
+_FOR_CHECKPOINTS += ("transformer", "tokenizer")
+
+
+def define_flags() -> None:
+    """The command line; not at import, so that programs can share a process."""
+    flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method, to draw images from.")
+    flags.DEFINE_string(
+        "images",
+        None,
+        "A folder of generated images instead: flat, one sub-folder a class, or as vpt_gen.sample "
+        "wrote it.",
+    )
+    flag.define(
+        "A file of configs/ whose data to compare with, by default the run's own; its fields are "
+        "set as --config.data.path=my_images."
+    )
+    flags.DEFINE_string(
+        "reference",
+        None,
+        "A folder of real images to compare with, instead of a config's held-out ones.",
+    )
+    flags.DEFINE_string(
+        "train",
+        None,
+        "With --reference: a folder of the images that the generator was trained on.",
+    )
+    flags.DEFINE_integer(
+        "num",
+        None,
+        f"Images to draw; by default as many as the reference has, at most {MAX_NUM:,}.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "class_counts",
+        None,
+        ["reference", "even"],
+        "Draw classes in the proportions of the reference (the default, where the run knows its "
+        "classes), or evenly.",
+    )
+    request.define_generation_flags()
+    flags.DEFINE_enum(
+        "features",
+        None,
+        list(spaces.NAMES),
+        "Feature space: inception gives FID and its kin, and its weights are fetched where "
+        "--weights_dir lacks them; tokenizer needs no download. By default inception where its "
+        "weights are at hand.",
+    )
+    flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
+    flags.DEFINE_integer("batch_size", 64, "Images in the feature net at a time.", lower_bound=1)
+    flags.DEFINE_string(
+        "output",
+        None,
+        "Folder for metrics.json; by default <checkpoint>/evaluation or <images>_evaluation.",
+    )
+
+
+def check_flags() -> None:
+    """Raises UserError where flags do not go together."""
+    if bool(FLAGS.checkpoint) == bool(FLAGS.images):
+        raise UserError("Give either --checkpoint=<workdir> or --images=<folder>; see --help.")
+    if FLAGS.config is not None and FLAGS.reference:
+        raise UserError("Give either --config or --reference: both say what to compare with.")
+    if FLAGS.images and FLAGS.config is None and not FLAGS.reference:
+        raise UserError("Say what to compare with: --reference=<folder> or --config=<config>.")
+    if FLAGS.train and not FLAGS.reference:
+        raise UserError("--train goes with --reference; a config names its own training images.")
+    for name in _FOR_CHECKPOINTS if FLAGS.images else ():
+        if FLAGS[name].present:
+            raise UserError(f"--{name} says how to draw from a --checkpoint; leave it out here.")
+    for name in ("images", "reference", "train"):
+        if FLAGS[name].value and not os.path.isdir(os.path.expanduser(FLAGS[name].value)):
+            raise UserError(f"--{name}: the folder {FLAGS[name].value!r} does not exist.")

@@ -1,0 +1,80 @@
+"""The real images that a command line names, and the features to compare in."""
+
+import dataclasses
+import os
+
+from absl import flags
+
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+from vpt_gen.config.check import check_config
+from vpt_gen.data import sampled
+from vpt_gen.data.batches import image_spec, open_sources
+from vpt_gen.data.folders.opening import open_folder
+from vpt_gen.errors import UserError
+from vpt_gen.evaluation import spaces
+from vpt_gen.evaluation.features import FeatureSpace
+from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_images, real_sets
+from vpt_gen.machine.progress import say
+from vpt_gen.runs.opened import TunedRun
+
+FLAGS = flags.FLAGS
+
+
+def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
+    """The reference, the training images where they are known, and those that judge.
+
+    Args:
+      run: that is measured, or None.
+
+    Raises:
+      UserError: data that are not what the run was tuned on, or of another size.
+    """
+    if FLAGS.reference:
+        spec = image_spec(run.config.data) if run else None
+        folders = {"reference images": FLAGS.reference, "training images": FLAGS.train}
+        sets = [
+            real_images(open_folder(path), name, "all", spec) if path else None
+            for name, path in folders.items()
+        ]
+        if FLAGS.train and sets[0].digest == sets[1].digest:
+            raise UserError("--train and --reference hold the same images; leave --train out.")
+        return *sets, None
+    config = FLAGS.config
+    if config is None:
+        config = run.config
+    check_config(config)
+    sources = open_sources(config)
+    if run and FLAGS.config is None and sources[0].digest != run.facts["data"]:
+        raise UserError(
+            f"The training images of {run.workdir} are not those that it was tuned on any more: "
+            "say what to compare with, by --config or --reference."
+        )
+    if run and config.data.image_size != run.config.data.image_size:
+        size = run.config.data.image_size
+        raise UserError(
+            f"{run.workdir} makes images of {size} pixels: add --config.data.image_size={size}."
+        )
+    judge = judge_images(config) if "evaluation" in config else None
+    return *real_sets(config, *sources), judge
+
+
+def open_folder_set(path: str) -> ImageSet:
+    """The images of a folder, as they are, to be measured."""
+    images = real_images(open_folder(path), "images", "all", None)
+    record = images.record
+    if note := sampled.read(os.path.expanduser(path)):
+        record = {**record, "generation": note[1]}
+    return dataclasses.replace(images, record=record, digest="")  # Only real images are kept.
+
+
+def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
+    """A feature space; the tokenizer's is that of the run, or of the config if it is at hand."""
+    if name == "tokenizer" and run:
+        return spaces.open_space(name, "", run.tokenizer, run.config.data.image_size)
+    if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
+        try:
+            tokenizer = load_net(FLAGS.config.backbone.tokenizer, *TOKENIZERS)
+            return spaces.open_space(name, "", tokenizer, FLAGS.config.data.image_size)
+        except UserError as error:
+            say(f"{error} The shipped tokenizer makes the features instead.")
+    return spaces.open_space(name, FLAGS.weights_dir)
