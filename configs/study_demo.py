@@ -57,9 +57,9 @@ def prompts():
         "prompts_s1": {"num_prompt_tokens": 1, "design": "additive"},
         "prompts_s4": {"num_prompt_tokens": 4, "design": "additive"},
         "prompts_s16": {"num_prompt_tokens": 16, "design": "additive"},
-        "prompts_s1_f4": {"num_prompt_tokens": 1, "design": "factorised", "num_factors": 4},
-        "prompts_s4_f4": {"num_prompt_tokens": 4, "design": "factorised", "num_factors": 4},
-        "prompts_s16_f4": {"num_prompt_tokens": 16, "design": "factorised", "num_factors": 4},
+        "prompts_s1_f4": {"num_prompt_tokens": 1, "design": "factorized", "num_factors": 4},
+        "prompts_s4_f4": {"num_prompt_tokens": 4, "design": "factorized", "num_factors": 4},
+        "prompts_s16_f4": {"num_prompt_tokens": 16, "design": "factorized", "num_factors": 4},
         "prompts_instances": {"condition": "class+instance"},
     }
     labels = {

@@ -23,7 +23,7 @@ FILES = {
     "JPEG 4:2:0, quality 90": ("JPEG", {"quality": 90, "subsampling": 2}),
     "JPEG 4:2:0, quality 75": ("JPEG", {"quality": 75, "subsampling": 2}),
     "JPEG 4:2:0, progressive": ("JPEG", {"quality": 90, "subsampling": 2, "progressive": True}),
-    "JPEG grey": ("JPEG", {"quality": 90}),
+    "JPEG gray": ("JPEG", {"quality": 90}),
     "JPEG CMYK": ("JPEG", {"quality": 90}),
     "WebP": ("WEBP", {}),
     "AVIF": ("AVIF", {}),
@@ -31,11 +31,11 @@ FILES = {
     "JPEG 2000": ("JPEG2000", {}),
     "PPM": ("PPM", {}),
 }
-MODES = {"JPEG grey": "L", "JPEG CMYK": "CMYK", "GIF": "P"}
+MODES = {"JPEG gray": "L", "JPEG CMYK": "CMYK", "GIF": "P"}
 
 
 def photograph(side: int = 512) -> Image.Image:
-    """Noise with the spectrum of photographs (amplitude falls with 1 / frequency), in colour."""
+    """Noise with the spectrum of photographs (amplitude falls with 1 / frequency), in color."""
     generator = np.random.default_rng(0)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     spectrum = np.fft.fft2(generator.standard_normal((3, side, side)))

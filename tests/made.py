@@ -20,11 +20,11 @@ def write_folder(root, classes=("bars", "discs"), count=6, side=16):
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True)
         for i in range(count):
-            centre = generator.integers(4, side - 4, size=2)
+            center = generator.integers(4, side - 4, size=2)
             if number % 2:
-                drawn = np.hypot(rows - centre[0], columns - centre[1]) < 4
+                drawn = np.hypot(rows - center[0], columns - center[1]) < 4
             else:
-                drawn = abs(columns - centre[1]) < 2
+                drawn = abs(columns - center[1]) < 2
             Image.fromarray((drawn * 255).astype(np.uint8)).save(root / name / f"{i}.png")
     return root
 

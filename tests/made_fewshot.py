@@ -18,7 +18,7 @@ SPLITS = {
 
 
 def grey_of(label):
-    """The grey, in [0, 250), of images with a label below 1000."""
+    """The gray, in [0, 250), of images with a label below 1000."""
     return label // 4
 
 

@@ -42,7 +42,7 @@ def image_set(images, labels, name="images", class_names=None, digest=None):
 
 
 def blobs(count, num_classes=3, seed=0):
-    """Images of classes with a colour each, and noise: (n, 4, 4, 3) uint8, and labels."""
+    """Images of classes with a color each, and noise: (n, 4, 4, 3) uint8, and labels."""
     random = np.random.default_rng(seed)
     colors = np.random.default_rng(99).integers(60, 200, (num_classes, 1, 1, 3))
     labels = np.arange(count) % num_classes

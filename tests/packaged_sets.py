@@ -70,7 +70,7 @@ def compare(folder: pathlib.Path, side: int = 32, count: int = 8) -> None:
             images += [np.full((side, side, 3), 96, np.uint8)]
             images += [_read(path, side) for path in samples[:count]]
             rows[f"{name}: {class_name}"] = np.stack(images) / 255.0
-    grids.save_png(folder / "samples.png", grids.labelled_rows(rows))
+    grids.save_png(folder / "samples.png", grids.labeled_rows(rows))
 
 
 def _read(path: pathlib.Path, side: int) -> np.ndarray:

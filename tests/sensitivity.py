@@ -26,7 +26,7 @@ from vpt_gen.evaluation.features import (
 from vpt_gen.machine import sharding
 
 MOST = 2000
-TILE = 32  # pixels of the tiles of colour photographs
+TILE = 32  # pixels of the tiles of color photographs
 PHOTOGRAPHS = ("astronaut", "coffee", "cat", "rocket", "retina", "immunohistochemistry")
 
 

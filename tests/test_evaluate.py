@@ -107,7 +107,7 @@ def test_the_command_in_metrics_json_gives_its_figures_again(workdir):
     del record["protocol"]["devices"]  # Tests see eight, of which the run used one.
     assert again["protocol"] == record["protocol"]
     assert again["left_out"] == record["left_out"]
-    for name in ("class agreement", "Frechet distance", "memorisation rate"):
+    for name in ("class agreement", "Frechet distance", "memorization rate"):
         assert name in run.stdout
 
 
@@ -165,7 +165,7 @@ def test_folders_of_mixed_images(data, tmp_path):
     record = read(tmp_path / "out")
     assert record["protocol"]["generated"]["count"] == 9
     assert record["protocol"]["reference"]["preparation"] == "as they are"
-    assert {"frechet", "kid", "memorisation_rate"} <= record["figures"].keys()
+    assert {"frechet", "kid", "memorization_rate"} <= record["figures"].keys()
     assert "two classes" in record["left_out"]["class_agreement"]
 
 

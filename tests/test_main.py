@@ -96,7 +96,7 @@ def test_the_autoregressive_family_goes_the_same_way(data, tokenizer, ar_transfo
 
 def test_prompts_of_instances(config, tmp_path):
     config.prompt.condition = "class+instance"
-    config.prompt.design = "factorised"
+    config.prompt.design = "factorized"
     config.prompt.num_factors = 2
     main.run(config, str(tmp_path / "run"))
     params = Store(tmp_path / "run").restore_params()

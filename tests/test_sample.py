@@ -119,7 +119,7 @@ def test_headers_beside_instances_that_go_to_their_classes_are_refused(monkeypat
     monkeypatch.setattr(request, "FLAGS", flags)
     facts = {"class_names": ["cat", "dog"], "instance_labels": [0, 1]}
     sampler = types.SimpleNamespace(method=types.SimpleNamespace(num_classes=2))
-    run = types.SimpleNamespace(facts=facts, sampler=sampler, has_prompts=True)
+    run = types.SimpleNamespace(facts=facts, token_sampler=sampler, has_prompts=True)
     with pytest.raises(UserError, match="takes no --headers beside training images"):
         request.flagged_generation(run, [], [1])
 

@@ -103,7 +103,7 @@ def command(
       values: the flags.
     """
     settled = settled or {}
-    words = []
+    words: list[str] = []
     for name in values:
         if values[name].present and name not in (*settled, *leave_out) and "." not in name:
             words += _arguments(name, values[name])
@@ -125,7 +125,7 @@ def _arguments(name: str, given: flags.Flag) -> Iterator[str]:
     elif isinstance(given.value, bool):
         yield f"--{name}" if given.value else f"--no{name}"
     elif isinstance(given, flags.MultiFlag):
-        yield from (f"--{name}={value}" for value in given.value)
+        yield from (f"--{name}={value}" for value in given.value or ())
     elif isinstance(given.value, list):
         yield f"--{name}={','.join(given.value)}"
     else:

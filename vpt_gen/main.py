@@ -50,7 +50,7 @@ def run(config, workdir: str) -> None:
         experiment.train_batches,
         experiment.eval_batches,
         mesh,
-        measurer and measurer.measurement,
+        measurer.measurement if measurer else None,
     )
     if not adapts:
         _export(config, experiment, state.params, workdir)

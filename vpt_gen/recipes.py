@@ -1,7 +1,7 @@
 """What configs have in common: the released recipe of prompt tuning, and the demo's source.
 
 Source of the numbers: google-research/generative_transfer (NAR). For AR, the same prompts and
-optimiser on a GPT; the paper's own AR settings are not published as code. Other methods differ from
+optimizer on a GPT; the paper's own AR settings are not published as code. Other methods differ from
 prompt tuning in their own fields and their learning rate (docs/methods.md).
 """
 
@@ -84,7 +84,7 @@ def adaptation(
 
 
 def demo(family: str, method: str) -> ConfigDict:
-    """Adaptation of the shipped source model (grey drawings, 32x32) to handwritten digits."""
+    """Adaptation of the shipped source model (gray drawings, 32x32) to handwritten digits."""
     config = default_config(check_method(method), family)
     config.num_steps = 900
     config.batch_size = 32
@@ -149,7 +149,7 @@ def vtab(name: str, variant: str) -> ConfigDict:
     config.data.eval_split = "val"
     config.data.flip = True
     config.data.random_crop = True
-    # The release tokenises a fresh view in every step; so many tokenised once cost far less.
+    # The release tokenizes a fresh view in every step; so many tokenized once cost far less.
     config.data.cache_views = 8
     return config
 
@@ -172,7 +172,7 @@ def fewshot(variant: str) -> ConfigDict:
 def color_images(variant: str) -> ConfigDict:
     """Adaptation of the shipped color models to a folder of few images, which is still to be named.
 
-    The only BigGAN that ships is the demo's: grey, 32 pixels.
+    The only BigGAN that ships is the demo's: gray, 32 pixels.
 
     Args:
       variant: family and method, see `read_variant`.

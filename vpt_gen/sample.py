@@ -1,6 +1,6 @@
 """`python -m vpt_gen.sample --checkpoint=runs/demo`: a run of a method -> images.
 
-Writes one PNG per image as soon as its batch is drawn, a labelled grid of the first images of each
+Writes one PNG per image as soon as its batch is drawn, a labeled grid of the first images of each
 class, and on request a picture of the order in which the first images were revealed. Same seed,
 same images. The same command resumes after an interruption.
 """

@@ -52,6 +52,10 @@ def test_a_value_that_is_written_otherwise_today():
     old = recorded()
     old["data"]["data_dir"] = None
     assert migrate(old) == recorded()
+    old = recorded("prompts")
+    old["prompt"]["design"], old["best_metric"] = "factorised", "memorisation_rate"
+    new = migrate(old)
+    assert (new["prompt"]["design"], new["best_metric"]) == ("factorized", "memorization_rate")
 
 
 def test_removed_fields_and_groups_are_dropped(monkeypatch):

@@ -38,10 +38,10 @@ def test_npz(write):
 
 
 def test_grey_images_get_three_channels(write):
-    grey = toy()["images"][..., 0]
-    image = open_npz(write(toy(images=grey))).load(2)
+    gray = toy()["images"][..., 0]
+    image = open_npz(write(toy(images=gray))).load(2)
     assert image.dtype == np.uint8
-    np.testing.assert_array_equal(image, np.stack([grey[2]] * 3, axis=-1))
+    np.testing.assert_array_equal(image, np.stack([gray[2]] * 3, axis=-1))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint64])

@@ -12,7 +12,7 @@ from vpt_gen.data.preprocess import (
 )
 
 SIDE = 16
-CENTRE = (SIDE - 1) / 2
+CENTER = (SIDE - 1) / 2
 NOTHING = Augmentation()
 STRONG = Augmentation(flip=True, rotation=45.0, min_scale=0.4, max_scale=1.6, shift=0.3)
 
@@ -171,7 +171,7 @@ def test_flip_mirrors_left_and_right_half_of_the_time():
 
 
 @pytest.mark.parametrize(("angle", "turns"), [(90.0, 1), (-90.0, -1), (180.0, 2)])
-def test_rotation_is_anticlockwise_about_the_centre(draw, angle, turns):
+def test_rotation_is_anticlockwise_about_the_center(draw, angle, turns):
     draw(np.sign(angle), 0, 0, 0)
     image = noise(SIDE, SIDE, 3).astype(np.float32)
     turned = change(image, Augmentation(rotation=abs(angle)))
@@ -182,7 +182,7 @@ def test_rotation_is_anticlockwise_about_the_centre(draw, angle, turns):
 def test_scale_above_one_zooms_in(draw, scale):
     draw(0, 0, 0, 0)
     zoomed = change(coordinates(), Augmentation(min_scale=scale, max_scale=scale))
-    expected = np.clip(CENTRE + (coordinates() - CENTRE) / scale, 0, SIDE - 1)
+    expected = np.clip(CENTER + (coordinates() - CENTER) / scale, 0, SIDE - 1)
     np.testing.assert_allclose(zoomed[..., :2], expected[..., :2], atol=1e-4)
 
 
@@ -205,12 +205,12 @@ def test_shift_moves_right_and_down_and_repeats_the_edge(draw):
 def test_all_at_once_is_turn_and_zoom_then_shift(draw):
     draw(0.5, 1.0, -0.5, 0.25)
     options = Augmentation(rotation=40.0, min_scale=1.0, max_scale=1.5, shift=0.2)
-    origin = change(coordinates(), options)[..., :2] - CENTRE
+    origin = change(coordinates(), options)[..., :2] - CENTER
     angle, shift = np.deg2rad(20.0), np.array([-0.1, 0.05]) * SIDE
     # With y pointing down, this turns anticlockwise on the screen.
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    arrived = CENTRE + 1.5 * origin @ turn.T + shift
-    inside = np.abs(origin).max(axis=-1) < CENTRE - 0.01
+    arrived = CENTER + 1.5 * origin @ turn.T + shift
+    inside = np.abs(origin).max(axis=-1) < CENTER - 0.01
     assert inside.mean() > 0.5
     np.testing.assert_allclose(arrived[inside], coordinates()[inside][:, :2], atol=1e-3)
 
@@ -237,8 +237,8 @@ def test_draws_stay_within_their_bounds():
         view = augment(coordinates(), options, tf.constant([3, i], tf.int64)).numpy()
         scale = 1.0 / np.diff(view[..., 0], axis=1).max()
         assert 0.499 < scale < 2.001
-        at_centre = view[SIDE // 2 - 1 : SIDE // 2 + 1, SIDE // 2 - 1 : SIDE // 2 + 1, :2]
-        assert np.abs(at_centre.mean(axis=(0, 1)) - CENTRE).max() <= 0.1 * SIDE / scale + 0.01
+        at_center = view[SIDE // 2 - 1 : SIDE // 2 + 1, SIDE // 2 - 1 : SIDE // 2 + 1, :2]
+        assert np.abs(at_center.mean(axis=(0, 1)) - CENTER).max() <= 0.1 * SIDE / scale + 0.01
 
 
 def test_same_seed_same_image_and_another_seed_another():
@@ -259,7 +259,7 @@ def test_operations_of_one_run_do_not_share_their_draws_with_those_of_the_next()
         options = Augmentation(flip=True)
         keys = (tf.constant([seed, i], tf.int64) for i in positions)
         views = (np.asarray(augment(image, options, key)) for key in keys)
-        return np.array([view[0, 0, 0] > CENTRE for view in views], float)
+        return np.array([view[0, 0, 0] > CENTER for view in views], float)
 
     def angles(seed):
         options = Augmentation(rotation=20.0)

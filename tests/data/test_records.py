@@ -100,7 +100,7 @@ def test_array_records_read_alike(builder, tmp_path):
             lambda i: np.full((3, 4, 1), i, np.uint8),
         ),
     ],
-    ids=["tensor", "grey tensor", "packed tensor", "grey png"],
+    ids=["tensor", "gray tensor", "packed tensor", "gray png"],
 )
 def test_images_of_every_kind_become_rgb(builder, tmp_path, image, draw):
     source = open_tfds(str(write(tmp_path, image, draw).data_path), "train[5:9]")

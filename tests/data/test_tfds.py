@@ -93,8 +93,8 @@ def test_digest_is_of_the_content(prepared, tmp_path):
     changed[3, 0, [0, 1]] = changed[3, 0, [1, 0]]
     same = open_tfds(prepare(tmp_path / "same", features(), examples()), "train")
     other = open_tfds(prepare(tmp_path / "other", features(), examples(changed)), "train")
-    relabelled = [example | {"label": 0} for example in examples()]
-    labels = open_tfds(prepare(tmp_path / "labels", features(), relabelled), "train")
+    relabeled = [example | {"label": 0} for example in examples()]
+    labels = open_tfds(prepare(tmp_path / "labels", features(), relabeled), "train")
     digest = open_tfds(directory, "train").digest
     assert same.digest == digest
     assert other.digest != digest
@@ -144,8 +144,8 @@ def test_features_that_do_not_serve(tmp_path, changes, message):
 
 
 def test_examples_without_a_label(tmp_path):
-    unlabelled = [example | {"label": -1} for example in examples()]
-    directory = prepare(tmp_path, features(), unlabelled)
+    unlabeled = [example | {"label": -1} for example in examples()]
+    directory = prepare(tmp_path, features(), unlabeled)
     with pytest.raises(UserError, match="has examples without a label"):
         open_tfds(directory, "train")
 

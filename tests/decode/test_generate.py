@@ -9,7 +9,7 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import stack_layers
-from vpt_gen.nets.transformer import MASK_TOKEN_ID
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, NO_CLASS
 from vpt_gen.nets.vqgan import VQGAN
 
 SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
@@ -48,6 +48,13 @@ def test_shared_prompts_give_the_same_tokens(family, stages):
 def test_shared_classes_give_the_same_tokens(family):
     shared, own = draw(family, ROWS, class_ids=CLASSES), draw(family, class_ids=CLASSES[ROWS])
     np.testing.assert_array_equal(shared[0], own[0])
+
+
+@pytest.mark.parametrize("decoder", NETS["nar"].decoders)
+def test_no_condition_is_no_class(decoder):
+    nothing, _ = draw("nar", decoder=decoder)
+    no_class, _ = draw("nar", decoder=decoder, class_ids=jnp.full(len(ROWS), NO_CLASS))
+    np.testing.assert_array_equal(nothing, no_class)
 
 
 @families

@@ -19,7 +19,7 @@ from vpt_gen.evaluation.features import (
     FeatureSpace,
     tokenizer_space,
 )
-from vpt_gen.evaluation.neighbours import nearest
+from vpt_gen.evaluation.neighbors import nearest
 from vpt_gen.machine import sharding
 from vpt_gen.nets import resize
 from vpt_gen.nets.taming_vqgan import TamingVQGAN

@@ -15,7 +15,7 @@ from vpt_gen.evaluation.distances import (
     kid,
     precision_recall,
 )
-from vpt_gen.evaluation.neighbours import memorisation_rate
+from vpt_gen.evaluation.neighbors import memorization_rate
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
@@ -69,10 +69,10 @@ def test_copies_are_seen_and_new_real_images_are_not(rows):
     near = rows[0][honesty.extractor().space.near]
     train, others = np.array_split(near, 2)
     held_out, new = np.array_split(others, 2)
-    assert memorisation_rate(train, train, held_out).rate == 1.0
-    honest = memorisation_rate(new, train, held_out)
+    assert memorization_rate(train, train, held_out).rate == 1.0
+    honest = memorization_rate(new, train, held_out)
     # The rate of so few images varies: two standard errors, of them and of the threshold.
     spread = 2 * np.sqrt(2 * 0.05 * 0.95 / len(new))
     assert honest.rate < honest.nominal + spread
     half_copied = np.concatenate([train[: len(new)], new])
-    assert memorisation_rate(half_copied, train, held_out).rate > 0.5
+    assert memorization_rate(half_copied, train, held_out).rate > 0.5

@@ -17,9 +17,9 @@ LABELS = np.arange(60) % 3
 
 def clustered(spread):
     """Prompts (60, 4, 8) of three classes, that the first two tokens do not tell apart."""
-    centres = RANDOM.normal(size=(3, 4, 8))
-    centres[:, :2] = 0.0
-    return centres[LABELS] + spread * RANDOM.normal(size=(60, 4, 8))
+    centers = RANDOM.normal(size=(3, 4, 8))
+    centers[:, :2] = 0.0
+    return centers[LABELS] + spread * RANDOM.normal(size=(60, 4, 8))
 
 
 def test_points_have_the_distances_of_the_prompts_cut_short():

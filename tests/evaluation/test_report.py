@@ -51,6 +51,19 @@ def test_a_figure_carries_all_that_fixes_it(record):
     assert record["protocol"] == SHARED
 
 
+def test_older_names_of_figures_are_read(record):
+    older = {
+        "figures": {"memorisation_rate": 1, "kid": 2},
+        "left_out": {"recall": "Too few."},
+        "protocol": SHARED,
+    }
+    found = report.with_new_names(older)
+    assert found["figures"] == {"memorization_rate": 1, "kid": 2}
+    assert found == {**older, "figures": found["figures"]}
+    assert report.with_new_names(record) == record
+    assert report.with_new_names({"class_agreement": 0.5}) == {"class_agreement": 0.5}
+
+
 def test_the_table_has_a_line_a_figure_and_a_reason_for_the_others(record):
     lines = report.table(record).splitlines()
     assert lines[1] == (

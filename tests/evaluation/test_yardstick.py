@@ -33,7 +33,7 @@ def alike(yardstick):
 def test_images_like_the_real_ones_are_at_the_floor(alike):
     assert set(alike.values) == {
         *("frechet", "kid", "precision", "recall", "density", "coverage", "class_agreement"),
-        *("memorisation_rate", "intra_class_diversity"),
+        *("memorization_rate", "intra_class_diversity"),
     }
     for name, figure in alike.values.items():
         spread = {"frechet": 1.0 * figure.floor, "kid": 3 * (figure.std or 0)}
@@ -60,8 +60,8 @@ def test_a_lost_class_is_seen(yardstick, alike):
 
 def test_copies_are_seen(yardstick):
     found = measure(yardstick, *measured.blobs(90, seed=2)).values
-    assert found["memorisation_rate"].value == 1.0
-    assert found["memorisation_rate"].floor < 0.06
+    assert found["memorization_rate"].value == 1.0
+    assert found["memorization_rate"].floor < 0.06
 
 
 def test_one_image_a_class_has_no_diversity_but_looks_right(yardstick):
@@ -85,7 +85,7 @@ def test_floors_are_taken_with_as_many_images(yardstick, alike):
 def test_without_training_images_halves_of_the_reference_serve():
     yardstick = measured.yardstick(train=0)
     found = measure(yardstick, *measured.blobs(80, seed=5))
-    assert "needs training images" in found.left_out["memorisation_rate"]
+    assert "needs training images" in found.left_out["memorization_rate"]
     details = found.values["recall"].details
     assert details["floor_of"] == "60 held-out images against 60 held-out images"
     assert found.values["class_agreement"].details["classifier_trained_on"] == "60 held-out images"
@@ -160,7 +160,7 @@ def test_images_that_judge_make_floors_and_the_classifier():
     assert found["frechet"].details["floor_of"] == "80 judging images against 120 held-out images"
     assert found["class_agreement"].details["classifier_trained_on"] == "150 judging images"
     # What may have been copied is what was trained on.
-    assert found["memorisation_rate"].details["neighbours_among"] == "6 training images"
+    assert found["memorization_rate"].details["neighbors_among"] == "6 training images"
     assert (
         found["frechet"].value == measure(few, *measured.blobs(80, seed=5)).values["frechet"].value
     )

@@ -132,7 +132,7 @@ def test_16_bit_grey_is_scaled(mode, kind):
         (png_16_bit(6, 65535, 0, 0, 128 * 257), PINK),
         (png_16_bit(4, 0, 128 * 257), [127, 127, 127]),
     ],
-    ids=["rgb", "rgba", "grey with alpha"],
+    ids=["rgb", "rgba", "gray with alpha"],
 )
 def test_16_bit_color_and_alpha(data, expected):
     assert decode(data).tolist() == [[expected]]

@@ -1,4 +1,4 @@
-"""Embedded colour profiles: what they mean is what comes out."""
+"""Embedded color profiles: what they mean is what comes out."""
 
 import struct
 

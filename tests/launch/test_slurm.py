@@ -57,7 +57,7 @@ def submitted(fakes):
     ("code", "state", "queued_again"),
     [
         (143, "RUNNING", True),  # before the end of its time
-        (143, "COMPLETING", False),  # cancelled, or preempted, when Slurm queues it again itself
+        (143, "COMPLETING", False),  # canceled, or preempted, when Slurm queues it again itself
         (0, "RUNNING", False),
         (2, "RUNNING", False),
     ],

@@ -47,7 +47,7 @@ NETS = {
     ),
     "lpips": lambda: LPIPS().init(KEY, IMAGES, IMAGES)["params"],
     "prompts": lambda: init_params(
-        PromptGenerator(10, 16, 96, 64, design="factorised", num_factors=2, num_instances=4), KEY
+        PromptGenerator(10, 16, 96, 64, design="factorized", num_factors=2, num_instances=4), KEY
     ),
     "lora": lambda: additions(lora.make_method(MaskGIT(), 10, 4, 4.0, MATRICES)),
     "adapters": lambda: additions(adapters.make_method(GPT(), 10, 8), GPT()),

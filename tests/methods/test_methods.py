@@ -154,7 +154,7 @@ def test_exactly_its_own_parameters_move(name, family):
 
 @families
 @methods
-def test_nothing_frozen_is_in_the_gradient_or_the_optimiser(name, family):
+def test_nothing_frozen_is_in_the_gradient_or_the_optimizer(name, family):
     task = make_task(name, family, optimizer=optax.adam(1e-2))
     state = jax.eval_shape(task.init, jax.random.key(3))
     for moments in (state.opt_state[0].mu, state.opt_state[0].nu):

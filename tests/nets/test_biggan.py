@@ -93,7 +93,7 @@ def test_features_in_eval_mode(float64):
 def test_shared_embedding_takes_the_place_of_classes(float64):
     net, variables = nets()
     if not net.shared:
-        pytest.skip("the folder's generator has a table for each normalisation")
+        pytest.skip("the folder's generator has a table for each normalization")
     given = inputs()
     embedding = variables["generator"]["params"]["shared"]["embedding"][given["y"]]
     golden.assert_near(embedding, golden.load(FILE, "eval/shared_embedding"), "embedding")

@@ -97,7 +97,7 @@ def fields_of(design, num_classes, num_instances):
         feature_size=8,
         dropout_rate=0.0,
         design=design,
-        num_factors=4 if design == "factorised" else 1,
+        num_factors=4 if design == "factorized" else 1,
         num_instances=num_instances,
         instance_dropout=1.0,
     )
@@ -112,7 +112,7 @@ def test_parameter_counts_are_the_formulas(design, num_classes, num_instances):
     net = fields_of(design, num_classes, num_instances)
     norm = 2 * 8
     conditions = num_classes + num_instances
-    factors = 4 if design == "factorised" else 1
+    factors = 4 if design == "factorized" else 1
     tables = conditions * 3 * 8 if design == "full" else (conditions + 3) * 8 * factors
     assert num_parameters(net) == tables + norm
     assert num_parameters(net.clone(hidden_size=6)) == tables + norm + (8 + 1) * 6

@@ -1,4 +1,4 @@
-"""Stacked layers, rematerialisation and bfloat16: the same net, held and computed otherwise."""
+"""Stacked layers, rematerialization and bfloat16: the same net, held and computed otherwise."""
 
 import chex
 import jax
@@ -75,7 +75,7 @@ def test_loss_and_gradient_hang_on_neither(family, remat, stacked):
 
 
 @families
-def test_rematerialising_keeps_less(family):
+def test_rematerializing_keeps_less(family):
     net, params = make(family)
     kept = [residual_bytes(net.clone(remat=remat), params) for remat in REMAT]
     names = dict(zip(REMAT, kept, strict=True))

@@ -86,7 +86,7 @@ def test_stage_inside(name):
     golden.check(FILE, f"mid/{name}", output[:, ::step, ::step])
 
 
-def quantise(latents, codebook):
+def quantize(latents, codebook):
     """Straight-through vectors and tokens: encoder and decoder pass their input on."""
     net = VQGAN(embedding_dim=codebook.shape[1], codebook_size=codebook.shape[0])
 
@@ -101,12 +101,12 @@ def quantise(latents, codebook):
     return quantized, tokens
 
 
-def test_gradient_passes_straight_through_the_quantiser():
+def test_gradient_passes_straight_through_the_quantizer():
     file = "tokenizer_train_losses.npz"
     latents, codebook, cotangent = (
         golden.load(file, f"quantizer/{name}") for name in ("x", "codebook", "cotangent")
     )
-    quantized, pull_back, tokens = jax.vjp(quantise, latents, codebook, has_aux=True)
+    quantized, pull_back, tokens = jax.vjp(quantize, latents, codebook, has_aux=True)
     golden.check(file, "quantizer/quantized", quantized)
     golden.check(file, "quantizer/encoding_indices", tokens)
     for name, gradient in zip(("x", "codebook"), pull_back(jnp.asarray(cotangent)), strict=True):
@@ -116,7 +116,7 @@ def test_gradient_passes_straight_through_the_quantiser():
 def test_straight_through_value_of_an_image():
     _, variables = golden.vqgan()
     latents = golden.run_vqgan("encode", golden.load(FILE, "image"))
-    quantized, _ = quantise(latents, variables["params"]["quantizer"]["codebook"])
+    quantized, _ = quantize(latents, variables["params"]["quantizer"]["codebook"])
     golden.check("tokenizer_train_losses.npz", "vq/quantized_straight_through", quantized)
 
 

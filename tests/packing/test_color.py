@@ -28,7 +28,7 @@ def write_emoji(folder, entries):
     return write_npm(folder / "emoji-datasource-google-16.0.0.tgz", files)
 
 
-def test_a_picture_is_cropped_and_centred_on_white():
+def test_a_picture_is_cropped_and_centered_on_white():
     drawn = color.draw(png(lambda pen: pen.rectangle((10, 20, 69, 49), fill=(255, 0, 0))))
     assert drawn.shape == (64, 64, 3) and drawn.dtype == np.uint8
     rows, columns = np.nonzero((drawn == (255, 0, 0)).all(axis=-1))

@@ -30,7 +30,7 @@ def write_icons(folder, files):
     return write_npm(folder / "tabler-icons-png-3.48.0.tgz", files)
 
 
-def test_ink_is_bright_centred_and_fills_its_frame():
+def test_ink_is_bright_centered_and_fills_its_frame():
     drawn = grey.draw(grey.ink_of(bar((10, 20, 49, 39))))
     assert drawn.shape == (64, 64)
     assert drawn.dtype == np.uint8
@@ -196,7 +196,7 @@ def test_hostile_pickle_is_refused(tmp_path, capsys, images):
 
 
 def test_missing_archive_is_named_with_the_cure(tmp_path):
-    with pytest.raises(UserError, match=r"animal_mnist-\*\.whl; run `bash launch/fetch\.sh grey"):
+    with pytest.raises(UserError, match=r"animal_mnist-\*\.whl; run `bash launch/fetch\.sh gray"):
         find_archives(str(tmp_path), "grey", grey.ARCHIVES)
 
 

@@ -140,6 +140,22 @@ def test_a_study_older_than_fields_goes_on(study, tmp_path):
         claim_folder(study, runs_of(study), tmp_path)
 
 
+def test_a_config_that_is_no_python_file_is_an_error(tmp_path):
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(UserError, match="mine.txt is no Python file; name one that ends with .py"):
+        flag.load(tmp_path / "mine.txt")
+
+
+def test_a_study_with_older_values_goes_on(study, tmp_path):
+    study.variants.apple.set.prompt.design = "factorized"
+    claim_folder(study, runs_of(study), tmp_path)
+    path = tmp_path / "study.json"
+    new = path.read_text()
+    path.write_text(new.replace("factorized", "factorised"))
+    claim_folder(study, runs_of(study), tmp_path)
+    assert path.read_text() == new
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_study_of_configs_is_sound(path):
     assert f"python -m vpt_gen.study --config=configs/{path.name}" in path.read_text()

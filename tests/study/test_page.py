@@ -3,11 +3,14 @@
 import importlib
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from tests.study.studies import MadeRuns, small_study, write_all, write_record
+from vpt_gen.config.fields import default_config
+from vpt_gen.data.source import Source
 from vpt_gen.images import grids
 from vpt_gen.study import plots
 from vpt_gen.study.cells import all_cells
@@ -161,3 +164,15 @@ def test_a_row_of_samples_stands_under_real_images(study, tmp_path, monkeypatch)
     np.testing.assert_allclose(strip, images[[1, 0, 2]], atol=1e-6)
     picture = plots.samples_picture(study, None, tmp_path, results, "digits", 5)
     assert picture.shape[0] > 2 * 64 and picture.min() == 0
+
+
+def test_where_nothing_is_held_out_the_real_images_are_those_of_training(study, monkeypatch):
+    values = [10, 200, 90]
+    labels = np.array([1, 0, 1], np.int32)
+    source = Source(
+        "made", ("a", "b"), labels, lambda i: np.full((8, 8, 3), values[i], np.uint8), "digest"
+    )
+    monkeypatch.setattr(plots, "open_sources", lambda config: (source, None))
+    runs = types.SimpleNamespace(base=lambda *unused: default_config("prompts"))
+    strip = plots._real_strip(study, runs, "digits")
+    np.testing.assert_allclose(strip[:, 0, 0, 0] * 255, [200, 10, 90], atol=1e-3)

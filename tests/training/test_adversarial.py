@@ -77,7 +77,7 @@ def test_logits_in_the_steps(float64):
 
 
 @golden.needed
-def test_orthogonal_regularisation(float64):
+def test_orthogonal_regularization(float64):
     params = variables()["generator"]["params"]
     added = orthogonal_gradient(params, 1e-4)
     expected = golden.group(FILE, "Gstep/ortho_added/")
@@ -168,7 +168,7 @@ def test_a_loop_over_parts_adds_up_the_same(monkeypatch):
 
 
 def test_eight_devices_update_as_one():
-    """Batch normalisation is over the whole batch, however it is split."""
+    """Batch normalization is over the whole batch, however it is split."""
     net = BigGAN(3, 32, 8, 2, 8, 4, (16,), ())
     task = gan.make_task(
         net, {"generator": optax.sgd(0.1), "discriminator": optax.sgd(0.1)}, average_start=0

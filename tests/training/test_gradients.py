@@ -15,7 +15,7 @@ NETS = {"nar": MaskGIT(9, 2, 8, **SIZES), "ar": GPT(9, 8, **SIZES)}
 GENERATORS = {
     "additive": PromptGenerator(2, 3, 16, dropout_rate=0.0),
     "projected": PromptGenerator(2, 3, 5, hidden_size=16, dropout_rate=0.0),
-    "factorised": PromptGenerator(2, 3, 16, dropout_rate=0.0, design="factorised", num_factors=2),
+    "factorized": PromptGenerator(2, 3, 16, dropout_rate=0.0, design="factorized", num_factors=2),
     "full": PromptGenerator(2, 3, 16, dropout_rate=0.0, design="full"),
 }
 # Attention's softmax is in float32 even here, which bounds how small a step can be.

@@ -36,7 +36,7 @@ def options(**changes) -> ml_collections.ConfigDict:
 
 
 def reference_options() -> tuple[ml_collections.ConfigDict, int]:
-    """The reference's optimiser and its number of updates."""
+    """The reference's optimizer and its number of updates."""
     c = golden.config("generative_transfer_config")
     return options(
         learning_rate=c["optimizer"]["lr"],

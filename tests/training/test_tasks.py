@@ -143,7 +143,7 @@ def test_only_pretraining_forms_a_gradient_of_the_transformer(family, batch, req
 
 
 @pytest.mark.parametrize("num_classes", [0, 2])
-@pytest.mark.parametrize("design", ["additive", "factorised", "full"])
+@pytest.mark.parametrize("design", ["additive", "factorized", "full"])
 def test_instance_prompts_learn_their_images(design, num_classes, vqgan_params, batch):
     generator = PromptGenerator(
         num_classes, 3, 16, dropout_rate=0.0, design=design, num_factors=1, num_instances=8

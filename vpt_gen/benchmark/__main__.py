@@ -30,7 +30,7 @@ def define_flags() -> None:
         "what",
         ["tune", "decode"],
         f"What to measure, of {', '.join(_WHAT)}. tune is a step of prompt tuning on cached tokens "
-        "(the released way tokenises in the step); gradient and forward: its transformer's part.",
+        "(the released way tokenizes in the step); gradient and forward: its transformer's part.",
     )
     flags.DEFINE_enum("size", "demo", list(SIZES), "The model; weights are random.")
     flags.DEFINE_integer("batch", 1, "Images at a time.", lower_bound=1)

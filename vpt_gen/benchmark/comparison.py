@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from vpt_gen.benchmark.request import Request
 from vpt_gen.errors import UserError
@@ -31,22 +31,24 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._requests = cast(IO[str], self._process.stdin)
+        self._answers = cast(IO[str], self._process.stdout)
         self.facts = self._answer()
         self.seconds: list[float] = []
 
     def run(self) -> None:
         """Runs the program once more."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self._requests.write("\n")
+        self._requests.flush()
         self.seconds.append(self._answer()["seconds"])
 
     def peak_bytes(self) -> int:
         """The most memory it took, its program's and JAX's own; ends it."""
-        self._process.stdin.close()
+        self._requests.close()
         return self._answer()["peak_bytes"]
 
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise UserError(
                 f"The program {self.request.what} ({self.request.way}, {self.request.size}) ended "

@@ -4,7 +4,7 @@ A power law is fitted to three sizes of each, everything else equal; exponents s
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def measure(request: Request) -> list[dict[str, Any]]:
     return found
 
 
-def exponent(values: list[float], results: list[float]) -> float:
+def exponent(values: Sequence[float], results: Sequence[float]) -> float:
     """The power p of the law a * value**p that fits best."""
     return float(np.polyfit(np.log(values), np.log(results), 1)[0])
 

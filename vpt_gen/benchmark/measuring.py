@@ -15,7 +15,7 @@ from vpt_gen.benchmark.sizes import SIZES
 def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], list[Request]]:
     """Of one thing: the programs to compare, ours first, and those of the device's best rates."""
     size = SIZES[flag_values.size]
-    names = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
+    names: tuple[str, ...] = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
     names += ("dtype", "remat", "scan_layers")
     common = {name: getattr(flag_values, name) for name in names}
     decoding = what == "decode" and size.transformer.family == "nar"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,9 @@ from vpt_gen.benchmark.sizes import (
 )
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods import adaptation, prompts
+from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.tables import flops
 from vpt_gen.training.compute import hold_frozen
 from vpt_gen.training.objectives import make_objective
@@ -67,6 +69,16 @@ class _Case:
     @property
     def num_tokens(self) -> int:
         return self.size.num_tokens
+
+    # The reference implementation has these nets alone (`ways`).
+
+    @property
+    def maskgit(self) -> MaskGIT:
+        return cast(MaskGIT, self.size.transformer)
+
+    @property
+    def vqgan(self) -> VQGAN:
+        return cast(VQGAN, self.size.tokenizer)
 
     def prompts(self, count: int) -> jax.Array:
         shape = (count, self.num_prompts, self.size.transformer.hidden_size)
@@ -137,7 +149,7 @@ def _tune_by_reference(case: _Case) -> Program:
     }
     generator, optimizer = case.generator(), _optimizer()
     step = reference_way.make_train_step(
-        generator, case.size.transformer, case.size.tokenizer, frozen, optimizer, LABEL_SMOOTHING
+        generator, case.maskgit, case.vqgan, frozen, optimizer, LABEL_SMOOTHING
     )
     params = generator.init(jax.random.key(0), jnp.zeros(1, jnp.int32))["params"]
     state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
@@ -177,11 +189,11 @@ def _ids(case: _Case) -> np.ndarray:
 
 
 def _gradient_by_reference(case: _Case) -> Program:
-    net, params = case.size.transformer, transformer_params(case.size)
+    net, params = case.maskgit, transformer_params(case.size)
     transformer = reference_way.Transformer(net)
 
     def loss(prompts, ids):
-        logits = transformer.apply({"params": params}, ids, prompts)
+        logits: Any = transformer.apply({"params": params}, ids, prompts)
         logits = logits[:, -ids.shape[1] :, : net.codebook_size]
         return reference_way.smoothed_loss(logits, ids, jnp.ones(ids.shape), LABEL_SMOOTHING)
 
@@ -192,7 +204,7 @@ def _gradient_by_reference(case: _Case) -> Program:
 
 def _forward_by_reference(case: _Case) -> Program:
     params = transformer_params(case.size)
-    transformer = reference_way.Transformer(case.size.transformer)
+    transformer = reference_way.Transformer(case.maskgit)
 
     def logits(ids, prompts):
         return transformer.apply({"params": params}, ids, prompts)
@@ -227,7 +239,7 @@ def _decode(case: _Case) -> Program:
 
 
 def _decode_by_reference(case: _Case) -> Program:
-    net, request = case.size.transformer, case.request
+    net, request = case.maskgit, case.request
     run = reference_way.make_decode(
         net, transformer_params(case.size), request.num_iterations, CHOICE_TEMPERATURE
     )
@@ -297,11 +309,11 @@ def _detokenize(case: _Case, net=None) -> Program:
 
 
 def _tokenize_by_reference(case: _Case) -> Program:
-    return _tokenize(case, reference_way.plain(case.size.tokenizer))
+    return _tokenize(case, reference_way.plain(case.vqgan))
 
 
 def _detokenize_by_reference(case: _Case) -> Program:
-    return _detokenize(case, reference_way.plain(case.size.tokenizer))
+    return _detokenize(case, reference_way.plain(case.vqgan))
 
 
 PROGRAMS: dict[str, dict[str, Callable[[_Case], Program]]] = {

@@ -2,7 +2,7 @@
 
 As google-research/generative_transfer (`trainer/prompt_trainer.py`, `nets/simplified_bert*.py`,
 `libml/parallel_decode.py`) and MaskGIT's tokenizer do it, in float32 throughout: Flax's modules,
-one layer after another, with an attention mask of ones; images tokenised in every step; logits over
+one layer after another, with an attention mask of ones; images tokenized in every step; logits over
 the whole tied vocabulary at every position, prompts included; a smoothed one-hot target; a buffer
 for the tokens of all iterations; frozen weights closed over by the step; nothing donated. The masks
 are drawn as ours are, so that both ways can be held against each other number for number.
@@ -233,11 +233,13 @@ def make_train_step(
       label_smoothing: as released.
       schedule: of mask rates.
     """
-    tokenizer, transformer = plain(tokenizer), Transformer(net)
+    plain_tokenizer, transformer = plain(tokenizer), Transformer(net)
 
     def step(state, batch, key):
         mask_key, dropout_key = jax.random.split(key)
-        tokens = tokenizer.apply({"params": frozen["tokenizer"]}, batch["image"], method="tokenize")
+        tokens: Any = plain_tokenizer.apply(
+            {"params": frozen["tokenizer"]}, batch["image"], method="tokenize"
+        )
         tokens = tokens.reshape(len(tokens), -1)
         masked, weights = draw_masks(mask_key, tokens, schedule)
         class_ids = batch["label"][:, None] + net.codebook_size
@@ -252,7 +254,7 @@ def make_train_step(
                 deterministic=False,
                 rngs={"dropout": dropout_key},
             )
-            logits = transformer.apply({"params": frozen["transformer"]}, ids, prompts)
+            logits: Any = transformer.apply({"params": frozen["transformer"]}, ids, prompts)
             logits = logits[:, -(net.num_tokens + 1) :, : net.codebook_size]
             return smoothed_loss(logits, labels, weights, label_smoothing)
 
@@ -272,7 +274,7 @@ def make_decode(net: MaskGIT, params: Any, num_iterations: int, temperature: flo
 
         def body(carry):
             iteration, ids, key, all_ids = carry
-            logits = transformer.apply({"params": params}, ids, prompts)
+            logits: Any = transformer.apply({"params": params}, ids, prompts)
             logits = logits[:, -ids.shape[1] :, : net.codebook_size]
             key, sample_key = jax.random.split(key)
             unknown = ids == MASK_TOKEN_ID

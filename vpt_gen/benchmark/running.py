@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 import jax
 
@@ -57,7 +58,7 @@ class Running:
         self._compiled = lowered.compile()
         compiled = time.monotonic()
         self._carries, self._arguments = program.carries, program.arguments
-        memory = self._compiled.memory_analysis()
+        memory: Any = self._compiled.memory_analysis()
         costs = self._compiled.cost_analysis() or {}
         self.facts = Facts(
             device=jax.devices()[0].device_kind,

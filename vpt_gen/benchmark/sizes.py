@@ -38,7 +38,12 @@ class Size:
         return (self.image_size // self.tokenizer.downsampling) ** 2
 
 
-_SMALL = {"num_layers": 6, "hidden_size": 128, "num_heads": 4, "intermediate_size": 512}
+_SMALL: dict[str, Any] = {
+    "num_layers": 6,
+    "hidden_size": 128,
+    "num_heads": 4,
+    "intermediate_size": 512,
+}
 _SMALL_VQGAN = VQGAN(32, (1, 1, 2), 1, 32, 256)
 SIZES = {
     "demo": Size(MaskGIT(256, 346, 64, **_SMALL, dropout_rate=0.0), _SMALL_VQGAN, 32, 16),
@@ -57,7 +62,7 @@ SIZES = {
 _BLOCK = 2**20
 
 
-def random_params(net: nn.Module, *inputs: Any, **conditions: Any) -> Any:
+def random_params(net: nn.Module | TokenTransformer, *inputs: Any, **conditions: Any) -> Any:
     """Parameters on the host, quickly: matrices are small noise, norms start at 1.
 
     No two are equal: a compiler keeps equal constants once, and would read fewer than there are.

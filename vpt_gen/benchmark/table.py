@@ -13,7 +13,7 @@ def summary(records: list[dict[str, Any]], rates: dict[str, dict[str, Any]]) -> 
       rates: what the device reaches at best, by name (`rates.RATES`), from the same run.
     """
     ours = records[0]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for record in records:
         row = {
             "what": record["what"],

@@ -27,6 +27,7 @@ import vpt_gen
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.nets import NETS, build
+from vpt_gen.nets.biggan import BigGAN
 
 TOKENIZERS = ("vqgan", "taming_vqgan")
 _LARGE = 2**27  # bytes
@@ -37,14 +38,14 @@ class PretrainedNet:
     """A net with its parameters.
 
     Attributes:
-      net: the Flax module.
+      net: the Flax module, or a `BigGAN`; its kind says which.
       params: its parameters, float32 as they are read; on a mesh or as numpy arrays.
       digest: SHA-256 of the net's fields and its parameters as they lie on disk.
       about: where it came from: source data, class names, figures.
       path: its directory.
     """
 
-    net: nn.Module
+    net: Any
     params: Any
     digest: str
     about: Mapping[str, Any]
@@ -52,7 +53,11 @@ class PretrainedNet:
 
 
 def save_net(
-    path: str, net: nn.Module, params: Any, about: Mapping[str, Any], dtype: Any = jnp.float32
+    path: str,
+    net: nn.Module | BigGAN,
+    params: Any,
+    about: Mapping[str, Any],
+    dtype: Any = jnp.float32,
 ) -> str:
     """Writes a net and returns its digest; an older one at `path` is replaced.
 
@@ -62,7 +67,7 @@ def save_net(
       path: directory of the net.
       net: one of `nets.NETS`.
       params: its parameters.
-      about: a JSON-serialisable record.
+      about: a JSON-serializable record.
       dtype: floating type on disk; float16 halves the size of what is shipped.
 
     Raises:
@@ -220,7 +225,7 @@ def _fits_few_files(params: Any) -> bool:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(params)) < _LARGE
 
 
-def _fields(net: nn.Module) -> dict[str, Any]:
+def _fields(net: nn.Module | BigGAN) -> dict[str, Any]:
     """What a module is, as JSON reads it back; how it is computed is no part of that."""
     others = ("parent", "name", "remat")
     names = [f.name for f in dataclasses.fields(net) if f.name not in others]

@@ -59,10 +59,11 @@ class Store:
         self._best_metric = best_metric
         policies = [ocp.checkpoint_managers.LatestN(keep)]
 
-        def best_fn(metrics: Mapping[str, float]) -> float:
-            return metrics[best_metric]
-
         if best_metric is not None:
+
+            def best_fn(metrics: Mapping[str, float]) -> float:
+                return metrics[best_metric]
+
             best = ocp.checkpoint_managers.BestN(
                 get_metric_fn=best_fn,
                 n=1,
@@ -109,7 +110,7 @@ class Store:
         """
         if step != self._manager.latest_step():
             self._check_room(state)
-            if not math.isfinite((metrics or {}).get(self._best_metric, math.nan)):
+            if not math.isfinite((metrics or {}).get(self._best_metric or "", math.nan)):
                 metrics = None
             self._manager.save(
                 step,
@@ -167,7 +168,7 @@ class Store:
             raise UserError(f"{self._workdir} holds no finished checkpoint yet; train it first.")
         step = self.latest_step() if step is None else step
         kept = ", ".join(map(str, sorted(self._manager.all_steps())))
-        if step not in self._manager.all_steps():
+        if step is None or step not in self._manager.all_steps():
             raise UserError(f"{self._workdir} holds no checkpoint of update {step}; it has {kept}.")
         params, fault = self._read_params(step)
         if fault:

@@ -15,6 +15,7 @@ from vpt_gen import methods
 from vpt_gen.config.model import OF_FAMILY, model_fields
 from vpt_gen.decode import decoders
 from vpt_gen.errors import UserError
+from vpt_gen.methods.record import GanMethod
 from vpt_gen.nets import NETS
 
 PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
@@ -100,7 +101,7 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
     if task in METHODS:
         config.evaluation = _evaluation()
         method = methods.METHODS[task]
-        if method.source == "gan":
+        if issubclass(method, GanMethod):
             config.adversarial.loss = method.adversarial_loss
         if options := dataclasses.asdict(method()):
             config[method.group] = ConfigDict(options)
@@ -213,7 +214,7 @@ def _compute() -> ConfigDict:
 
 def _tokenizer_losses() -> ConfigDict:
     losses = ConfigDict()
-    # Update at which the quantiser sets in, with latents as its codebook; before, latents pass.
+    # Update at which the quantizer sets in, with latents as its codebook; before, latents pass.
     losses.quantizer_start = 0
     # Weight of the squared error; without a perceptual distance more than the released 1 is needed.
     losses.reconstruction_weight = 1.0
@@ -233,13 +234,13 @@ def _tokenizer_losses() -> ConfigDict:
 
 def _adversarial() -> ConfigDict:
     # training/adversarial.py. A batch is shared by the discriminator's steps, and a step's part by
-    # its accumulations: BigGAN's 2048 are 8 of 256, which batch normalisation sees at a time.
+    # its accumulations: BigGAN's 2048 are 8 of 256, which batch normalization sees at a time.
     adversarial = ConfigDict()
     # 'hinge' or 'non-saturating'.
     adversarial.loss = "hinge"
     adversarial.discriminator_steps = 1
     adversarial.accumulations = 1
-    # Strength of the orthogonal regularisation; 0 for none, as the published BigGAN was trained.
+    # Strength of the orthogonal regularization; 0 for none, as the published BigGAN was trained.
     adversarial.generator_orthogonal = 0.0
     adversarial.discriminator_orthogonal = 0.0
     return adversarial
@@ -268,7 +269,7 @@ def _latents() -> ConfigDict:
     latents = ConfigDict()
     # The latents' standard deviation (1 as trained; less for images that vary less).
     latents.z_scale = 1.0
-    # Normalise by statistics of so many batches of latents (BigGAN's standing statistics; its code
+    # Normalize by statistics of so many batches of latents (BigGAN's standing statistics; its code
     # takes 16 where it takes any) and not by the running ones of training; 0 for those.
     latents.standing_accumulations = 0
     # Images generated at a time, and latents in such a batch.

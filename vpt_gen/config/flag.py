@@ -71,6 +71,8 @@ def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
     if not pathlib.Path(path).is_file():
         raise UserError(f"Config file {path} does not exist; configs/ holds those there are.")
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"Config file {path} is no Python file; name one that ends with .py.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if argument and not inspect.signature(module.get_config).parameters:

@@ -28,6 +28,8 @@ REMOVED: dict[str, tuple[Any, ...] | None] = {}
 # Field -> pairs of values, the old and the new way to write the same.
 REWRITTEN: dict[str, tuple[tuple[Any, Any], ...]] = {
     "data.data_dir": ((None, ""),),
+    "best_metric": (("memorisation_rate", "memorization_rate"),),
+    "prompt.design": (("factorised", "factorized"),),
 }
 
 
@@ -42,13 +44,23 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in flatten(recorded).items():
         if not _dropped(name, value):
             name = _renamed(name)
-            fields[name] = dict(REWRITTEN.get(name, ())).get(_hashable(value), value)
+            fields[name] = _rewritten(name, value)
     known = _defaults(fields)
     for name in fields.keys() - known.keys():
         raise _newer(f"the field config.{name}")
     missing = known.keys() - fields.keys()
     earlier = {name: BEFORE[name](fields) for name in missing & BEFORE.keys()}
     return _nested({**known, **fields, **earlier})
+
+
+def with_new_values(group: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Translates the values of a part of a recorded config, nested; `name` is of the part."""
+    new = {}
+    for key, value in group.items():
+        field = f"{name}.{key}" if name else key
+        nested = isinstance(value, Mapping)
+        new[key] = with_new_values(value, field) if nested else _rewritten(field, value)
+    return new
 
 
 def as_config(migrated: Mapping[str, Any]) -> ConfigDict:
@@ -92,6 +104,10 @@ def _dropped(name: str, value: Any) -> bool:
             "version of vpt_gen that made the run (git checkout)."
         )
     return True
+
+
+def _rewritten(name: str, value: Any) -> Any:
+    return dict(REWRITTEN.get(name, ())).get(_hashable(value), value)
 
 
 def _renamed(name: str) -> str:

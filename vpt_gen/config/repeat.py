@@ -45,6 +45,7 @@ def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What --config=configs/<name> gives, for every name of a run's family and method."""
     for path in flag.files_of_runs(_CONFIGS):
         spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None  # A file *.py has both.
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield path.name, flatten(module.get_config().to_dict())
@@ -64,7 +65,7 @@ def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"data": {"holdout": 0.1}} -> {"data.holdout": 0.1}, values as JSON reads them back."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")

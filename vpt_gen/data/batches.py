@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -27,9 +28,14 @@ from vpt_gen.machine import sharding
 from vpt_gen.machine.files import in_bucket
 from vpt_gen.machine.progress import say
 
-# Tokenised at a time. The same whatever the training batch and the number of devices and hosts are,
+# Tokenized at a time. The same whatever the training batch and the number of devices and hosts are,
 # because rounding may hang on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
+
+# start step -> endless training batches, and -> one evaluation pass, or None.
+Batches = tuple[
+    Callable[[int], Iterator[pipeline.Batch]], Callable[[], Iterator[pipeline.Batch]] | None
+]
 
 
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
@@ -105,7 +111,7 @@ def image_spec(data: ConfigDict) -> ImageSpec:
 
 def image_batches(
     config: ConfigDict, train_source: Source, eval_source: Source | None, rows: np.ndarray
-):
+) -> Batches:
     """The `rows` of batches of images, see `data/pipeline.py` for what is in them.
 
     Returns:
@@ -125,6 +131,7 @@ def image_batches(
         )
 
     def eval_batches():
+        assert eval_source is not None
         return pipeline.eval_shares(eval_source, spec, batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
@@ -137,10 +144,10 @@ def token_batches(
     train_source: Source,
     eval_source: Source | None,
     vqgan: PretrainedNet,
-):
+) -> Batches:
     """Like `image_batches`, from the token cache; it is made when the first batch is asked for.
 
-    Where `config.data.cache` is off, the batches hold images and the step tokenises them.
+    Where `config.data.cache` is off, the batches hold images and the step tokenizes them.
 
     Raises:
       UserError: a codebook too large for the cache.
@@ -160,7 +167,7 @@ def token_batches(
             "to a folder that all hosts see (docs/launch.md)."
         )
     spec = image_spec(config.data)
-    evaluated = eval_source and config.eval_every
+    evaluated = eval_source if config.eval_every else None
 
     def cache(source: Source, spec: ImageSpec, tokenize: _HostTokenizer) -> tokens.TokenCache:
         return CacheBuild(
@@ -179,7 +186,7 @@ def token_batches(
         plain = dataclasses.replace(spec, augmentation=Augmentation())
         tokenize = _HostTokenizer(vqgan, mesh)
         train_cache = cache(train_source, spec, tokenize)
-        return train_cache, cache(eval_source, plain, tokenize) if evaluated else None
+        return train_cache, cache(evaluated, plain, tokenize) if evaluated else None
 
     def train_batches(start_step: int):
         # Both caches are made here, before the first update, and not when the run is described.
@@ -192,7 +199,9 @@ def token_batches(
         )
 
     def eval_batches():
-        return tokens.eval_token_shares(caches()[1], batch_size=config.batch_size, rows=rows)
+        eval_cache = caches()[1]
+        assert eval_cache is not None
+        return tokens.eval_token_shares(eval_cache, batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
 
@@ -200,7 +209,7 @@ def token_batches(
 class _HostTokenizer:
     """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, for B = `batch_size`.
 
-    Each host tokenises shards of its own, and each of its devices holds the whole tokenizer as long
+    Each host tokenizes shards of its own, and each of its devices holds the whole tokenizer as long
     as that lasts: so tokens do not hang on the mesh. It is read when the first images come.
     """
 

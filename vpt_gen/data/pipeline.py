@@ -39,8 +39,8 @@ class _Reader:
         """
         self._source = source
         self._attempts = 1 + MAX_REPLACED if replace else 1
-        self._replaced = set()
-        self._failures = []
+        self._replaced: set[int] = set()
+        self._failures: list[str] = []
 
     def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The image uint8 (H, W, 3) of an example, and the number of the one that was read."""

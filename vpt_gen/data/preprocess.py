@@ -95,10 +95,10 @@ def _random_affine(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> 
     low, high = math.log(options.min_scale), math.log(options.max_scale)
     scale = tf.exp(low + (draw[1] + 1.0) / 2.0 * (high - low))
     shift = draw[2:] * options.shift * side
-    # The operation maps output to input coordinates: the inverse of the change, about the centre.
-    cosine, sine, centre = tf.cos(angle) / scale, tf.sin(angle) / scale, (side - 1.0) / 2.0
-    offset_x = centre - cosine * (centre + shift[0]) + sine * (centre + shift[1])
-    offset_y = centre - sine * (centre + shift[0]) - cosine * (centre + shift[1])
+    # The operation maps output to input coordinates: the inverse of the change, about the center.
+    cosine, sine, center = tf.cos(angle) / scale, tf.sin(angle) / scale, (side - 1.0) / 2.0
+    offset_x = center - cosine * (center + shift[0]) + sine * (center + shift[1])
+    offset_y = center - sine * (center + shift[0]) - cosine * (center + shift[1])
     transform = tf.stack([cosine, -sine, offset_x, sine, cosine, offset_y, 0.0, 0.0])
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],

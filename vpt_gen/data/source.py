@@ -1,4 +1,4 @@
-"""A source of labelled images with random access, and its split into training and held-out."""
+"""A source of labeled images with random access, and its split into training and held-out."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ Batch = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Labelled images, addressed by index.
+    """Labeled images, addressed by index.
 
     Attributes:
       name: for messages.

@@ -31,7 +31,7 @@ _INDEX_FORMAT = "1"
 
 
 @dataclasses.dataclass(frozen=True)
-class Labelling:
+class Labeling:
     """How a record becomes a label.
 
     Attributes:
@@ -67,8 +67,8 @@ def open_tfds(name: str, split: str, data_dir: str = "") -> Source:
     if not isinstance(feature, tfds.features.ClassLabel):
         raise UserError(f"TFDS data set {name!r} has no examples with a class 'label'.")
     class_names = tuple(feature.int2str(i) for i in range(feature.num_classes))
-    labelling = Labelling("label", ("label",), lambda example: int(example["label"]), class_names)
-    return open_split(builder, split, labelling)
+    labeling = Labeling("label", ("label",), lambda example: int(example["label"]), class_names)
+    return open_split(builder, split, labeling)
 
 
 def load_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
@@ -99,17 +99,17 @@ def open_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
 def open_split(
     builder: tfds.core.DatasetBuilder,
     split: str,
-    labelling: Labelling,
+    labeling: Labeling,
     *,
     image_key: str = "image",
     pixel_scale: int = 1,
 ) -> Source:
-    """A split of a prepared data set, labelled by a rule.
+    """A split of a prepared data set, labeled by a rule.
 
     Args:
       builder: of a prepared data set.
       split: TFDS split expression.
-      labelling: how a record becomes a label.
+      labeling: how a record becomes a label.
       image_key: feature that is the image; encoded, or a uint8 tensor (H, W[, 1 or 3]).
       pixel_scale: what its pixels are multiplied by.
 
@@ -117,12 +117,12 @@ def open_split(
       UserError: unknown split, or examples that do not serve.
     """
     name = f"{builder.info.full_name}[{split}]"
-    label_reader = RecordReader(builder.info.features, (*labelling.features, image_key))
+    label_reader = RecordReader(builder.info.features, (*labeling.features, image_key))
     image_reader = RecordReader(builder.info.features, (image_key,))
     image_feature = builder.info.features[image_key]
     try:
         instructions = builder.info.splits[split].file_instructions
-        index = _load_or_build(builder, instructions, label_reader, labelling, image_key)
+        index = _load_or_build(builder, instructions, label_reader, labeling, image_key)
     except UserError:
         raise
     except Exception as error:  # TFDS and TensorFlow raise many kinds.
@@ -130,7 +130,7 @@ def open_split(
             f"TFDS data set {name} cannot be opened ({_first_line(error)}); check the split, or "
             f"prepare the data set anew with `{PREPARE}`."
         ) from error
-    _check_labels(name, index.labels, labelling.class_names)
+    _check_labels(name, index.labels, labeling.class_names)
 
     def load(number: int) -> np.ndarray:
         stored = image_reader.read(index.records.read(number))[image_key]
@@ -140,12 +140,12 @@ def open_split(
             image = _to_rgb(image_feature.decode_example_np(stored))
         return image if pixel_scale == 1 else image * np.uint8(pixel_scale)
 
-    digest = digest_of(*labelling.class_names, index.labels, index.image_digest, str(pixel_scale))
-    return Source(name, labelling.class_names, index.labels, load, digest)
+    digest = digest_of(*labeling.class_names, index.labels, index.image_digest, str(pixel_scale))
+    return Source(name, labeling.class_names, index.labels, load, digest)
 
 
 class RecordReader:
-    """Takes some features out of a serialised example, as they are stored.
+    """Takes some features out of a serialized example, as they are stored.
 
     TFDS's own readers need a millisecond an example, for a data set of 700,000 too long by far.
     """
@@ -173,7 +173,7 @@ def _stored_spec(info, key: str) -> tfds.features.TensorInfo:
 
 def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
     kind = stored.WhichOneof("kind")
-    values = getattr(stored, kind).value if kind else ()
+    values: Any = getattr(stored, kind).value if kind else ()
     if not spec.shape:
         return values[0]
     return np.array(values, spec.np_dtype).reshape([-1 if n is None else n for n in spec.shape])
@@ -189,7 +189,7 @@ class _Index:
 
 
 def _load_or_build(
-    builder, instructions, reader: RecordReader, labelling: Labelling, image_key: str
+    builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
     """The index from the cache; made anew where the files are not those that it was made of."""
     files = tuple(str(instruction.filename) for instruction in instructions)
@@ -199,14 +199,14 @@ def _load_or_build(
         (file, stat.length, stat.mtime_nsec, instruction.skip, instruction.take)
         for file, stat, instruction in zip(files, stats, instructions, strict=True)
     ]
-    key = digest_of(_INDEX_FORMAT, labelling.name, image_key, json.dumps(about))
+    key = digest_of(_INDEX_FORMAT, labeling.name, image_key, json.dumps(about))
     path = cache_folder() / "records" / f"{key[:32]}.npz"
     try:
         with np.load(path) as kept:
             where = records.Records(files, kept["places"])
             return _Index(where, kept["labels"], str(kept["image_digest"]))
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        index = _build(builder, instructions, reader, labelling, image_key)
+        index = _build(builder, instructions, reader, labeling, image_key)
     try:
         with written_whole(path) as partial, open(partial, "wb") as file:
             np.savez_compressed(
@@ -221,7 +221,7 @@ def _load_or_build(
 
 
 def _build(
-    builder, instructions, reader: RecordReader, labelling: Labelling, image_key: str
+    builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
     places, labels, digest = [], [], hashlib.sha256()
     found = track(
@@ -232,7 +232,7 @@ def _build(
     for place, record in found:
         example = reader.read(record)
         places.append(place)
-        labels.append(labelling.rule(example))
+        labels.append(labeling.rule(example))
         digest.update(hashlib.sha256(example[image_key]).digest())
     files = tuple(str(instruction.filename) for instruction in instructions)
     where = records.Records(files, np.array(places, np.int64).reshape(-1, 3))

@@ -8,7 +8,7 @@ matters most; the rest of the sequence is seen as it was. Our own, no published 
 import dataclasses
 import functools
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -157,7 +157,8 @@ def decode(
     def whole_iteration(tokens, iteration):
         if iteration == 0:  # Nothing is known of any image: once for each condition.
             conditions = class_ids if prompts is None else prompts[0]
-            nothing = jnp.full((len(conditions), num_tokens), MASK_TOKEN_ID, jnp.int32)
+            count = len(keys) if conditions is None else len(conditions)
+            nothing = jnp.full((count, num_tokens), MASK_TOKEN_ID, jnp.int32)
             hidden, cache = of_images(in_full(nothing, prompts_at(0), class_ids))
         else:
             hidden, cache = in_full(tokens, *of_images((prompts_at(iteration), class_ids)))
@@ -227,7 +228,7 @@ class Masked(Decoder):
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         return decode(
-            given.net,
+            cast(MaskGIT, given.net),  # No other net names these decoders.
             given.params,
             given.keys,
             given.num_tokens,

@@ -8,7 +8,7 @@ prefix's part of the cache is replaced; what earlier tokens left in the cache st
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
 from vpt_gen.errors import Requirement
-from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.transformer import CausalTransformer
 
 
 def decode(
-    net: GPT,
+    net: CausalTransformer,
     params: Any,
     keys: jax.Array,
     num_tokens: int,
@@ -37,7 +37,7 @@ def decode(
     Args:
       net: the transformer.
       params: its parameters.
-      keys: B PRNG keys, one an image: it does not depend on its neighbours.
+      keys: B PRNG keys, one an image: it does not depend on its neighbors.
       num_tokens: N.
       prompts: (P, S, D), or (T, P, S, D): a prompt for each of T equal stretches of tokens (for
         each image row where T is the number of rows), or None.
@@ -149,7 +149,7 @@ class Autoregressive(Decoder):
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         tokens = decode(
-            given.net,
+            cast(CausalTransformer, given.net),
             given.params,
             given.keys,
             given.num_tokens,

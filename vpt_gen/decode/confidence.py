@@ -6,6 +6,7 @@ first iteration, in which nothing is known, is computed once for each condition.
 
 import dataclasses
 from collections.abc import Iterable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from vpt_gen.decode.decoder import (
 )
 from vpt_gen.decode.schedules import schedule_requirement
 from vpt_gen.errors import Requirement
+from vpt_gen.nets.transformer import MaskedTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Confidence(Decoder):
         return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
-        net, count = given.net, given.num_conditions
+        net, count = cast(MaskedTransformer, given.net), given.num_conditions
         logits_of = Guided(net, given.params, self.temperature)
         ids = net.unknown_ids(count, given.num_tokens, given.class_ids)
         constant, changing = given.stages()

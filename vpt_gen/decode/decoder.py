@@ -41,7 +41,9 @@ class Given:
         """P."""
         if self.rows is None:
             return len(self.keys)
-        return len(self.class_ids if self.prompts is None else self.prompts[0])
+        conditions = self.class_ids if self.prompts is None else self.prompts[0]
+        assert conditions is not None  # `rows` are of something.
+        return len(conditions)
 
     def of_images(self, of_conditions: jax.Array | None) -> jax.Array | None:
         """What each image's condition has, (P, ...) -> (B, ...)."""
@@ -56,6 +58,7 @@ class Given:
         return None, self.prompts
 
 
+@dataclasses.dataclass(frozen=True)
 class Decoder:
     """One way to draw visual tokens; subclasses are frozen dataclasses.
 

@@ -78,7 +78,8 @@ def tokens_to_images(
 
     def detokenize(tokens):
         grid = tokens.reshape(-1, side, side)
-        return jnp.clip(net.apply({"params": params}, grid, method="detokenize"), 0.0, 1.0)
+        images: Any = net.apply({"params": params}, grid, method="detokenize")
+        return jnp.clip(images, 0.0, 1.0)
 
     if batch_size is None:
         return detokenize(tokens)

@@ -7,7 +7,7 @@ the paper a revealed token stays; that code draws all of them anew in every iter
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from vpt_gen.decode.decoder import (
 )
 from vpt_gen.decode.schedules import mask_rate, schedule_requirement
 from vpt_gen.errors import Requirement
-from vpt_gen.nets.transformer import MASK_TOKEN_ID
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
 
 
 def halton_order(height: int, width: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def turns(keys: jax.Array, height: int, width: int) -> jax.Array:
     """
     order = halton_order(height, width)
     offsets = jax.vmap(lambda key: jax.random.randint(key, (1,), 0, len(order)))(keys)
-    return (np.argsort(order) - offsets) % len(order)
+    return (jnp.asarray(np.argsort(order)) - offsets) % len(order)
 
 
 def draw(keys: jax.Array, positions: jax.Array, logits: jax.Array) -> jax.Array:
@@ -137,8 +137,8 @@ def decode(
     return tokens, revealed_at
 
 
-def split_keys(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """From the keys (B,) of images, those of their orders and those of their tokens."""
+def split_keys(keys: jax.Array) -> jax.Array:
+    """(2, B). From the keys (B,) of images, those of their orders and those of their tokens."""
     return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
 
@@ -175,7 +175,7 @@ class Halton(Decoder):
         return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
-        net, n = given.net, given.num_tokens
+        net, n = cast(MaskedTransformer, given.net), given.num_tokens
         logits_of = Guided(net, given.params, self.temperature)
         constant, changing = given.stages()
         scales = guidance_scales(self.guidance, self.guidance_start, self.num_iterations)

@@ -25,7 +25,7 @@ def check_schedule(name: str) -> None:
 
 
 def mask_rate(
-    ratio: jax.Array, num_unknown: jax.Array | int, schedule: str = "cosine"
+    ratio: jax.Array | float, num_unknown: jax.Array | int, schedule: str = "cosine"
 ) -> jax.Array:
     """The share of positions masked at progress `ratio` in [0, 1]: falls from 1 to 1e-6.
 

@@ -33,7 +33,7 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
         class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in class_names])
     instances: list[int] = []
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
-    if "instance_labels" in run.facts and (starts or not run.sampler.method.num_classes):
+    if "instance_labels" in run.facts and (starts or not run.token_sampler.method.num_classes):
         instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
     generation = request.flagged_generation(run, class_ids.tolist(), instances)
     return generation.image_set(class_counts=how)

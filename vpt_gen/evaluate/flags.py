@@ -11,8 +11,8 @@ from vpt_gen.runs import request
 
 FLAGS = flags.FLAGS
 MAX_NUM = 10_000
-_FOR_CHECKPOINTS = ("num", "class_counts", "step", "set", "marquee", "headers", "cutoff")
-_FOR_CHECKPOINTS += ("transformer", "tokenizer")
+_FOR_CHECKPOINTS: tuple[str, ...] = ("num", "class_counts", "step", "set", "marquee", "headers")
+_FOR_CHECKPOINTS += ("cutoff", "transformer", "tokenizer")
 
 
 def define_flags() -> None:
@@ -83,5 +83,6 @@ def check_flags() -> None:
         if FLAGS[name].present:
             raise UserError(f"--{name} says how to draw from a --checkpoint; leave it out here.")
     for name in ("images", "reference", "train"):
-        if FLAGS[name].value and not os.path.isdir(os.path.expanduser(FLAGS[name].value)):
-            raise UserError(f"--{name}: the folder {FLAGS[name].value!r} does not exist.")
+        folder = FLAGS[name].value
+        if folder and not os.path.isdir(os.path.expanduser(folder)):
+            raise UserError(f"--{name}: the folder {folder!r} does not exist.")

@@ -31,16 +31,16 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
     """
     if FLAGS.reference:
         spec = image_spec(run.config.data) if run else None
-        folders = {"reference images": FLAGS.reference, "training images": FLAGS.train}
-        sets = [
-            real_images(open_folder(path), name, "all", spec) if path else None
-            for name, path in folders.items()
-        ]
-        if FLAGS.train and sets[0].digest == sets[1].digest:
+        reference = real_images(open_folder(FLAGS.reference), "reference images", "all", spec)
+        train = None
+        if FLAGS.train:
+            train = real_images(open_folder(FLAGS.train), "training images", "all", spec)
+        if train and reference.digest == train.digest:
             raise UserError("--train and --reference hold the same images; leave --train out.")
-        return *sets, None
+        return reference, train, None
     config = FLAGS.config
     if config is None:
+        assert run is not None  # `check_flags` wants one of them.
         config = run.config
     check_config(config)
     sources = open_sources(config)

@@ -5,6 +5,7 @@ so that many sizes of pictures need few programs.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def groups(
       ValueError: images of another type or shape.
     """
     group: list[np.ndarray] = []
-    count, sides = 0, (1, 1)
+    count = 0
+    sides: Any = (1, 1)  # Height and width, as a pair or an array.
     for picture in _pictures(images):
         sides = np.maximum(picture.shape[:2], sides)
         if group and (len(group) + 1) * _num_bytes(sides) > MAX_BYTES:

@@ -25,7 +25,7 @@ class FeatureClassifier:
 
     @classmethod
     def fit(cls, features: np.ndarray, labels: np.ndarray) -> "FeatureClassifier":
-        """Logistic regression on standardised features (n, d) of any space, labels (n,).
+        """Logistic regression on standardized features (n, d) of any space, labels (n,).
 
         Raises:
           UserError: fewer than two classes, or no scikit-learn.
@@ -36,7 +36,7 @@ class FeatureClassifier:
         from sklearn.preprocessing import StandardScaler
 
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        return cls(model.fit(features, labels), "logistic regression on standardised features")
+        return cls(model.fit(features, labels), "logistic regression on standardized features")
 
     @classmethod
     def fit_pixels(cls, pixels: np.ndarray, labels: np.ndarray) -> "FeatureClassifier":

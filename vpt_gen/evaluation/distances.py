@@ -6,14 +6,14 @@ follow PyPI `torch-fidelity` 0.4.0, down to the draw of subsets, so that figures
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.special
 
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.pairwise import distance_blocks, neighbour_radii
+from vpt_gen.evaluation.pairwise import distance_blocks, neighbor_radii
 from vpt_gen.machine.progress import track
 
 SEED = 2020  # torch-fidelity's own
@@ -32,7 +32,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
       UserError: fewer than two rows, rows of two widths, or values that are not finite.
     """
     a, b = _checked(a, b)
-    mean_a, mean_b = (np.mean(x, axis=0, dtype=np.float64) for x in (a, b))
+    mean_a, mean_b = (x.mean(axis=0, dtype=np.float64) for x in (a, b))
     return _frechet(mean_a, _root_of_rows(a), mean_b, _root_of_rows(b))
 
 
@@ -141,7 +141,7 @@ def kid(
         for subset, draw in enumerate(draws):
             for mark, rows in zip(marks, draw, strict=True):
                 mark[rows, subset] = 1.0
-        values = _mmd2(kernel, a, b, *marks)
+        values: Any = _mmd2(kernel, a, b, *marks)
     else:
         every = np.ones((subset_size, 1))
         values = [
@@ -269,7 +269,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
       UserError: k rows or fewer.
     """
     generated, real = _checked(generated, real, (k + 1, k + 1))
-    real_radii, generated_radii = neighbour_radii(real, k), neighbour_radii(generated, k)
+    real_radii, generated_radii = neighbor_radii(real, k), neighbor_radii(generated, k)
     inside, reached = 0, np.zeros(len(real), bool)
     for rows, distances in distance_blocks(generated, real):
         inside += (distances <= real_radii).any(axis=1).sum()
@@ -295,7 +295,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
       UserError: k real rows or fewer.
     """
     generated, real = _checked(generated, real, (1, k + 1))
-    radii = neighbour_radii(real, k)
+    radii = neighbor_radii(real, k)
     held, covered = 0, np.zeros(len(real), bool)
     for _, distances in distance_blocks(generated, real):
         inside = distances < radii

@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def _extract(extractor: Extractor, images: ImageSet) -> Features:
 
 
 def _save(path: pathlib.Path, key: str, features: Features) -> None:
-    arrays = {"count": np.array(features.count), "indices": features.indices}
+    arrays: dict[str, Any] = {"count": np.array(features.count), "indices": features.indices}
     arrays |= {f"rows/{name}": rows for name, rows in features.rows.items()}
     for name, (mean, covariance) in features.moments.items():
         arrays |= {f"mean/{name}": mean, f"covariance/{name}": covariance}

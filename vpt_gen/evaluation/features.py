@@ -96,7 +96,7 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     """The space of a tokenizer's encoder: no download where the tokenizer is at hand.
 
     The main feature is the mean and the standard deviation of each latent channel over the image,
-    before quantisation. A Frechet distance in it is not a FID. As they forget what is where, the
+    before quantization. A Frechet distance in it is not a FID. As they forget what is where, the
     nearest images are looked for by the latents on a grid of 4x4, and classes are told by the
     pixels of a 32x32 copy, in [0, 1].
 

@@ -54,4 +54,4 @@ def pairs_picture(pairs: Reconstruction, images: ImageSet, columns: int) -> np.n
         name = images.class_names[label]
         rows[name] = pairs.given[chosen] / np.float32(255.0)
         rows[f"{name}, reconstructed"] = pairs.made[chosen] / np.float32(255.0)
-    return grids.labelled_rows(rows)
+    return grids.labeled_rows(rows)

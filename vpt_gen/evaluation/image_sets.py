@@ -122,4 +122,6 @@ def judge_images(config: ConfigDict) -> ImageSet | None:
     which = (
         f"{config.evaluation.judge_shots} of each class, drawn by seed {config.data.holdout_seed}"
     )
-    return real_images(open_judge(config), "judging images", which, image_spec(config.data))
+    judge = open_judge(config)
+    assert judge is not None  # As there are shots.
+    return real_images(judge, "judging images", which, image_spec(config.data))

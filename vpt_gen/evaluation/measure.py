@@ -1,6 +1,7 @@
 """All figures of a set of images, by one pass over them."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -22,5 +23,5 @@ def measure(yardstick: Yardstick, images: ImageSet) -> tuple[Found, Measured]:
     found = Found()
     for metric in METRICS:
         if metric.fits(yardstick.extractor.space.name):
-            found.take(metric.figures, lambda metric=metric: metric.measure(yardstick, generated))
+            found.take(metric.figures, functools.partial(metric.measure, yardstick, generated))
     return found, generated

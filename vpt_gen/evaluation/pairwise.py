@@ -23,14 +23,14 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
       (which rows of `a`, their distances (rows, m) in float64); the array is the caller's.
     """
     # What all rows share would only cost digits.
-    centre = np.mean(b, axis=0, dtype=np.float64)
-    b = b - centre
+    center = np.mean(b, axis=0, dtype=np.float64)
+    b = b - center
     b_squares = np.einsum("md,md->m", b, b)
     size = max(1, _BLOCK_BYTES // (8 * max(b.shape)))
     with track(total=len(a), label="pairs of images", delay=_PATIENCE) as bar:
         for start in range(0, len(a), size):
             rows = slice(start, min(start + size, len(a)))
-            x = a[rows] - centre
+            x = a[rows] - center
             lengths = np.einsum("nd,nd->n", x, x)[:, None] + b_squares
             squares = x @ b.T
             squares *= -2.0
@@ -41,7 +41,7 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
             bar.update(len(x))
 
 
-def neighbour_radii(features: np.ndarray, k: int) -> np.ndarray:
+def neighbor_radii(features: np.ndarray, k: int) -> np.ndarray:
     """Distance (n,) of each row (n, d) to its k-th nearest other row; an equal row is another."""
     radii = np.empty(len(features))
     for rows, distances in distance_blocks(features, features):

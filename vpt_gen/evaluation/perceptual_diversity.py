@@ -92,8 +92,8 @@ def intra_lpips(
             found += np.asarray(distance(lpips.params, squares[a], squares[b]))[:count].tolist()
             bar.update(count)
     classes = labels[np.array(pairs)[:, 0]]
-    found = np.array(found)
-    return float(np.mean([found[classes == label].mean() for label in np.unique(classes)]))
+    distances = np.array(found)
+    return float(np.mean([distances[classes == label].mean() for label in np.unique(classes)]))
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -45,16 +45,16 @@ def coordinates(prompts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """For the first s of S tokens, s as in `lengths`: points at the distances of the prompts.
 
     Prompts (n, S, D) as they are would have s * D coordinates; the points (n, at most n) are the
-    same but turned and centred, by the eigenvectors of their inner products.
+    same but turned and centered, by the eigenvectors of their inner products.
 
     Yields:
       s, and the points, their widest direction first.
     """
     n, num_tokens, _ = prompts.shape
-    centred = np.asarray(prompts, np.float64) - prompts.mean(axis=0, dtype=np.float64)
+    centered = np.asarray(prompts, np.float64) - prompts.mean(axis=0, dtype=np.float64)
     products = np.zeros((n, n))
     for s in range(1, num_tokens + 1):
-        products += centred[:, s - 1] @ centred[:, s - 1].T
+        products += centered[:, s - 1] @ centered[:, s - 1].T
         if s in lengths(num_tokens):
             values, vectors = np.linalg.eigh(products)
             kept = values > values[-1] * 1e-10
@@ -68,7 +68,7 @@ class ClusterMatch:
     Attributes:
       purity: share of prompts whose cluster has mostly prompts of their class.
       chance: the purity of the same clusters where labels are shuffled (mean of 200 shuffles).
-      nmi: normalised mutual information of clusters and classes, 0 to 1.
+      nmi: normalized mutual information of clusters and classes, 0 to 1.
       silhouette: of the classes themselves, -1 to 1: above 0, prompts of a class are nearer to each
         other than to the next class.
     """
@@ -106,7 +106,7 @@ def purity(clusters: np.ndarray, labels: np.ndarray) -> float:
 
 
 def similarity(points: np.ndarray) -> np.ndarray:
-    """Cosines (n, n) between points (n, d), which are centred: what all share counts for nothing.
+    """Cosines (n, n) between points (n, d), which are centered: what all share counts for nothing.
 
     Of n points in general position they are -1 / (n - 1) on average.
     """

@@ -10,6 +10,8 @@ from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
 
+# Name of a figure in older records -> today's.
+_RENAMED = {"memorisation_rate": "memorization_rate"}
 _DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
 
 
@@ -57,6 +59,16 @@ def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
             }
     left_out = {name: found.left_out[name] for name in FIGURES if name in found.left_out}
     return {"figures": figures, "left_out": left_out, "protocol": dict(shared)}
+
+
+def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as `make_record` gave it, perhaps in an older version, with today's names."""
+    renamed = {
+        part: {_RENAMED.get(name, name): value for name, value in record[part].items()}
+        for part in ("figures", "left_out")
+        if part in record
+    }
+    return {**record, **renamed}
 
 
 def table(record: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from vpt_gen.evaluation.features import (
 from vpt_gen.machine.progress import say
 
 NAMES = ("inception", "tokenizer")
-# What serves where no run or config names a tokenizer: grey drawings, 32 pixels a side.
+# What serves where no run or config names a tokenizer: gray drawings, 32 pixels a side.
 SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
 

@@ -57,7 +57,7 @@ class Yardstick:
       reference: the real images to compare with.
       train: those that the prompts were tuned on, where they are others than the reference; None
         where they are not known. Without them halves of the reference make the floors and the
-        classifier, and there is no memorisation rate.
+        classifier, and there is no memorization rate.
       judge: real images to learn class agreement from and to take floors of, where they are not
         those trained on: these may be few, and a classifier of few agrees with what copies them.
       seed: of the draws of real images.
@@ -85,8 +85,8 @@ class Yardstick:
         """Two sets of real images without a common one: to fit to, and to try with."""
         if fitted := self.judge or self.train:
             return self.features_of(fitted), self.real
-        halves = draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
-        return tuple(Measured(self.reference, half) for half in halves)
+        a, b = draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
+        return Measured(self.reference, a), Measured(self.reference, b)
 
     @functools.cached_property
     def classifier(self) -> FeatureClassifier:

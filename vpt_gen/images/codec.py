@@ -44,7 +44,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 def decode(data: bytes | pathlib.Path) -> np.ndarray:
     """Encoded bytes, or a file -> uint8 (H, W, 3), sRGB.
 
-    EXIF orientation and colour profiles are applied, transparency goes on white, grey becomes RGB,
+    EXIF orientation and color profiles are applied, transparency goes on white, gray becomes RGB,
     16 bits become 8, and of an animation the first frame counts. Images of more than `LARGE` pixels
     are shrunk by a whole factor. `docs/images.md` has the whole list.
 
@@ -59,7 +59,8 @@ def decode(data: bytes | pathlib.Path) -> np.ndarray:
         raise OSError(_what_else(data if isinstance(data, bytes) else data.read_bytes())) from None
     with opened as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
         if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
-            image.draft(None, tuple(side // _excess(image) or 1 for side in image.size))
+            excess = _excess(image)
+            image.draft(None, (image.width // excess or 1, image.height // excess or 1))
         return np.asarray(_as_shown(image))
 
 
@@ -87,7 +88,7 @@ def _as_shown(image: Image.Image) -> Image.Image:
     _mend_transparency(image)
     image.load()
     # Afterwards: a PNG may have these behind its pixels, and a TIFF is turned already.
-    profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image))
+    profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image) or 1)
     flat = to_srgb(_flat(_eight_bit(image)), profile)
     if _excess(flat) > 1:
         flat = flat.reduce(_excess(flat))
@@ -102,9 +103,10 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _mend_transparency(image: Image.Image) -> None:
-    """Pillow scales the pixels of a PNG to 8 bits, but not the colour that stands for nothing."""
+    """Pillow scales the pixels of a PNG to 8 bits, but not the color that stands for nothing."""
     color = image.info.get("transparency")
-    depth = image.tile[0].args if image.format == "PNG" and image.tile else None
+    tiles = getattr(image, "tile", None)  # What a file opens as has them.
+    depth = tiles[0].args if image.format == "PNG" and tiles else None
     if isinstance(color, int) and depth in ("L;2", "L;4"):
         image.info["transparency"] = color * {"L;2": 85, "L;4": 17}[depth]
     elif isinstance(color, tuple) and depth == "RGB;16B":
@@ -112,7 +114,7 @@ def _mend_transparency(image: Image.Image) -> None:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey of 12 or 16 bits, or of floats in [0, 1], to 8 bits, rounded; others stay as they are.
+    """Gray of 12 or 16 bits, or of floats in [0, 1], to 8 bits, rounded; others stay as they are.
 
     Raises:
       ValueError: values of which nobody knows what is black and what is white.
@@ -127,20 +129,20 @@ def _eight_bit(image: Image.Image) -> Image.Image:
             raise ValueError(
                 f"float values go from {low:g} to {high:g}; only 0 (black) to 1 (white) are read"
             )
-        grey = np.rint(values * 255).astype(np.uint8)
+        gray = np.rint(values * 255).astype(np.uint8)
     elif image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         bits = tags.get(_TIFF_BITS, (16,))[0]
         values = np.asarray(image)
-        grey = _to_8_bits(bits)[values]
+        gray = _to_8_bits(bits)[values]
     elif image.mode == "I":
         raise ValueError("32-bit integers have no defined white")
     else:
         return image
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # White is zero; Pillow turns only 8 bits around.
-        grey = 255 - grey
+        gray = 255 - gray
     if "transparency" in image.info:
-        grey = np.where(values == image.info["transparency"], np.uint8(255), grey)
-    return Image.fromarray(grey)
+        gray = np.where(values == image.info["transparency"], np.uint8(255), gray)
+    return Image.fromarray(gray)
 
 
 @functools.cache

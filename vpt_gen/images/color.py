@@ -1,11 +1,12 @@
-"""Colours as an image's embedded profile means them, in sRGB."""
+"""Colors as an image's embedded profile means them, in sRGB."""
 
 import functools
 import io
+from typing import cast
 
 from PIL import Image, ImageCms
 
-# Colour space of a profile -> Pillow's mode.
+# Color space of a profile -> Pillow's mode.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -19,7 +20,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     fits = mode == image.mode or (mode, image.mode) == ("RGB", "L")
     if transform is None or not fits:
         return image.convert("RGB")
-    return ImageCms.applyTransform(image.convert(mode), transform)
+    # It gives None only where it changes the image itself.
+    return cast(Image.Image, ImageCms.applyTransform(image.convert(mode), transform))
 
 
 @functools.lru_cache(maxsize=16)  # A data set has few, and a CMYK one takes a while to build.

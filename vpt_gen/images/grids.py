@@ -17,7 +17,7 @@ _FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Images (n, H, W, 3) in [0, 1] -> one uint8 picture, row by row, on a grey ground.
+    """Images (n, H, W, 3) in [0, 1] -> one uint8 picture, row by row, on a gray ground.
 
     Args:
       images: of one size.
@@ -44,7 +44,7 @@ def magnify(images: np.ndarray) -> np.ndarray:
     return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
 
 
-def labelled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
+def labeled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
     """{label: images (n, H, W, 3)} -> one uint8 picture with the label at the left of its row."""
     columns = max(len(images) for images in rows.values())
     strips = {label: image_grid(magnify(images), columns) for label, images in rows.items()}
@@ -66,10 +66,10 @@ def labelled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
 def class_grid(
     images: np.ndarray, class_ids: np.ndarray, class_names: list[str], columns: int = 10
 ) -> np.ndarray:
-    """The first images (n, H, W, 3) of each class, unselected, one labelled row a class."""
+    """The first images (n, H, W, 3) of each class, unselected, one labeled row a class."""
     classes = sorted(set(class_ids.tolist()))
     rows = {class_names[c]: images[class_ids == c][:columns] for c in classes}
-    return labelled_rows(rows)
+    return labeled_rows(rows)
 
 
 def order_colors(revealed_at: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -93,8 +93,8 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
       revealed_at: (n, N) when each token was fixed, from 0; -1, given, is black.
     """
     n, height, width, _ = images.shape
-    colours = order_colors(revealed_at, height, width)
-    pairs = np.stack([images, colours], axis=1).reshape(2 * n, height, width, 3)
+    colors = order_colors(revealed_at, height, width)
+    pairs = np.stack([images, colors], axis=1).reshape(2 * n, height, width, 3)
     return image_grid(magnify(pairs), columns=8)
 
 

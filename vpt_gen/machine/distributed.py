@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -46,7 +46,7 @@ def start() -> None:
       UserError: flags that do not go together, or nobody to be found.
     """
     names = ("coordinator_address", "num_processes", "process_id")
-    given = {name: flags.FLAGS[name].value for name in names}
+    given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     if any(value is not None for value in given.values()) != all(
         value is not None for value in given.values()
     ):
@@ -98,7 +98,7 @@ def to_host(tree: Any) -> Any:
     return jax.tree.map(gather, tree)
 
 
-def leave_after(run: Callable[[], int]) -> None:
+def leave_after(run: Callable[[], int]) -> NoReturn:
     """Runs the program, and ends the process with the exit code that it gives.
 
     An unexpected error prints its traceback and counts as 1. It must not reach the interpreter:
@@ -112,7 +112,7 @@ def leave_after(run: Callable[[], int]) -> None:
     leave(code)
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """Ends the process with an exit code, waiting for the others only where they come along."""
     sys.stdout.flush()
     sys.stderr.flush()

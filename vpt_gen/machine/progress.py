@@ -17,7 +17,7 @@ def be_quiet() -> None:
 def track(
     iterable: Iterable | None = None,
     *,
-    total: int,
+    total: int | None,
     label: str,
     initial: int = 0,
     in_bytes: bool = False,

@@ -2,7 +2,7 @@
 
 The mesh has three axes. A batch is split over `data` and `fsdp`. Parameters are split over `fsdp`,
 and a layer's are gathered where it runs, and over `tensor`, where each device computes its own
-heads and hidden units; devices of one `tensor` group are neighbours, for they talk the most.
+heads and hidden units; devices of one `tensor` group are neighbors, for they talk the most.
 
 How a parameter lies is said by the table `PARAMETER_RULES` alone, how an activation does by
 `ACTIVATION_RULES`, through the names that `nets/layout.py` gives its axes.
@@ -17,7 +17,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vpt_gen.errors import UserError
 
@@ -26,7 +26,7 @@ _BATCH_AXES = ("data", "fsdp")
 
 # A regular expression, searched in "/path/of/the/parameter[shape]" -> mesh axes of its *last*
 # dimensions; those before them, of stacked layers, are whole. The first rule that matches decides.
-# A moment of the optimiser ends in its parameter's path, and so lies as the parameter does.
+# A moment of the optimizer ends in its parameter's path, and so lies as the parameter does.
 PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     # Prompts: few, and read everywhere in every step.
     (r"/prompt_\w+/", ()),
@@ -45,7 +45,7 @@ PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"/(word|token|position)_embeddings/embedding", ()),
     (r"/mlm_dense/kernel", ("fsdp", None)),
     (r"/head/kernel", ("fsdp", "tensor")),
-    # VQGANs, discriminator, LPIPS; what leads from or to three colours is small.
+    # VQGANs, discriminator, LPIPS; what leads from or to three colors is small.
     (r"/kernel\[\d+,\d+,(3,\d+|\d+,3)\]", ()),
     (r"/kernel\[\d+,\d+,\d+,\d+\]", (None, None, None, "fsdp")),
     (r"/Dense_\d/kernel", ("fsdp", None)),
@@ -176,7 +176,7 @@ def put(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, tree, shardings(tree, mesh))
 
 
-def shardings(tree: Any, mesh: Mesh) -> Any:
+def shardings(tree: Any, mesh: Mesh | AbstractMesh) -> Any:
     """A sharding for every parameter of a tree (arrays, or shapes of `jax.eval_shape`).
 
     Raises:
@@ -188,7 +188,7 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
     )
 
 
-def _spec(path, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+def _spec(path, shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> PartitionSpec:
     name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
     described = f"{name}[{','.join(map(str, shape))}]"
     axes = next((axes for rule, axes in PARAMETER_RULES if re.search(rule, described)), None)

@@ -1,6 +1,6 @@
 """Task: adapt a pretrained transformer to new images by a method; its tokenizer is frozen.
 
-Only the method's parameters are differentiated and held by the optimiser. Unlike in the release of
+Only the method's parameters are differentiated and held by the optimizer. Unlike in the release of
 prompt tuning, the mask is drawn per example and from an explicit key.
 """
 
@@ -11,7 +11,7 @@ import optax
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods.method import Conditions, Method
 from vpt_gen.nets.transformer import TokenTransformer
-from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import (
     Batch,
@@ -30,7 +30,7 @@ def make_task(
     method: Method,
     net: TokenTransformer,
     objective: Objective,
-    tokenizer: VQGAN,
+    tokenizer: Tokenizer,
     backbone: Params,
     optimizer: optax.GradientTransformation,
     *,

@@ -1,6 +1,6 @@
 """Task: cGANTransfer (arXiv 2102.06696) from a BigGAN, as in mshahbazi72/cGANTransfer.
 
-First the new classes' normalisations learn, as combinations of the source's classes (stage BN of
+First the new classes' normalizations learn, as combinations of the source's classes (stage BN of
 the release), then all of the generator but the scores and the source's knowledge (FT). The
 discriminator trains throughout, with a new table of classes. Adam goes on from one stage to the
 next.
@@ -8,6 +8,7 @@ next.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -126,7 +127,7 @@ def make_task(
         }
 
     def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
-        return net.apply(params[GENERATOR], z, class_ids)
+        return cast(jax.Array, net.apply(params[GENERATOR], z, class_ids))
 
     def training(step: jax.Array) -> dict[str, bool | jax.Array]:
         first = step < norm_steps

@@ -2,12 +2,13 @@
 
 First a miner learns which latents and embeddings the source generator turns into the new images,
 then miner and generator learn together. The discriminator, which is told no class, trains
-throughout. As released, the loss is the non-saturating one, and the generator normalises by its
+throughout. As released, the loss is the non-saturating one, and the generator normalizes by its
 batches in both stages.
 """
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,8 @@ def mine(source: BigGAN, params: Params, z: jax.Array) -> dict[str, jax.Array]:
       params: of the task.
       z: (B, latent size).
     """
-    z, embedding = make_miner(source.generator).apply(params[MINER], z)
+    mined: Any = make_miner(source.generator).apply(params[MINER], z)
+    z, embedding = mined
     return {"z": z, "embedding": embedding}
 
 
@@ -117,7 +119,8 @@ def make_task(
 
     def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
         del class_ids
-        return source.generator.apply(params[GENERATOR], **mine(source, params, z))
+        inputs: dict[str, Any] = mine(source, params, z)
+        return cast(jax.Array, source.generator.apply(params[GENERATOR], **inputs))
 
     return make_adversarial_task(
         make_adversaries(source, optimizers, **options),

@@ -6,6 +6,7 @@ google-research/generative_transfer.
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 
@@ -31,7 +32,7 @@ def make_method(generator: PromptGenerator) -> Method:
         instance_ids: jax.Array | None = None,
         dropout_key: jax.Array | None = None,
     ) -> Conditions:
-        prompts = generator.apply(
+        prompts: Any = generator.apply(
             {"params": trained},
             class_ids if generator.num_classes else None,
             instance_ids if generator.num_instances else None,
@@ -60,7 +61,7 @@ class Prompts(TransformerMethod):
     dropout_rate: float = 0.1
     # What prompts are for: 'class', 'instance' (a training image), or 'class+instance'.
     condition: str = "class"
-    # 'additive' as released, 'factorised' with num_factors, or 'full'.
+    # 'additive' as released, 'factorized' with num_factors, or 'full'.
     design: str = "additive"
     # F.
     num_factors: int = 1
@@ -77,8 +78,8 @@ class Prompts(TransformerMethod):
         yield "design", self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"
         yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
         yield "num_factors", self.num_factors > 0, "positive"
-        factors = self.num_factors == 1 or self.design == "factorised"
-        yield "num_factors", factors, "1 where config.prompt.design is not 'factorised'"
+        factors = self.num_factors == 1 or self.design == "factorized"
+        yield "num_factors", factors, "1 where config.prompt.design is not 'factorized'"
         yield "instance_dropout", 0 <= self.instance_dropout <= 1, "from 0 to 1"
 
     def sentence(self, what: str) -> str:

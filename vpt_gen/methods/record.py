@@ -19,6 +19,7 @@ from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params, Task
 
 
+@dataclasses.dataclass(frozen=True)
 class Record:
     """A method's options; subclasses are frozen dataclasses.
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
-
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.gpt import GPT
@@ -13,7 +11,8 @@ from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN
 
-NETS: dict[str, type[nn.Module | BigGAN]] = {
+# Modules, and BigGAN, which is a pair of them: what a net knows depends on its kind.
+NETS: dict[str, type[Any]] = {
     "vqgan": VQGAN,
     "maskgit": MaskGIT,
     "taming_vqgan": TamingVQGAN,
@@ -23,7 +22,7 @@ NETS: dict[str, type[nn.Module | BigGAN]] = {
 }
 
 
-def build(config: Mapping[str, Any]) -> nn.Module | BigGAN:
+def build(config: Mapping[str, Any]) -> Any:
     """The module that a config describes: `net`, a key of `NETS`, and the module's fields.
 
     Raises:

@@ -1,7 +1,7 @@
 """Small parts that can be added to a transformer's own: it runs those that its parameters hold.
 
 They lie in the same tree, beside what they change; without them a net computes exactly what it did.
-A net's `init` never makes them: `methods/lora.py` and its neighbours do. They compute in the type
+A net's `init` never makes them: `methods/lora.py` and its neighbors do. They compute in the type
 of what they are added to.
 
 | in the tree of | subtree | what it is |
@@ -13,6 +13,8 @@ of what they are added to.
 | the net | class_embeddings/embedding | class tokens, instead of the net's own |
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ CLASS_EMBEDDINGS = "class_embeddings"
 
 def class_rows(net: nn.Module, class_ids: jax.Array) -> jax.Array | None:
     """The rows (B, D) of the net's added class tokens; None where it has its own alone."""
-    table = net.get_variable("params", CLASS_EMBEDDINGS)
+    table = _own(net, CLASS_EMBEDDINGS)
     # Ids that are none have a row, too: the net does not use it.
     return None if table is None else jnp.take(table["embedding"], class_ids, axis=0, mode="clip")
 
@@ -34,7 +36,7 @@ class LowRank(nn.Module):
     def __call__(self, x: jax.Array, product: jax.Array) -> jax.Array:
         if not self.has_variable("params", "down"):
             return product
-        down, up = (self.get_variable("params", name)["kernel"] for name in ("down", "up"))
+        down, up = (_own(self, name)["kernel"] for name in ("down", "up"))
         x = x.astype(product.dtype) @ down.astype(product.dtype)
         return product + x @ up.astype(product.dtype)
 
@@ -46,9 +48,13 @@ class Adapter(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         if not self.has_variable("params", "down"):
             return x
-        down, up = (self.get_variable("params", name) for name in ("down", "up"))
+        down, up = (_own(self, name) for name in ("down", "up"))
         hidden = nn.gelu(_dense(x, down), approximate=True)
         return x + _dense(hidden, up)
+
+
+def _own(net: nn.Module, name: str) -> Any:
+    return net.get_variable("params", name)
 
 
 def _dense(x: jax.Array, layer) -> jax.Array:
@@ -59,7 +65,7 @@ def with_prefix(
     attention: nn.Module, key: jax.Array, value: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Keys and values (B, H, L, E), behind added ones (H, S, E) where the attention has these."""
-    prefix = attention.get_variable("params", "prefix")
+    prefix = _own(attention, "prefix")
     if prefix is None:
         return key, value
 

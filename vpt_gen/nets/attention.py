@@ -19,7 +19,7 @@ from vpt_gen.nets.layers import (
     sum_type,
 )
 
-# What a rematerialisation policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
+# What a rematerialization policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
 PROBABILITIES = "attention_probabilities"
 
 
@@ -33,8 +33,8 @@ class LayerCache(NamedTuple):
 def _product(subscripts: str, *factors: jax.Array) -> jax.Array:
     """Einsum in the type of the last factor, added up and kept in `sum_type`."""
     dtype = factors[-1].dtype
-    factors = (x.astype(dtype) for x in factors)
-    return jnp.einsum(subscripts, *factors, preferred_element_type=sum_type(dtype))
+    alike = (x.astype(dtype) for x in factors)
+    return jnp.einsum(subscripts, *alike, preferred_element_type=sum_type(dtype))
 
 
 @jax.custom_vjp

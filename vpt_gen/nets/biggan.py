@@ -1,8 +1,8 @@
 """BigGAN (arXiv 1809.11096), class-conditional, as in ajbrock/BigGAN-PyTorch.
 
-Three collections: `params`; `batch_stats`, the running statistics of batch normalisation; and
+Three collections: `params`; `batch_stats`, the running statistics of batch normalization; and
 `spectral`, the state of spectral norms. Called with `train=True` and the last two mutable, a net
-normalises by its batch and moves both.
+normalizes by its batch and moves both.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from vpt_gen.nets.spectral_norm import (
 )
 
 FIRST_SIDE = 4
-COLOURS = 3
+COLORS = 3
 # Resolution -> widths of the generator's blocks, of which the first number is what the first block
 # takes; each block doubles the sides, from 4 on. In multiples of `channels`.
 GENERATOR_WIDTHS = {
@@ -71,11 +71,11 @@ class Generator(nn.Module):
       channels: which all widths are multiples of.
       z_size: length of a latent; hierarchical ones are cut down to a multiple of the number of
         parts, see `latent_size`.
-      shared_size: E, width of the class embedding that all normalisations share.
+      shared_size: E, width of the class embedding that all normalizations share.
       attention: sides of the feature maps after which there is self-attention.
       hierarchical: the latent's first part goes in at the bottom, and each block has its own.
-      shared: False for normalisations with tables of their own; needs `hierarchical` False.
-      bn_epsilon: of the blocks' batch normalisation; the last one always has 1e-5.
+      shared: False for normalizations with tables of their own; needs `hierarchical` False.
+      bn_epsilon: of the blocks' batch normalization; the last one always has 1e-5.
       sn_epsilon: of spectral norms.
     """
 
@@ -118,11 +118,12 @@ class Generator(nn.Module):
           z: (B, latent_size).
           class_ids: (B,), or None where `embedding` says what to generate.
           embedding: (B, E) in place of a class's own, with `shared` alone.
-          train: normalise by the batch.
+          train: normalize by the batch.
         """
         if self.hierarchical and not self.shared:
             raise ValueError("Hierarchical latents need a shared embedding of the class.")
         if embedding is None:
+            assert class_ids is not None
             embedding = self.embed(class_ids)
         first, *widths = (self.channels * width for width in GENERATOR_WIDTHS[self.resolution])
         conditions = [embedding] * self.num_blocks
@@ -138,11 +139,11 @@ class Generator(nn.Module):
             if x.shape[1] in self.attention:
                 x = SelfAttention(self.sn_epsilon, name=f"attention_{i}")(x, train)
         x = jax.nn.relu(AffineBatchNorm(name="output_norm")(x, train))
-        x = SNConv(COLOURS, epsilon=self.sn_epsilon, name="output_conv")(x, train)
+        x = SNConv(COLORS, epsilon=self.sn_epsilon, name="output_conv")(x, train)
         return (jnp.tanh(x) + 1.0) / 2.0
 
     def embed(self, class_ids: jax.Array) -> jax.Array:
-        """What the normalisations get of a class: its row of a table, which is not normed."""
+        """What the normalizations get of a class: its row of a table, which is not normed."""
         if not self.shared:
             return class_ids
         table = nn.Embed(
@@ -151,7 +152,7 @@ class Generator(nn.Module):
         return table(class_ids)
 
     def norm(self) -> Callable[..., nn.Module]:
-        """Makes a block's normalisations under a condition."""
+        """Makes a block's normalizations under a condition."""
         num_classes = 0 if self.shared else self.num_classes
         return functools.partial(
             ConditionalBatchNorm, self.bn_epsilon, self.sn_epsilon, num_classes
@@ -196,6 +197,7 @@ class Discriminator(nn.Module):
         logits = SNDense(1, epsilon=self.sn_epsilon, name="linear")(features, train)
         if not self.num_classes:
             return logits
+        assert class_ids is not None
         table = SNEmbed(self.num_classes, features.shape[-1], self.sn_epsilon, name="embed")
         return logits + (table(class_ids, train) * features).sum(1, keepdims=True)
 

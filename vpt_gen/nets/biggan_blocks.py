@@ -52,7 +52,7 @@ class GeneratorBlock(nn.Module):
 
     Attributes:
       features: of the output.
-      make_norm: makes the modules that normalise under a condition, by `name`.
+      make_norm: makes the modules that normalize under a condition, by `name`.
       epsilon: of spectral norms.
     """
 

@@ -1,6 +1,6 @@
 """cGANTransfer's generator (arXiv 2102.06696): new classes as combinations of the source's.
 
-Source: mshahbazi72/cGANTransfer `layers.py`, the version for ImageNet. Each normalisation has
+Source: mshahbazi72/cGANTransfer `layers.py`, the version for ImageNet. Each normalization has
 scores over the source's classes for each new one (`comb_layer`), the gains and biases of the
 source's classes (`prev_knowledge`), what the latent adds (`z_layer`), and what no combination gives
 (`res`).
@@ -25,7 +25,7 @@ _SIDES = {"g": "gain", "b": "bias"}
 
 
 class CombinedBatchNorm(nn.Module):
-    """Batch normalisation whose gain and bias combine those of source classes.
+    """Batch normalization whose gain and bias combine those of source classes.
 
     gain = 1 + prev_knowledge_g(comb_layer_g(c)) + z_layer_g(z) + res_g(c), and the bias likewise,
     of a class c as one-hot and a part z of the latent. There is no softmax over the scores.
@@ -33,7 +33,7 @@ class CombinedBatchNorm(nn.Module):
     Attributes:
       num_classes: new classes.
       num_source_classes: of the source.
-      bn_epsilon: of the batch normalisation.
+      bn_epsilon: of the batch normalization.
       sn_epsilon: of the source's spectral norms.
     """
 
@@ -44,7 +44,7 @@ class CombinedBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array, train: bool = False) -> jax.Array:
-        """Normalises (B, H, W, C) under (B, num_classes + size of a latent's part)."""
+        """Normalizes (B, H, W, C) under (B, num_classes + size of a latent's part)."""
         classes, z = jnp.split(condition, [self.num_classes], axis=1)
         features = x.shape[-1]
 
@@ -67,7 +67,7 @@ class CombinedBatchNorm(nn.Module):
 
 
 class TransferGenerator(Generator):
-    """A generator of new classes, `num_classes`, by normalisations that combine the source's.
+    """A generator of new classes, `num_classes`, by normalizations that combine the source's.
 
     Attributes:
       num_source_classes: of the source.
@@ -80,7 +80,7 @@ class TransferGenerator(Generator):
         return jax.nn.one_hot(class_ids, self.num_classes)
 
     def norm(self) -> Callable[..., nn.Module]:
-        """Makes a block's normalisations."""
+        """Makes a block's normalizations."""
         return functools.partial(
             CombinedBatchNorm,
             self.num_classes,

@@ -5,6 +5,7 @@ that a forward pass is a pure function of parameters and images.
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -79,8 +80,9 @@ def feature_distance(net: Classifier, params, a: jax.Array, b: jax.Array) -> jax
     """
 
     def unit_features(images):
-        stages = net.apply({"params": params}, images, method="features")
+        stages: Any = net.apply({"params": params}, images, method="features")
         return [x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-6) for x in stages]
 
     pairs = zip(unit_features(a), unit_features(b), strict=True)
-    return sum(jnp.mean(jnp.sum((f - g) ** 2, axis=-1), axis=(1, 2)) for f, g in pairs)
+    stages = (jnp.mean(jnp.sum((f - g) ** 2, axis=-1), axis=(1, 2)) for f, g in pairs)
+    return cast(jax.Array, sum(stages))

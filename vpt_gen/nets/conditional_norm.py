@@ -1,6 +1,6 @@
-"""Batch normalisation whose gain and bias hang on the class (and on a part of the latent).
+"""Batch normalization whose gain and bias hang on the class (and on a part of the latent).
 
-Source: ajbrock/BigGAN-PyTorch `layers.py`, `norm_style` 'bn': batches are normalised by their
+Source: ajbrock/BigGAN-PyTorch `layers.py`, `norm_style` 'bn': batches are normalized by their
 biased variance, and running statistics take the unbiased one.
 """
 
@@ -14,10 +14,10 @@ MOMENTUM = 0.1  # share of the batch in the running statistics
 
 
 class BatchNorm(nn.Module):
-    """Normalises (B, H, W, C) over all but the channels; no gain and no bias.
+    """Normalizes (B, H, W, C) over all but the channels; no gain and no bias.
 
-    Training normalises by the batch and moves the running `mean` and `var` of the collection
-    `batch_stats`; otherwise those are what is normalised by. A batch's mean and biased variance go
+    Training normalizes by the batch and moves the running `mean` and `var` of the collection
+    `batch_stats`; otherwise those are what is normalized by. A batch's mean and biased variance go
     to the collection `moments` where a caller asks for it.
     """
 
@@ -31,8 +31,8 @@ class BatchNorm(nn.Module):
         if not train:
             return (x - mean.value) * jax.lax.rsqrt(var.value + self.epsilon)
         batch_mean = x.mean((0, 1, 2))
-        centred = x - batch_mean
-        batch_var = (centred**2).mean((0, 1, 2))
+        centered = x - batch_mean
+        batch_var = (centered**2).mean((0, 1, 2))
         self.sow("moments", "mean", batch_mean)
         self.sow("moments", "var", batch_var)
         if not self.is_initializing():
@@ -41,7 +41,7 @@ class BatchNorm(nn.Module):
             for kept, new in ((mean, batch_mean), (var, unbiased)):
                 new = jax.lax.stop_gradient(new)
                 kept.value = (1.0 - MOMENTUM) * kept.value + MOMENTUM * new
-        return centred * jax.lax.rsqrt(batch_var + self.epsilon)
+        return centered * jax.lax.rsqrt(batch_var + self.epsilon)
 
 
 class AffineBatchNorm(nn.Module):
@@ -60,7 +60,7 @@ class ConditionalBatchNorm(nn.Module):
     """`BatchNorm` with 1 + gain(condition) and bias(condition) for each example.
 
     Attributes:
-      bn_epsilon: of the batch normalisation.
+      bn_epsilon: of the batch normalization.
       sn_epsilon: of the spectral norms of gain and bias.
       num_classes: 0 where conditions are vectors (B, E); otherwise they are class ids (B,), and
         gain and bias are tables, which are not normed.

@@ -5,6 +5,7 @@ spectral norm.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,9 @@ from flax.core import FrozenDict
 
 from vpt_gen.nets.layout import named
 
-RELEASED_WIDTHS = FrozenDict({4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64})
+RELEASED_WIDTHS: Mapping[int, int] = FrozenDict(
+    {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}
+)
 _BLUR = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
 
 
@@ -43,7 +46,7 @@ def blur_downsample(x: jax.Array) -> jax.Array:
             weight * jax.lax.slice_in_dim(padded, k, k + end, stride=2, axis=axis)
             for k, weight in enumerate(_BLUR)
         )
-        x = sum(taps)
+        x = cast(jax.Array, sum(taps))
     return x
 
 

@@ -14,7 +14,7 @@ z_n predicts it. The prefix is the class token or prompts:
   the class at S, z_n at S + n + 1. It needs a longer position table than the published models have.
 """
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import flax.linen as nn
 import jax
@@ -28,7 +28,7 @@ from vpt_gen.nets.layers import sum_type, wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import (
     STACKED,
-    rematerialised,
+    rematerialized,
     scan_layers,
 )
 from vpt_gen.nets.transformer import CausalTransformer, LayerParts, Matrix, rows_modulo
@@ -37,7 +37,7 @@ _kernel_init = nn.initializers.normal(0.02)
 
 
 class Head(nn.Module):
-    """Normalised hidden states (..., D) -> float32 logits (..., K)."""
+    """Normalized hidden states (..., D) -> float32 logits (..., K)."""
 
     codebook_size: int
 
@@ -166,7 +166,7 @@ class GPT(CausalTransformer, nn.Module):
 
     @nn.nowrap
     def _block(self, **where) -> Block:
-        block = rematerialised(Block, self.remat, 5)
+        block = rematerialized(Block, self.remat, 5)
         return block(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
 
     def embed(self, tokens: jax.Array, first_position: jax.Array | int) -> jax.Array:
@@ -233,12 +233,13 @@ class GPT(CausalTransformer, nn.Module):
           (B, T, D), and the cache: of `x` alone where none was given.
         """
         x = named(self.dropout(x, deterministic), "batch")
-        stacked = self.get_variable("params", STACKED)
+        stacked: Any = self.get_variable("params", STACKED)
         if stacked is not None:
             return self._scan_blocks(stacked, x, cache, start, deterministic)
         caches = []
         for number, block in enumerate(self.blocks):
-            x, of_block = block(x, cache[number] if cache else None, start, None, deterministic)
+            own = cast(LayerCache, cache[number]) if cache else None  # A list, as the layers are.
+            x, of_block = block(x, own, start, None, deterministic)
             caches.append(of_block)
         return x, caches
 
@@ -261,7 +262,12 @@ class GPT(CausalTransformer, nn.Module):
 
     def empty_cache(self, batch: int, length: int) -> list[LayerCache] | LayerCache:
         """A cache of `length` positions for `hidden_states`, without anything in it."""
-        shape = (batch, self.num_heads, length, self.hidden_size // self.num_heads)
+        shape: tuple[int, ...] = (
+            batch,
+            self.num_heads,
+            length,
+            self.hidden_size // self.num_heads,
+        )
         dtype = self.token_embeddings.embedding.dtype
         if self.has_variable("params", STACKED):
             shape = (self.num_layers, *shape)

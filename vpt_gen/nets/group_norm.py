@@ -8,7 +8,7 @@ NUM_GROUPS = 32  # of every published VQGAN
 
 
 class GroupNorm(nn.Module):
-    """x (B, H, W, C) normalised over H, W and the channels of each group.
+    """x (B, H, W, C) normalized over H, W and the channels of each group.
 
     Sums are taken over the places first and over a group's channels last: a third of the time of
     `nn.GroupNorm` on a CPU, where the channels are what lies together in memory, and nearer to

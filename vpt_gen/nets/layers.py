@@ -76,5 +76,5 @@ class FromHeads(nn.Module):
 
 
 def _flat(init: Callable, flat_shape: tuple[int, int]) -> Callable:
-    """An initialiser of a kernel that counts its heads as one axis."""
+    """An initializer of a kernel that counts its heads as one axis."""
     return lambda key, shape, *rest: init(key, flat_shape, *rest).reshape(shape)

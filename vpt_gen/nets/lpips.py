@@ -4,7 +4,7 @@ Source: Zhang et al., arXiv 1801.03924; PyPI `lpips` 0.1.4, version 0.1 of its w
 read by `vpt_gen.checkpoints.perceptual`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -18,7 +18,7 @@ _SCALE = (0.458, 0.448, 0.450)
 
 
 class VGG16(nn.Module):
-    """Normalised images (B, H, W, 3) -> the last activation of each of the five stages."""
+    """Normalized images (B, H, W, 3) -> the last activation of each of the five stages."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
@@ -33,7 +33,7 @@ class VGG16(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """Normalised images (B, H, W, 3) -> the activations of the five convolutions.
+    """Normalized images (B, H, W, 3) -> the activations of the five convolutions.
 
     torchvision's AlexNet: the one-column network of arXiv 1404.5997.
     """
@@ -89,7 +89,7 @@ class LPIPS(nn.Module):
 
 def distance(params: Any, a: jax.Array, b: jax.Array) -> jax.Array:
     """`LPIPS` on VGG16 with its parameters as an ordinary argument."""
-    return LPIPS().apply({"params": params}, a, b)
+    return cast(jax.Array, LPIPS().apply({"params": params}, a, b))
 
 
 def _standardize(images: jax.Array) -> jax.Array:

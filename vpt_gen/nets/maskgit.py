@@ -5,7 +5,7 @@ prompts as in google-research/generative_transfer (`CondBert`). Parameter names 
 released ones.
 """
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import flax.linen as nn
 import jax
@@ -18,7 +18,7 @@ from vpt_gen.nets.layers import Dense, wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import (
     STACKED,
-    rematerialised,
+    rematerialized,
     scan_layers,
 )
 from vpt_gen.nets.transformer import (
@@ -44,7 +44,7 @@ def layer_norm(name: str) -> nn.LayerNorm:
 
 
 class Embed(nn.Module):
-    """Word plus position embeddings, summed, normalised, dropped out: ids (B, L) -> (B, L, D)."""
+    """Word plus position embeddings, summed, normalized, dropped out: ids (B, L) -> (B, L, D)."""
 
     vocab_size: int
     num_positions: int
@@ -261,11 +261,11 @@ class MaskGIT(MaskedTransformer, nn.Module):
 
     @nn.nowrap
     def _layer(self, **where) -> TransformerLayer:
-        layer = rematerialised(TransformerLayer, self.remat, 2)
+        layer = rematerialized(TransformerLayer, self.remat, 2)
         return layer(self.num_heads, self.intermediate_size, self.dropout_rate, **where)
 
     def _run_layers(self, x: jax.Array, deterministic: bool) -> jax.Array:
-        stacked = self.get_variable("params", STACKED)
+        stacked: Any = self.get_variable("params", STACKED)
         if stacked is None:
             for layer in self.layers:
                 x, _ = layer(x, deterministic)
@@ -295,11 +295,13 @@ class MaskGIT(MaskedTransformer, nn.Module):
         Returns:
           (B, A, D), and the cache with the keys and values of `x`.
         """
-        stacked = self.get_variable("params", STACKED)
+        stacked: Any = self.get_variable("params", STACKED)
         if stacked is None:
             caches = []
             for number, layer in enumerate(self.layers):
-                x, own = layer(x, True, cache and cache[number], positions)
+                # A tuple, as the layers are.
+                old = cast(LayerCache, cache[number]) if cache else None
+                x, own = layer(x, True, old, positions)
                 caches.append(own)
             return x, tuple(caches)
         layer = self._layer(parent=None)

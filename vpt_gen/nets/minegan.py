@@ -33,7 +33,7 @@ class Miner(nn.Module):
                 x = SNDense(
                     last_size if i == _DEPTH - 1 else self.latent_size,
                     epsilon=self.sn_epsilon,
-                    # As launched by the release, which skips its own initialisation: torch's.
+                    # As launched by the release, which skips its own initialization: torch's.
                     kernel_init=uniform_by_fan_in(self.latent_size),
                     name=f"linear{first + i if first + i > 1 else ''}",
                 )(x, train)

@@ -6,7 +6,7 @@ its parameter names and shapes are kept. Instance conditions, factors and the fu
 reading of the paper's sec. 3.2.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ from vpt_gen.nets.layout import named
 from vpt_gen.nets.maskgit import LAYER_NORM_EPSILON
 
 NO_INSTANCE = -1
-DESIGNS = ("additive", "factorised", "full")
+DESIGNS = ("additive", "factorized", "full")
 
 _embedding_init = nn.initializers.truncated_normal(0.02)
 
@@ -28,7 +28,7 @@ class PromptGenerator(nn.Module):
     both of width P for each of F factors:
 
     - additive: h = LN(e_c + e_s); F = 1. The released design.
-    - factorised: h = LN(sum_f e_c[f] * e_s[f]), a rank-F factorisation of the full table.
+    - factorized: h = LN(sum_f e_c[f] * e_s[f]), a rank-F factorization of the full table.
     - full: h = LN(table[c]), a row (S, P) of its own for every condition.
 
     Then Dense to `hidden_size` where that is not None, then dropout. Without the Dense layer,
@@ -41,7 +41,7 @@ class PromptGenerator(nn.Module):
       hidden_size: D, or None.
       dropout_rate: of the prompts, in training.
       design: one of `DESIGNS`.
-      num_factors: F, for the factorised design.
+      num_factors: F, for the factorized design.
       num_instances: I, training examples with an embedding of their own; 0 for none.
       instance_dropout: share of training examples that a class with instances sees without the
         instance, so that the class alone also works at sampling.
@@ -95,7 +95,7 @@ class PromptGenerator(nn.Module):
 
     @property
     def _num_factors(self) -> int:
-        return self.num_factors if self.design == "factorised" else 1
+        return self.num_factors if self.design == "factorized" else 1
 
     def _check(self, class_ids, instance_ids):
         if self.design not in DESIGNS:
@@ -109,11 +109,11 @@ class PromptGenerator(nn.Module):
 
     def _condition(self, class_ids, instance_ids, deterministic) -> jax.Array:
         """What the prompts are for: (B, F * P), or (B, S * P) from full tables."""
-        of_class = 0.0
+        of_class: jax.Array | float = 0.0
         if self.num_classes:
             of_class = self._embed("prompt_embeddings", self.num_classes)(class_ids)
         if instance_ids is None:
-            return of_class
+            return cast(jax.Array, of_class)  # `_check` wants classes then.
         kept = instance_ids != NO_INSTANCE
         if self.num_classes and not deterministic:
             share = 1.0 - self.instance_dropout

@@ -14,7 +14,7 @@ def tf1_bilinear(images: jax.Array, sizes: jax.Array, side: int) -> jax.Array:
     """Bilinear by the rule of TensorFlow 1, as the FID wants it: not rounded, not antialiased.
 
     Output pixel i reads source position i * size / side, without the half-pixel offset of later
-    rules; the neighbour beyond the last pixel is the last pixel.
+    rules; the neighbor beyond the last pixel is the last pixel.
 
     Args:
       images: (B, H, W, 3); image b fills the first sizes[b] rows and columns.
@@ -28,7 +28,7 @@ def tf1_bilinear(images: jax.Array, sizes: jax.Array, side: int) -> jax.Array:
 
 
 def antialiased(images: jax.Array, sizes: jax.Array, side: int) -> jax.Array:
-    """Bilinear over half-pixel centres, with a triangle that widens as the image shrinks.
+    """Bilinear over half-pixel centers, with a triangle that widens as the image shrinks.
 
     The rule of Pillow's BILINEAR and of `jax.image.resize`, not rounded. See `tf1_bilinear` for
     the arguments.
@@ -58,9 +58,9 @@ def _interpolate(image: jax.Array, size: jax.Array, axis: int, side: int) -> jax
 
 def _blend(image: jax.Array, size: jax.Array, axis: int, side: int) -> jax.Array:
     ratio = size.astype(jnp.float32) / side
-    centres = (jnp.arange(side, dtype=jnp.float32) + 0.5) * ratio - 0.5
+    centers = (jnp.arange(side, dtype=jnp.float32) + 0.5) * ratio - 0.5
     pixels = jnp.arange(image.shape[axis])
-    weights = 1.0 - jnp.abs(pixels - centres[:, None]) / jnp.maximum(ratio, 1.0)
+    weights = 1.0 - jnp.abs(pixels - centers[:, None]) / jnp.maximum(ratio, 1.0)
     weights = jnp.where(pixels < size, jnp.maximum(weights, 0.0), 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     rule = "oi,iwc->owc" if axis == 0 else "oi,hic->hoc"

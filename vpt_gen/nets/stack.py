@@ -8,7 +8,7 @@ out of the stack in every step.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -17,9 +17,11 @@ import numpy as np
 
 from vpt_gen.nets.attention import PROBABILITIES
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
 STACKED = "layers"
 _policies = jax.checkpoint_policies
-# What the backward pass computes again instead of keeping it; see `rematerialised`.
+# What the backward pass computes again instead of keeping it; see `rematerialized`.
 REMAT = {
     "none": None,
     "attention": _policies.save_anything_except_these_names(PROBABILITIES),
@@ -28,7 +30,7 @@ REMAT = {
 }
 
 
-def rematerialised(layer: type[nn.Module], remat: str, *static_arguments: int) -> type[nn.Module]:
+def rematerialized(layer: type[Layer], remat: str, *static_arguments: int) -> type[Layer]:
     """A layer that keeps less for its backward pass.
 
     Args:
@@ -75,7 +77,7 @@ def _stack(*arrays):
     return (np if on_host else jnp).stack(arrays)
 
 
-def scan_layers(layer: Callable[[Any, Any, Any], Any], stacked: Any, carry: Any, *inputs: Any):
+def scan_layers(layer: Callable[..., Any], stacked: Any, carry: Any, *inputs: Any):
     """Runs `layer(params, carry, *inputs) -> carry, output` for every layer of a stack."""
 
     def body(carry, slices):

@@ -65,7 +65,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour times two, then a 3x3 convolution."""
+    """Nearest neighbor times two, then a 3x3 convolution."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -163,7 +163,7 @@ class TamingVQGAN(Tokenizer):
         self.post_quant_conv = nn.Conv(self.latent_channels, (1, 1))
 
     def encode(self, images: jax.Array) -> jax.Array:
-        """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
+        """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantization."""
         with exact_products():  # Tokens must be the same on every device.
             return self.quant_conv(self.encoder(2.0 * images - 1.0))
 

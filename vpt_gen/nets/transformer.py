@@ -10,7 +10,7 @@ or get a rule there; its layers look for additions (`nets/additions.py`) at the 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +81,22 @@ class TokenTransformer:
     num_heads: int
     intermediate_size: int
     remat: str
+
+    if TYPE_CHECKING:  # What every transformer has of `nn.Module`, and its own call.
+
+        def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+        def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+        def clone(self, **updates: Any) -> Self: ...
+
+        def __call__(
+            self,
+            tokens: jax.Array,
+            prompts: jax.Array | None = None,
+            class_ids: jax.Array | None = None,
+            deterministic: bool = True,
+        ) -> jax.Array: ...
 
     @classmethod
     def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
@@ -174,7 +190,7 @@ class MaskedTransformer(TokenTransformer):
     """
 
     family = "nar"
-    decoders = ("confidence", "halton")
+    decoders: ClassVar[tuple[str, ...]] = ("confidence", "halton")
 
     def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
         """Tokens (B, N) and classes (B,) as ids (B, L)."""
@@ -212,7 +228,11 @@ class CausalTransformer(TokenTransformer):
     """
 
     family = "ar"
-    decoders = ("autoregressive",)
+    decoders: ClassVar[tuple[str, ...]] = ("autoregressive",)
+
+    def check_length(self, first_position: int, num_tokens: int) -> None:
+        """Raises ValueError where so many visual tokens do not fit into the position table."""
+        raise NotImplementedError
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
         # The last token is never an input.

@@ -84,7 +84,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Quantised latents (B, h, w, embedding_dim) -> images (B, f*h, f*w, 3).
+    """Quantized latents (B, h, w, embedding_dim) -> images (B, f*h, f*w, 3).
 
     The result nominally lies in [0, 1] and is not clipped.
     """
@@ -120,7 +120,7 @@ def squared_distances(latents: jax.Array, codebook: jax.Array) -> jax.Array:
 
 
 class Quantizer(nn.Module):
-    """Nearest codebook entry, by squared Euclidean distance; the codes are not normalised."""
+    """Nearest codebook entry, by squared Euclidean distance; the codes are not normalized."""
 
     codebook_size: int
     embedding_dim: int
@@ -164,7 +164,7 @@ class Tokenizer(nn.Module):
     def __call__(
         self, images: jax.Array, quantization: jax.Array | float = 1.0
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Reconstructs images with a straight-through gradient past the quantiser.
+        """Reconstructs images with a straight-through gradient past the quantizer.
 
         Args:
           images: (B, H, W, 3) in [0, 1].
@@ -196,7 +196,7 @@ class VQGAN(Tokenizer):
         self.quantizer = Quantizer(self.codebook_size, self.embedding_dim)
 
     def encode(self, images: jax.Array) -> jax.Array:
-        """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantisation."""
+        """Images (B, H, W, 3) in [0, 1] -> latents (B, h, w, d), before quantization."""
         with exact_products():  # Tokens must be the same on every device.
             return self.encoder(images)
 

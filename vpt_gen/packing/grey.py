@@ -1,4 +1,4 @@
-"""The source data set of the demo: grey drawings that show no digits, packed into one npz.
+"""The source data set of the demo: gray drawings that show no digits, packed into one npz.
 
 Reads three archives that `launch/fetch.sh grey` downloads (animal silhouettes, line icons and clip
 art), draws each picture bright on a black 64x64 ground like a handwritten digit (ink 255 on ground
@@ -99,7 +99,7 @@ def ink_of(picture: bytes) -> Image.Image:
 
 
 def draw(picture: bytes | Image.Image) -> np.ndarray | str:
-    """The ink cropped, scaled to CONTENT and centred: uint8 (SIZE, SIZE), or a str: why not.
+    """The ink cropped, scaled to CONTENT and centered: uint8 (SIZE, SIZE), or a str: why not.
 
     Args:
       picture: PNG bytes, or the ink of it.
@@ -112,12 +112,13 @@ def draw(picture: bytes | Image.Image) -> np.ndarray | str:
     scale = CONTENT / max(content.size)
     size = [max(1, round(side * scale)) for side in content.size]
     content = content.resize(size, Image.Resampling.LANCZOS)
-    if content.getextrema()[1] < MIN_INK:
+    pixels = np.asarray(content)
+    if pixels.max() < MIN_INK:
         return "faint"
-    if np.mean(content) > MAX_MEAN_INK:
+    if pixels.mean() > MAX_MEAN_INK:
         return "slab of ink"
     frame = Image.new("L", (SIZE, SIZE))
-    frame.paste(content, [(SIZE - side) // 2 for side in content.size])
+    frame.paste(content, ((SIZE - content.width) // 2, (SIZE - content.height) // 2))
     return np.asarray(frame)
 
 

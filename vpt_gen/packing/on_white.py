@@ -37,5 +37,5 @@ def fit_square(image: Image.Image, size: int, content: int) -> Image.Image | Non
     sides = [max(1, round(side * scale)) for side in shown.size]
     shown = shown.resize(sides, Image.Resampling.LANCZOS)
     square = Image.new("RGB", (size, size), "white")
-    square.paste(shown, [(size - side) // 2 for side in sides])
+    square.paste(shown, ((size - shown.width) // 2, (size - shown.height) // 2))
     return square

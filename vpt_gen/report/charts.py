@@ -1,4 +1,4 @@
-"""Charts as inline SVG: they take the page's colours, light or dark, and need no script.
+"""Charts as inline SVG: they take the page's colors, light or dark, and need no script.
 
 Every point tells its values when pointed at; sections put the values into tables, too.
 """
@@ -44,7 +44,7 @@ class Series:
 
 
 def class_color(number: int, count: int) -> str:
-    """A colour for one of `count` classes, of one lightness: readable on white and on black."""
+    """A color for one of `count` classes, of one lightness: readable on white and on black."""
     return f"oklch(0.64 0.17 {360 * number / max(count, 1):.0f})"
 
 
@@ -225,13 +225,14 @@ def _tip(one: Series, i: int) -> str:
 
 
 def _marker(x: float, y: float, one: Series, tip: str = "") -> Node:
-    """Circle, square, triangle or diamond, so that colours are not all there is."""
+    """Circle, square, triangle or diamond, so that colors are not all there is."""
     r = one.size
-    corners = {
+    shapes: dict[int, list[tuple[float, float]]] = {
         1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         2: [(0, -1.3), (1.2, 1), (-1.2, 1)],
         3: [(0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)],
-    }.get(one.shape % 4)
+    }
+    corners = shapes.get(one.shape % 4)
     name = h("title", tip) if tip else None
     style = f"fill:{one.color}"
     if corners is None:

@@ -22,7 +22,7 @@ def class_conditions(run: TunedRun, classes: np.ndarray, count: int) -> np.ndarr
     Where prompts know training images only, those of a class take turns.
     """
     conditions = class_bank(classes.repeat(count))[:, 0]
-    if run.has_prompts and not run.sampler.method.num_classes:
+    if run.has_prompts and not run.token_sampler.method.num_classes:
         conditions[:, 1] = _instances(run, conditions[:, 0])
     return conditions
 
@@ -33,7 +33,7 @@ def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
     It starts with a training image of the class where prompts know any, with the next class
     otherwise. None where prompts know one class and nothing else.
     """
-    method = run.sampler.method
+    method = run.token_sampler.method
     pairs = np.full((len(classes), 2, 2), NO_INSTANCE, np.int32)
     pairs[:, :, 0] = classes[:, None]
     if not method.num_instances:

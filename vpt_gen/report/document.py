@@ -88,7 +88,7 @@ def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
     """How tokens came; nothing where there are none, as a GAN draws whole images."""
     if not films.tokens.size:
         return []
-    sampler, names = run.sampler, run.facts["class_names"]
+    sampler, names = run.token_sampler, run.facts["class_names"]
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     return [decoding_section(films, names, run.config.decode.get("decoder"), stages)]
 

@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.report import with_new_names
 from vpt_gen.report.charts import number
 from vpt_gen.report.html import (
     Node,
@@ -36,7 +37,7 @@ def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
         path = epath.Path(workdir) / name
         if path.is_file():
             try:
-                records[name] = json.loads(path.read_text())
+                records[name] = with_new_names(json.loads(path.read_text()))
             except ValueError as error:
                 raise UserError(f"{path} is damaged ({error}); measure anew.") from error
     return records
@@ -84,7 +85,7 @@ def _record(record: Mapping[str, Any]) -> list[Node]:
 def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
     spread = f"\u00a0±\u00a0{figure['std']:.1g}" if figure.get("std") is not None else ""
     floor = h("span.whole", _cell(figure.get("floor")))
-    better = h("span.whole", _BETTER.get(figure.get("better"), ""))
+    better = h("span.whole", _BETTER.get(figure.get("better", ""), ""))
     value = h("b.whole", _cell(figure.get("value")) + spread)
     return [name, value, floor, _bar(figure), better, figure.get("meaning", "")]
 

@@ -113,7 +113,7 @@ def page(title: str, lead: Sequence[Node], sections: Sequence[Node]) -> str:
       sections: made by `section`; the menu lists them.
     """
     style = importlib.resources.files(__package__).joinpath("style.css").read_text()
-    links = [h("a", part.find("h2").text, href=f"#{part.get('id')}") for part in sections]
+    links = [h("a", part.findtext("h2"), href=f"#{part.get('id')}") for part in sections]
     head = h(
         "head",
         h("meta", charset="utf-8"),

@@ -6,7 +6,7 @@ import numpy as np
 
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import num_stages
-from vpt_gen.evaluation.neighbours import intra_class_diversity
+from vpt_gen.evaluation.neighbors import intra_class_diversity
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.report.charts import Series, chart
 from vpt_gen.report.html import (
@@ -70,7 +70,7 @@ class MarqueeStudy:
 
 def make_schedules(run: TunedRun) -> list[Schedule]:
     """From the end's prompt alone over ever later changes to the start's prompt alone."""
-    sampler = run.sampler
+    sampler = run.token_sampler
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     cutoffs = sorted({max(1, round(stages * share)) for share in (0.1, 0.25, 0.5, 1.0)})
     first, second = _ends(run)
@@ -83,7 +83,7 @@ def make_schedules(run: TunedRun) -> list[Schedule]:
 
 def _ends(run: TunedRun) -> tuple[str, str]:
     """What the two prompts of a pair are, in a word."""
-    method = run.sampler.method
+    method = run.token_sampler.method
     if not method.num_instances:
         return "other class", "own class"
     return ("image", "class") if method.num_classes else ("first image", "second image")
@@ -136,11 +136,11 @@ def _mean(values: list[float]) -> tuple[float, float]:
 
 
 def _of_held_out(real: RealImages, classes: np.ndarray) -> Figures | None:
-    if real.held_out is None:
+    if (held_out_rows := real.held_out_rows) is None:
         return None
     chosen = np.isin(real.held_out_labels, classes)
     labels = real.held_out_labels[chosen]
-    rows = {name: values[chosen] for name, values in real.held_out_rows.items()}
+    rows = {name: values[chosen] for name, values in held_out_rows.items()}
     return _figures(real, rows, labels, labels) if len(labels) else None
 
 

@@ -3,12 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
 from vpt_gen.evaluation import prompt_space
 from vpt_gen.evaluation.prompt_space import ClusterMatch, Resemblance
-from vpt_gen.nets.prompt_generator import NO_INSTANCE
+from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
 from vpt_gen.report.charts import (
     Series,
     chart,
@@ -25,7 +26,7 @@ from vpt_gen.report.html import (
 from vpt_gen.runs.opened import TunedRun
 
 MAX_INSTANCES = 1000
-_MIN_POINTS = 4  # Fewer have no neighbourhoods to keep.
+_MIN_POINTS = 4  # Fewer have no neighborhoods to keep.
 _MAX_NAMED = 12  # More classes are told by pointing at them.
 
 
@@ -58,7 +59,7 @@ def study_prompts(run: TunedRun, looks: np.ndarray, seed: int) -> PromptStudy:
       looks: (C, d) mean features of each class's real images; nan where a class has none.
       seed: of the draw of instances, of k-means and of t-SNE.
     """
-    generator = run.sampler.method.generator
+    generator = _generator(run)
     classes = _class_conditions(len(run.facts["class_names"])) if generator.num_classes else None
     instances = _instance_conditions(run, seed)
     conditions = np.concatenate([x for x in (classes, instances) if x is not None])
@@ -91,9 +92,14 @@ def _class_conditions(count: int) -> np.ndarray:
     return np.stack([np.arange(count), np.full(count, NO_INSTANCE)], axis=1).astype(np.int32)
 
 
+def _generator(run: TunedRun) -> PromptGenerator:
+    """That of a run that has prompts."""
+    return cast(PromptGenerator, run.token_sampler.method.generator)
+
+
 def _instance_conditions(run: TunedRun, seed: int) -> np.ndarray | None:
     """All training images that prompts know, or `MAX_INSTANCES` drawn by seed."""
-    if not run.sampler.method.generator.num_instances:
+    if not _generator(run).num_instances:
         return None
     labels = np.array(run.facts["instance_labels"], np.int32)
     drawn = np.random.default_rng([seed, 0x7A]).permutation(len(labels))[:MAX_INSTANCES]
@@ -276,7 +282,11 @@ def _class_part(
             "Cosine between the prompts of two classes, after taking out what all classes share; "
             f"unrelated ones would lie at {-1 / (len(class_names) - 1):.2f}.",
         ),
-        h("div.charts", _heat_map(study.similarity, class_names), _closest(study, class_names)),
+        h(
+            "div.charts",
+            _heat_map(study.similarity, class_names),
+            _closest(study.similarity, class_names),
+        ),
     ]
     if study.resemblance:
         series = [
@@ -307,7 +317,7 @@ def _correlations(study: PromptStudy) -> dict[int, float]:
 
 
 def _heat_map(similarity: np.ndarray, class_names: list[str]) -> Node | None:
-    """A square of colours, each telling its value when pointed at; nothing where it is too fine."""
+    """A square of colors, each telling its value when pointed at; nothing where it is too fine."""
     count = len(class_names)
     if count > MAX_CLASSES:
         return None
@@ -328,9 +338,9 @@ def _heat_map(similarity: np.ndarray, class_names: list[str]) -> Node | None:
     )
 
 
-def _closest(study: PromptStudy, class_names: list[str], count: int = 8) -> Node:
+def _closest(similarity: np.ndarray, class_names: list[str], count: int = 8) -> Node:
     first, second = np.triu_indices(len(class_names), k=1)
-    values = study.similarity[first, second]
+    values = similarity[first, second]
     order = np.argsort(-values)[:count]
     rows = [
         [f"{class_names[first[i]]} and {class_names[second[i]]}", f"{values[i]:.2f}"] for i in order

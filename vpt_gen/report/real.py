@@ -14,7 +14,7 @@ from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.image_sets import real_sets
-from vpt_gen.evaluation.neighbours import Nearest, nearest
+from vpt_gen.evaluation.neighbors import Nearest, nearest
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 
@@ -71,7 +71,8 @@ class RealImages:
 
     @property
     def held_out_labels(self) -> np.ndarray:
-        """(n,) of these."""
+        """(n,) of these, where there are any."""
+        assert self.held_out is not None
         return self.held_out.labels[self._features[1].indices]
 
     def nearest(self, rows: Rows) -> Nearest:
@@ -112,8 +113,10 @@ def open_real(run: TunedRun) -> RealImages:
     names = tuple(run.facts["class_names"])
     if len(names) < train.num_classes:
         # MineGAN's miner is told no classes: its images are compared with all.
-        train, held_out = (
-            source and dataclasses.replace(source, labels=0 * source.labels, class_names=names)
-            for source in (train, held_out)
-        )
+        train = _as_one_class(train, names)
+        held_out = held_out and _as_one_class(held_out, names)
     return RealImages(run, train, held_out)
+
+
+def _as_one_class(source: Source, names: tuple[str, ...]) -> Source:
+    return dataclasses.replace(source, labels=0 * source.labels, class_names=names)

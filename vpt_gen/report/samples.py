@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from vpt_gen.evaluation.neighbours import Memorisation, memorisation_rate
+from vpt_gen.evaluation.neighbors import Memorization, memorization_rate
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.report.html import (
     Node,
@@ -27,7 +27,7 @@ class SampleGrid:
       nearest: (n, R, R, 3) that training image.
       prompted_by: (n, R, R, 3) the training image whose prompt was taken; None without one.
       held_out: class -> real images (m, R, R, 3) that were kept from training.
-      memorisation: how many are suspiciously near; None where nothing is held out.
+      memorization: how many are suspiciously near; None where nothing is held out.
     """
 
     conditions: np.ndarray
@@ -36,7 +36,7 @@ class SampleGrid:
     nearest: np.ndarray
     prompted_by: np.ndarray | None
     held_out: dict[int, np.ndarray]
-    memorisation: Memorisation | None
+    memorization: Memorization | None
 
 
 def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -> SampleGrid:
@@ -53,11 +53,11 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
     rows = real.rows(samples.images)
     found = real.nearest(rows)
     by_instance = conditions[0, 1] != NO_INSTANCE
-    memorisation = None
-    if real.held_out is not None:
+    memorization = None
+    if real.held_out_rows is not None:
         near = real.extractor.space.near
         sets = (rows, real.train_rows, real.held_out_rows)
-        memorisation = memorisation_rate(*(x[near] for x in sets))
+        memorization = memorization_rate(*(x[near] for x in sets))
     return SampleGrid(
         conditions,
         samples.images,
@@ -65,14 +65,16 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
         real.pictures(real.train, found.indices),
         real.pictures(real.train, conditions[:, 1]) if by_instance else None,
         _held_out(real, np.unique(conditions[:, 0]), count, seed),
-        memorisation,
+        memorization,
     )
 
 
 def _held_out(real: RealImages, classes: np.ndarray, count: int, seed: int):
     """Class -> up to `count` held-out images drawn by seed; only of classes that have any."""
-    drawn = {}
-    for c in classes.tolist() if real.held_out else []:
+    drawn: dict[int, np.ndarray] = {}
+    if real.held_out is None:
+        return drawn
+    for c in classes.tolist():
         members = np.flatnonzero(real.held_out.labels == c)
         chosen = np.random.default_rng([seed, c]).permutation(members)[:count]
         if len(chosen):
@@ -87,7 +89,7 @@ def samples_section(grid: SampleGrid, class_names: list[str], seed: int, searche
       grid: what to show.
       class_names: of all classes.
       seed: that the images were made with.
-      searched: which training images were searched for neighbours, in words.
+      searched: which training images were searched for neighbors, in words.
     """
     classes = list(dict.fromkeys(grid.conditions[:, 0].tolist()))
     return section(
@@ -101,12 +103,12 @@ def samples_section(grid: SampleGrid, class_names: list[str], seed: int, searche
         h("p", f"Shown are {len(classes)} of {len(class_names)} classes, drawn by the seed.")
         if len(classes) < len(class_names)
         else None,
-        _memorisation(grid.memorisation),
+        _memorization(grid.memorization),
         *(_class_block(grid, c, class_names[c]) for c in classes),
     )
 
 
-def _memorisation(found: Memorisation | None) -> Node:
+def _memorization(found: Memorization | None) -> Node:
     if found is None:
         return h(
             "p",
@@ -119,13 +121,13 @@ def _memorisation(found: Memorisation | None) -> Node:
         "A copy would be at 0, an image of its own is somewhat below 1. Of these "
         f"{len(found.flagged):,} samples {found.flagged.sum():,} ({found.rate:.0%}) are below "
         f"{found.threshold:.2f} and framed. Of new real images {found.nominal:.0%} would be; far "
-        "more than that is memorisation.",
+        "more than that is memorization.",
     )
 
 
 def _class_block(grid: SampleGrid, class_id: int, name: str) -> Node:
     rows = np.flatnonzero(grid.conditions[:, 0] == class_id)
-    found = grid.memorisation
+    found = grid.memorization
     nearness = grid.distances if found is None else found.ratios
     flagged = set() if found is None else set(np.flatnonzero(found.flagged))
     beside = [

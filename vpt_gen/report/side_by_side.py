@@ -28,7 +28,7 @@ def side_by_side(
             shown = np.flatnonzero(real.train.labels == number)[:num]
             rows[f"{name}, real"] = real.pictures(real.train, shown)
         rows |= {f"{name}, {label}": images[number] for label, images in drawn.items()}
-    return grids.labelled_rows(rows)
+    return grids.labeled_rows(rows)
 
 
 def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
@@ -37,10 +37,10 @@ def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
     Raises:
       UserError: a run without prompts, or with one condition only.
     """
-    pairs = prompt_pairs(run, np.arange(len(run.facts["class_names"]))) if run.has_prompts else ()
-    if not len(pairs):
+    classes = np.arange(len(run.facts["class_names"]))
+    if not run.has_prompts or not len(pairs := prompt_pairs(run, classes)):
         raise UserError(f"{run.workdir} has no two prompts to go between: leave --marquee out.")
     rows = {}
     for schedule in make_schedules(run):
         rows[schedule.name] = run.sampler.sample(run.params, pairs, seed, schedule.weights).images
-    return grids.labelled_rows(rows)
+    return grids.labeled_rows(rows)

@@ -43,3 +43,9 @@ class Experiment:
     exported: Callable[[Params], Params] = unchanged
     nets: dict[str, PretrainedNet] = dataclasses.field(default_factory=dict)
     sampler: Sampler | None = None
+
+    @property
+    def drawer(self) -> Sampler:
+        """The sampler of a run of a method."""
+        assert self.sampler is not None
+        return self.sampler

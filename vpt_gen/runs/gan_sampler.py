@@ -34,7 +34,7 @@ class GanSampler:
       group_of: path of a parameter -> its group, or None where it never trains.
       num_classes: that can be asked for.
       options: `z_scale`, the latents' standard deviation: below 1 images vary less; and
-        `standing_accumulations`, batches of latents whose statistics the generator normalises by,
+        `standing_accumulations`, batches of latents whose statistics the generator normalizes by,
         0 for its running ones.
       batch_size: images at a time, rounded up so that the devices share them evenly; latents in a
         batch of standing statistics, not rounded.
@@ -107,7 +107,7 @@ class GanSampler:
         return trained, frozen
 
     def _with_statistics(self, params: Any, seed: int) -> Any:
-        """Parameters with the statistics to normalise by.
+        """Parameters with the statistics to normalize by.
 
         As in BigGAN's code: of even classes, and of latents that are not scaled.
         """
@@ -115,9 +115,9 @@ class GanSampler:
         if not count:
             return params
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), _STANDING), count)
-        keys = np.asarray(jax.random.key_data(keys))
+        numbers = np.asarray(jax.random.key_data(keys))
         with sharding.use(self.mesh):
-            batches = (self._batch(params, key) for key in keys)
+            batches = (self._batch(params, key) for key in numbers)
             standing = standing_statistics(self.net, params[GENERATOR], batches)
         return sharding.put({**params, GENERATOR: standing}, self.mesh)
 
@@ -142,7 +142,7 @@ class GanSampler:
                 return jax.random.normal(jax.random.wrap_key_data(key), (self.net.latent_size,))
 
             z = self.options["z_scale"] * jax.vmap(latent)(keys)
-            inputs = self.inputs(params, z, jnp.asarray(class_ids))
+            inputs: dict[str, Any] = self.inputs(params, z, jnp.asarray(class_ids))
             return self.net.apply(params[GENERATOR], **inputs)
 
         return jax.jit(images, out_shardings=sharding.replicated(self.mesh))

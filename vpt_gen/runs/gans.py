@@ -1,17 +1,18 @@
 """Runs that adapt a BigGAN: their nets, task, batches and sampler, from a config."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.data.batches import image_batches
+from vpt_gen.data.batches import Batches, image_batches
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.methods import METHODS
+from vpt_gen.methods.record import GanMethod
 from vpt_gen.runs.compatibility import load_tokenizer_and_gan
 from vpt_gen.runs.gan_sampler import GanSampler
 from vpt_gen.training.adversarial import DISCRIMINATOR
@@ -30,7 +31,7 @@ def load_nets(config: ConfigDict, mesh: Mesh) -> Nets:
 def make_facts(config: ConfigDict, train: Source, held_out: Source | None) -> dict[str, Any]:
     """What sampling must know of the data besides a digest."""
     del held_out
-    method = METHODS[config.task].from_config(config)
+    method = _method(config)
     return {"class_names": method.class_names(train.class_names)}
 
 
@@ -48,7 +49,7 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
     """
     num_classes = len(facts["class_names"])
     try:
-        drawing = METHODS[config.task].from_config(config).drawing(nets["gan"].net, num_classes)
+        drawing = _method(config).drawing(nets["gan"].net, num_classes)
     except ValueError as error:
         raise UserError(f"config.backbone.gan: {error}") from error
     options = {name: x for name, x in config.decode.items() if name != "batch_size"}
@@ -66,7 +67,7 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
 def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: GanSampler) -> Task:
     """What trains the method's parts of the generator, and a discriminator."""
     del sampler
-    method, source = METHODS[config.task].from_config(config), nets["gan"]
+    method, source = _method(config), nets["gan"]
     return method.make_task(
         source.net,
         source.params,
@@ -83,7 +84,7 @@ def make_batches(
     train: Source,
     held_out: Source | None,
     nets: Nets,
-):
+) -> Batches:
     """Batches of images, see `image_batches`."""
     del workdir, nets
     rows = sharding.process_rows(config.batch_size, mesh)
@@ -94,6 +95,10 @@ def hold(config: ConfigDict, sampler: GanSampler, params: Any) -> Any:
     """A run's parameters: a GAN's have one layout."""
     del config, sampler
     return params
+
+
+def _method(config: ConfigDict) -> GanMethod:
+    return cast(GanMethod, METHODS[config.task].from_config(config))
 
 
 def adversarial_options(config: ConfigDict) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Images drawn from a run: under which conditions, and the record of all that fixes them."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class Generation:
 def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
     """Images of classes (n,) without a marquee; where prompts know instances alone, of these."""
     bank = class_bank(class_ids)
-    if run.has_prompts and not run.sampler.method.num_classes:
+    if run.has_prompts and not run.token_sampler.method.num_classes:
         bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
     return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
 
@@ -88,7 +88,7 @@ def even_class_ids(num: int, num_classes: int) -> np.ndarray:
     return np.sort(np.arange(num) % num_classes)
 
 
-def proportional_class_ids(num: int, counts: np.ndarray) -> np.ndarray:
+def proportional_class_ids(num: int, counts: np.ndarray | Sequence[int]) -> np.ndarray:
     """Classes (n,) of n images in the proportions of `counts` (C,), by largest remainders."""
     shares = num * np.asarray(counts, np.float64) / np.sum(counts)
     numbers = np.floor(shares + 1e-9).astype(int)

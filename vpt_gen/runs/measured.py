@@ -106,6 +106,6 @@ class Measurer:
     def images(self, params: Any, step: int) -> ImageSet:
         """What parameters draw; `step` is for the record alone."""
         config, of = self._config, self._experiment
-        run = TunedRun(self._workdir, config, of.facts, step, params, of.sampler, of.nets)
+        run = TunedRun(self._workdir, config, of.facts, step, params, of.drawer, of.nets)
         class_ids = even_class_ids(config.evaluation.num_samples, len(of.facts["class_names"]))
         return plain_generation(run, class_ids, config.seed).image_set(class_counts="even")

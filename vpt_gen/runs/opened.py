@@ -4,7 +4,7 @@ import ast
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -24,6 +24,7 @@ from vpt_gen.methods import METHODS, of_source
 from vpt_gen.runs.compatibility import check_backbone
 from vpt_gen.runs.samples import Sampler
 from vpt_gen.runs.sources import adapting
+from vpt_gen.runs.token_sampler import TokenSampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,11 @@ class TunedRun:
     def tokenizer(self) -> PretrainedNet:
         """Of whose features figures can be taken."""
         return self.nets["tokenizer"]
+
+    @property
+    def token_sampler(self) -> TokenSampler:
+        """The sampler of a run that adapted a transformer."""
+        return cast(TokenSampler, self.sampler)
 
     @property
     def has_prompts(self) -> bool:
@@ -103,8 +109,9 @@ def open_run(
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
         params = make.hold(config, sampler, store.restore_params(step))
-        step = store.latest_step() if step is None else step
-    return TunedRun(workdir, config, facts, step, params, sampler, nets)
+        # One was restored, so there is one.
+        at = cast(int, store.latest_step()) if step is None else step
+    return TunedRun(workdir, config, facts, at, params, sampler, nets)
 
 
 def set_option(decode: ConfigDict, setting: str) -> None:

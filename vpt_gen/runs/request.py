@@ -64,7 +64,8 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
                 f"{run.config.task}: leave them out."
             )
         return plain_generation(run, np.array(classes), FLAGS.seed)
-    method = run.sampler.method
+    sampler = run.token_sampler
+    method = sampler.method
     if not method.num_classes and not instances:
         raise UserError("These prompts know training images only: name some by --instances=0,1.")
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
@@ -77,7 +78,7 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
     if to_class and not method.num_classes:
         raise UserError("These prompts know no classes: leave --headers and --marquee out.")
     bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
-    stages = num_stages(run.sampler.transformer, run.sampler.num_tokens, run.sampler.options)
+    stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)
     named = {"name": FLAGS.marquee, "headers": [class_names[c] for c in headers]}
     if FLAGS.marquee == "instance_to_class":

@@ -97,6 +97,7 @@ def _agreements(yardstick: Yardstick, untuned: Drawn, tuned: Drawn, given_back) 
     if yardstick.train:  # Otherwise the classifier has seen half of the reference.
         measured = yardstick.features_of(given_back)
         metrics["class_agreement_reconstructed"] = yardstick.agreement(measured)
+    assert agreement.floor is not None  # It is measured with every agreement.
     return metrics | {"class_agreement_real": agreement.floor}
 
 
@@ -123,7 +124,7 @@ def _pixel_distances(
 
 
 def _counts(experiment: Experiment, state: TrainState, workdir: str) -> dict[str, float]:
-    trained, frozen = experiment.sampler.counts(state.params)
+    trained, frozen = experiment.drawer.counts(state.params)
     return {
         "trained_parameters": trained,
         "frozen_parameters": frozen,

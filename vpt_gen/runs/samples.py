@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vpt_gen.machine.progress import track
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
@@ -34,16 +35,15 @@ class Samples:
     class_ids: np.ndarray
 
 
-def class_bank(class_ids: Sequence[int], headers: Sequence[int] = ()) -> np.ndarray:
+def class_bank(class_ids: Sequence[int] | np.ndarray, headers: Sequence[int] = ()) -> np.ndarray:
     """The marquee bank (n, M, 2) of images of classes, after the prompts of header classes.
 
     A bank's entries are pairs (class, training instance or `NO_INSTANCE`); the last of an image is
     what the image is of.
     """
-    class_ids = np.asarray(class_ids, np.int32)
     bank = np.full((len(class_ids), len(headers) + 1, 2), NO_INSTANCE, np.int32)
     bank[:, :-1, 0] = np.array(headers, np.int32)
-    bank[:, -1, 0] = class_ids
+    bank[:, -1, 0] = np.asarray(class_ids, np.int32)
     return bank
 
 
@@ -84,14 +84,23 @@ class Sampler(Protocol):
       batch_size: images at a time.
       has_prompts: whether prompts are the condition, which marquees steer.
       has_tokens: whether images are drawn token by token.
+      mesh: devices.
     """
 
-    options: dict[str, Any]
-    batch_size: int
-    has_tokens: bool
+    @property
+    def options(self) -> dict[str, Any]: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def has_tokens(self) -> bool: ...
 
     @property
     def has_prompts(self) -> bool: ...
+
+    @property
+    def mesh(self) -> Mesh: ...
 
     def counts(self, params: Any) -> tuple[int, int]:
         """Numbers of parameters: that train, and that stay frozen."""

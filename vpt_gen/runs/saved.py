@@ -93,6 +93,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
             bar.update(count)
     _save_grid(folder, names, class_ids, class_names)
     if trace:
+        assert orders is not None  # Of the first batch, drawn now or before.
         images = _read(folder, names[: len(orders)])
         grids.save_png(folder / "trace.png", grids.trace_grid(images, orders))
     _finish(folder, names, class_ids, class_names, record, older)

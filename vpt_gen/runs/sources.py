@@ -1,12 +1,12 @@
 """What a run adapts: the protocol of `runs/transformers.py` and `runs/gans.py`."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.data.batches import Batches
 from vpt_gen.data.source import Source
 from vpt_gen.methods import METHODS
 from vpt_gen.runs import gans, transformers
@@ -28,12 +28,12 @@ class Adapting(Protocol):
         """What sampling must know of the data: `class_names`, and more."""
 
     def make_sampler(
-        self, config: ConfigDict, nets: Nets, facts: Mapping[str, Any], mesh: Mesh
+        self, config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Mesh
     ) -> Sampler:
         """What draws images."""
 
     def make_task(
-        self, config: ConfigDict, nets: Nets, facts: Mapping[str, Any], sampler: Any
+        self, config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: Any
     ) -> Task:
         """What trains."""
 
@@ -45,7 +45,7 @@ class Adapting(Protocol):
         train: Source,
         held_out: Source | None,
         nets: Nets,
-    ) -> Any:
+    ) -> Batches:
         """Training and evaluation batches, see `data.batches.image_batches`."""
 
     def hold(self, config: ConfigDict, sampler: Any, params: Any) -> Any:

@@ -15,7 +15,7 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.machine import sharding
 from vpt_gen.methods.method import Method
 from vpt_gen.nets.transformer import TokenTransformer
-from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.samples import Samples, gather, image_keys
 
 
@@ -38,7 +38,7 @@ class TokenSampler:
 
     method: Method
     transformer: TokenTransformer
-    tokenizer: VQGAN
+    tokenizer: Tokenizer
     frozen: Any
     num_tokens: int
     options: dict[str, Any]

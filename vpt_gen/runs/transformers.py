@@ -1,16 +1,16 @@
 """Runs that adapt a transformer: their nets, task, batches and sampler, from a config."""
 
-from typing import Any
+from typing import Any, cast
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.data.batches import token_batches
+from vpt_gen.data.batches import Batches, token_batches
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.methods import METHODS, adaptation
-from vpt_gen.methods.record import Target
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.runs.compatibility import load_tokenizer_and_transformer, tokens_per_image
 from vpt_gen.runs.token_sampler import TokenSampler
 from vpt_gen.training.compute import hold_trained
@@ -30,7 +30,7 @@ def make_facts(config: ConfigDict, train: Source, held_out: Source | None) -> di
       UserError: images are held out, of which prompts of instances know nothing.
     """
     facts: dict[str, Any] = {"class_names": list(train.class_names)}
-    condition = METHODS[config.task].from_config(config).condition
+    condition = _method(config).condition
     if condition == "instance" and held_out is not None:
         raise UserError(
             "Prompts of instances know training images only, so none can be held out: set "
@@ -59,7 +59,7 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
         len(facts.get("instance_labels", ())),
         config.compute.dtype,
     )
-    method = METHODS[config.task].from_config(config).adapt(target)
+    method = _method(config).adapt(target)
     return TokenSampler(
         method,
         backbone.net,
@@ -96,7 +96,7 @@ def make_batches(
     train: Source,
     held_out: Source | None,
     nets: Nets,
-):
+) -> Batches:
     """Batches of visual tokens, see `token_batches`."""
     return token_batches(config, workdir, mesh, train, held_out, nets["tokenizer"])
 
@@ -104,6 +104,10 @@ def make_batches(
 def hold(config: ConfigDict, sampler: TokenSampler, params: Any) -> Any:
     """A run's parameters as they were stored, laid out as the sampler's net is."""
     return hold_trained(sampler.transformer, params, config.compute)
+
+
+def _method(config: ConfigDict) -> TransformerMethod:
+    return cast(TransformerMethod, METHODS[config.task].from_config(config))
 
 
 def decode_options(config: ConfigDict) -> dict[str, Any]:

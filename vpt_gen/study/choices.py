@@ -25,6 +25,7 @@ from vpt_gen.study.states import (
     failure,
     is_complete,
     is_number,
+    read_done,
     read_json,
 )
 
@@ -134,7 +135,7 @@ def _search(study: ConfigDict, folder: pathlib.Path, tried: list[Cell]) -> dict[
 
 
 def _score(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> float:
-    record, name = read_json(folder / cell.path / "metrics.json"), distance_of(study)
+    record, name = read_done(folder / cell.path / "metrics.json"), distance_of(study)
     value = record["figures"].get(name, {}).get("value")
     if not is_number(value):
         reason = record.get("left_out", {}).get(name, "it was not measured")

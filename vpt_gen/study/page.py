@@ -40,7 +40,7 @@ FINDINGS, END = "<!-- findings -->", "<!-- end of findings -->"
 COLLAPSED = 2.0
 _FACTS = {
     "trained_parameters": "parameters trained",
-    "optimizer_bytes": "optimiser, bytes",
+    "optimizer_bytes": "optimizer, bytes",
     "num_steps": "updates",
     "tuning_seconds": "seconds",
 }

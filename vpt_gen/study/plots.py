@@ -23,7 +23,7 @@ from vpt_gen.study.runs import Runs, distance_of
 
 def shown_figures(study: ConfigDict) -> tuple[str, ...]:
     """The figures that pages show; results.csv has all."""
-    rest = ("coverage", "intra_class_diversity", "memorisation_rate")
+    rest = ("coverage", "intra_class_diversity", "memorization_rate")
     return ("class_agreement", distance_of(study), *rest)
 
 
@@ -44,7 +44,7 @@ def can_plot() -> bool:
 
 
 def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarray:
-    """All shown figures of a data set: a row a variant, a colour for each number of shots.
+    """All shown figures of a data set: a row a variant, a color for each number of shots.
 
     Points are medians over seeds, bars their spread, dashed lines what real images reach. Needs
     matplotlib; see `can_plot`.
@@ -135,13 +135,14 @@ def samples_picture(
             rows[label_of(study, cell.variant, row.checkpoint)] = strip
     if not rows:
         return None
-    return grids.labelled_rows({"real": _real_strip(study, runs, dataset), **rows})
+    return grids.labeled_rows({"real": _real_strip(study, runs, dataset), **rows})
 
 
 def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
     config = runs.base(next(iter(study.variants)), dataset)
-    _, held_out = open_sources(config)
-    real = real_images(held_out, "real images", "held out", image_spec(config.data))
+    train, held_out = open_sources(config)
+    # Folders without a split may have nothing held out, whatever the config names.
+    real = real_images(held_out or train, "real images", "held out", image_spec(config.data))
     chosen = grids.in_strip(real.labels)
     pictures: list[np.ndarray] = []
     for _ in tapped(real.stream(), chosen, pictures):

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.store import differences
-from vpt_gen.config.migration import migrate, with_defaults
+from vpt_gen.config.migration import migrate, with_defaults, with_new_values
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
 from vpt_gen.study.config import dataset, default_study, variant
@@ -53,6 +53,7 @@ def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:
     variants, datasets = new["variants"], new["datasets"]
     for name, of in variants.items():
         variants[name] = with_defaults(of, variant(of["method"]).to_dict())
+        variants[name]["set"] = with_new_values(variants[name]["set"])
     for name, of in datasets.items():
         datasets[name] = with_defaults(of, dataset(of["config"]).to_dict())
     return {**new, "configs": {name: migrate(config) for name, config in old["configs"].items()}}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from vpt_gen.evaluation.report import with_new_names
 from vpt_gen.machine.files import write_text
 from vpt_gen.study.cells import (
     Cell,
@@ -18,7 +19,7 @@ from vpt_gen.study.cells import (
     all_cells,
 )
 from vpt_gen.study.choices import choose
-from vpt_gen.study.states import is_number, read_json
+from vpt_gen.study.states import is_number, read_done
 
 # Of metrics.json, beside the figures; the same for all methods.
 COUNTS = ("trained_parameters", "frozen_parameters", "optimizer_bytes", "tuning_seconds")
@@ -133,12 +134,12 @@ def gather(study: ConfigDict, folder: pathlib.Path, state: Callable[[Cell], str]
 def _rows(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> list[Row]:
     variant = study.variants[cell.variant]
     trained = dataclasses.replace(cell, variant=variant.trained_as or cell.variant)
-    counts = read_json(folder / trained.path / "metrics.json")
+    counts = read_done(folder / trained.path / "metrics.json")
     choice = choose(study, folder, cell.group)
     facts = {name: counts[name] for name in COUNTS if name in counts}
     facts |= {"learning_rate_multiple": choice.multiple, "num_steps": choice.num_steps}
     return [
-        _row(cell, name, read_json(place / "metrics.json"), facts)
+        _row(cell, name, read_done(place / "metrics.json"), facts)
         for name, place in result_folders(study, folder, cell).items()
     ]
 
@@ -151,7 +152,7 @@ def result_folders(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> dict[
 
 
 def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
-    figures = record["figures"]
+    figures = with_new_names(record)["figures"]
     floor_of = [f["protocol"].get("floor_of", "") for f in figures.values()]
     return Row(
         cell,

@@ -110,7 +110,7 @@ class Runner:
 
     def _tell(self, cell: Cell, seconds: float) -> None:
         """Says how long a cell took and how near it came."""
-        record = states.read_json(list(self._steps(cell))[-1].result)
+        record = states.read_done(list(self._steps(cell))[-1].result)
         name = distance_of(self._study)
         value = record.get("figures", {}).get(name, {}).get("value")
         near = f", {report.label(name)} {value:.3g}" if states.is_number(value) else ""

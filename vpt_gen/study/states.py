@@ -60,6 +60,11 @@ def read_json(path: pathlib.Path) -> Any | None:
         return None
 
 
+def read_done(path: pathlib.Path) -> dict[str, Any]:
+    """The record that a step has left; the step is done."""
+    return json.loads(path.read_text())
+
+
 def is_number(figure: float | None) -> bool:
     """Whether a figure can be compared: a run that collapsed has None or NaN."""
     return figure is not None and math.isfinite(figure)

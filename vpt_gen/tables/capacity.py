@@ -148,7 +148,13 @@ def decoding_table() -> str:
 
 def sharding_table() -> str:
     """A chip's part of the weights in other meshes; the other chips are along `data`."""
-    meshes = ({}, {"fsdp": 4}, {"fsdp": 16}, {"fsdp": 64}, {"tensor": 4})
+    meshes: tuple[dict[str, int], ...] = (
+        {},
+        {"fsdp": 4},
+        {"fsdp": 16},
+        {"fsdp": 64},
+        {"tensor": 4},
+    )
     rows = [
         [
             label,

@@ -1,12 +1,13 @@
 """`python -m vpt_gen.tables.method_sizes`: what each method trains, and its optimizer's memory.
 
-Counted on the real modules and the real optimiser, without making them, for docs/methods.md.
+Counted on the real modules and the real optimizer, without making them, for docs/methods.md.
 """
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vpt_gen import cli, recipes
@@ -14,7 +15,7 @@ from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import TRANSFORMER_METHODS
 from vpt_gen.methods import METHODS
-from vpt_gen.methods.record import Target
+from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables.costs import (
     MODELS,
@@ -31,12 +32,13 @@ _DEMO, _VTAB = 10, 102
 def train_state(
     config: ConfigDict, net: TokenTransformer, num_tokens: int, num_classes: int
 ) -> TrainState:
-    """The shapes of what a config's method trains and of its optimiser's state."""
+    """The shapes of what a config's method trains and of its optimizer's state."""
     target = Target(net, num_tokens, num_classes, dtype=config.compute.dtype)
-    method = METHODS[config.task].from_config(config).adapt(target)
+    record = cast(TransformerMethod, METHODS[config.task].from_config(config))
+    method = record.adapt(target)
     params = jax.eval_shape(method.init, jax.random.key(0), param_shapes(net))
     opt_state = jax.eval_shape(make_optimizer(config.optimizer, config.num_steps).init, params)
-    return TrainState(0, params, opt_state)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
 
 def size(tree: Any) -> int:
@@ -82,9 +84,9 @@ def _published(family: str, method: str) -> ConfigDict:
 
 
 def table() -> str:
-    """A row a method: parameters trained, their share of the transformer's, optimiser megabytes."""
+    """A row a method: parameters trained, their share of the transformer's, optimizer megabytes."""
     heads = [
-        f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimiser, MB |"
+        f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimizer, MB |"
         for name, (net, *_) in _models().items()
     ]
     return "\n".join(

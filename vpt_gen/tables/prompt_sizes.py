@@ -3,6 +3,8 @@
 Counted on the real modules, for the table in the README.
 """
 
+from typing import Any
+
 from vpt_gen import cli
 from vpt_gen.nets.prompt_generator import PromptGenerator, num_parameters
 
@@ -12,11 +14,11 @@ NUM_INSTANCES = 1000  # VTAB's training images
 NUM_PROMPT_TOKENS = (16, 128)
 
 # Label, and the fields of the generator.
-DESIGNS = {
+DESIGNS: dict[str, dict[str, Any]] = {
     "class, additive (as released)": {"num_classes": NUM_CLASSES},
-    "class, factorised, F = 4": {
+    "class, factorized, F = 4": {
         "num_classes": NUM_CLASSES,
-        "design": "factorised",
+        "design": "factorized",
         "num_factors": 4,
     },
     "class, full": {"num_classes": NUM_CLASSES, "design": "full"},

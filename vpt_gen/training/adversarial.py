@@ -2,7 +2,7 @@
 
 Source: ajbrock/BigGAN-PyTorch `train_fns.py`, which cGANTransfer and MineGAN share. The
 discriminator steps first; each step adds up the gradients of so many parts of the batch, so that
-batch normalisation sees a part at a time. Every call of a net moves its running statistics and its
+batch normalization sees a part at a time. Every call of a net moves its running statistics and its
 spectral norms' state, whosever step it is.
 """
 
@@ -47,13 +47,13 @@ class Adversaries:
     Attributes:
       generate: (variables, z, class_ids) -> images, and the variables with what that has moved.
       discriminate: (variables, images, class_ids) -> logits, and the variables likewise.
-      optimizers: name of a group of parameters -> its optimiser; `DISCRIMINATOR` is one of them.
+      optimizers: name of a group of parameters -> its optimizer; `DISCRIMINATOR` is one of them.
       group_of: path of a parameter -> its group, or None where it never trains.
       loss: one of `LOSSES`.
       steps: updates of the discriminator for each of the generator.
       accumulations: parts whose gradients are averaged for one update.
       penalty: variables -> what is added to the generator's loss.
-      orthogonal: group -> strength of the orthogonal regularisation; 0 or missing for none.
+      orthogonal: group -> strength of the orthogonal regularization; 0 or missing for none.
     """
 
     generate: Callable[..., tuple[jax.Array, Params]]
@@ -72,7 +72,7 @@ class Adversaries:
         return (self.steps + 1) * self.accumulations
 
     def init_optimizers(self, variables: Params) -> dict[str, Any]:
-        """The optimisers' states, each for its own group alone."""
+        """The optimizers' states, each for its own group alone."""
         return {
             name: optimizer.init(self.take(variables, name))
             for name, optimizer in self.optimizers.items()
@@ -103,13 +103,13 @@ class Adversaries:
           class_ids: theirs.
           draws: `num_parts` parts of b latents, the discriminator's first.
           training: group on the generator's side -> whether it trains now. What does not is left as
-            it is, its optimiser too; its gradient is formed and dropped, because a branch in the
+            it is, its optimizer too; its gradient is formed and dropped, because a branch in the
             program would cost more (see `_scan`). A group that is not named forms none.
 
         Returns:
-          The next variables and optimisers' states, and the losses of the last parts.
+          The next variables and optimizers' states, and the losses of the last parts.
         """
-        opt_state, parts = dict(opt_state), self.steps * self.accumulations
+        states, parts = dict(opt_state), self.steps * self.accumulations
         real = {
             "images": named(images.reshape(parts, -1, *images.shape[1:]), None, "batch"),
             "class_ids": named(class_ids.reshape(parts, -1), None, "batch"),
@@ -118,15 +118,15 @@ class Adversaries:
         for step in range(self.steps):
             rows = slice(step * self.accumulations, (step + 1) * self.accumulations)
             part = jax.tree.map(lambda x, rows=rows: x[rows], (draws, real))
-            variables, opt_state, found = self._step(
-                variables, opt_state, {DISCRIMINATOR: True}, self._discriminator_loss, part
+            variables, states, found = self._step(
+                variables, states, {DISCRIMINATOR: True}, self._discriminator_loss, part
             )
             metrics |= found
         part = jax.tree.map(lambda x: x[parts:], draws)
-        variables, opt_state, found = self._step(
-            variables, opt_state, training, self._generator_loss, (part,)
+        variables, states, found = self._step(
+            variables, states, training, self._generator_loss, (part,)
         )
-        return variables, opt_state, metrics | found
+        return variables, states, metrics | found
 
     def _step(self, variables, opt_state, training, loss, parts):
         """One update of some groups by the mean of the parts' gradients."""
@@ -212,7 +212,7 @@ def merge(tree: Params, part: Params) -> Params:
 
 
 def orthogonal_gradient(params: Params, strength: float) -> Params:
-    """What BigGAN's orthogonal regularisation adds to the gradient: 2 s ((W W^T) * (1 - I)) W.
+    """What BigGAN's orthogonal regularization adds to the gradient: 2 s ((W W^T) * (1 - I)) W.
 
     W is a weight as torch stores it, (out, rest); vectors and the shared table of classes, for
     which it means nothing, get 0.

@@ -88,7 +88,9 @@ def make_adversarial_task(
     return Task(first, train_step, eval_step, pictures, {})
 
 
-def calls(generator: Generator, discriminator: Discriminator):
+def calls(
+    generator: Generator, discriminator: Discriminator
+) -> tuple[Callable[..., tuple[jax.Array, Params]], Callable[..., tuple[jax.Array, Params]]]:
     """`Adversaries.generate` and `.discriminate` of two nets."""
 
     def generate(variables: Params, z: jax.Array, class_ids: jax.Array):

@@ -1,5 +1,7 @@
 """Task: train a classifier of the images of a source, whose features then measure and guide."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -57,7 +59,7 @@ def make_task(
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del frozen, key
-        logits = net.apply({"params": params}, batch["image"])
+        logits: Any = net.apply({"params": params}, batch["image"])
         return {
             "loss": optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]),
             "accuracy": (logits.argmax(-1) == batch["label"]).astype(jnp.float32),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -65,9 +65,9 @@ class Evaluation:
         Returns:
           The mean of every metric over the examples; nothing where there are none.
         """
-        metrics = {}
+        metrics: dict[str, float] = {}
         if self._batches is not None:
-            metrics, batch = self._average(params)
+            metrics, batch = self._average(params, self._batches())
             writer.write_scalars(step, {f"eval/{name}": value for name, value in metrics.items()})
         with sharding.use(self._mesh):
             pictures = self._pictures(params, self._frozen, batch, self._key)
@@ -77,10 +77,13 @@ class Evaluation:
             writer.write_images(step, {name: grid[None]})
         return metrics
 
-    def _average(self, params: Params) -> tuple[dict[str, float], Batch]:
+    def _average(
+        self, params: Params, batches: Iterator[Mapping[str, np.ndarray]]
+    ) -> tuple[dict[str, float], Batch]:
         """The metrics of one pass, and its first batch."""
-        parts, first = [], None
-        for number, rows in enumerate(self._batches()):
+        parts: list[Any] = []
+        first: Batch = {}
+        for number, rows in enumerate(batches):
             batch = sharding.to_global(rows, self._mesh)
             valid = batch.pop("valid")
             first = first or batch

@@ -6,6 +6,7 @@ afterwards; it takes in everything that the generator holds, also its statistics
 
 import dataclasses
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def make_task(
         return {**variables, AVERAGE: variables[GENERATOR]}
 
     def generate(params: Params, z: jax.Array, class_ids: jax.Array) -> jax.Array:
-        return net.generator.apply(params[AVERAGE], z, class_ids)
+        return cast(jax.Array, net.generator.apply(params[AVERAGE], z, class_ids))
 
     task = make_adversarial_task(
         adversaries,

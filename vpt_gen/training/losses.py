@@ -61,7 +61,7 @@ def masked_cross_entropy(
     targets = jnp.clip(targets, 0, logits.shape[-1] - 1)[..., None]
     on_target = jnp.take_along_axis(logits, targets, axis=-1)[..., 0]
     smoothed = (1.0 - label_smoothing) * on_target + label_smoothing * logits.mean(axis=-1)
-    # The target distribution sums to 1, so that the normaliser need not be taken off every logit.
+    # The target distribution sums to 1, so that the normalizer need not be taken off every logit.
     losses = jax.nn.logsumexp(logits, axis=-1) - smoothed
     total = jnp.maximum(weights.sum(axis=-1), 1e-8)
     return (losses * weights).sum(axis=-1) / total
@@ -107,10 +107,10 @@ def quantizer_losses(
     entropy_type: str = "softmax",
     entropy_temperature: float = 0.01,
 ) -> dict[str, jax.Array]:
-    """The quantiser's loss terms, each already multiplied by its cost; their sum is the loss.
+    """The quantizer's loss terms, each already multiplied by its cost; their sum is the loss.
 
     Args:
-      latents: (..., d) before quantisation.
+      latents: (..., d) before quantization.
       codebook: (K, d).
       tokens: (...) nearest codes of the latents.
       commitment_cost: of the term that pulls the latents to their codes.
@@ -143,7 +143,8 @@ def discriminator_loss(
     real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
 ) -> jax.Array:
     """Mean of the real plus the fake term (not halved), from logits (B, 1)."""
-    return sum(discriminator_losses(real_logit, fake_logit, loss_type))
+    real, fake = discriminator_losses(real_logit, fake_logit, loss_type)
+    return real + fake
 
 
 def discriminator_losses(

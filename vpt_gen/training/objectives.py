@@ -9,8 +9,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.nets.gpt import GPT
-from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training import losses
 from vpt_gen.training.state import Params
@@ -30,10 +28,11 @@ def make_objective(
     """
     if net.family == "ar":
         return _next_token(net, label_smoothing)
+    assert mask_schedule is not None
     return _masked_tokens(net, label_smoothing, mask_schedule)
 
 
-def _masked_tokens(net: MaskGIT, label_smoothing: float, mask_schedule: str) -> Objective:
+def _masked_tokens(net: TokenTransformer, label_smoothing: float, mask_schedule: str) -> Objective:
     """Cross-entropy of the masked tokens; `key` draws the mask of every example."""
 
     def objective(params: Params, tokens, key, **conditions):
@@ -43,7 +42,7 @@ def _masked_tokens(net: MaskGIT, label_smoothing: float, mask_schedule: str) -> 
     return objective
 
 
-def _next_token(net: GPT, label_smoothing: float) -> Objective:
+def _next_token(net: TokenTransformer, label_smoothing: float) -> Objective:
     """Cross-entropy of every token given those before it; `key` is not needed."""
 
     def objective(params: Params, tokens, key, **conditions):

@@ -1,4 +1,4 @@
-"""Learning-rate schedule and Optax optimiser from the config."""
+"""Learning-rate schedule and Optax optimizer from the config."""
 
 import optax
 

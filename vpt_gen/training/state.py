@@ -17,14 +17,13 @@ Metrics = Mapping[str, jax.Array]
 Batch = Mapping[str, jax.Array]
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """Everything that training changes, and all that a checkpoint must hold to go on.
 
     Attributes:
       step: int32, updates done.
       params: trained parameters only; a frozen backbone is never among them.
-      opt_state: the optimiser's state for `params`.
+      opt_state: the optimizer's state for `params`.
     """
 
     step: jax.Array
@@ -54,7 +53,7 @@ class Task:
 def apply_gradients(
     state: TrainState, gradients: Params, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """One optimiser update of all of `state.params`."""
+    """One optimizer update of all of `state.params`."""
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     return state.replace(
         step=state.step + 1,
@@ -64,7 +63,7 @@ def apply_gradients(
 
 
 def keys(seed: int) -> jax.Array:
-    """The keys of initialisation, training and evaluation."""
+    """The keys of initialization, training and evaluation."""
     return jax.random.split(jax.random.key(seed), 3)
 
 

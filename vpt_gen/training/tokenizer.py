@@ -1,10 +1,11 @@
 """Task: train the VQGAN tokenizer, optionally against a discriminator.
 
 Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptual (where a
-perceptual network is at hand), adversarial with R1, and the quantiser's three.
+perceptual network is at hand), adversarial with R1, and the quantizer's three.
 """
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ def make_task(
       codebook_factor: of the codebook's learning rate. Adam moves each number by about the rate;
         latents, which many numbers make, move farther, and leave a codebook as slow behind.
       image_size: side of the square training images.
-      quantizer_start: step at which the quantiser sets in, with latents of the last batch as its
+      quantizer_start: step at which the quantizer sets in, with latents of the last batch as its
         codebook (arXiv 2005.08520, sec. 3): an autoencoder learns sooner without it.
       reconstruction_weight: weight of the squared error.
       adversarial_weight: 0 trains without a discriminator, which is then not even created.
@@ -71,12 +72,11 @@ def make_task(
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
     def discriminate(params: Params, images: jax.Array) -> jax.Array:
-        return discriminator.apply({"params": params["discriminator"]}, images)
+        return cast(jax.Array, discriminator.apply({"params": params["discriminator"]}, images))
 
     def generator_objective(vqgan_params, params, frozen, images, on):
-        reconstruction, latents, tokens = net.apply(
-            {"params": vqgan_params}, images, quantization=on["quantizer"]
-        )
+        outputs: Any = net.apply({"params": vqgan_params}, images, quantization=on["quantizer"])
+        reconstruction, latents, tokens = outputs
         terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
         terms = {name: on["quantizer"] * term for name, term in terms.items()}
         error = jnp.mean((images - reconstruction) ** 2)
@@ -156,7 +156,8 @@ def make_task(
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del frozen, key
-        reconstruction, _, _ = net.apply({"params": params["vqgan"]}, batch["image"])
+        outputs: Any = net.apply({"params": params["vqgan"]}, batch["image"])
+        reconstruction = outputs[0]
         return {"reconstruction": jnp.mean((batch["image"] - reconstruction) ** 2, (1, 2, 3))}
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):

@@ -13,7 +13,7 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.precision import cast_matrices
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import NO_CLASS, TokenTransformer
-from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import (
     Batch,
@@ -31,7 +31,7 @@ _PICTURES_AT_A_TIME = 8  # through the tokenizer
 def make_task(
     net: TokenTransformer,
     objective: Objective,
-    tokenizer: VQGAN,
+    tokenizer: Tokenizer,
     tokenizer_params: Params,
     optimizer: optax.GradientTransformation,
     *,

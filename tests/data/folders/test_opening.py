@@ -25,7 +25,7 @@ def draw(path, value, size=(20, 30)):
 
 
 def draw_classes(root):
-    """Five classes in mixed formats and sizes; an image's grey tells its class and number."""
+    """Five classes in mixed formats and sizes; an image's gray tells its class and number."""
     for label, (name, count) in enumerate(CLASSES.items()):
         for i in range(count):
             path = root / name / f"{i}.{KINDS[(label + i) % len(KINDS)]}"
@@ -55,7 +55,7 @@ def examined(monkeypatch):
     return names
 
 
-def grey(source, index):
+def gray(source, index):
     return round(float(source.load(index).mean()))
 
 
@@ -84,7 +84,7 @@ def test_classes_and_labels_follow_the_sorted_names(mixed):
 
 def test_every_image_stands_at_its_label(mixed):
     source = open_folder(str(mixed))
-    by_class = [[grey(source, i) for i in np.flatnonzero(source.labels == c)] for c in range(5)]
+    by_class = [[gray(source, i) for i in np.flatnonzero(source.labels == c)] for c in range(5)]
     for label, (values, count) in enumerate(zip(by_class, CLASSES.values(), strict=True)):
         expected = 40 * label + 2 * np.arange(count)
         np.testing.assert_allclose(sorted(values), expected, atol=1)
@@ -107,7 +107,7 @@ def test_order_does_not_hang_on_the_file_system(mixed, tmp_path):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
     first, second = open_folder(str(mixed)), open_folder(str(reversed_root))
-    assert [grey(first, i) for i in range(29)] == [grey(second, i) for i in range(29)]
+    assert [gray(first, i) for i in range(29)] == [gray(second, i) for i in range(29)]
     assert first.digest == second.digest
 
 
@@ -127,7 +127,7 @@ def test_flat_folder_is_one_class(tmp_path, capsys):
     source = open_folder(str(tmp_path / "things"))
     assert source.class_names == ("things",)
     assert source.labels.tolist() == [0, 0, 0, 0]
-    assert [grey(source, i) for i in range(4)] == [0, 1, 2, 3]
+    assert [gray(source, i) for i in range(4)] == [0, 1, 2, 3]
     assert "LICENSE" in capsys.readouterr().out
 
 
@@ -223,7 +223,7 @@ def test_only_what_changed_is_checked_again(mixed, examined, capsys):
     source = open_folder(str(mixed))
     assert sorted(examined) == ["2.bmp", "broken.png", "new.png"]
     assert "30 images in 5 classes, 1 left out" in capsys.readouterr().out
-    assert [grey(source, i) for i in (3, 6)] == [99, 77]
+    assert [gray(source, i) for i in (3, 6)] == [99, 77]
     shutil.rmtree(checked.cache_folder())
     assert open_folder(str(mixed)).digest == source.digest
 
@@ -315,7 +315,7 @@ def test_any_name(tmp_path, name, capsys):
     draw(tmp_path / name / f"{name}.png", 5)
     (tmp_path / name / f"{name}.txt").touch()
     source = open_folder(str(tmp_path))
-    assert grey(source, 0) == 5
+    assert gray(source, 0) == 5
     shown = name.replace("\n", "\\n").replace("\t", "\\t")
     assert [c.replace("\\'", "'") for c in source.class_names] == [shown]
     assert len(capsys.readouterr().out.splitlines()) == 3
@@ -331,7 +331,7 @@ def test_names_that_are_no_text(tmp_path, capsys):
     os.rename(tmp_path / "1.png", os.path.join(folder, b"\xff.png"))
     source = open_folder(str(tmp_path))
     assert source.class_names == ("caf\\xe9",)
-    assert grey(source, 0) == 5
+    assert gray(source, 0) == 5
 
 
 def test_links(tmp_path, capsys):
@@ -349,7 +349,7 @@ def test_links(tmp_path, capsys):
     os.mkfifo(root / "a" / "pipe.png")
     source = open_folder(str(root))
     assert source.class_names == ("a", "b")
-    assert [(grey(source, i), int(source.labels[i])) for i in range(4)] == [
+    assert [(gray(source, i), int(source.labels[i])) for i in range(4)] == [
         (1, 0), (2, 0), (2, 0), (2, 1)
     ]  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
@@ -387,7 +387,7 @@ def test_other_classes_are_neither_decoded_nor_told_of(mixed, examined, capsys):
     assert len(examined) == 14
     assert part.class_names == whole.class_names
     assert part.labels.tolist() == [1] * 10 + [3] * 4
-    assert [grey(part, i) for i in (0, 10)] == [grey(whole, i) for i in (3, 18)]
+    assert [gray(part, i) for i in (0, 10)] == [gray(whole, i) for i in (3, 18)]
     assert "Classes: bees (10), dogs (4)\n" in capsys.readouterr().out
     # What is known of some classes stays known, and what is not is found out.
     assert open_folder(str(mixed)).digest == whole.digest
@@ -461,7 +461,7 @@ def deep(tmp_path):
 
 
 def test_very_deep_folders(deep):
-    assert grey(open_folder(str(deep)), 0) == 3
+    assert gray(open_folder(str(deep)), 0) == 3
 
 
 def test_a_folder_of_samples_has_the_classes_of_its_note(tmp_path, capsys):
@@ -472,7 +472,7 @@ def test_a_folder_of_samples_has_the_classes_of_its_note(tmp_path, capsys):
     source = open_folder(str(tmp_path))
     assert source.class_names == ("7", "a b")
     assert source.labels.tolist() == [0, 1, 1]
-    assert [grey(source, i) for i in range(3)] == [70, 10, 11]
+    assert [gray(source, i) for i in range(3)] == [70, 10, 11]
     assert "grid.png (not listed in samples.json)" in capsys.readouterr().out
     (tmp_path / "a_b_1.png").unlink()
     with pytest.raises(UserError, match=r"lacks 1 of the images .* \(a_b_1.png, for one\)"):

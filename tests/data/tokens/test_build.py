@@ -183,7 +183,7 @@ def test_an_unreadable_image_is_one_sentence_and_keeps_what_is_done(tmp_path):
     assert build(tmp_path).cache().labels.shape == (7,)
 
 
-def test_failure_while_tokenising_leaves_nothing(tmp_path):
+def test_failure_while_tokenizing_leaves_nothing(tmp_path):
     def fail(images):
         raise RuntimeError("out of memory")
 

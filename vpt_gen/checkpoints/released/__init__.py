@@ -1,7 +1,7 @@
 """Readers of weights that others published, one file a format."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -75,7 +75,8 @@ def _check_option(name: str, value: Any) -> None:
         if not (isinstance(value, float) and value > 0):
             raise UserError(f"{name} must be a small positive number such as 1e-6, not {value!r}.")
         return
-    wanted, numbers = "a positive integer", [value]
+    wanted = "a positive integer"
+    numbers: Sequence[Any] = [value]
     if name == "attn_resolutions":
         wanted = "a list of positive integers"
         numbers = value if isinstance(value, list | tuple) else [None]

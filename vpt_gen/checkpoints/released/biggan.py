@@ -48,7 +48,7 @@ def read(
 
     Args:
       path: the generator's file; `G_ema_best0.pth` goes with `D_best0.pth`.
-      bn_epsilon: of the blocks' batch normalisation.
+      bn_epsilon: of the blocks' batch normalization.
       sn_epsilon: of spectral norms.
 
     Raises:

@@ -286,7 +286,9 @@ def _sent_again(answer: requests.Response, version: _Version) -> str | None:
 
 
 def _total_of_part(answer: requests.Response, have: int) -> int | None:
-    total = _FIRST_AND_TOTAL.fullmatch(answer.headers["Content-Range"])[2]
+    place = _FIRST_AND_TOTAL.fullmatch(answer.headers["Content-Range"])
+    assert place is not None  # `_continues` has looked.
+    total = place[2]
     if total != "*":
         return int(total)
     rest = _length(answer)

@@ -6,7 +6,7 @@ never ends when it becomes a key.
 """
 
 import pickletools
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from vpt_gen.errors import UserError
 
@@ -34,7 +34,7 @@ def check(file: BinaryIO) -> None:
                 raise UserError("its memo is larger than the file")
             memo[place] = stack[-1]
         elif "GET" in opcode.name:
-            stack.append(memo[argument])
+            stack.append(memo[cast(int, argument)])
         elif opcode.name == "DUP":
             stack.append(stack[-1])
         else:

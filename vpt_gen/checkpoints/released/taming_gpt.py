@@ -141,7 +141,9 @@ def _file_name(path: str) -> str:
     """'block_3/attention/query/kernel' -> 'transformer.blocks.3.attn.query.weight'."""
     if path == "position_embeddings/embedding":
         return f"{_PREFIX}pos_emb"
-    block, module, leaf = re.fullmatch(r"(?:block_(\d+)/)?(.+)/(\w+)", path).groups()
+    found = re.fullmatch(r"(?:block_(\d+)/)?(.+)/(\w+)", path)
+    assert found is not None  # Every parameter lies in a module.
+    block, module, leaf = found.groups()
     place = f"blocks.{block}." if block else ""
     return f"{_PREFIX}{place}{_MODULES[module]}.{'bias' if leaf == 'bias' else 'weight'}"
 

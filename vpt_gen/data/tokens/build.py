@@ -1,4 +1,4 @@
-"""Making the visual-token cache: a source tokenised once, in stated views, shard by shard.
+"""Making the visual-token cache: a source tokenized once, in stated views, shard by shard.
 
 What a shard holds hangs on its examples alone, and not on what was made before or beside it: a
 build that was killed goes on at the first shard that is not there, several hosts share the shards,
@@ -44,7 +44,7 @@ class CacheBuild:
       tokenize: images (batch_size, R, R, 3) -> tokens (batch_size, h, w).
       tokenizer_digest: of the tokenizer's parameters.
       cache_views: views an example; without augmentation one view is all there is.
-      batch_size: images that are tokenised at a time.
+      batch_size: images that are tokenized at a time.
       seed: of the augmentation.
       root: folder of caches, shared by all hosts; a cache's own folder in it is named by a digest
         of the source, spec, tokenizer, views and seed.
@@ -123,7 +123,7 @@ class CacheBuild:
         )
         there = f" ({len(mine) - len(missing)} of {len(mine)} shards are there)" * (left < total)
         say(
-            f"Tokenising {len(self.source)} images, {self.views} view(s) each, into "
+            f"Tokenizing {len(self.source)} images, {self.views} view(s) each, into "
             f"{self.folder}{there}."
         )
         # One stream for all shards, so that images of the next are prepared in the meantime.
@@ -134,7 +134,7 @@ class CacheBuild:
             views=self.views,
             seed=self.seed,
         )
-        with track(total=total, initial=total - left, label="tokenising") as bar:
+        with track(total=total, initial=total - left, label="tokenizing") as bar:
             for path, examples in missing.items():
                 tokens = self._tokens(itertools.islice(images, len(examples)), bar.update)
                 token_shards.write_shard(path, self.source.labels[examples], tokens)

@@ -27,7 +27,7 @@ _QUICKLY_CHECKED = 2**30  # bytes that are hashed within a few seconds
 
 @dataclasses.dataclass(frozen=True)
 class TokenCache:
-    """A tokenised source: V augmented views of n examples (V = 1: as they are), N tokens each.
+    """A tokenized source: V augmented views of n examples (V = 1: as they are), N tokens each.
 
     Attributes:
       shards: records of `token_shards.record_type` in the order of the examples; all shards but

@@ -12,7 +12,7 @@ from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.folders.splits import split_folder
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.data.tfds import (
-    Labelling,
+    Labeling,
     load_builder,
     open_builder,
     open_split,
@@ -60,7 +60,7 @@ def open_task(
     return open_split(
         builder,
         task.splits[split],
-        Labelling(task.id, task.features, task.rule, class_names(task, builder)),
+        Labeling(task.id, task.features, task.rule, class_names(task, builder)),
         image_key=task.image_key,
         pixel_scale=task.pixel_scale,
     )

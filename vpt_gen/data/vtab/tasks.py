@@ -7,6 +7,7 @@ TFDS still has), the metadata that TFDS publishes for the sizes.
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -98,7 +99,7 @@ _CIFAR100_CLASSES = """
     tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
 
-_SMALLNORB = {
+_SMALLNORB: dict[str, Any] = {
     "group": "structured",
     "builder": "smallnorb",
     "version": "2.0.0",
@@ -113,21 +114,21 @@ _SMALLNORB = {
         val200="test[:200]",
     ),
     # `image` is the left of two cameras.
-    "native_size": "96x96 grey",
+    "native_size": "96x96 gray",
 }
-_DSPRITES = {
+_DSPRITES: dict[str, Any] = {
     "group": "structured",
     "builder": "dsprites",
     "version": "2.0.0",
     "sizes": {"train": 737280},
     "splits": all_from_train(80, 90, 737280),
     "num_classes": 16,
-    "native_size": "64x64 grey",
+    "native_size": "64x64 gray",
     "flip": "label",
     # Pixels are stored as 0 and 1.
     "pixel_scale": 255,
 }
-_CLEVR = {
+_CLEVR: dict[str, Any] = {
     "group": "structured",
     "builder": "clevr",
     "version": "3.1.0",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import neighbours, perceptual_diversity
+from vpt_gen.evaluation import neighbors, perceptual_diversity
 from vpt_gen.evaluation.figures import Figure, Value
 from vpt_gen.evaluation.metrics.metric import Metric
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
@@ -24,7 +24,7 @@ class IntraClassDiversity(Metric):
         yardstick.check_classes(generated)
         main = yardstick.extractor.space.main
         value, real = (
-            neighbours.intra_class_diversity(x.features.rows[main], x.labels)
+            neighbors.intra_class_diversity(x.features.rows[main], x.labels)
             for x in (generated, yardstick.real)
         )
         return [Value(value, None, real, {"feature": main, "floor_of": str(yardstick.real)})]

@@ -27,6 +27,7 @@ class InceptionScore(Distance):
 
     def compare(self, space: FeatureSpace, images: Features, real: Features) -> Sequence[Value]:
         del real
+        assert space.logits is not None  # Inception has them.
         mean, std = distances.inception_score(images.rows[space.logits], splits=SPLITS)
         details = {"splits": SPLITS, "shuffle_seed": distances.SEED, "feature": space.logits}
         return [Value(mean, std, details=details)]

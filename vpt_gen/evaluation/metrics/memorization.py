@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import neighbours
+from vpt_gen.evaluation import neighbors
 from vpt_gen.evaluation.figures import Figure, Value
 from vpt_gen.evaluation.metrics.metric import Metric
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
 
 
 class Memorization(Metric):
-    """Against the training images, with held-out ones as the floor; see `memorisation_rate`."""
+    """Against the training images, with held-out ones as the floor; see `memorization_rate`."""
 
     figures = (
         Figure(
-            "memorisation_rate",
+            "memorization_rate",
             "lower",
             "Share of images as near to one training image as few real held-out ones are; only "
             "what exceeds the floor counts.",
@@ -24,18 +24,18 @@ class Memorization(Metric):
     def measure(self, yardstick: Yardstick, generated: Measured) -> Sequence[Value]:
         if yardstick.train is None:
             raise UserError(
-                "A memorisation rate needs training images and others that were held out from "
+                "A memorization rate needs training images and others that were held out from "
                 "them: config.data.holdout above 0, or --train beside --reference."
             )
         known, near = yardstick.features_of(yardstick.train), yardstick.extractor.space.near
-        result = neighbours.memorisation_rate(
+        result = neighbors.memorization_rate(
             *(x.features.rows[near] for x in (generated, known, yardstick.real))
         )
         details = {
             "feature": near,
             "threshold": result.threshold,
             "floor_of": "new real images, by construction",
-            "neighbours_among": str(known),
+            "neighbors_among": str(known),
             "held_out": str(yardstick.real),
         }
         return [Value(result.rate, None, result.nominal, details)]

@@ -1,13 +1,13 @@
-"""Neighbours, copies and diversity, where the answer is known."""
+"""Neighbors, copies and diversity, where the answer is known."""
 
 import numpy as np
 import pytest
 
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import pairwise
-from vpt_gen.evaluation.neighbours import (
+from vpt_gen.evaluation.neighbors import (
     intra_class_diversity,
-    memorisation_rate,
+    memorization_rate,
     nearest,
 )
 
@@ -41,15 +41,15 @@ def test_copies_score_one_also_where_training_images_are_far_apart():
     train = gaussian(0, 300) * np.repeat([1.0, 100.0], 150)[:, None]
     held_out = gaussian(1, 300) * np.repeat([1.0, 100.0], 150)[:, None]
     near = train + 1e-2 * np.abs(train) * gaussian(2, 300)
-    assert memorisation_rate(train, train, held_out).rate == 1.0
-    assert memorisation_rate(near, train, held_out).rate == 1.0
+    assert memorization_rate(train, train, held_out).rate == 1.0
+    assert memorization_rate(near, train, held_out).rate == 1.0
 
 
 def test_new_real_images_score_the_nominal_rate():
     rates, nominal = [], None
     for seed in range(0, 300, 3):
         train, held_out, new = (gaussian(seed + i, 60) for i in range(3))
-        found = memorisation_rate(new, train, held_out, nominal=0.1)
+        found = memorization_rate(new, train, held_out, nominal=0.1)
         rates.append(found.rate)
         nominal = found.nominal
     assert nominal == pytest.approx(6 / 61)
@@ -59,28 +59,28 @@ def test_new_real_images_score_the_nominal_rate():
 
 def test_the_held_out_images_stay_below_the_nominal_rate():
     train, held_out = gaussian(0, 200), gaussian(1, 199)
-    found = memorisation_rate(held_out, train, held_out)
+    found = memorization_rate(held_out, train, held_out)
     assert found.nominal == pytest.approx(0.05)
     assert found.rate == pytest.approx(9 / 199)
 
 
 def test_a_rate_that_few_held_out_images_cannot_give_is_raised():
-    found = memorisation_rate(gaussian(0, 40), gaussian(1, 40), gaussian(2, 4))
+    found = memorization_rate(gaussian(0, 40), gaussian(1, 40), gaussian(2, 4))
     assert found.nominal == pytest.approx(0.2)
 
 
 def test_copies_of_repeated_training_images_are_flagged():
     train = np.repeat(gaussian(0, 20), 9, axis=0)
-    found = memorisation_rate(train[::9], train, gaussian(1, 40))
+    found = memorization_rate(train[::9], train, gaussian(1, 40))
     assert found.rate == 1.0 and np.all(found.ratios == 0.0)
     # Two of each leave three others to compare with.
     train = np.repeat(gaussian(0, 20), 2, axis=0)
     near = train[::2] + 1e-3 * gaussian(2, 20)
-    assert memorisation_rate(near, train, gaussian(1, 40)).rate == 1.0
+    assert memorization_rate(near, train, gaussian(1, 40)).rate == 1.0
 
 
 def test_two_training_images_are_enough():
-    found = memorisation_rate(np.array([[0.1], [0.5]]), np.array([[0.0], [1.0]]), np.array([[0.4]]))
+    found = memorization_rate(np.array([[0.1], [0.5]]), np.array([[0.0], [1.0]]), np.array([[0.4]]))
     np.testing.assert_allclose(found.ratios, [1 / 9, 1.0])
     np.testing.assert_array_equal(found.flagged, [True, False])
     assert (found.rate, found.nominal) == (0.5, 0.5)
@@ -97,8 +97,8 @@ def test_two_training_images_are_enough():
 )
 def test_too_few_images_are_said(counts, message):
     with pytest.raises(UserError, match=message):
-        memorisation_rate(*(gaussian(0, count) for count in counts))
-    with pytest.raises(UserError, match="no images to look for neighbours in"):
+        memorization_rate(*(gaussian(0, count) for count in counts))
+    with pytest.raises(UserError, match="no images to look for neighbors in"):
         nearest(gaussian(0, 3), gaussian(0, 0))
 
 

@@ -8,7 +8,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluation.pairwise import distance_blocks
 
 NOMINAL = 0.05
-_NEIGHBOURS = 5  # the nearest training image, and four to compare it with
+_NEIGHBORS = 5  # the nearest training image, and four to compare it with
 
 
 class Nearest(NamedTuple):
@@ -25,7 +25,7 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> Nearest:
       UserError: no references.
     """
     if not len(references):
-        raise UserError("There are no images to look for neighbours in.")
+        raise UserError("There are no images to look for neighbors in.")
     found = Nearest(np.empty(len(queries)), np.empty(len(queries), np.int64))
     for rows, distances in distance_blocks(queries, references):
         found.indices[rows] = distances.argmin(axis=1)
@@ -33,12 +33,12 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> Nearest:
     return found
 
 
-class Memorisation(NamedTuple):
-    """What `memorisation_rate` finds.
+class Memorization(NamedTuple):
+    """What `memorization_rate` finds.
 
     Attributes:
       rate: share of the samples that are flagged.
-      nominal: the share expected of new real images; a rate near it means no memorisation.
+      nominal: the share expected of new real images; a rate near it means no memorization.
       threshold: the ratio below which a sample is flagged.
       flagged: (n,) which samples are.
       ratios: (n,) distance to the nearest training image over that to the next ones.
@@ -53,12 +53,12 @@ class Memorisation(NamedTuple):
     nearest: Nearest
 
 
-def memorisation_rate(
+def memorization_rate(
     samples: np.ndarray, train: np.ndarray, held_out: np.ndarray, *, nominal: float = NOMINAL
-) -> Memorisation:
+) -> Memorization:
     """Share of samples that lie nearer to a training image than real held-out images do.
 
-    How near is measured against the neighbourhood: the distance to the nearest training image over
+    How near is measured against the neighborhood: the distance to the nearest training image over
     the mean distance to the four after it (as in arXiv 2301.13188, sec. 5.1), 0 for a copy and
     somewhat below 1 for an image of its own. A plain distance would find copies where training
     images crowd, and there alone. A sample is flagged where its ratio is below that of all but the
@@ -66,7 +66,7 @@ def memorisation_rate(
 
     So held-out images themselves, and any generator as good as real images, get the nominal rate:
     that is the false-positive floor, and only what exceeds it counts. A generator of copies gets 1.
-    Copies whose features differ from their original's by more than neighbours do are missed, as are
+    Copies whose features differ from their original's by more than neighbors do are missed, as are
     changed copies of an image that the training set has five times or more.
 
     Args:
@@ -85,23 +85,23 @@ def memorisation_rate(
         ("training images", train, 2),
     ):
         if len(rows) < fewest:
-            raise UserError(f"A memorisation rate needs {fewest} {what} or more, not {len(rows)}.")
+            raise UserError(f"A memorization rate needs {fewest} {what} or more, not {len(rows)}.")
     # Of h + 1 exchangeable ratios each is the k-th smallest with the same probability, so a new
     # one lies below the k-th of the h others with probability k / (h + 1).
     rank = max(1, int(nominal * (len(held_out) + 1)))
     threshold = np.sort(_ratios(held_out, train)[0])[rank - 1]
     ratios, found = _ratios(samples, train)
     flagged = (ratios < threshold) | (ratios == 0.0)
-    return Memorisation(
+    return Memorization(
         float(flagged.mean()), rank / (len(held_out) + 1), float(threshold), flagged, ratios, found
     )
 
 
 def _ratios(queries: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, Nearest]:
-    """See `memorisation_rate`: ratios (n,), and the nearest training images."""
+    """See `memorization_rate`: ratios (n,), and the nearest training images."""
     ratios = np.empty(len(queries))
     found = Nearest(np.empty(len(queries)), np.empty(len(queries), np.int64))
-    count = min(_NEIGHBOURS, len(train))
+    count = min(_NEIGHBORS, len(train))
     for rows, distances in distance_blocks(queries, train):
         found.indices[rows] = distances.argmin(axis=1)
         first, *others = np.sort(np.partition(distances, count - 1, axis=1)[:, :count], axis=1).T
