@@ -79,11 +79,11 @@ def check_resumes(folder, moments, num_steps, seed=0):
     job = Job(config, folder / "killed")
     chex.assert_trees_all_equal(job.finish(), undisturbed)
     log = job.log.read_text()
-    resumed = [int(step) for step in re.findall(r"Going on from update (\d+)", log)]
+    resumed = [int(step) for step in re.findall(r"Resuming from update (\d+)", log)]
     # A start that was killed before it came to that says nothing; the last one does.
     assert set(resumed) <= set(newest) and resumed[-1:] == newest[-1:], (resumed, newest)
     assert "damaged" not in log and not unfinished_saves(job), log
-    print(f"It went on {len(resumed)} times: from {', '.join(map(str, resumed))}.")
+    print(f"It resumed {len(resumed)} times: from {', '.join(map(str, resumed))}.")
     return torn
 
 

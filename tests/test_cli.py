@@ -47,13 +47,13 @@ def test_main_names_what_is_wrong(arguments, message, tmp_path):
 def test_sample_names_a_missing_run(tmp_path):
     run = start("vpt_gen.sample", f"--checkpoint={tmp_path}")
     assert run.returncode == 2
-    assert "is no working directory of a run" in run.stderr
+    assert "is not the working directory of a run" in run.stderr
 
 
 def test_help_explains_the_flags():
     run = start("vpt_gen.sample", "--help")
     assert "--marquee" in run.stdout
-    assert "Same seed, same images" in run.stdout
+    assert "Seed of the images" in run.stdout
     assert run.returncode == 0
 
 

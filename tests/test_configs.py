@@ -125,9 +125,9 @@ def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_
         ("optimizer.schedule", "step", "config.optimizer.schedule is 'step'"),
         ("prompt.condition", "text", "config.prompt.condition is 'text'"),
         ("prompt.design", "cubic", "one of additive, factorized, full"),
-        ("prompt.num_factors", 4, "1 where config.prompt.design is not 'factorized'"),
+        ("prompt.num_factors", 4, "1 if config.prompt.design is not 'factorized'"),
         ("evaluation.features", "dino", "tokenizer or inception"),
-        ("evaluation.every", 5, "0 where config.evaluation.num_samples is 0"),
+        ("evaluation.every", 5, "0 if config.evaluation.num_samples is 0"),
     ],
 )
 def test_impossible_values_are_named(field, value, message):

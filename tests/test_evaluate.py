@@ -132,7 +132,7 @@ def test_a_folder_of_samples_has_the_figures_of_its_checkpoint(workdir, data, sa
     arguments = [f"--config.{name}={value}" for name, value in overrides.items()]
     run = start("vpt_gen.evaluate", f"--images={samples}", f"--config={config}", *arguments)
     assert run.returncode == 0, run.stderr
-    assert "there is no FID" in run.stdout
+    assert "without FID" in run.stdout
     record = read(f"{samples}_evaluation")
     assert figures(record) == figures(read(workdir))
     made_by = record["protocol"]["generated"]["generation"]
@@ -191,8 +191,8 @@ class Given:
         ({"checkpoint": "a", "images": "b"}, "either --checkpoint=<workdir> or --images=<folder>"),
         ({"images": "."}, "--reference=<folder> or --config=<config>"),
         ({"checkpoint": "a", "config": object(), "reference": "."}, "either --config or"),
-        ({"checkpoint": "a", "train": "."}, "--train goes with --reference"),
-        ({"images": ".", "reference": ".", "num": 5}, "--num says how to draw"),
+        ({"checkpoint": "a", "train": "."}, "--train needs --reference"),
+        ({"images": ".", "reference": ".", "num": 5}, "--num only applies with --checkpoint"),
         ({"images": "nowhere", "reference": "."}, "--images: the folder 'nowhere' does not exist"),
         ({"images": ".", "reference": "nowhere"}, "--reference: the folder 'nowhere' does not"),
     ],
@@ -214,7 +214,7 @@ def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, monk
     shutil.copytree(data, changed)
     (changed / "bars" / "0.png").unlink()
     run.config.data.path = str(changed)
-    with pytest.raises(UserError, match="are not those that it was tuned on any more"):
+    with pytest.raises(UserError, match="have changed since its training"):
         open_sets(monkeypatch, run)
     # A config of the user's own says that it is meant.
     reference, train, judge = open_sets(monkeypatch, run, config=run.config)
@@ -263,7 +263,7 @@ def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch)
     run.facts["instance_labels"] = [0] * 6 + [1] * 6
     reference, *_ = open_sets(monkeypatch, run)
     assert draw(monkeypatch, run, reference, num=4).labels.tolist() == [0, 0, 1, 1]
-    with pytest.raises(UserError, match="These prompts know no classes"):
+    with pytest.raises(UserError, match="These prompts have no classes"):
         draw(monkeypatch, run, reference, num=4, marquee="instance_to_class")
 
 
@@ -281,7 +281,9 @@ def test_classes_are_drawn_as_the_reference_has_them(workdir, data, monkeypatch,
     flat, *_ = open_sets(monkeypatch, run, reference=str(data.parent / "flat"))
     capsys.readouterr()
     assert draw(monkeypatch, run, flat).record["class_counts"] == "even"
-    assert "drawn evenly" in capsys.readouterr().out
+    assert "drawing evenly" in capsys.readouterr().out
     birds = dataclasses.replace(flat, class_names=("birds",))
-    with pytest.raises(UserError, match="'birds' of the reference images is no class of the run"):
+    with pytest.raises(
+        UserError, match="'birds' of the reference images is not a class of the run"
+    ):
         draw(monkeypatch, run, birds, class_counts="reference")

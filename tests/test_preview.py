@@ -50,7 +50,7 @@ def test_classes_by_name_or_number():
     for wanted in ("20", "dog", "-1"):
         with pytest.raises(UserError, match="has classes 0 to 19"):
             pretrained_samples.choose_classes([wanted], net, [])
-    with pytest.raises(UserError, match="knows no classes"):
+    with pytest.raises(UserError, match="has no classes"):
         pretrained_samples.choose_classes([], MaskGIT(8, 0), [])
 
 

@@ -120,13 +120,13 @@ def test_headers_beside_instances_that_go_to_their_classes_are_refused(monkeypat
     facts = {"class_names": ["cat", "dog"], "instance_labels": [0, 1]}
     sampler = types.SimpleNamespace(method=types.SimpleNamespace(num_classes=2))
     run = types.SimpleNamespace(facts=facts, token_sampler=sampler, has_prompts=True)
-    with pytest.raises(UserError, match="takes no --headers beside training images"):
+    with pytest.raises(UserError, match="takes no --headers with training images"):
         request.flagged_generation(run, [], [1])
 
 
 def test_a_cutoff_that_would_change_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(request, "FLAGS", Given(cutoff=3.0, marquee="scroll"))
-    with pytest.raises(UserError, match="--cutoff belongs to --marquee=instance_to_class"):
+    with pytest.raises(UserError, match="--cutoff needs --marquee=instance_to_class"):
         request.flagged_generation(types.SimpleNamespace(has_prompts=True), [0], [])
 
 
@@ -175,7 +175,7 @@ def test_instances_that_the_prompts_do_not_know_are_named():
     assert conditions.instance_numbers(["2", "0"], 3) == [2, 0]
     with pytest.raises(UserError, match="know training images 0 to 2"):
         conditions.instance_numbers(["3"], 3)
-    with pytest.raises(UserError, match="knows no training images"):
+    with pytest.raises(UserError, match="have no training images"):
         conditions.instance_numbers(["0"], 0)
 
 

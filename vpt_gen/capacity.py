@@ -1,4 +1,4 @@
-"""`python -m vpt_gen.capacity`: what fits on a TPU slice, and how fast it can be, on paper.
+"""`python -m vpt_gen.capacity`: calculates what fits on a TPU slice, and how fast it can be.
 
 Prints the tables of docs/scaling.md.
 """
@@ -11,7 +11,7 @@ from vpt_gen.tables.capacity import TABLES
 
 def main():
     """Prints all tables."""
-    jax.config.update("jax_platforms", "cpu")  # shapes alone, wherever this runs
+    jax.config.update("jax_platforms", "cpu")  # only shapes are computed, on any machine
     print(*(table() for table in TABLES), sep="\n\n")
 
 

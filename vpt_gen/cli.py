@@ -1,4 +1,4 @@
-"""The frame that every program shares: flags, logging, errors, exit codes, the recorded command."""
+"""The common part of all programs: flags, logging, errors, exit codes, the recorded command."""
 
 import os
 import pathlib
@@ -28,9 +28,9 @@ def run(
     """Runs a program from its command line, and ends the process.
 
     Args:
-      main: what it does, once the flags are parsed.
+      main: the program, called after the flags are parsed.
       define_flags: defines its flags; not at import, so that programs can share a process.
-      needs_config: of a program that has the flag --config, whether it must be given.
+      needs_config: whether --config must be given, if the program has that flag.
     """
     host_memory.keep()
     others = set(flags.FLAGS)
@@ -43,8 +43,8 @@ def run(
         return flag.parse(argv, needs_config)
 
     def start(argv: list[str]) -> None:
-        del argv  # `flag.parse` has refused what is no flag.
-        # Orbax logs every step of every save, and its errors twice: they are raised, too.
+        del argv  # `flag.parse` has refused arguments that are not flags.
+        # Orbax logs every step of every save, and errors that it also raises.
         logging.set_verbosity(logging.FATAL)
         main()
 
@@ -52,7 +52,7 @@ def run(
 
 
 def exit_code(program: Callable[[], None]) -> int:
-    """Runs a program and turns what a user can fix into one line on stderr; the exit code."""
+    """Runs a program, prints errors that a user can fix as one line; returns the exit code."""
     try:
         program()
         sys.stdout.flush()
@@ -65,11 +65,11 @@ def exit_code(program: Callable[[], None]) -> int:
         print("stopped; give the same command again to resume.", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever reads has enough (`| head`); at its end Python would try to write the rest.
+        # The reader has closed the pipe (`| head`); at exit Python would try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        # Orbax reports a full disk as an error of its own, so only the text tells.
+        # Orbax reports a full disk as its own error, so only the text identifies it.
         if not any(text in str(error) for text in _DISK_FULL):
             raise
         print(
@@ -82,7 +82,7 @@ def exit_code(program: Callable[[], None]) -> int:
 
 
 def _code_of(error: SystemExit) -> int:
-    # absl leaves with 1 after --help, too.
+    # absl also exits with 1 after --help.
     if any(given.startswith("--help") for given in sys.argv):
         return 0
     return error.code if isinstance(error.code, int) else int(bool(error.code))
@@ -94,12 +94,12 @@ def command(
     leave_out: tuple[str, ...] = (),
     values: flags.FlagValues = flags.FLAGS,
 ) -> str:
-    """The command, for a shell, that does the same again: every flag that was given, by its value.
+    """Returns the shell command that reproduces this program: all given flags with their values.
 
     Args:
       program: such as "vpt_gen.evaluate".
-      settled: flag -> what its default stood for, or was given as.
-      leave_out: flags that only look.
+      settled: flag -> the actual value, for example of a default.
+      leave_out: flags without effect on the result.
       values: the flags.
     """
     settled = settled or {}
@@ -111,13 +111,13 @@ def command(
 
 
 def spelled(program: str, flag_values: Mapping[str, Any], words: Sequence[str] = ()) -> str:
-    """A command for a shell: a program, words of its command line, and flags with their values."""
+    """Returns a shell command: a program, words of its command line, and flags with values."""
     given = [f"--{name}={value}" for name, value in flag_values.items()]
     return shlex.join(["python", "-m", program, *words, *given])
 
 
 def _arguments(name: str, given: flags.Flag) -> Iterator[str]:
-    """A flag as words of a command line, with the fields of a config that it changes."""
+    """Yields a flag as words of a command line, with the config fields that it changes."""
     if name == "config":
         yield f"--config={config_flags.get_config_filename(given)}"
         for field, value in config_flags.get_override_values(given).items():
@@ -133,6 +133,6 @@ def _arguments(name: str, given: flags.Flag) -> Iterator[str]:
 
 
 def default_workdir() -> str:
-    """runs/<name>, of the file and argument of --config: configs/a.py:ar,lora -> runs/a_ar_lora."""
+    """Returns runs/<name> for the value of --config: configs/a.py:ar,lora -> runs/a_ar_lora."""
     file, *variant = config_flags.get_config_filename(flags.FLAGS["config"]).split(":", 1)
     return f"runs/{'_'.join([pathlib.Path(file).stem, *variant]).replace(',', '_')}"

@@ -1,7 +1,7 @@
 """`python -m vpt_gen.convert --name=maskgit256_transformer`: published weights -> our checkpoint.
 
-Published files are looked up in --weights_dir and fetched where they are missing. A file of your
-own in a published format is named by --kind and --file.
+Published files are looked up in --weights_dir and fetched if they are missing. For your own file in
+a published format, give --kind and --file.
 """
 
 import ast
@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 
 
 def parse_overrides(settings: list[str]) -> dict[str, object]:
-    """['num_heads=4'] -> {'num_heads': 4}."""
+    """Parses --set: ['num_heads=4'] -> {'num_heads': 4}."""
     overrides = {}
     for setting in settings:
         name, _, value = setting.partition("=")
@@ -29,7 +29,7 @@ def parse_overrides(settings: list[str]) -> dict[str, object]:
             overrides[name] = ast.literal_eval(value)
         except (SyntaxError, ValueError) as error:
             raise UserError(
-                f"--set={setting} must be a field and a number: num_heads=4."
+                f"--set={setting} must be a field and a number, such as num_heads=4."
             ) from error
     return overrides
 
@@ -47,21 +47,21 @@ def convert(kind: str, source: pathlib.Path, output: str, overrides: dict, addre
 
 
 def _brief(value: object) -> str:
-    """A field's value; of a long one, such as the order of 256 tokens, its length."""
+    """Formats a field's value; a long one, such as the order of 256 tokens, by its length."""
     return f"of {len(value)}" if isinstance(value, tuple) and len(value) > 10 else str(value)
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_enum("name", None, list(published.FILES), "Published weights.")
+    """Defines the flags; not at import, so that programs can share a process."""
+    flags.DEFINE_enum("name", None, list(published.FILES), "Name of published weights; see --list.")
     flags.DEFINE_string("weights_dir", "weights", "Folder of published files.")
     flags.DEFINE_enum("kind", None, list(released.READERS), "Format of --file.")
     flags.DEFINE_string("file", None, "A file in a published format, instead of --name.")
     flags.DEFINE_string("output", None, "Folder to write; by default <weights_dir>/<name>.")
     flags.DEFINE_multi_string(
-        "set", [], "A field that the file cannot tell, such as num_heads=4 (may be repeated)."
+        "set", [], "A field that the file does not tell, such as num_heads=4 (may be repeated)."
     )
-    flags.DEFINE_bool("list", False, "List the published weights and end.")
+    flags.DEFINE_bool("list", False, "Only list the published weights.")
 
 
 def main():
@@ -74,7 +74,7 @@ def main():
         raise UserError("Give either --name, or both --kind and --file; --list shows the names.")
     name = FLAGS.name or pathlib.Path(FLAGS.file).stem
     output = FLAGS.output or str(pathlib.Path(FLAGS.weights_dir) / name)
-    check_replaceable(output)  # Before anything is fetched or read.
+    check_replaceable(output)  # Checked before anything is fetched or read.
     if FLAGS.name:
         source = published.obtain(FLAGS.name, FLAGS.weights_dir)
         kind, address = published.FILES[FLAGS.name].kind, published.FILES[FLAGS.name].address

@@ -1,8 +1,8 @@
-"""`python -m vpt_gen.gallery --run=NAR=runs/a --run=AR=runs/b`: runs side by side, as one picture.
+"""`python -m vpt_gen.gallery --run=NAR=runs/a --run=AR=runs/b`: shows runs side by side.
 
-Of each class the images that were trained on, then the first samples of each run, unselected. With
---marquee also what happens where the prompt changes while an image is decoded: a row for each
-schedule, a column for each class.
+The picture has, per class, training images, then the first samples of each run, unselected. With
+--marquee a second picture shows the effect of changing the prompt during decoding: one row per
+schedule, one column per class.
 """
 
 import pathlib
@@ -20,10 +20,10 @@ FLAGS = flags.FLAGS
 
 
 def open_runs(given: list[str]) -> dict[str, TunedRun]:
-    """['label=workdir', ...] -> {label: run}.
+    """Opens runs: ['label=workdir', ...] -> {label: run}.
 
     Raises:
-      UserError: something else, a label that stands twice, or runs of different classes.
+      UserError: another format, a label that occurs twice, or runs with different classes.
     """
     runs: dict[str, TunedRun] = {}
     for item in given:
@@ -35,19 +35,19 @@ def open_runs(given: list[str]) -> dict[str, TunedRun]:
     first = next(iter(classes))
     for label, names in classes.items():
         if names != classes[first]:
-            raise UserError(f"The runs {first} and {label} are of different classes.")
+            raise UserError(f"The runs {first} and {label} have different classes.")
     return runs
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_multi_string(
         "run", None, "<label>=<workdir> of a run of a method (may be repeated).", required=True
     )
-    flags.DEFINE_integer("num", 8, "Images a row.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
-    flags.DEFINE_bool("real", True, "Also the real images; --noreal where they may not be shown.")
-    flags.DEFINE_bool("marquee", False, "Also draw <output>_marquee.png, of the first run.")
+    flags.DEFINE_integer("num", 8, "Images per row.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
+    flags.DEFINE_bool("real", True, "Also show real images; --noreal leaves them out.")
+    flags.DEFINE_bool("marquee", False, "Also write <output>_marquee.png, of the first run.")
     flags.DEFINE_string("output", "gallery.png", "The picture to write.")
 
 

@@ -1,6 +1,6 @@
-"""`python -m vpt_gen.main --config=configs/demo.py`: trains what the config names.
+"""`python -m vpt_gen.main --config=configs/demo.py`: trains by a config.
 
-A run that was interrupted goes on when the same command is given again.
+The same command resumes an interrupted run.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ from vpt_gen.training import loop
 
 
 def run(config, workdir: str) -> None:
-    """Trains, exports a pretrained net, and reports, as the config asks."""
+    """Trains, exports a pretrained net, and reports, depending on the config."""
     check_config(config)
     adapts = config.task in METHODS
     if not adapts and in_bucket(workdir):
         raise UserError(
-            f"Pretraining leaves its net in the working directory, so {workdir} must be a folder."
+            f"Pretraining writes its net to the working directory, so {workdir} must be a folder."
         )
     mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
@@ -61,7 +61,7 @@ def run(config, workdir: str) -> None:
 
 
 def _export(config, experiment: Experiment, params, workdir: str) -> None:
-    """Saves the trained net as a backbone for the tasks that build on it."""
+    """Saves the trained net as a backbone for other tasks."""
     path = pathlib.Path(workdir) / "net"
     params = experiment.exported(distributed.to_host(params))
     about = {"config": config.to_dict(), **experiment.facts}
@@ -71,11 +71,9 @@ def _export(config, experiment: Experiment, params, workdir: str) -> None:
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flag.define()
-    flags.DEFINE_string(
-        "workdir", None, "Where the run lives; by default runs/<name of the config>."
-    )
+    flags.DEFINE_string("workdir", None, "Folder of the run; by default runs/<name of the config>.")
     distributed.define_flags()
 
 

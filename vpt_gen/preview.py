@@ -1,7 +1,7 @@
-"""`python -m vpt_gen.preview --transformer=weights/...`: what a frozen model generates by itself.
+"""`python -m vpt_gen.preview --transformer=weights/...`: draws images of a frozen model.
 
-Draws images of the classes that the transformer was pretrained on, without any prompts: a first
-look at converted weights. Without flags, the shipped color source.
+The images are of the classes that the transformer was pretrained on, without prompts: a first check
+of converted weights. The default is the shipped color source.
 """
 
 import pathlib
@@ -30,20 +30,20 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net that vpt_gen.convert wrote.")
-    flags.DEFINE_string("transformer", f"{COLOR}/transformer", "A net that vpt_gen.convert wrote.")
+    """Defines the flags; not at import, so that programs can share a process."""
+    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net of vpt_gen.convert.")
+    flags.DEFINE_string("transformer", f"{COLOR}/transformer", "A net of vpt_gen.convert.")
     flags.DEFINE_list(
         "classes", [], f"Names or numbers of classes, or all; by default the first {FEW}."
     )
-    flags.DEFINE_integer("num", 4, "Images a class.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
+    flags.DEFINE_integer("num", 4, "Images per class.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
     flags.DEFINE_multi_string(
         "set", [], "A decoding option, such as num_iterations=8 or top_k=100 (may be repeated)."
     )
-    flags.DEFINE_string("output", "preview.png", "The picture to write, one row a class.")
+    flags.DEFINE_string("output", "preview.png", "The picture to write, one row per class.")
     flags.DEFINE_string(
-        "folder", None, "Also write every image into this folder, for vpt_gen.evaluate --images."
+        "folder", None, "Also write every image to this folder, for vpt_gen.evaluate --images."
     )
 
 

@@ -1,8 +1,9 @@
-"""What configs have in common: the released recipe of prompt tuning, and the demo's source.
+"""The common parts of configs: the released recipe of prompt tuning, and the demo's source.
 
-Source of the numbers: google-research/generative_transfer (NAR). For AR, the same prompts and
-optimizer on a GPT; the paper's own AR settings are not published as code. Other methods differ from
-prompt tuning in their own fields and their learning rate (docs/methods.md).
+Source of the numbers: google-research/generative_transfer (NAR). AR uses the same prompts and
+optimizer on a GPT; the paper's AR settings are not published as code, and its full text was not at
+hand. Other methods differ from prompt tuning in their own fields and learning rates
+(docs/methods.md).
 """
 
 from ml_collections import ConfigDict
@@ -29,24 +30,24 @@ _GAN_SIZE = 128
 
 
 def check_method(method: str) -> str:
-    """A method as the argument of a config file; UserError names what is none."""
+    """Checks a method given as the argument of a config file; UserError if it is unknown."""
     if method not in METHODS:
         raise UserError(f"Method {method!r} is not known; it must be one of {', '.join(METHODS)}.")
     return method
 
 
 def read_variant(variant: str) -> tuple[str, str]:
-    """The argument of a config file that has both families -> family and method.
+    """Parses the argument of a config file with both families -> family and method.
 
     Args:
-      variant: 'ar', 'lora', 'ar,lora', ...; what is left out is 'nar' and 'prompts'.
+      variant: 'ar', 'lora', 'ar,lora', ...; the defaults are 'nar' and 'prompts'.
     """
     words = [word.strip() for word in variant.split(",") if word.strip()]
     family = next((word for word in words if word in FAMILIES), "nar")
     method = next((word for word in words if word in METHODS), "prompts")
     if unknown := [word for word in words if word not in (family, method)]:
         raise UserError(
-            f"{unknown[0]!r} is not known here; it must be a family ({', '.join(FAMILIES)}) or a "
+            f"{unknown[0]!r} is not known; it must be a family ({', '.join(FAMILIES)}) or a "
             f"method ({', '.join(METHODS)}), or one of each: 'ar,lora'."
         )
     return family, method
@@ -55,12 +56,12 @@ def read_variant(variant: str) -> tuple[str, str]:
 def adaptation(
     family: str, method: str, tokenizer: str, transformer: str, image_size: int
 ) -> ConfigDict:
-    """Adaptation of a published transformer, or BigGAN, to a folder of images.
+    """Makes the config that adapts a published transformer or BigGAN to a folder of images.
 
     Args:
-      family: 'nar' or 'ar'; with a BigGAN it means nothing.
+      family: 'nar' or 'ar'; ignored for a BigGAN.
       method: one of `METHODS`.
-      tokenizer: name of the published tokenizer, as `vpt_gen.convert` has it.
+      tokenizer: name of the published tokenizer in `vpt_gen.convert`.
       transformer: name of the published transformer.
       image_size: side of its images, pixels.
     """
@@ -84,7 +85,7 @@ def adaptation(
 
 
 def demo(family: str, method: str) -> ConfigDict:
-    """Adaptation of the shipped source model (gray drawings, 32x32) to handwritten digits."""
+    """Makes the config that adapts the shipped gray source (32x32) to handwritten digits."""
     config = default_config(check_method(method), family)
     config.num_steps = 900
     config.batch_size = 32
@@ -93,14 +94,14 @@ def demo(family: str, method: str) -> ConfigDict:
 
     config.data.kind = "digits"
     config.data.holdout = 0.2
-    # No flips: a mirrored digit is another sign.
+    # No flips: a mirrored digit has another meaning.
     _fit_small(config, DEMO)
     config.evaluation.num_samples = 500
     return config
 
 
 def _fit_small(config: ConfigDict, assets: str) -> None:
-    """Points a method to a source that ships, and sets what suits it, which is small."""
+    """Sets a shipped source, and options for its small size."""
     config.data.image_size = SIDES[assets]
     config.backbone.tokenizer = f"{assets}/tokenizer"
     if config.task in GAN_METHODS:
@@ -112,27 +113,27 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
         config.backbone.transformer = f"{assets}/{transformer}"
         # As the source was trained.
         config.label_smoothing = 0.0
-        # Little noise in the choice: with small sources a class counts for more than variety.
+        # Little noise in the choice: with small sources, fidelity to the class matters most.
         if config.family == "nar":
             config.decode.choice_temperature = 1.0
     config.optimizer.learning_rate = methods.METHODS[config.task].demo_learning_rate
     if config.task == "prompts":
-        # Classes are few: prompts of their own cost little, and say far more than a shared sum.
+        # With few classes, a full table costs little and is far more expressive than a sum.
         config.prompt.design = "full"
-        # In a causal model prompts act on the tokens and never hear of them: more are needed.
+        # In a causal model prompts do not attend to the tokens, so that more are needed.
         config.prompt.num_prompt_tokens = 16 if config.family == "nar" else 64
         config.prompt.dropout_rate = 0.0
     if config.task == "adapters":
-        # An eighth of the width, as 64 is for the nets of the paper (512 to 1024).
+        # An eighth of the width, about as 64 for the published nets (512 to 1024).
         config.adapters.size = 16
 
 
 def vtab(name: str, variant: str) -> ConfigDict:
-    """Adaptation at 256 px to a task of VTAB for 100 epochs of its train split, as released.
+    """Makes the config for a task of VTAB at 256 px: 100 epochs of its train split, as released.
 
-    The release trains one task, Caltech101, and leaves the rest to its data loader; what a task
-    needs differently is the user's: `config.data.flip` mirrors half of the images of *every* task,
-    where docs/vtab.md says which labels that makes wrong.
+    The release trains one task, Caltech101, and leaves the others to its data loader. Adjust the
+    config to the task: `config.data.flip` mirrors half of the images of *every* task, and
+    docs/vtab.md lists the tasks of which that changes labels.
 
     Args:
       name: of the task.
@@ -140,7 +141,7 @@ def vtab(name: str, variant: str) -> ConfigDict:
         `read_variant`.
     """
     config = _published(variant)
-    # A last batch that is not full does not count as a step of its epoch.
+    # An incomplete last batch does not count as a step of its epoch.
     steps_an_epoch = max(1, find_task(name).count("train") // config.batch_size)
     config.num_steps = 100 * steps_an_epoch
     config.eval_every = 10 * steps_an_epoch
@@ -149,15 +150,15 @@ def vtab(name: str, variant: str) -> ConfigDict:
     config.data.eval_split = "val"
     config.data.flip = True
     config.data.random_crop = True
-    # The release tokenizes a fresh view in every step; so many tokenized once cost far less.
+    # The release tokenizes a new view in every step; tokenizing a few views once costs far less.
     config.data.cache_views = 8
     return config
 
 
 def fewshot(variant: str) -> ConfigDict:
-    """Adaptation at 256 px to few images; the config says which.
+    """Makes the config for few images at 256 px; the config file sets the data.
 
-    The paper's own numbers of images and updates are not published as code: these are ours.
+    The paper's numbers of images and updates are not published as code: these are ours.
 
     Args:
       variant: family and method, see `read_variant`.
@@ -170,9 +171,9 @@ def fewshot(variant: str) -> ConfigDict:
 
 
 def color_images(variant: str) -> ConfigDict:
-    """Adaptation of the shipped color models to a folder of few images, which is still to be named.
+    """Makes the config that adapts the shipped color models to few images; set `config.data.path`.
 
-    The only BigGAN that ships is the demo's: gray, 32 pixels.
+    The only shipped BigGAN is the demo's: gray, 32 pixels.
 
     Args:
       variant: family and method, see `read_variant`.
@@ -185,24 +186,24 @@ def color_images(variant: str) -> ConfigDict:
     config.checkpoint_every = 100
     config.data.kind = "folder"
     config.data.fit = "pad"
-    # Small moves make few images go further. Mirroring is left to you: it changes text and digits.
+    # Small shifts augment few images. Mirroring is off, as it changes text and digits.
     config.data.shift = 0.05
     config.data.rotation = 5.0
     config.data.cache_views = 16
     _fit_small(config, DEMO if method in GAN_METHODS else COLOR)
     if (family, method) == ("nar", "prompts"):
-        # Truer to the class, for a second pass without prompts (docs/decoders.md).
+        # Closer to the class, for a second pass without prompts (docs/decoders.md).
         config.decode.decoder = "halton"
         config.decode.guidance = 0.5
     if family == "ar" and method not in GAN_METHODS:
-        # An unlikely token early on spoils the rest of an image.
+        # An unlikely early token spoils the rest of an image.
         config.decode.temperature = 0.8
         config.decode.top_p = 0.95
     return config
 
 
 def color_fewshot(name: str, variant: str) -> ConfigDict:
-    """Adaptation to one of the sets of `launch/fetch.sh targets`, five images a class.
+    """Makes the config for a set of `launch/fetch.sh targets`, five images per class.
 
     Args:
       name: of the set.
@@ -225,7 +226,7 @@ def use_grey_drawings(config: ConfigDict) -> None:
     config.data.path = "downloads/source_grey.npz"
     config.data.holdout = 0.03
     config.data.image_size = 32
-    # Drawings stay drawings when mirrored, turned, zoomed and moved.
+    # Drawings keep their meaning if mirrored, rotated, zoomed and shifted.
     config.data.flip = True
     config.data.rotation = 180.0
     config.data.min_scale = 0.6
@@ -243,7 +244,7 @@ def use_color_drawings(config: ConfigDict) -> None:
 
 
 def source_transformer(family: str) -> ConfigDict:
-    """Pretraining of a small class-conditional transformer on the source tokenizer's tokens."""
+    """Makes the config of a small class-conditional transformer on the source's tokens."""
     config = _small_transformer(family, num_layers=6, hidden_size=128, num_heads=4)
     use_grey_drawings(config)
     config.data.cache_views = 12
@@ -252,11 +253,11 @@ def source_transformer(family: str) -> ConfigDict:
 
 
 def color_transformer(family: str) -> ConfigDict:
-    """Pretraining of a class-conditional transformer on the color tokenizer's tokens."""
+    """Makes the config of a class-conditional transformer on the color tokenizer's tokens."""
     config = _small_transformer(family, num_layers=6, hidden_size=192, num_heads=4)
     config.batch_size = 16
     use_color_drawings(config)
-    # Pictures stay upright: some are of things that stand.
+    # No rotation: some pictures are of upright things.
     config.data.rotation = 8.0
     config.data.min_scale = 0.8
     config.data.max_scale = 1.1
@@ -271,8 +272,8 @@ def _small_transformer(family: str, **sizes: int) -> ConfigDict:
     config.batch_size = 32
     config.eval_every = 2000
     config.checkpoint_every = 500
-    # Smoothing would put a tenth of the mass on tokens that fit nothing; of few tokens drawn at
-    # a temperature of 1 that spoils one or two an image.
+    # Smoothing would put a tenth of the mass on unfitting tokens, which spoils one or two of the
+    # few tokens of an image drawn at a temperature of 1.
     config.label_smoothing = 0.0
 
     config.model.update(sizes)

@@ -1,9 +1,9 @@
-"""`python -m vpt_gen.reconstruct --images=my_images`: what a tokenizer can show of images.
+"""`python -m vpt_gen.reconstruct --images=my_images`: checks a tokenizer on your images.
 
-Whatever is generated goes through the tokenizer's decoder, so that what it cannot give back cannot
-be generated: look at this before tuning to images of another kind. Writes the images beside their
-reconstructions, and figures: how many tokens of the codebook they take, the error in each pixel,
-and the distances of vpt_gen.evaluate, with the floor that real images have among themselves.
+Shows the best reconstruction that the tokenizer can give: generated images cannot be better, so
+check this before tuning to images of another kind. Writes the images with their reconstructions,
+and figures: how much of the codebook they use, the error per pixel, and the distances of
+vpt_gen.evaluate, with the floor of real images.
 """
 
 import dataclasses
@@ -44,10 +44,10 @@ _BATCH = 16
 
 
 def open_images() -> tuple[Source, ImageSpec]:
-    """The images that the command line names, and how they become squares.
+    """Opens the images of the command line; returns them with their preprocessing.
 
     Raises:
-      UserError: both or neither of folder and config, or one that cannot be opened.
+      UserError: both or neither of folder and config, or images that cannot be opened.
     """
     if bool(FLAGS.images) == (FLAGS.config is not None):
         raise UserError("Give either --images=<folder> or --config=<file>; see --help.")
@@ -60,15 +60,15 @@ def open_images() -> tuple[Source, ImageSpec]:
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net that convert or main wrote.")
-    flags.DEFINE_string("images", None, "A folder of images, one sub-folder a class, or flat.")
-    flag.define("Instead: a file of configs/, of whose data the held-out part is taken.")
+    """Defines the flags; not at import, so that programs can share a process."""
+    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "Folder of a net of convert or main.")
+    flags.DEFINE_string("images", None, "A folder of images, one sub-folder per class, or flat.")
+    flag.define("Instead of --images: a file of configs/, for the held-out part of its data.")
     flags.DEFINE_integer("image_size", SIDES[COLOR], "With --images: side of the squares.")
-    flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "With --images: how they get so.")
-    flags.DEFINE_integer("num", 1000, "Images at most, evenly over all.", lower_bound=2)
+    flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "How --images are made square.")
+    flags.DEFINE_integer("num", 1000, "Maximal number of images, evenly over all.", lower_bound=2)
     flags.DEFINE_integer("columns", 10, "Images of a class in the picture.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Of the draw of the floor's halves.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "Seed of the halves for the floor.", lower_bound=0)
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights, for FID.")
     flags.DEFINE_string("output", "reconstructions", "Folder to write to.")
 
@@ -84,7 +84,7 @@ def main():
     images = real_images(source, "real images", "all", spec)
     pairs = reconstructed.reconstruct(tokenizer, images, _BATCH, mesh)
     near = fidelity(pairs, tokenizer.net.codebook_size)
-    # In features of another net, where there is one: a tokenizer sees no error of its own.
+    # In another net's features if possible: a tokenizer does not see its own errors.
     space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
     found, _ = measure(yardstick, reconstructed.given_back(images, lambda: iter(pairs.made)))
@@ -96,7 +96,7 @@ def main():
     write_text(folder / "metrics.json", json.dumps(record, indent=1))
     say(report.table(record))
     say(near.table(tokenizer.net.codebook_size))
-    say(f"\nLook at {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")
+    say(f"\nPicture: {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")
 
 
 if __name__ == "__main__":

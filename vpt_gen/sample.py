@@ -1,8 +1,8 @@
-"""`python -m vpt_gen.sample --checkpoint=runs/demo`: a run of a method -> images.
+"""`python -m vpt_gen.sample --checkpoint=runs/demo`: draws images from a run of a method.
 
 Writes one PNG per image as soon as its batch is drawn, a labeled grid of the first images of each
-class, and on request a picture of the order in which the first images were revealed. Same seed,
-same images. The same command resumes after an interruption.
+class, and with --trace a picture of the order in which tokens were revealed. The same seed gives
+the same images. The same command resumes after an interruption.
 """
 
 import numpy as np
@@ -24,18 +24,18 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
     flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
-    flags.DEFINE_integer("num", 8, "Images a class.", lower_bound=1)
+    flags.DEFINE_integer("num", 8, "Images per class.", lower_bound=1)
     define_generation_flags()
     flags.DEFINE_list(
         "instances",
         [],
-        "Numbers of training images to start from, where prompts know them; instead of --classes.",
+        "Numbers of training images to start from, if prompts have them; instead of --classes.",
     )
-    flags.DEFINE_bool("trace", False, "Also draw the iteration at which each token was revealed.")
+    flags.DEFINE_bool("trace", False, "Also write trace.png: when each token was revealed.")
 
 
 def main():
@@ -45,7 +45,7 @@ def main():
     num_instances = len(run.facts.get("instance_labels", []))
     classes, instances = choose(FLAGS.classes, FLAGS.instances, class_names, num_instances)
     if FLAGS.trace and not run.sampler.has_tokens:
-        raise UserError("--trace shows when tokens came; a GAN draws whole images: leave it out.")
+        raise UserError("--trace shows tokens, but a GAN draws whole images: leave it out.")
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )

@@ -73,6 +73,6 @@ def test_pictures_are_written(bucket):
 def test_what_must_be_a_folder_says_so(bucket):
     with pytest.raises(UserError, match="set config.data.cache_dir"):
         main.run(demo.get_config(), RUN)
-    with pytest.raises(UserError, match="Pretraining leaves its net"):
+    with pytest.raises(UserError, match="Pretraining writes its net"):
         main.run(source_transformer.get_config(), RUN)
     assert not list(bucket.iterdir())

@@ -92,7 +92,7 @@ def test_a_missing_or_foreign_file_is_named(tmp_path):
         load_inception(tmp_path / "nowhere.pth")
     foreign = tmp_path / "foreign.pth"
     foreign.write_bytes(b"<html>not found</html>")
-    with pytest.raises(UserError, match=r"foreign\.pth is no torch file"):
+    with pytest.raises(UserError, match=r"foreign\.pth is not a torch file"):
         load_inception(foreign)
 
 

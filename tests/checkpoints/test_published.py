@@ -90,7 +90,7 @@ def break_off(server, path, monkeypatch):
     monkeypatch.setattr(fetching, "_CHUNK", 1000)  # what is lost of a broken chunk is small
     with monkeypatch.context() as patch:
         patch.setattr(Server, "cut_after", 4000)
-        with pytest.raises(UserError, match="give the same command again to go on"):
+        with pytest.raises(UserError, match="give the same command again to resume"):
             fetching.fetch(f"{server}/net", path)
     assert path.with_name("net.part").stat().st_size == 4000
     assert not path.exists()
@@ -310,7 +310,7 @@ def test_a_note_of_a_download_does_not_stand_for_the_publisher(server, tmp_path,
     [
         ("net", Server.md5, "has the MD5 that its server sent; no SHA-256"),
         ("redirected", "", "has the SHA-256 that its server sent; no SHA-256"),
-        ("net", "", "was compared with no checksum"),
+        ("net", "", "could not be verified"),
     ],
 )
 def test_what_was_compared_is_said(server, tmp_path, monkeypatch, capsys, address, md5, sentence):

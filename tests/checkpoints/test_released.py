@@ -76,23 +76,23 @@ def test_what_is_missing_unknown_or_misshapen_is_listed_in_one_error(maskgit_fil
 
 def test_a_cut_file_and_one_of_another_kind_are_named(maskgit_file, tmp_path):
     path = maskgit_file()
-    with pytest.raises(UserError, match="is no MaskGIT tokenizer"):
+    with pytest.raises(UserError, match="is not a MaskGIT tokenizer"):
         released.read("maskgit_tokenizer", path)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(UserError, match="no Flax msgpack file, or an incomplete one"):
+    with pytest.raises(UserError, match="not a Flax msgpack file, or is incomplete"):
         released.read("maskgit_transformer", path)
     torch = write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(2)})
     for kind, message in (
-        ("taming_vqgan", "no VQGAN of Taming"),
-        ("taming_gpt", "no GPT of Taming"),
-        ("maskgit_transformer", "no Flax msgpack file"),
-        ("diffusers_vqgan", "no VQModel of diffusers"),
+        ("taming_vqgan", "not a VQGAN of Taming"),
+        ("taming_gpt", "not a GPT of Taming"),
+        ("maskgit_transformer", "not a Flax msgpack file"),
+        ("diffusers_vqgan", "not a VQModel of diffusers"),
     ):
         with pytest.raises(UserError, match=message):
             released.read(kind, torch)
     fake = tmp_path / "a.safetensors"
     fake.write_bytes(b"no tensors")
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         released.read("diffusers_vqgan", fake)
 
 
@@ -124,7 +124,7 @@ def test_resolutions_are_a_list_of_them(maskgit_file, value):
 
 @pytest.mark.parametrize("kind", [kind for kind in released.READERS if kind != "diffusers_vqgan"])
 def test_a_folder_is_no_file(tmp_path, kind):
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         released.read(kind, tmp_path)
 
 
@@ -238,5 +238,5 @@ def test_any_other_content_is_one_error(tmp_path, content):
 def test_two_tensors_of_one_name_are_refused(maskgit_file):
     twice = {"Embed_0/embeddings_ln": {"bias": np.ones(8, np.float32)}}
     path = maskgit_file(lambda params: {"params": {**params, **twice}})
-    with pytest.raises(UserError, match="is no tensor"):
+    with pytest.raises(UserError, match="is not a tensor"):
         released.read("maskgit_transformer", path, codebook_size=8)

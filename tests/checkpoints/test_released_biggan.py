@@ -111,14 +111,14 @@ def test_a_discriminator_must_lie_beside(tmp_path):
     with pytest.raises(UserError, match=r"D\.pth is missing"):
         released.read("biggan", path)
     other = path.rename(tmp_path / "weights.pth")
-    with pytest.raises(UserError, match="as the release calls it"):
+    with pytest.raises(UserError, match="must have its released name"):
         released.read("biggan", other)
 
 
 def test_another_file_is_named(tmp_path):
     path, _ = write(tmp_path)
     write_arrays(path, {"something": np.ones((2, 2))})
-    with pytest.raises(UserError, match="is no generator of BigGAN"):
+    with pytest.raises(UserError, match="is not a generator of BigGAN"):
         released.read("biggan", path)
 
 

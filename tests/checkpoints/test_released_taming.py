@@ -224,10 +224,10 @@ def test_a_permuter_in_row_major_order_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("forward", "backward", "message"),
     [
-        ([1, 2, 0], [1, 2, 0], "are no permutation"),
-        ([0, 0, 1], [0, 0, 1], "are no permutation"),
-        ([0, 1, 9], [0, 1, 9], "are no permutation"),
-        (range(17), range(17), "are no permutation of at most 16"),
+        ([1, 2, 0], [1, 2, 0], "are not a permutation"),
+        ([0, 0, 1], [0, 0, 1], "are not a permutation"),
+        ([0, 1, 9], [0, 1, 9], "are not a permutation"),
+        (range(17), range(17), "are not a permutation of at most 16"),
         ([0, 1], None, r"missing permuter\.backward_shuffle_idx \(2,\)"),
         ([[0, 1]], [0, 1], r"permuter\.forward_shuffle_idx has shape \(1, 2\), not \(2,\)"),
     ],
@@ -239,7 +239,7 @@ def test_what_is_no_permuter_is_refused(tmp_path, forward, backward, message):
 
 def test_a_permuter_of_fractions_is_refused(tmp_path):
     halves = {name: values / 2 for name, values in order([0, 1], [0, 1]).items()}
-    with pytest.raises(UserError, match="are no permutation"):
+    with pytest.raises(UserError, match="are not a permutation"):
         read("taming_gpt", tmp_path, halves)
 
 
@@ -399,8 +399,8 @@ def test_the_config_beside_the_weights_is_compared(tmp_path):
     for content, message in (
         ('{"norm_num_groups": 16}', "norm_num_groups 16; only 32 is supported"),
         ('{"act_fn": "gelu"}', "act_fn gelu; only silu"),
-        ("{", "is no config of diffusers"),
-        ("[1]", "is no config of diffusers"),
+        ("{", "is not a config of diffusers"),
+        ("[1]", "is not a config of diffusers"),
     ):
         config.write_text(content)
         with pytest.raises(UserError, match=message):
@@ -412,7 +412,7 @@ def test_the_config_beside_the_weights_is_compared(tmp_path):
 def test_what_is_no_safetensors_file_is_named(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(b"no tensors")
-    with pytest.raises(UserError, match="is no safetensors file"):
+    with pytest.raises(UserError, match="is not a safetensors file"):
         released.read("diffusers_vqgan", path)
     path = write_safetensors(path, {"a": np.zeros(2, np.float32)}, {"float32": "F32"})
     with pytest.raises(UserError, match=r"no VQModel of diffusers: .*It holds a \(2,\)\."):

@@ -122,7 +122,7 @@ def test_parameters_are_read_without_the_state_of_the_optimizer(tmp_path):
 def test_where_all_are_damaged_nothing_is_begun_anew(tmp_path):
     saved(tmp_path, [1])
     cut_off(tmp_path / "checkpoints" / "1")
-    with pytest.raises(UserError, match=r"of update 1, is damaged .* none before it is whole"):
+    with pytest.raises(UserError, match=r"of update 1, is damaged .* no earlier one is intact"):
         Store(tmp_path).restore(state(0))
     assert (tmp_path / "checkpoints" / "1").is_dir()
 
@@ -195,7 +195,7 @@ def test_a_config_recorded_in_older_fields_is_compared_in_those_of_today(tmp_pat
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(UserError, match="no working directory of a run"):
+    with pytest.raises(UserError, match="not the working directory of a run"):
         read_record(tmp_path)
 
 

@@ -117,7 +117,7 @@ def test_a_storage_beyond_its_member_is_refused(tmp_path, count):
 
 @pytest.mark.parametrize("state", [{"shape": (99,)}, (None, {"offset": -8})])
 def test_a_tensor_cannot_be_changed_by_the_pickle(tmp_path, state):
-    with pytest.raises(UserError, match="changes what it has made"):
+    with pytest.raises(UserError, match="changes an object that it made"):
         torch_file.tensors(write_view(tmp_path / "a", (2,), state=state))
 
 
@@ -168,7 +168,7 @@ def test_cut_and_foreign_files_are_named(tmp_path):
     cut = tmp_path / "cut.ckpt"
     for length in range(0, len(whole), 11):
         cut.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"cut\.ckpt is no torch file, or an incomplete one"):
+        with pytest.raises(UserError, match=r"cut\.ckpt is not a torch file, or is incomplete"):
             torch_file.tensors(cut)
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:

@@ -66,7 +66,7 @@ def test_a_missing_package_or_a_full_disk_blocks(status_of):
     )
     status = status_of(Access(60.0))
     assert status.state == "blocked"
-    assert "takes about 120 GB of disk, and 100 GB are free" in status.advice[0]
+    assert "takes about 120 GB of disk, but only 100 GB are free" in status.advice[0]
 
 
 def test_what_a_killed_run_left_is_named_where_the_disk_is_full(status_of, tmp_path):
@@ -75,14 +75,12 @@ def test_what_a_killed_run_left_is_named_where_the_disk_is_full(status_of, tmp_p
     (tmp_path / "not" / "incomplete.ABC123_another").mkdir()
     assert status_of(Access(1.0)).advice == ()
     _, advice = status_of(Access(60.0)).advice
-    assert (
-        advice == f"{left} is what a killed run left half prepared: delete it if none is at work."
-    )
+    assert advice == f"{left} was left unfinished by a killed run: delete it if no run uses it now."
 
 
 def test_an_unknown_set_is_left_to_tfds(tmp_path):
     status = access.tfds_status(Builder("nobody_knows", tmp_path), tmp_path)
-    assert status.state == "downloadable" and "not known" in status.advice[0]
+    assert status.state == "downloadable" and "unknown" in status.advice[0]
 
 
 def test_every_package_that_preparing_needs_is_declared():

@@ -75,8 +75,8 @@ def test_digest_follows_every_part():
         ({"labels": np.array([0.0, 0.5, 1.0, 0.0])}, "not float64"),
         ({"labels": np.array([0, 1, 2, 0])}, r"go from 0 to 2; they must be in \[0, 2\)"),
         ({"labels": np.array([0, -1, 1, 0])}, "go from -1 to 1"),
-        ({"class_names": np.array(["cat", None])}, r"no readable \.npz"),
-        ({"class_names": "cat"}, r"no readable \.npz"),
+        ({"class_names": np.array(["cat", None])}, r"not a readable \.npz"),
+        ({"class_names": "cat"}, r"not a readable \.npz"),
     ],
 )
 def test_wrong_arrays_are_refused(write, changes, message):
@@ -89,7 +89,8 @@ def test_wrong_arrays_are_refused(write, changes, message):
 def test_missing_array_is_named(write, missing):
     arrays = toy()
     del arrays[missing]
-    with pytest.raises(UserError, match=f"data.npz is no readable .npz .*{missing} is not a file"):
+    message = f"data.npz is not a readable .npz .*{missing} is not a file"
+    with pytest.raises(UserError, match=message):
         open_npz(write(arrays))
 
 
@@ -106,7 +107,7 @@ def test_damaged_file(write, keep):
         data = file.read()
     with open(path, "wb") as file:
         file.write(data[:keep])
-    with pytest.raises(UserError, match=r"data\.npz is no readable \.npz"):
+    with pytest.raises(UserError, match=r"data\.npz is not a readable \.npz"):
         open_npz(path)
 
 
@@ -116,13 +117,13 @@ def test_damaged_compressed_file(tmp_path):
     data = bytearray(path.read_bytes())
     data[60:120] = b"\xff" * 60
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"data\.npz is no readable \.npz"):
+    with pytest.raises(UserError, match=r"data\.npz is not a readable \.npz"):
         open_npz(str(path))
 
 
 def test_single_array_file(tmp_path):
     np.save(tmp_path / "images.npy", toy()["images"])
-    with pytest.raises(UserError, match=r"images\.npy is no readable \.npz"):
+    with pytest.raises(UserError, match=r"images\.npy is not a readable \.npz"):
         open_npz(str(tmp_path / "images.npy"))
 
 

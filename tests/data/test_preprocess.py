@@ -171,7 +171,7 @@ def test_flip_mirrors_left_and_right_half_of_the_time():
 
 
 @pytest.mark.parametrize(("angle", "turns"), [(90.0, 1), (-90.0, -1), (180.0, 2)])
-def test_rotation_is_anticlockwise_about_the_center(draw, angle, turns):
+def test_rotation_is_counterclockwise_about_the_center(draw, angle, turns):
     draw(np.sign(angle), 0, 0, 0)
     image = noise(SIDE, SIDE, 3).astype(np.float32)
     turned = change(image, Augmentation(rotation=abs(angle)))
@@ -207,7 +207,7 @@ def test_all_at_once_is_turn_and_zoom_then_shift(draw):
     options = Augmentation(rotation=40.0, min_scale=1.0, max_scale=1.5, shift=0.2)
     origin = change(coordinates(), options)[..., :2] - CENTER
     angle, shift = np.deg2rad(20.0), np.array([-0.1, 0.05]) * SIDE
-    # With y pointing down, this turns anticlockwise on the screen.
+    # With y pointing down, this turns counterclockwise on the screen.
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     arrived = CENTER + 1.5 * origin @ turn.T + shift
     inside = np.abs(origin).max(axis=-1) < CENTER - 0.01

@@ -169,7 +169,7 @@ def test_a_damaged_index_is_made_anew(builder, passes, tmp_path):
 def test_a_cache_that_cannot_be_written_is_no_hindrance(builder, passes, tmp_path, capsys):
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert len(open_tfds(str(builder.data_path), "train")) == 24
-    assert "is not kept for the next run" in capsys.readouterr().out
+    assert "cannot be saved for the next run" in capsys.readouterr().out
 
 
 def test_a_file_that_changes_under_an_open_source_is_named(tmp_path):
@@ -197,7 +197,7 @@ def test_missing_records_are_named(tmp_path):
     source = open_tfds(str(directory), "train")
     last = records.Place(*source_places(directory)[-1])
     file.write_bytes(file.read_bytes()[: last.offset - 12])
-    with pytest.raises(UserError, match="ends after 23 of 24 records; prepare it anew"):
+    with pytest.raises(UserError, match="ends after 23 of 24 records; prepare it again"):
         open_tfds(str(directory), "train")
     assert len(source) == 24
 

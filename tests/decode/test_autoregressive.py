@@ -166,7 +166,7 @@ def test_tokens_and_keys_that_do_not_fit_are_errors():
             NET, params(), jax.random.split(jax.random.key(0), 4), 17, prompts=prompts(2)
         )
     for keys in (jax.random.key(0), jax.random.PRNGKey(0), jax.random.split(jax.random.key(0), 3)):
-        with pytest.raises(ValueError, match="one key an image"):
+        with pytest.raises(ValueError, match="one key per image"):
             decode(keys, prompts(2, count=2))
 
 

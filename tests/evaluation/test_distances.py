@@ -204,13 +204,13 @@ def test_half_precision_and_lists_are_taken(features):
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize("metric", [frechet, mmd2, precision_recall])
 def test_too_few_images_are_said(features, metric, count):
-    with pytest.raises(UserError, match=f"Too few images to compare: {count} and 400 where"):
+    with pytest.raises(UserError, match=f"Too few images to compare: there are {count} and 400;"):
         metric(features[:count], features)
 
 
 def test_one_generated_image_has_a_density(features):
     assert density_coverage(features[:1], features).density > 0
-    with pytest.raises(UserError, match="400 and 5 where 1 and 6 or more"):
+    with pytest.raises(UserError, match="there are 400 and 5; at least 1 and 6"):
         density_coverage(features, features[:5])
 
 

@@ -90,15 +90,15 @@ def test_two_training_images_are_enough():
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ((0, 5, 5), "1 sample or more, not 0"),
-        ((5, 1, 5), "2 training images or more, not 1"),
-        ((5, 5, 0), "1 held-out image or more, not 0"),
+        ((0, 5, 5), "at least 1 sample, not 0"),
+        ((5, 1, 5), "at least 2 training images, not 1"),
+        ((5, 5, 0), "at least 1 held-out image, not 0"),
     ],
 )
 def test_too_few_images_are_said(counts, message):
     with pytest.raises(UserError, match=message):
         memorization_rate(*(gaussian(0, count) for count in counts))
-    with pytest.raises(UserError, match="no images to look for neighbors in"):
+    with pytest.raises(UserError, match="no images to search for neighbors"):
         nearest(gaussian(0, 3), gaussian(0, 0))
 
 

@@ -14,7 +14,7 @@ from vpt_gen.evaluation.metrics import names_in
 
 def test_weights_at_hand_decide(tmp_path, capsys):
     assert spaces.choose_space(str(tmp_path)) == "tokenizer"
-    assert "there is no FID" in capsys.readouterr().out
+    assert "without FID" in capsys.readouterr().out
     (tmp_path / FILE).write_bytes(b"not the published file")
     assert spaces.choose_space(str(tmp_path)) == "inception"
     assert not capsys.readouterr().out

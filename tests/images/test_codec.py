@@ -344,7 +344,7 @@ def test_flipped_bit_in_a_png_raises():
 
 def test_programs_are_not_started_for_what_is_no_image():
     postscript = encode(Image.new("RGB", (4, 4)), "EPS")
-    with pytest.raises(OSError, match="no image of a known format"):
+    with pytest.raises(OSError, match="not an image of a supported format"):
         decode(postscript)
 
 

@@ -162,7 +162,7 @@ def test_a_mesh_that_does_not_fit_is_named(shape):
 
 @pytest.mark.parametrize("shape", [(-1, -1, 1), (0, 1, 1), (8, -2, 1)])
 def test_impossible_lengths_are_named(shape):
-    with pytest.raises(UserError, match="lengths are 1 or more"):
+    with pytest.raises(UserError, match="lengths must be 1 or more"):
         mesh_of(*shape)
 
 

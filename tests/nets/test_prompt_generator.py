@@ -169,7 +169,7 @@ def test_conditions_that_the_generator_does_not_know_are_errors():
     for net, conditions, message in (
         (fields_of("additive", 5, 0), (None,), "need class ids"),
         (fields_of("additive", 0, 7), (None,), "need instance ids"),
-        (fields_of("additive", 5, 0), (ids, ids), "know no instances"),
+        (fields_of("additive", 5, 0), (ids, ids), "have no instances"),
         (PromptGenerator(5, 3, 8, design="cubic"), (ids,), "'cubic' is not one of"),
     ):
         with pytest.raises(ValueError, match=message):

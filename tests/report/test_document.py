@@ -93,7 +93,7 @@ def test_a_page_of_instances_alone(train):
     run = open_run(train("nar", "instance"), decode=["decoder=frontier"])
     text = "".join(read(make_page(run, num=2, seed=0, compared={})).text)
     assert "each predicts and fixes some tokens, spread evenly over the image" in text
-    assert "nothing is held out in this run" in text
+    assert "needs held-out images, which this run does not have" in text
     assert "prompt of" in text and "No held-out loss was measured" in text
 
 

@@ -83,7 +83,7 @@ def test_figures_and_page_of_a_run_without_prompts(make_config, tmp_path, monkey
     assert "LoRA of rank 4 and a class token for each class" in "".join(reader.text)
     flags = {"marquee": "scroll", "headers": ["0"]}
     monkeypatch.setattr(request, "FLAGS", type("Flags", (), flags))
-    with pytest.raises(UserError, match="steer prompts, and .* is a run of lora: leave them out"):
+    with pytest.raises(UserError, match="need prompts, but .* is a run of lora: leave them out"):
         request.flagged_generation(run, [0], [])
 
 

@@ -61,7 +61,7 @@ def test_variants_stay_in_their_order(study):
         (
             "variants",
             in_order(a=variant("prompts"), b=variant("lora", trained_as="a")),
-            "takes that one's method",
+            "uses that one's method",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_row_tells_medians_and_where_values_lie(study, tmp_path):
     real = next(line for line in text.splitlines() if "*real images*" in line)
     assert "0.4 (0.35 to 0.45)" in real and "0.1 (0.05 to 0.15)" in real
     assert "python -m the study" in text and "python -m made 0" in text
-    assert "least to largest" in text and "What is missing" not in text
+    assert "smallest to largest" in text and "Missing cells" not in text
 
 
 def test_what_is_missing_is_named(study, tmp_path):

@@ -19,7 +19,7 @@ from vpt_gen.study.runner import Runner
 def test_of_few_seeds_the_spread_is_from_the_least_to_the_largest():
     found = spread([3.0, 1.0, 2.5])
     assert (found.median, found.low, found.high, found.count) == (2.5, 1.0, 3.0, 3)
-    assert spread_name(3) == "least to largest"
+    assert spread_name(3) == "smallest to largest"
     assert spread([1.0, 2.0, 4.0, 8.0]).median == 3.0
     assert spread([7.0]).low == spread([7.0]).high == 7.0
 

@@ -185,7 +185,7 @@ def test_the_best_figure_is_kept_in_its_own_direction(tmp_path, higher, best, ca
     run(tmp_path, num_steps=10, measurement=measurement, best_metric="score")
     kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
     assert kept == {best, 10}
-    assert f"The best score is that of update {best} (--step={best})." in capsys.readouterr().out
+    assert f"Update {best} has the best score (--step={best})." in capsys.readouterr().out
     chex.assert_trees_all_equal(Store(tmp_path).restore_params(best), measured[best // 2 - 1])
 
 

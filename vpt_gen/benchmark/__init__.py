@@ -1,1 +1,1 @@
-"""How fast this machine runs what this package is for, and how near that is to its limit."""
+"""Measures how fast this machine tunes and decodes, and how close that is to its limit."""

@@ -1,7 +1,7 @@
-"""`python -m vpt_gen.benchmark --size=maskgit256`: how fast, how near to the limit.
+"""`python -m vpt_gen.benchmark --size=maskgit256`: measures speed and its share of the limit.
 
-Every program is compiled and run in a process of its own, in turns with the released way of doing
-the same and with what the device reaches at best. docs/benchmark.md says what is what.
+Every program is compiled and run in its own process, in turns with the reference implementation and
+with programs that measure the device's best rates. docs/benchmark.md explains the output.
 """
 
 import importlib.metadata
@@ -25,27 +25,27 @@ _WHAT = (*PROGRAMS, "growth")
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_list(
         "what",
         ["tune", "decode"],
-        f"What to measure, of {', '.join(_WHAT)}. tune is a step of prompt tuning on cached tokens "
-        "(the released way tokenizes in the step); gradient and forward: its transformer's part.",
+        f"What to measure, of {', '.join(_WHAT)}. tune: a step of prompt tuning on cached tokens "
+        "(the reference tokenizes in the step); gradient and forward: its transformer's part.",
     )
     flags.DEFINE_enum("size", "demo", list(SIZES), "The model; weights are random.")
     flags.DEFINE_integer("batch", 1, "Images at a time.", lower_bound=1)
-    flags.DEFINE_integer("num_prompt_tokens", 0, "S; 0 is the size's own.", lower_bound=0)
-    flags.DEFINE_integer("num_iterations", 12, "T of parallel decoding.", lower_bound=1)
-    flags.DEFINE_list("decoders", ["confidence"], "Of parallel decoding, see docs/decoders.md.")
+    flags.DEFINE_integer("num_prompt_tokens", 0, "S; 0 for the size's own.", lower_bound=0)
+    flags.DEFINE_integer("num_iterations", 12, "Iterations T of parallel decoding.", lower_bound=1)
+    flags.DEFINE_list("decoders", ["confidence"], "Parallel decoders, see docs/decoders.md.")
     flags.DEFINE_integer(
-        "num_tokens", 0, "Tokens to decode one by one; 0 is a whole image.", lower_bound=0
+        "num_tokens", 0, "Tokens to decode one by one; 0 for a whole image.", lower_bound=0
     )
-    flags.DEFINE_enum("dtype", "float32", DTYPES, "Our way's config.compute.dtype.")
-    flags.DEFINE_enum("remat", "none", list(REMAT), "Our way's config.compute.remat.")
-    flags.DEFINE_enum("scan_layers", "auto", SCAN_LAYERS, "Our way's config.compute.scan_layers.")
-    flags.DEFINE_bool("alone", False, "Leave out what ours is compared with.")
+    flags.DEFINE_enum("dtype", "float32", DTYPES, "config.compute.dtype of ours.")
+    flags.DEFINE_enum("remat", "none", list(REMAT), "config.compute.remat of ours.")
+    flags.DEFINE_enum("scan_layers", "auto", SCAN_LAYERS, "config.compute.scan_layers of ours.")
+    flags.DEFINE_bool("alone", False, "Measure only ours, without the reference.")
     flags.DEFINE_integer("repeat", 5, "Runs of each program.", lower_bound=1)
-    flags.DEFINE_string("output", "benchmark.json", "File for everything that was measured.")
+    flags.DEFINE_string("output", "benchmark.json", "JSON file for all measurements.")
 
 
 def main():
@@ -53,9 +53,9 @@ def main():
     values = flags.FLAGS
     unknown = [what for what in values.what if what not in _WHAT]
     if unknown:
-        raise UserError(f"--what={unknown[0]} is not known; it is of {', '.join(_WHAT)}.")
+        raise UserError(f"--what={unknown[0]} is not known; use {', '.join(_WHAT)}.")
     if "growth" in values.what and SIZES[values.size].transformer.family == "ar":
-        raise UserError("--what=growth measures a MaskGIT: --size=demo or maskgit256.")
+        raise UserError("--what=growth measures a MaskGIT: use --size=demo or maskgit256.")
     results = [measure(what, values) for what in values.what]
     record = {
         "command": cli.command("vpt_gen.benchmark"),
@@ -65,7 +65,7 @@ def main():
         "results": results,
     }
     write_text(pathlib.Path(values.output), json.dumps(record, indent=1))
-    say(f"Everything that was measured: {values.output}")
+    say(f"All measurements: {values.output}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Runs programs side by side, each in a process of its own, and says how they compare.
+"""Runs programs side by side, each in its own process, and compares them.
 
-Repetitions take turns, so that what else the machine does hits all of them alike; what counts is
-the ratio of two figures of one run.
+Repetitions take turns, so that other load on the machine affects all of them alike; use the ratio
+of two figures of one run.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from vpt_gen.machine.progress import track
 
 
 class Process:
-    """A worker (see `worker.py`) that has built its program; a context, at whose end it ends."""
+    """A worker (see `worker.py`) with its compiled program; a context that ends the process."""
 
     def __init__(self, request: Request):
-        """Starts it and waits until its program is compiled."""
+        """Starts the process and waits until its program is compiled."""
         self.request = request
         command = [sys.executable, "-m", "vpt_gen.benchmark.worker"]
         self._process = subprocess.Popen(
@@ -43,7 +43,7 @@ class Process:
         self.seconds.append(self._answer()["seconds"])
 
     def peak_bytes(self) -> int:
-        """The most memory it took, its program's and JAX's own; ends it."""
+        """Returns its peak memory, the program's and JAX's own; ends the process."""
         self._requests.close()
         return self._answer()["peak_bytes"]
 
@@ -52,8 +52,8 @@ class Process:
         if not line:
             raise UserError(
                 f"The program {self.request.what} ({self.request.way}, {self.request.size}) ended "
-                f"with exit code {self._process.wait()}; its words are above. With -9 or 137 it "
-                "ran out of memory: a smaller --batch or --size may do."
+                f"with exit code {self._process.wait()}; its messages are above. With -9 or 137 it "
+                "ran out of memory: try a smaller --batch or --size."
             )
         return json.loads(line)
 
@@ -69,12 +69,12 @@ def compare(requests: Sequence[Request], repeat: int, label: str) -> list[dict[s
     """Runs the programs of some requests in turns.
 
     Args:
-      requests: of programs, which all have to fit into memory together.
-      repeat: runs of each that count.
+      requests: of programs, which must fit in memory together.
+      repeat: number of measured runs of each.
       label: of the progress bar.
 
     Returns:
-      For each request: it, its `running.Facts`, the seconds of every run, and its peak memory.
+      For each: the request, its `running.Facts`, the seconds of every run, and its peak memory.
     """
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(track(total=len(requests) * (repeat + 1), label=label))
@@ -98,12 +98,12 @@ def compare(requests: Sequence[Request], repeat: int, label: str) -> list[dict[s
 
 
 def rate(record: dict[str, Any], work: str) -> float:
-    """Median of the work ('flops', 'bytes' or 'units') a second."""
+    """Returns the median of the work ('flops', 'bytes' or 'units') per second."""
     return record[work] / statistics.median(record["seconds"])
 
 
 def times_as_fast(record: dict[str, Any], other: dict[str, Any]) -> float:
-    """How many times as fast a program is as the other one, an image or token: median of pairs."""
+    """Returns a program's speed relative to another's, per image or token: the median of pairs."""
     share = record["units"] / other["units"]
     pairs = zip(other["seconds"], record["seconds"], strict=True)
     return statistics.median(theirs / ours for theirs, ours in pairs) * share

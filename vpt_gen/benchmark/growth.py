@@ -1,6 +1,6 @@
-"""How time and memory grow with batch, positions, prompts, iterations and layers.
+"""Measures how time and memory grow with batch, positions, prompts, iterations and layers.
 
-A power law is fitted to three sizes of each, everything else equal; exponents say what dominates.
+A power law is fitted to three sizes of each, everything else equal; exponents show what dominates.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ def _layers(size: Size, factor: int) -> Size:
 
 
 def _tokens(size: Size, factor: int) -> Size:
-    """Images of `factor` times the side: N grows with its square."""
+    """Returns a size with `factor` times the image side: N grows with its square."""
     net = size.transformer.clone(num_tokens=factor**2 * size.num_tokens)
     return dataclasses.replace(size, transformer=net, image_size=factor * size.image_size)
 
 
-# What grows -> (what is run, value, size and request for a factor).
+# Quantity -> (program, and value, size and request for a factor).
 GROWTHS: dict[str, tuple[str, Callable[[Size, Request, int], tuple[int, Size, Request]]]] = {
     "batch": (
         "gradient",
@@ -48,7 +48,7 @@ GROWTHS: dict[str, tuple[str, Callable[[Size, Request, int], tuple[int, Size, Re
 
 
 def measure(request: Request) -> list[dict[str, Any]]:
-    """Runs every growth on `request.size`, a MaskGIT, in this process.
+    """Measures every growth on `request.size`, a MaskGIT, in this process.
 
     Returns:
       For each: its name, values, fastest seconds, temporary bytes, and the exponents of both.
@@ -80,12 +80,12 @@ def measure(request: Request) -> list[dict[str, Any]]:
 
 
 def exponent(values: Sequence[float], results: Sequence[float]) -> float:
-    """The power p of the law a * value**p that fits best."""
+    """Fits a * value**p and returns p."""
     return float(np.polyfit(np.log(values), np.log(results), 1)[0])
 
 
 def lines(found: list[dict[str, Any]]) -> list[str]:
-    """What `measure` found, as text."""
+    """Formats the result of `measure`."""
     return [
         f"{x['grows']:7}{x['values']!s:18} time ~ {x['grows']}^{x['exponent_of_time']:.2f}, "
         f"memory ~ {x['grows']}^{x['exponent_of_memory']:.2f}   ({x['what']}, "

@@ -1,4 +1,4 @@
-"""One thing measured: our program in turns with the released way and the device's best rates."""
+"""Measures our program in turns with the reference and the device's best rates."""
 
 import pathlib
 import platform
@@ -13,7 +13,7 @@ from vpt_gen.benchmark.sizes import SIZES
 
 
 def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], list[Request]]:
-    """Of one thing: the programs to compare, ours first, and those of the device's best rates."""
+    """Returns the programs to compare, ours first, and those of the device's best rates."""
     size = SIZES[flag_values.size]
     names: tuple[str, ...] = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
     names += ("dtype", "remat", "scan_layers")
@@ -26,14 +26,14 @@ def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], l
     if what == "decode" and size.transformer.family == "ar":
         rates = ["bandwidth"]
     return (
-        # The released program leaves memory to the C library, as every program does by default.
+        # The reference leaves memory to the C library, as every program does by default.
         own + [Request(what, way, keep_memory=way != "reference", **common) for way in others],
         [Request(rate, "", **common) for rate in rates],
     )
 
 
 def measure(what: str, flag_values: flags.FlagValues) -> dict:
-    """Runs one thing, prints its lines, and gives what was measured."""
+    """Measures one entry of --what, prints its lines, and returns the measurements."""
     if what == "growth":
         found = growth.measure(Request(what, "ours", flag_values.size))
         print("\n".join(growth.lines(found)), flush=True)
@@ -47,7 +47,7 @@ def measure(what: str, flag_values: flags.FlagValues) -> dict:
 
 
 def processor() -> str:
-    """The name of the host's processor."""
+    """Returns the name of the host's processor."""
     path = pathlib.Path("/proc/cpuinfo")
     if path.exists():
         for line in path.read_text().splitlines():

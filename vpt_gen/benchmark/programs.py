@@ -1,4 +1,4 @@
-"""What is measured: programs with their inputs, and the work that they cannot do without."""
+"""The measured programs with their inputs and the work that they must do."""
 
 import dataclasses
 from collections.abc import Callable
@@ -39,11 +39,11 @@ class Program:
     Attributes:
       function: to compile.
       arguments: its inputs.
-      units: how many `unit` one run makes.
+      units: number of `unit` per run.
       unit: 'images' or 'tokens'.
       flops: of the products that one run needs.
-      bytes: that one run must read, where that bounds it; else 0.
-      carries: whether the first output takes the place of the first input, which is donated.
+      bytes: that one run must read, if reading limits it; else 0.
+      carries: whether the first output replaces the first input, which is donated.
     """
 
     function: Callable
@@ -57,7 +57,7 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class _Case:
-    """A request with what all programs need of it."""
+    """A request, with values that all programs need."""
 
     size: Size
     request: Request
@@ -70,7 +70,7 @@ class _Case:
     def num_tokens(self) -> int:
         return self.size.num_tokens
 
-    # The reference implementation has these nets alone (`ways`).
+    # The reference implementation has only these nets (`ways`).
 
     @property
     def maskgit(self) -> MaskGIT:
@@ -93,7 +93,7 @@ class _Case:
         return jax.random.uniform(jax.random.key(2), (self.request.batch, side, side, 3))
 
     def held(self) -> tuple[Any, Any]:
-        """The transformer and its parameters on the device, as the request says."""
+        """Returns the transformer and its parameters on the device, as requested."""
         names = ("dtype", "remat", "scan_layers")
         compute = ConfigDict({name: getattr(self.request, name) for name in names})
         net, params = hold_frozen(self.size.transformer, transformer_params(self.size), compute)
@@ -114,7 +114,7 @@ class _Case:
 
 
 def build(size: Size, request: Request) -> Program:
-    """Makes the program of a request, on a size that need not be one of `sizes.SIZES`."""
+    """Makes the program of a request, on any size, not only those of `sizes.SIZES`."""
     return PROGRAMS[request.what][request.way](_Case(size, request))
 
 
@@ -214,7 +214,7 @@ def _forward_by_reference(case: _Case) -> Program:
 
 
 def _decode(case: _Case) -> Program:
-    """All images of one class, as when a class is sampled."""
+    """Decodes images of one class, as when a class is sampled."""
     if case.size.transformer.family == "ar":
         return _decode_one_by_one(case)
     net, params = case.held()
@@ -268,7 +268,7 @@ def _decode_one_by_one(case: _Case) -> Program:
 
 
 def _decode_uncached(case: _Case) -> Program:
-    """Every token from a pass over the whole sequence, which is as long from the start."""
+    """Decodes every token by a pass over the whole sequence at its full length."""
     net, params = case.held()
     request, count = case.request, case.request.num_tokens or case.num_tokens
 
@@ -327,7 +327,7 @@ PROGRAMS: dict[str, dict[str, Callable[[_Case], Program]]] = {
 
 
 def ways(what: str, size: Size) -> list[str]:
-    """What can be compared: the released code knows MaskGIT alone."""
+    """Returns the programs to compare: the released code has only MaskGIT."""
     autoregressive = size.transformer.family == "ar"
     others = {"decode": ["uncached"]} if autoregressive else {}
     return ["ours", *(others.get(what, []) if autoregressive else ["reference"])]

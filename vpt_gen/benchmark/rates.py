@@ -1,7 +1,7 @@
-"""What this device reaches at best: the rate of products, of convolutions, and of reading memory.
+"""Best rates of this device: of products, of convolutions, and of reading memory.
 
-Measured by programs that do nothing else. A program's share of its limit is its work divided by
-these and by its time.
+They are measured by programs that do nothing else. A program's share of its limit is its work
+divided by these rates and by its time.
 """
 
 import jax
@@ -28,7 +28,7 @@ def _noise(shape, dtype) -> jax.Array:
 
 
 def _matmul(size: Size, request: Request) -> Program:
-    """One large product: those in a model's own shapes, which fill the device less, are slower."""
+    """One large product: products of a model's shapes use the device less and are slower."""
     del size
     left, right = (_noise((_MATMUL_SIDE, _MATMUL_SIDE), request.dtype) for _ in range(2))
 

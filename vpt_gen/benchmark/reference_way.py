@@ -1,11 +1,11 @@
-"""The released way of tuning and decoding, in our own words: what the fast paths are measured by.
+"""Our version of the reference implementation of tuning and decoding, to compare speed with.
 
 As google-research/generative_transfer (`trainer/prompt_trainer.py`, `nets/simplified_bert*.py`,
 `libml/parallel_decode.py`) and MaskGIT's tokenizer do it, in float32 throughout: Flax's modules,
 one layer after another, with an attention mask of ones; images tokenized in every step; logits over
 the whole tied vocabulary at every position, prompts included; a smoothed one-hot target; a buffer
 for the tokens of all iterations; frozen weights closed over by the step; nothing donated. The masks
-are drawn as ours are, so that both ways can be held against each other number for number.
+are drawn like ours, so that the results of both can be compared number by number.
 """
 
 from collections.abc import Callable, Sequence
@@ -102,7 +102,7 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(self, ids: jax.Array, prompts: jax.Array) -> jax.Array:
-        """Logits (B, S + N, V) of ids (B, N + 1) whose first one prompts (B, S, D) replace."""
+        """Returns logits (B, S + N, V) of ids (B, N + 1), the first replaced by prompts."""
         net = self.net
         x = _Embed(net.vocab_size, net.num_tokens + 1, net.hidden_size, name="Embed_0")(ids)
         x = jnp.concatenate([prompts, x[:, 1:]], axis=1)
@@ -192,7 +192,7 @@ class PlainVQGAN(Tokenizer):
 
 
 def plain(net: VQGAN) -> PlainVQGAN:
-    """The plain twin of a tokenizer."""
+    """Returns the plain version of a tokenizer."""
     return PlainVQGAN(
         net.filters,
         net.channel_multipliers,
@@ -222,12 +222,12 @@ def make_train_step(
     label_smoothing: float = 0.1,
     schedule: str = "cosine",
 ) -> Step:
-    """The tuning step (state, batch, key) -> (state, loss); `frozen` becomes part of it.
+    """Makes the tuning step (state, batch, key) -> (state, loss); `frozen` is a constant of it.
 
     Args:
-      generator: the prompt generator that learns.
-      net: says how large the transformer is.
-      tokenizer: says how large the tokenizer is.
+      generator: the prompt generator to train.
+      net: gives the size of the transformer.
+      tokenizer: gives the size of the tokenizer.
       frozen: {"transformer": ..., "tokenizer": ...} parameters, on the host.
       optimizer: of the generator.
       label_smoothing: as released.
@@ -265,7 +265,7 @@ def make_train_step(
 
 
 def make_decode(net: MaskGIT, params: Any, num_iterations: int, temperature: float) -> Callable:
-    """Decoding (key, prompts (B, S, D)) -> tokens (B, T, N) of all iterations."""
+    """Makes decoding: (key, prompts (B, S, D)) -> tokens (B, T, N) of all iterations."""
     transformer = Transformer(net)
 
     def decode(key, prompts):

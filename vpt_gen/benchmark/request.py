@@ -1,24 +1,24 @@
-"""What to measure."""
+"""A request: one program to measure."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One program, to be built in a process of its own.
+    """One program, to be built in its own process.
 
     Attributes:
       what: a key of `programs.PROGRAMS` or of `rates.RATES`.
-      way: a key of `PROGRAMS[what]`: 'ours', or what it is compared with.
+      way: a key of `PROGRAMS[what]`: 'ours', or the program to compare with.
       size: a key of `sizes.SIZES`.
       batch: images at a time.
-      num_prompt_tokens: S; 0 is the size's own.
-      dtype: as in `config.compute`, of our way alone; so are the next two.
-      remat: what is computed again.
+      num_prompt_tokens: S; 0 for the size's own.
+      dtype: as in `config.compute`, only for ours, as are the next two.
+      remat: what is recomputed.
       scan_layers: whether layers are one loop.
       num_iterations: T, of parallel decoding.
-      decoder: of `decode.decoders.DECODERS`, of our way alone.
-      num_tokens: how many tokens are decoded one by one; 0 for a whole image.
+      decoder: of `decode.decoders.DECODERS`, only for ours.
+      num_tokens: tokens to decode one by one; 0 for a whole image.
       keep_memory: whether freed memory stays with the process (`machine/host_memory.py`).
     """
 

@@ -1,4 +1,4 @@
-"""A program that has been compiled and can be run."""
+"""A compiled program that can be run."""
 
 import dataclasses
 import time
@@ -10,26 +10,26 @@ from vpt_gen.benchmark import programs, rates
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.sizes import SIZES, Size
 
-# The threads of the program before may still be looking for work.
+# Threads of the previous program may still be busy waiting.
 _SHORTEST_SECONDS = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is known of a program before it runs.
+    """Facts about a program before it runs.
 
     Attributes:
       device: kind of the device.
-      num_devices: how many there are; the first one is used.
-      trace_seconds: from Python to a program.
-      compile_seconds: from there to machine code.
+      num_devices: number of devices; the first one is used.
+      trace_seconds: of tracing Python to a program.
+      compile_seconds: of compiling that to machine code.
       flops: of its products, by formula.
-      xla_flops: as the compiler counts them; bodies of loops count once.
-      bytes: that it must read at least, where that bounds it.
-      temporary_bytes: beside inputs and outputs, as the compiler plans.
+      xla_flops: as counted by the compiler; bodies of loops count once.
+      bytes: that it must read, if reading limits it.
+      temporary_bytes: besides inputs and outputs, as planned by the compiler.
       argument_bytes: of its inputs.
-      units: images or tokens a run.
-      unit: which of the two.
+      units: images or tokens per run.
+      unit: 'images' or 'tokens'.
     """
 
     device: str
@@ -46,7 +46,7 @@ class Facts:
 
 
 class Running:
-    """Builds and compiles the program of a request, on its size or on another one."""
+    """Builds and compiles the program of a request, on its size or another one."""
 
     def __init__(self, request: Request, size: Size | None = None):
         module = rates if request.what in rates.RATES else programs
@@ -73,10 +73,10 @@ class Running:
             units=program.units,
             unit=program.unit,
         )
-        self.run()  # The first run fetches its memory.
+        self.run()  # The first run allocates its memory.
 
     def run(self) -> float:
-        """Seconds of a run until all outputs are there; a mean, where one alone is short."""
+        """Returns the seconds of a run until all outputs are ready; a mean of short runs."""
         start, count = time.monotonic(), 0
         while not count or time.monotonic() - start < _SHORTEST_SECONDS:
             outputs = jax.block_until_ready(self._compiled(*self._arguments))

@@ -1,4 +1,4 @@
-"""The models that are measured: their nets, with random weights."""
+"""The measured models: their nets, with random weights."""
 
 import dataclasses
 import itertools
@@ -24,7 +24,7 @@ class Size:
       transformer: its net.
       tokenizer: its net.
       image_size: side of its images, pixels.
-      num_prompt_tokens: S, unless somebody asks for others.
+      num_prompt_tokens: S, the default.
     """
 
     transformer: TokenTransformer
@@ -63,9 +63,10 @@ _BLOCK = 2**20
 
 
 def random_params(net: nn.Module | TokenTransformer, *inputs: Any, **conditions: Any) -> Any:
-    """Parameters on the host, quickly: matrices are small noise, norms start at 1.
+    """Makes random parameters on the host, fast: matrices are small noise, norms are 1.
 
-    No two are equal: a compiler keeps equal constants once, and would read fewer than there are.
+    No two are equal: a compiler stores equal constants once, and would read less than the real
+    amount.
     """
     shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs, **conditions)["params"]
     noise = np.random.default_rng(0).standard_normal(_BLOCK, np.float32) * np.float32(0.02)
@@ -81,12 +82,12 @@ def random_params(net: nn.Module | TokenTransformer, *inputs: Any, **conditions:
 
 
 def transformer_params(size: Size) -> Any:
-    """Random parameters of the transformer."""
+    """Makes random parameters of the transformer."""
     tokens = jnp.zeros((1, size.num_tokens), jnp.int32)
     return random_params(size.transformer, tokens, class_ids=tokens[:, 0])
 
 
 def tokenizer_params(size: Size) -> Any:
-    """Random parameters of the tokenizer."""
+    """Makes random parameters of the tokenizer."""
     side = size.tokenizer.downsampling
     return random_params(size.tokenizer, jnp.zeros((1, side, side, 3)))

@@ -1,4 +1,4 @@
-"""What was measured, for people."""
+"""Formats measurements."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from vpt_gen.benchmark.comparison import rate, times_as_fast
 
 
 def summary(records: list[dict[str, Any]], rates: dict[str, dict[str, Any]]) -> list[dict]:
-    """The figures that count, a program each; the first of `records` is ours.
+    """Returns the main figures, one row per program; the first of `records` is ours.
 
     Args:
-      records: of the ways of doing one thing, see `comparison.compare`.
-      rates: what the device reaches at best, by name (`rates.RATES`), from the same run.
+      records: of the compared programs, see `comparison.compare`.
+      rates: the device's best rates, by name (`rates.RATES`), from the same run.
     """
     ours = records[0]
     rows: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ def summary(records: list[dict[str, Any]], rates: dict[str, dict[str, Any]]) -> 
 
 
 def lines(rows: list[dict[str, Any]], rates: dict[str, dict[str, Any]]) -> list[str]:
-    """The rows of `summary` as text."""
+    """Formats the rows of `summary`."""
     found = [f"{name} rate: {_best(name, record)}" for name, record in rates.items()]
     for row in rows:
         unit = next(key for key in row if key.endswith("_per_second"))

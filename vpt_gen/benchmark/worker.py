@@ -1,10 +1,10 @@
-"""A process that builds one program, and runs it whenever it is asked to.
+"""A process that builds one program, and runs it on request.
 
     python -m vpt_gen.benchmark.worker '<a request as JSON>'
 
-Every program has a process of its own, so that what one takes of memory counts for no other.
-It says in a line of JSON what it is, then answers every line of its input by the seconds of one
-run, and at the end of the input by the most memory it took.
+Every program has its own process, so that memory is measured separately. The process prints a line
+of JSON with facts about the program, answers every line of its input with the seconds of one run,
+and the end of the input with its peak memory.
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ def main() -> None:
     if request.keep_memory:
         host_memory.keep()
     answers = sys.stdout
-    sys.stdout = sys.stderr  # For whatever else is printed.
-    # JAX takes memory of its own: only from here on.
+    sys.stdout = sys.stderr  # For all other output.
+    # JAX allocates memory of its own, so it is imported here.
     from vpt_gen.benchmark.running import Running
 
     def answer(record: dict[str, Any]) -> None:
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory this process had at once, on the host."""
+    """Returns the peak memory of this process on the host."""
     try:
         with open("/proc/self/status") as status:
             lines = dict(line.split(":", 1) for line in status)

@@ -1,10 +1,10 @@
-"""Pretrained nets on disk: their parameters (Orbax), what they are, and a digest of both.
+"""Pretrained nets on disk: their parameters (Orbax), a description, and a digest of both.
 
-One directory a net: `net.json` and `params/`. A prompt checkpoint names the digests of the nets
+One directory per net: `net.json` and `params/`. A prompt checkpoint records the digests of the nets
 it was tuned on and refuses others.
 
-Onto a mesh, parameters are read straight into their places: no host and no device ever holds more
-of a net than its share and one array.
+On a mesh, parameters are read directly to their devices: no host and no device ever holds more of a
+net than its share and one array.
 """
 
 import dataclasses
@@ -38,10 +38,10 @@ class PretrainedNet:
     """A net with its parameters.
 
     Attributes:
-      net: the Flax module, or a `BigGAN`; its kind says which.
-      params: its parameters, float32 as they are read; on a mesh or as numpy arrays.
-      digest: SHA-256 of the net's fields and its parameters as they lie on disk.
-      about: where it came from: source data, class names, figures.
+      net: the Flax module, or a `BigGAN`, depending on the kind.
+      params: its parameters, read as float32; on a mesh or as numpy arrays.
+      digest: SHA-256 of the net's fields and its parameters as stored on disk.
+      about: its origin: source data, class names, figures.
       path: its directory.
     """
 
@@ -59,9 +59,9 @@ def save_net(
     about: Mapping[str, Any],
     dtype: Any = jnp.float32,
 ) -> str:
-    """Writes a net and returns its digest; an older one at `path` is replaced.
+    """Writes a net and returns its digest; replaces an older one at `path`.
 
-    Of several processes, one calls this.
+    Only one of several processes calls this.
 
     Args:
       path: directory of the net.
@@ -71,7 +71,7 @@ def save_net(
       dtype: floating type on disk; float16 halves the size of what is shipped.
 
     Raises:
-      UserError: `path` is something else than a net.
+      UserError: `path` exists and is not a net.
     """
     check_replaceable(path)
     directory = pathlib.Path(path).absolute()
@@ -86,7 +86,7 @@ def save_net(
     try:
         with _alone(use_ocdbt=_fits_few_files(params)) as checkpointer:
             checkpointer.save(partial / "params", args=ocp.args.PyTreeSave(params))
-        # Orbax notes this machine's path in it and reads it on object stores only.
+        # Orbax writes this machine's path into it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
         (partial / "net.json").write_text(json.dumps(record, indent=1))
         shutil.rmtree(directory, ignore_errors=True)
@@ -97,28 +97,28 @@ def save_net(
 
 
 def check_replaceable(path: str) -> None:
-    """Raises UserError where a net would take the place of something that is not one."""
+    """Raises UserError if a net would replace something that is not a net."""
     directory = pathlib.Path(path)
     if not directory.exists() or (directory / "net.json").is_file():
         return
     if not directory.is_dir() or any(directory.iterdir()):
-        raise UserError(f"{path} exists and holds no net, so it is not replaced; name another.")
+        raise UserError(f"{path} exists and holds no net, so it is not replaced; use another path.")
 
 
 def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
-    """Reads a net and checks it against its digest; all processes do so together.
+    """Reads a net and checks it against its digest; all processes call this together.
 
     Args:
       path: directory that `save_net` wrote.
       kinds: keys of `nets.NETS`, of which the net is expected to be one.
-      mesh: devices to read the parameters onto, each its part; None for numpy arrays.
+      mesh: devices to read the parameters to, each its part; None for numpy arrays.
 
     Raises:
-      UserError: no net there, one of another kind, or one that does not match its own digest.
+      UserError: no net at `path`, one of another kind, or one that does not match its digest.
     """
     directory = pathlib.Path(path)
     if not directory.is_absolute() and not directory.exists():
-        # What ships with the package is found from any working directory.
+        # Shipped nets are found from any working directory.
         directory = pathlib.Path(vpt_gen.__file__).parents[1] / path
     directory = directory.absolute()
     record_file = directory / "net.json"
@@ -135,7 +135,7 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
         _check_damage(path, digest_of_params(record["fields"], stored) == record["digest"])
         params = jax.tree.map(lambda x: np.asarray(x, np.float32), stored)
     else:
-        # One process reads all files once, for the digest, and then each reads its part.
+        # One process reads all files once, for the digest; then each process reads its part.
         intact = not distributed.is_first() or record["digest"] == _digest(
             record["fields"], _read_one_by_one(directory)
         )
@@ -145,7 +145,7 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
 
 
 def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
-    # What fetches files is imported for this sentence only.
+    # Imported for this message only: it needs the modules that fetch files.
     from vpt_gen.checkpoints.origins import command_for
 
     command = command_for(path, kinds)
@@ -155,7 +155,7 @@ def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
 
 def _check_damage(path: str, intact: bool) -> None:
     if not intact:
-        raise UserError(f"{path} does not match its digest: the files are damaged; fetch it anew.")
+        raise UserError(f"{path} does not match its digest: the files are damaged; fetch it again.")
 
 
 def _read(directory: pathlib.Path) -> Any:
@@ -177,7 +177,7 @@ def _read_onto(directory: pathlib.Path, mesh: Mesh) -> Any:
 
 
 def _read_one_by_one(directory: pathlib.Path) -> Iterable[tuple[str, np.ndarray]]:
-    """Path and stored value of every parameter, sorted by path."""
+    """Yields path and stored value of every parameter, sorted by path."""
     flat = traverse_util.flatten_dict(_stored_params(directory))
     with _alone() as checkpointer:
         for path, template in sorted(flat.items(), key=lambda item: _keystr(item[0])):
@@ -193,7 +193,7 @@ def _keystr(path: tuple[str, ...]) -> str:
 
 
 def digest_of_params(fields: Mapping[str, Any], params: Any) -> str:
-    """SHA-256 over a net's fields and every parameter's path, shape, type and bytes."""
+    """Returns the SHA-256 of a net's fields and every parameter's path, shape, type and bytes."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return _digest(fields, sorted((jax.tree_util.keystr(p), v) for p, v in leaves))
 
@@ -208,7 +208,7 @@ def _digest(fields: Mapping[str, Any], leaves: Iterable[tuple[str, Any]]) -> str
 
 
 def _alone(**handling: Any) -> ocp.Checkpointer:
-    """Orbax in this process alone, for whole arrays; `handling` is of its handler."""
+    """Makes an Orbax checkpointer of this process alone, for whole arrays."""
     process = jax.process_index()
     options = ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"alone{process}"
@@ -218,22 +218,22 @@ def _alone(**handling: Any) -> ocp.Checkpointer:
 
 
 def _fits_few_files(params: Any) -> bool:
-    """Whether Orbax shall write a few files (OCDBT), or one an array.
+    """Whether Orbax writes a few files (OCDBT) instead of one per array.
 
-    OCDBT holds twice the parameters in memory until all is written, beside the parameters.
+    OCDBT holds another two copies of the parameters in memory until all is written.
     """
     return sum(leaf.nbytes for leaf in jax.tree.leaves(params)) < _LARGE
 
 
 def _fields(net: nn.Module | BigGAN) -> dict[str, Any]:
-    """What a module is, as JSON reads it back; how it is computed is no part of that."""
+    """Returns a module's fields as JSON reads them back, without options of the computation."""
     others = ("parent", "name", "remat")
     names = [f.name for f in dataclasses.fields(net) if f.name not in others]
     return json.loads(json.dumps({name: getattr(net, name) for name in names}))
 
 
 def _stored_params(directory: pathlib.Path) -> Any:
-    """The stored tree as numpy templates: nothing of the saving machine's devices counts."""
+    """Returns the stored tree as numpy templates, independent of the devices that saved it."""
     with ocp.StandardCheckpointer() as checkpointer:
         tree = checkpointer.metadata(directory / "params").item_metadata.tree
     return jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)

@@ -1,7 +1,7 @@
-"""Checksums of arrays, the same however these are split over devices and hosts.
+"""Checksums of arrays, independent of how these are split over devices and hosts.
 
-A checkpoint carries them, so that one whose files were damaged after it was written, or that was
-put together wrongly, is found out and not trained on.
+A checkpoint carries them, so that files damaged after writing, or a wrongly assembled checkpoint,
+are detected before training on them.
 """
 
 import math
@@ -14,10 +14,10 @@ _WORDS = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
 def checksums(tree: Any) -> dict[str, int]:
-    """Path -> checksum, below 2**32, of every array of a tree (of at most 32 bits an element).
+    """Path -> checksum, below 2**32, of every array of a tree (at most 32 bits per element).
 
-    It is the sum of all elements' bits, as numbers, each times an odd number of its place: any one
-    change is seen, and several at once but for one case in 2**32.
+    It is the sum of all elements' bits, as numbers, each times an odd number that depends on its
+    position: any single change is detected, and several at once except for one case in 2**32.
     """
     sums = jax.device_get(jax.tree.map(_sum, tree))
     leaves = jax.tree_util.tree_leaves_with_path(sums)
@@ -26,7 +26,7 @@ def checksums(tree: Any) -> dict[str, int]:
     }
 
 
-@jax.jit  # One program for all arrays of a shape, of which there are few.
+@jax.jit  # One program per shape, of which there are few.
 def _sum(x: jax.Array) -> jax.Array:
     x = jnp.atleast_1d(x.astype(jnp.uint8) if x.dtype == bool else x)
     words = jax.lax.bitcast_convert_type(x, _WORDS[x.dtype.itemsize]).astype(jnp.uint32)

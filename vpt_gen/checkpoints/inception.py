@@ -1,7 +1,7 @@
 """The weights of the FID's InceptionV3, from the file that PyPI `torch-fidelity` uses.
 
 The file is a torch file of the format before 2020. `pt_inception-2015-12-05-6726825d.pth` of PyPI
-`pytorch-fid` has the same content, and serves under the name here.
+`pytorch-fid` has the same content, and can be used under the name below.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from vpt_gen.nets.inception import SIDE, InceptionV3
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 ADDRESS = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
-# How the SHA-256 of the file begins; its publishers say no more of it.
+# Start of the file's SHA-256; its publishers give no more of it.
 DIGEST_PREFIX = "6726825d"
 
 _EPSILON = 0.001  # of every batch norm
@@ -25,10 +25,10 @@ _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def obtain_inception(weights_dir: str) -> pathlib.Path:
-    """The path of the published file, which is fetched where the folder lacks it.
+    """Returns the path of the published file, fetching it if the folder lacks it.
 
     Raises:
-      UserError: no network, or another content than the published one.
+      UserError: no network, or content other than the published one.
     """
     path = pathlib.Path(weights_dir).expanduser() / FILE
     if not path.exists():
@@ -45,11 +45,12 @@ def load_inception(path: str | pathlib.Path) -> PretrainedNet:
     """Reads `InceptionV3`, with every batch norm folded into the convolution before it.
 
     Args:
-      path: a torch file with the published names; its digest may be another, as that of weights
-        for testing. The digest of the net is the SHA-256 of the file.
+      path: a torch file with the published names; its digest may differ, as for test weights. The
+        digest of the net is the SHA-256 of the file.
 
     Raises:
-      UserError: no such file, no torch file, or tensors that are missing, unknown or misshapen.
+      UserError: the file is missing or not a torch file, or has tensors that are missing, unknown
+        or misshapen.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -57,7 +58,7 @@ def load_inception(path: str | pathlib.Path) -> PretrainedNet:
     tensors = torch_file.tensors(path)
     net = InceptionV3()
     shapes = layout.param_shapes(net, layout.image_batch(SIDE))
-    # A state dict that torch saved itself counts the batches each norm has seen.
+    # A state dict that torch saved contains the number of batches of each norm.
     found = {n: t.shape for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
     layout.check(path, found, _torch_shapes(shapes))
     params = {}
@@ -70,7 +71,7 @@ def load_inception(path: str | pathlib.Path) -> PretrainedNet:
 
 
 def _torch_shapes(shapes: layout.Shapes) -> dict[str, tuple[int, ...]]:
-    """Shapes of the net's parameters -> those of the file's tensors, under the file's names."""
+    """Shapes of the net's parameters -> shapes of the file's tensors, under the file's names."""
     expected = {}
     for key, shape in shapes.items():
         name, _, kind = key.replace("/", ".").rpartition(".")
@@ -89,7 +90,7 @@ def _dense(tensors, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _folded(tensors, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel HWIO and bias of convolution and batch norm together, computed in float64."""
+    """Returns kernel HWIO and bias of convolution and batch norm combined, computed in float64."""
     weight, bias, mean, variance = (
         tensors[f"{name}.bn.{part}"].read().astype(np.float64) for part in _NORM
     )

@@ -1,4 +1,4 @@
-"""How a pretrained net that is missing is made: the command for each directory that is known."""
+"""Commands that make missing pretrained nets, for each known directory."""
 
 import pathlib
 import shlex
@@ -8,7 +8,7 @@ import vpt_gen
 from vpt_gen.checkpoints.released import READERS
 from vpt_gen.checkpoints.released.published import FILES
 
-# Config of configs/ that pretrains -> the net that it writes into its workdir as net/.
+# Pretraining config of configs/ -> the net that it writes into its workdir as net/.
 PRETRAINED = {
     "color_tokenizer": "vqgan",
     "color_transformer": "maskgit",
@@ -20,12 +20,12 @@ PRETRAINED = {
     "source_transformer": "maskgit",
     "source_transformer_ar": "gpt",
 }
-# The BigGAN of docs/gan.md, which is converted from a file that the user has.
+# The BigGAN of docs/gan.md, which is converted from the user's file.
 BIGGAN = "G_ema"
 
 
 def command_for(path: str, kinds: Collection[str]) -> str:
-    """The command that makes the directory `path`, a net of one of `kinds`; "" if none is known."""
+    """Returns the command that makes `path`, a net of one of `kinds`; "" if none is known."""
     directory = pathlib.Path(path)
     return (
         _conversion(directory, kinds)
@@ -60,7 +60,7 @@ def _pretraining(directory: pathlib.Path, kinds: Collection[str]) -> str:
 
 
 def _config_file(name: str) -> str:
-    """The path of a config as the command needs it from here; "" if there is none."""
+    """Returns the path of a config relative to here; "" if there is none."""
     file = pathlib.Path("configs") / f"{name}.py"
     beside_package = pathlib.Path(vpt_gen.__file__).parents[1] / file
     return next((str(path) for path in (file, beside_package) if path.is_file()), "")

@@ -1,17 +1,17 @@
-"""The weights of the perceptual distance LPIPS, from files that its users have.
+"""Reads weights of the perceptual distance LPIPS from the user's files.
 
 A folder of weights holds, for the backbone "vgg" or "alex", either
 
 - torchvision's `vgg16-397923af.pth`, or `alexnet-owt-7be5be79.pth` (older: `-4df8aa71.pth`), and
   the last layers that PyPI `lpips` has as `weights/v0.1/vgg.pth` and `alex.pth`, in a sub-folder
   `v0.1`, as there;
-- or `lpips_vgg.npz`, `lpips_alex.npz`, made where torch and torchvision are installed:
+- or `lpips_vgg.npz`, `lpips_alex.npz`, made on a machine with torch and torchvision:
 
     weights = lpips.LPIPS(net="vgg").state_dict()
     numpy.savez("lpips_vgg.npz", **{name: value.numpy() for name, value in weights.items()})
 
 Torch files are read without torch. torchvision's names (`features.0.weight`) and those of `lpips`
-(`net.slice1.0.weight`) serve alike.
+(`net.slice1.0.weight`) both work.
 """
 
 import pathlib
@@ -32,7 +32,7 @@ _TORCHVISION = {
     "vgg": ("vgg16-397923af.pth",),
     "alex": ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth"),
 }
-# Where the convolutions stand in torchvision's list of layers.
+# Indices of the convolutions in torchvision's list of layers.
 _LAYERS = {
     "vgg": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
     "alex": (0, 3, 6, 8, 10),
@@ -42,7 +42,7 @@ _IGNORED = ("scaling_layer.", "lins.", "classifier.")
 
 
 def perceptual_files(folder: str | pathlib.Path, backbone: str = "vgg") -> list[pathlib.Path]:
-    """The files of a folder that hold the weights; none where they are not all there."""
+    """Returns the files of a folder that hold the weights; none if one of them is missing."""
     folder = pathlib.Path(folder).expanduser()
     lin = folder / "v0.1" / f"{backbone}.pth"
     choices = [[folder / f"lpips_{backbone}.npz"]]
@@ -58,7 +58,7 @@ def load_perceptual(path: str | pathlib.Path, backbone: str = "vgg") -> Pretrain
       backbone: of `nets.lpips.NETS`.
 
     Raises:
-      UserError: no such weights, a file that cannot be read, or tensors that are missing, unknown
+      UserError: missing weights, a file that cannot be read, or tensors that are missing, unknown
         or of another shape.
     """
     path = pathlib.Path(path).expanduser()
@@ -94,7 +94,7 @@ def load_perceptual(path: str | pathlib.Path, backbone: str = "vgg") -> Pretrain
 
 
 def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """The file's tensors that are needed, under torchvision's names."""
+    """Returns the needed tensors of the file, under torchvision's names."""
     if file.suffix == ".npz":
         tensors = _read_npz(file)
     else:
@@ -111,7 +111,7 @@ def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
         with np.load(file) as tensors:
             return dict(tensors)
     except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"Perceptual weights {file} are no readable .npz: {error}") from error
+        raise UserError(f"Perceptual weights {file} cannot be read: {error}") from error
 
 
 def _torch_name(key: str, layers: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""The sources that ship with the package: their folders, and the side of their images in pixels."""
+"""Sources that ship with the package: their folders, and the sides of their images in pixels."""
 
 DEMO, COLOR = "vpt_gen/assets/demo", "vpt_gen/assets/color"
 SIDES = {DEMO: 32, COLOR: 64}

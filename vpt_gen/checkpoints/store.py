@@ -1,6 +1,6 @@
 """Orbax store of a run's training states: asynchronous, atomic, keeps the newest and the best.
 
-Training goes on while a checkpoint is written; one at a time is. All processes save together, each
+Training continues while a checkpoint is written, one at a time. All processes save together, each
 what its devices hold.
 
 Layout: `<workdir>/config.json` (the config the run was started with, and facts about the run such
@@ -30,9 +30,9 @@ from vpt_gen.machine.files import (
 from vpt_gen.machine.progress import say
 
 CONFIG_FILE = "config.json"
-# Where a run computes; not what. It may go on elsewhere.
+# Fields that say where a run computes, not what: it may resume elsewhere.
 _MAY_CHANGE = ("config.mesh", "config.data.cache_dir")
-_CHECKPOINT_OVERHEAD = 1_000_000  # bytes beside the arrays, generously
+_CHECKPOINT_OVERHEAD = 1_000_000  # bytes in addition to the arrays, an upper bound
 
 
 class Store:
@@ -51,7 +51,7 @@ class Store:
         Args:
           workdir: the run's directory.
           keep: number of newest checkpoints to keep.
-          read_only: for whoever only looks; a run may be training there at the same time.
+          read_only: only reads; a run may be training there at the same time.
           best_metric: an evaluation metric whose best checkpoint is kept too.
           higher_is_better: whether the best is the highest; otherwise it is the lowest.
         """
@@ -75,13 +75,13 @@ class Store:
             absolute(workdir) / "checkpoints",
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
-                # Without a best_fn Orbax would not write the metrics down.
+                # Without a best_fn Orbax would not save the metrics.
                 best_fn=best_fn if best_metric is not None else None,
                 best_mode="max" if higher_is_better else "min",
                 read_only=read_only,
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
-                # A shared disk may show hosts different files for a moment.
+                # Hosts may briefly see different files on a shared disk.
                 single_host_load_and_broadcast=True,
                 preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
             ),
@@ -91,22 +91,22 @@ class Store:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """The step with the best `best_metric` of those kept; None where nothing says."""
+        """Returns the kept step with the best `best_metric`; None if it was never measured."""
         return self._manager.best_step() if self._best_metric else None
 
     def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
-        """Starts to save in the background; a step that is already there is left alone.
+        """Starts to save in the background; an existing step is not replaced.
 
-        `state` may be donated when this returns. A save that is still under way is waited for.
+        `state` may be donated when this returns. Waits for a save that is still in progress.
 
         Args:
           step: updates done.
           state: of training.
-          metrics: what was measured at this step; without a finite `best_metric` it competes with
-            none.
+          metrics: measured at this step; without a finite `best_metric` the step cannot be the
+            best.
 
         Raises:
-          UserError: the disk has no room for it.
+          UserError: the disk is full.
         """
         if step != self._manager.latest_step():
             self._check_room(state)
@@ -122,7 +122,7 @@ class Store:
     def _check_room(self, state: Any) -> None:
         if in_bucket(self._workdir):
             return
-        # Orbax writes in the background and would tell of a full disk late and at length.
+        # Orbax writes in the background and would report a full disk late and at length.
         needed = sum(x.nbytes for x in jax.tree.leaves(state)) + _CHECKPOINT_OVERHEAD
         free = shutil.disk_usage(self._workdir).free
         if not distributed.all_agree(free >= needed):
@@ -133,12 +133,12 @@ class Store:
             )
 
     def restore(self, like: Any) -> Any | None:
-        """The newest state that is whole, with the shapes and shardings of `like`; or None.
+        """Returns the newest intact state, with the shapes and shardings of `like`; or None.
 
-        A damaged one is named and moved aside, so that the run can come to its step again.
+        A damaged one is reported and moved aside, so that the run can reach its step again.
 
         Raises:
-          UserError: there are checkpoints, and all of them are damaged.
+          UserError: all checkpoints are damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         damaged: dict[int, str] = {}
@@ -152,17 +152,17 @@ class Store:
             step, fault = next(iter(damaged.items()))
             raise UserError(
                 f"The newest checkpoint of {self._workdir}, of update {step}, is damaged ({fault}) "
-                "and none before it is whole: delete the folder checkpoints there to start anew."
+                "and no earlier one is intact: delete its folder checkpoints to start again."
             )
         return None
 
     def restore_params(self, step: int | None = None) -> Any:
-        """Only the trained parameters of `step` (None: the newest), as numpy arrays.
+        """Returns only the trained parameters of `step` (None: the newest), as numpy arrays.
 
-        Nothing else is read: Adam's moments take twice the memory of the parameters.
+        Nothing else is read: Adam's moments take twice the parameters' memory.
 
         Raises:
-          UserError: there is no such checkpoint, or it is damaged.
+          UserError: the checkpoint is missing or damaged.
         """
         if self.latest_step() is None:
             raise UserError(f"{self._workdir} holds no finished checkpoint yet; train it first.")
@@ -179,7 +179,7 @@ class Store:
         return params
 
     def _read(self, step: int, abstract: Any) -> tuple[Any, str | None]:
-        """The state of a step, and what is wrong with it, or None."""
+        """Returns the state of a step, and what is wrong with it, or None."""
 
         def restore():
             return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
@@ -187,7 +187,7 @@ class Store:
         return self._checked(step, restore)
 
     def _read_params(self, step: int) -> tuple[Any, str | None]:
-        """The parameters of a step as numpy arrays, and what is wrong with them, or None."""
+        """Returns a step's parameters as numpy arrays, and what is wrong with them, or None."""
 
         def restore():
             tree = {"params": self._manager.item_metadata(step).tree["params"]}
@@ -206,17 +206,17 @@ class Store:
     def _checked(
         self, step: int, restore: Callable[[], Any], part: str = ""
     ) -> tuple[Any, str | None]:
-        """What `restore` gives, and what is wrong with it, or None.
+        """Returns the result of `restore`, and what is wrong with it, or None.
 
         Args:
-          step: that it is of.
+          step: number of the checkpoint.
           restore: reads the state or a part of it.
           part: the top-level name of that part; by default all.
         """
         try:
             state = restore()
             expected = (self._manager.metadata(step).custom_metadata or {}).get("checksums", {})
-        except Exception as error:  # Orbax and what it is built on tell of damage in many ways.
+        except Exception as error:  # Orbax and its dependencies report damage by many errors.
             return None, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
         found = checksums(state)
         wrong = [
@@ -229,7 +229,7 @@ class Store:
     def _move_aside(self, damaged: Mapping[int, str]) -> None:
         for step, fault in damaged.items():
             path = self._manager.directory / str(step)
-            say(f"The checkpoint {path} is damaged ({fault}); going on from the one before.")
+            say(f"The checkpoint {path} is damaged ({fault}); resuming from the one before.")
             if distributed.is_first():
                 path.rename(path.with_name(f"{step}.damaged-{secrets.token_hex(4)}"))
         if damaged:
@@ -250,13 +250,13 @@ def claim_workdir(
 ) -> None:
     """Writes the run's config and facts, or checks that they are the ones already there.
 
-    A directory in which no checkpoint was finished belongs to nobody yet.
+    A directory without a finished checkpoint does not belong to a run yet.
 
     Args:
       workdir: the run's directory.
       config: of the run.
       facts: about it, such as class names and digests.
-      migrate: a config that an older version recorded there -> the same with today's fields.
+      migrate: a config recorded by an older version -> the same with today's fields.
 
     Raises:
       UserError: the directory belongs to a run with another config or other facts, cannot be
@@ -272,7 +272,7 @@ def claim_workdir(
         if changed:
             raise UserError(
                 f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
-                "choose another --workdir or go back to its config."
+                "choose another --workdir or use its config."
             )
     elif distributed.is_first():
         try:
@@ -281,7 +281,7 @@ def claim_workdir(
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
-    # Of a run that was there before, every process compared the record above.
+    # For an existing run, every process compared the record above.
     if not path.exists() or (not claimed and differences(json.loads(path.read_text()), record)):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
@@ -290,10 +290,10 @@ def claim_workdir(
 
 
 def has_checkpoint(workdir: str) -> bool:
-    """Whether a finished checkpoint lies in `workdir`.
+    """Whether `workdir` holds a finished checkpoint.
 
-    Orbax gives an unfinished one a longer name than its number; in a bucket, which renames no
-    folders, a file says that it is finished.
+    Orbax adds to the name of an unfinished one; in a bucket, where folders cannot be renamed, a
+    file marks a finished one.
     """
     folder = epath.Path(workdir) / "checkpoints"
     return folder.is_dir() and any(
@@ -303,15 +303,15 @@ def has_checkpoint(workdir: str) -> bool:
 
 
 def read_record(workdir: str) -> dict[str, Any]:
-    """The `config` and `facts` of the run in `workdir`."""
+    """Reads the `config` and `facts` of the run in `workdir`."""
     path = epath.Path(workdir) / CONFIG_FILE
     if not path.is_file():
-        raise UserError(f"{workdir} is no working directory of a run: it has no {CONFIG_FILE}.")
+        raise UserError(f"{workdir} is not the working directory of a run: no {CONFIG_FILE}.")
     return json.loads(path.read_text())
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """What differs between two records, for people, but for where a run computes."""
+    """Lists the differences between two records, except for where a run computes."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new), key=lambda key: (key != "task", key))
         prefix = f"{name}." if name else ""
@@ -323,5 +323,5 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def _brief(value: Any) -> str:
-    """A value as a message shows it; digests need no more than their beginning."""
+    """Formats a value for a message; digests are cut to their beginning."""
     return repr(value[:12] if isinstance(value, str) and len(value) == 64 else value)

@@ -1,4 +1,4 @@
-"""The check of a user's config, before anything is opened or trained."""
+"""Checks a user's config before anything is opened or trained."""
 
 import difflib
 import operator
@@ -21,7 +21,7 @@ from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
 
 def check_config(config: ConfigDict) -> None:
-    """Raises UserError where a field is unknown, missing or impossible."""
+    """Raises UserError if a field is unknown, missing or impossible."""
     if "task" not in config:
         raise UserError(f"The config has no field task; set it to one of {', '.join(TASKS)}.")
     known = defaults_like(config)
@@ -40,14 +40,14 @@ def check_config(config: ConfigDict) -> None:
         config,
         "data.random_crop",
         not config.data.random_crop or config.data.fit == "crop",
-        "False where config.data.fit is not 'crop'",
+        "False if config.data.fit is not 'crop'",
     )
     measured = config.task in METHODS and config.evaluation.every > 0
     check(
         config,
         "best_metric",
         not config.best_metric or config.eval_every > 0 or measured,
-        "'' where nothing is evaluated: config.eval_every is 0",
+        "'' if nothing is evaluated: config.eval_every is 0",
     )
     check(config, "seed", config.seed >= 0, "0 or a positive number")
     check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
@@ -62,7 +62,7 @@ def check_config(config: ConfigDict) -> None:
         config,
         "data.validation",
         on == "holdout" or config.data.validation > 0,
-        "positive where config.data.evaluate_on is 'validation'",
+        "positive if config.data.evaluate_on is 'validation'",
     )
     check(config, "data.image_size", config.data.image_size > 0, "a positive number of pixels")
     check(config, "data.cache_views", config.data.cache_views > 0, "a positive number")
@@ -162,7 +162,7 @@ def _check_evaluation(config: ConfigDict) -> None:
         config,
         "evaluation.every",
         evaluation.every == 0 or (evaluation.every > 0 and evaluation.num_samples > 0),
-        "0 where config.evaluation.num_samples is 0",
+        "0 if config.evaluation.num_samples is 0",
     )
     check(config, "evaluation.judge_shots", evaluation.judge_shots >= 0, "0 or positive")
     check(config, "evaluation.num_components", evaluation.num_components > 0, "positive")

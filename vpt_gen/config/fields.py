@@ -1,6 +1,6 @@
-"""The config of a run: every field with its default (config/check.py refuses impossible ones).
+"""The config of a run: every field with its default; config/check.py checks the values.
 
-Fields of nets are read off the nets (config/model.py), those of methods off methods/<name>.py.
+Fields of nets come from the nets (config/model.py), those of methods from methods/<name>.py.
 
 An experiment file `configs/<name>.py` starts from `default_config(task)` and sets what differs.
 """
@@ -19,7 +19,7 @@ from vpt_gen.methods.record import GanMethod
 from vpt_gen.nets import NETS
 
 PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
-# What adapts a pretrained transformer, and what a pretrained BigGAN (docs/methods.md).
+# Methods that adapt a pretrained transformer, and those for a pretrained BigGAN (docs/methods.md).
 TRANSFORMER_METHODS, GAN_METHODS = methods.of_source("transformer"), methods.of_source("gan")
 METHODS = tuple(methods.METHODS)
 TASKS = PRETRAINING + METHODS
@@ -28,12 +28,12 @@ FAMILIES = tuple(OF_FAMILY)
 
 
 def default_config(task: str, family: str = "nar", transformer: str = "") -> ConfigDict:
-    """All fields for `task`, locked.
+    """Returns all fields for `task`, locked.
 
     Args:
       task: one of `TASKS`.
       family: of the transformer, which decides how it is trained and decoded.
-      transformer: key of `nets.NETS`, of the task "transformer"; '' is the family's.
+      transformer: key of `nets.NETS`, for the task "transformer"; '' for the family's default.
 
     Raises:
       UserError: an unknown task, family or transformer.
@@ -45,15 +45,15 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
     config.task = task
     # Seed of parameters, data order, augmentation, masks and evaluation.
     config.seed = 0
-    # Updates in all, and examples an update (over all devices).
+    # Total updates, and examples per update (over all devices).
     config.num_steps = 1000
     config.batch_size = 64
-    # How often, in updates, to log, to evaluate (0: never) and to save.
+    # Intervals, in updates, to log, to evaluate (0: never) and to save.
     config.log_every = 20
     config.eval_every = 500
     config.checkpoint_every = 200
-    # Newest checkpoints to keep; `best_metric` (an evaluation metric, or a figure where
-    # evaluation.every is set; '' for none) keeps the best, too.
+    # Newest checkpoints to keep; `best_metric` (an evaluation metric, or a figure if
+    # evaluation.every is set; '' for none) also keeps the best.
     config.keep_checkpoints = 1
     config.best_metric = ""
     config.mesh = _mesh()
@@ -65,7 +65,7 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
         config.optimizer.learning_rate = methods.METHODS[task].learning_rate
     if task == "tokenizer":
         config.losses = _tokenizer_losses()
-        # Of the codebook's learning rate.
+        # Multiplies the codebook's learning rate.
         config.optimizer.codebook_factor = 1.0
     elif task == "classifier":
         config.label_smoothing = 0.1
@@ -75,8 +75,8 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
         config.average = _average()
         config.optimizer = _adversarial_optimizer()
     elif task in GAN_METHODS:
-        # Directories of pretrained nets (see checkpoints/backbone.py); the tokenizer is for
-        # measuring alone.
+        # Directories of pretrained nets (see checkpoints/backbone.py); the tokenizer is only for
+        # measuring.
         config.backbone = ConfigDict({"tokenizer": "", "gan": ""})
         config.adversarial = _adversarial()
         config.optimizer = _adversarial_optimizer()
@@ -93,8 +93,8 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
     if task == "transformer":
-        # Share of the average of the parameters, which is evaluated and exported, that stays in an
-        # update; 0 for no average.
+        # Decay of the moving average of the parameters, which is evaluated and exported; 0 for no
+        # average.
         config.average_decay = 0.0
     if task in TRANSFORMER_METHODS:
         config.backbone.transformer = ""
@@ -109,13 +109,13 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
 
 
 def defaults_like(config: Mapping[str, Any]) -> ConfigDict:
-    """`default_config` of the task, family and transformer that a config has."""
+    """Returns `default_config` for a config's task, family and transformer."""
     family = config.get("family", "nar")
     return default_config(config["task"], family, config.get("model", {}).get("net", ""))
 
 
 def _transformer_of(family: str, transformer: str) -> str:
-    """The transformer that is meant; UserError for one that is unknown, or of another family."""
+    """Returns the chosen transformer; UserError if it is unknown or of another family."""
     transformer = transformer or OF_FAMILY[family]
     if getattr(NETS.get(transformer), "family", None) != family:
         known = [name for name, net in NETS.items() if getattr(net, "family", None) == family]
@@ -127,8 +127,8 @@ def _transformer_of(family: str, transformer: str) -> str:
 
 
 def _mesh() -> ConfigDict:
-    # How the devices are arranged (machine/sharding.py, docs/scaling.md); -1 is all that the others
-    # leave. The batch is split over data and fsdp, parameters over fsdp and tensor. A run may
+    # Arrangement of the devices (machine/sharding.py, docs/scaling.md); -1 takes all that remain.
+    # The batch is split over data and fsdp, parameters over fsdp and tensor. A run may
     # resume on another mesh.
     return ConfigDict({"data": -1, "fsdp": 1, "tensor": 1})
 
@@ -141,27 +141,27 @@ def _data() -> ConfigDict:
     data.path = ""
     data.name = ""
     # TFDS: split expressions, VTAB: its names ('train', 'val', 'train800val200', ...), class
-    # folders: path/<split>/<class>, or path/<class> without splits. Where eval_split is '', or
-    # there are no splits, `holdout` applies. The folder of TFDS's data; '' is its own.
+    # folders: path/<split>/<class>, or path/<class> without splits. If eval_split is '', or
+    # there are no splits, `holdout` applies. data_dir: folder of TFDS's data; '' is its own.
     data.train_split = "train"
     data.eval_split = ""
     data.data_dir = ""
     # VTAB only: version of the TFDS data set, '' is the one in docs/vtab.md. With 'vtab' and
-    # 'tfds', class folders in `path` take the place of TFDS.
+    # 'tfds', class folders in `path` replace TFDS.
     data.version = ""
-    # Train on these classes alone (their names; () for all) and on so many examples of each (0 for
-    # all), drawn by shots_seed: fewer shots are a part of more (data/fewshot.py).
+    # Train only on these classes (names; () for all) and on `shots` examples of each (0 for all),
+    # drawn by shots_seed: smaller sets are subsets of larger ones (data/fewshot.py).
     data.classes = ()
     data.shots = 0
     data.shots_seed = 0
     # Share of each class that is held out for evaluation, rounded down; 0 for none.
     data.holdout = 0.1
-    # Share of the rest of each class to choose options by: neither trained on nor held out.
+    # Share of the rest of each class for validation: neither trained on nor held out.
     data.validation = 0.0
-    # Seed of both draws, and what evaluation is on: 'holdout' (or eval_split), or 'validation'.
+    # Seed of both draws, and the evaluation data: 'holdout' (or eval_split), or 'validation'.
     data.holdout_seed = 0
     data.evaluate_on = "holdout"
-    # Side of the square images, pixels, and how others become squares (data/preprocess.py).
+    # Side of the square images in pixels, and how other shapes become squares (data/preprocess.py).
     data.image_size = 256
     data.fit = "crop"
     # Random changes of training images (data/preprocess.py, Augmentation).
@@ -173,8 +173,8 @@ def _data() -> ConfigDict:
     data.random_crop = False
     data.color_jitter = 0.0
     data.negative = False
-    # Train on the token cache (with so many augmented views) or on images; '' keeps the cache in
-    # the working directory. Runs may share a cache_dir, and several hosts must.
+    # Train on the token cache (with cache_views augmented views) or on images. cache_dir '' is in
+    # the working directory. Runs may share a cache_dir; several hosts must.
     data.cache = True
     data.cache_views = 1
     data.cache_dir = ""
@@ -197,44 +197,43 @@ def _optimizer() -> ConfigDict:
 
 
 def _compute() -> ConfigDict:
-    # training/compute.py: of the transformer; the tokenizer is always float32, and what its
-    # tokens depend on is never rounded to less.
+    # training/compute.py: for the transformer. The tokenizer is always float32, so that tokens do
+    # not depend on these options.
     compute = ConfigDict()
-    # Type of its matrices, and so of its products: 'float32', or 'bfloat16', for which accelerators
-    # are made. Trained parameters, norms, softmax and losses are float32 with either.
+    # Type of its matrices and products: 'float32', or 'bfloat16', which is fast on accelerators.
+    # Trained parameters, norms, softmax and losses are float32 with both.
     compute.dtype = "float32"
-    # What the backward pass computes again instead of keeping it: 'none', 'attention', 'dots' or
+    # What the backward pass recomputes instead of storing it: 'none', 'attention', 'dots' or
     # 'layer', from the most memory to the least (nets/stack.py).
     compute.remat = "none"
-    # Layers as one loop, which compiles once instead of once a layer: 'yes', 'no', or 'auto', which
-    # is no on a CPU.
+    # Layers as one loop, which compiles once instead of once per layer: 'yes', 'no', or 'auto',
+    # which is no on a CPU.
     compute.scan_layers = "auto"
     return compute
 
 
 def _tokenizer_losses() -> ConfigDict:
     losses = ConfigDict()
-    # Update at which the quantizer sets in, with latents as its codebook; before, latents pass.
+    # Update from which latents are quantized, with latents as the initial codebook.
     losses.quantizer_start = 0
-    # Weight of the squared error; without a perceptual distance more than the released 1 is needed.
+    # Weight of the squared error; it must exceed the released 1 without a perceptual distance.
     losses.reconstruction_weight = 1.0
     # 0 trains without a discriminator; `adversarial_start` in updates.
     losses.adversarial_weight = 0.1
     losses.adversarial_start = 0
     losses.r1_cost = 10.0
-    # The discriminator's channels at 4 to 32 pixels; at more pixels fewer, in proportion.
+    # The discriminator's channels at 4 to 32 pixels; proportionally fewer at more pixels.
     losses.discriminator_filters = 512
-    # Weight of the perceptual distance, and what it is taken with: LPIPS's file or folder of
-    # weights (see checkpoints/perceptual.py), or a classifier that this code trained; '' trains
-    # without.
+    # Weight of the perceptual distance, and its net: LPIPS's file or folder of weights (see
+    # checkpoints/perceptual.py), or a classifier that this code trained; '' for no such distance.
     losses.perceptual_weight = 0.1
     losses.perceptual_weights = ""
     return losses
 
 
 def _adversarial() -> ConfigDict:
-    # training/adversarial.py. A batch is shared by the discriminator's steps, and a step's part by
-    # its accumulations: BigGAN's 2048 are 8 of 256, which batch normalization sees at a time.
+    # training/adversarial.py. A batch is split over the discriminator's steps, and a step's part
+    # over its accumulations: BigGAN's 2048 are 8 of 256, each normalized as one batch.
     adversarial = ConfigDict()
     # 'hinge' or 'non-saturating'.
     adversarial.loss = "hinge"
@@ -247,15 +246,15 @@ def _adversarial() -> ConfigDict:
 
 
 def _average() -> ConfigDict:
-    # Of the generator over the updates: the share of it that stays in each, from `start` on.
+    # Moving average of the generator: its decay, and the update from which it averages.
     return ConfigDict({"decay": 0.9999, "start": 20000})
 
 
 def _adversarial_optimizer() -> ConfigDict:
-    # Adam as BigGAN's at 128 px: 1e-4 for the generator, 4e-4 for the discriminator.
+    # Adam as for BigGAN at 128 px: 1e-4 for the generator, 4e-4 for the discriminator.
     optimizer = _optimizer()
     optimizer.learning_rate = 1e-4
-    # The discriminator's learning rate in multiples of the generator's.
+    # The discriminator's learning rate as a multiple of the generator's.
     optimizer.discriminator_factor = 4.0
     optimizer.schedule = "constant"
     optimizer.b1 = 0.0
@@ -269,8 +268,8 @@ def _latents() -> ConfigDict:
     latents = ConfigDict()
     # The latents' standard deviation (1 as trained; less for images that vary less).
     latents.z_scale = 1.0
-    # Normalize by statistics of so many batches of latents (BigGAN's standing statistics; its code
-    # takes 16 where it takes any) and not by the running ones of training; 0 for those.
+    # Batches of latents whose statistics are used for normalization (BigGAN's standing statistics;
+    # its code uses 16); 0 for the running statistics of training.
     latents.standing_accumulations = 0
     # Images generated at a time, and latents in such a batch.
     latents.batch_size = 50
@@ -281,11 +280,11 @@ def _decode(family: str) -> ConfigDict:
     decode = ConfigDict()
     if len(decoders.of_family(family)) > 1:
         # Order in which tokens are fixed (docs/decoders.md): 'confidence' as released, 'halton'
-        # spread evenly, or that order recomputing a part of the positions: 'masked', 'frontier'.
+        # spread evenly, or 'masked' or 'frontier', which recompute only a part of the positions.
         decode.decoder = decoders.of_family(family)[0]
-    # What the decoders' own files describe: decode/<decoder>.py.
+    # Options that the decoders' files describe: decode/<decoder>.py.
     decode.update(decoders.options_of(family))
-    # Images generated at a time by the transformer, and of these by the tokenizer.
+    # Images generated at a time by the transformer, and decoded at a time by the tokenizer.
     decode.batch_size = 50
     decode.tokenizer_batch_size = 8
     return decode
@@ -295,17 +294,17 @@ def _evaluation() -> ConfigDict:
     evaluation = ConfigDict()
     # Images to generate for the report after tuning, over all classes evenly; 0 for no report.
     evaluation.num_samples = 0
-    # Also measure every so many updates, and after the last (0: never). config.best_metric may then
-    # name a figure, such as 'frechet', 'fid', 'kid' or 'class_agreement'.
+    # Interval, in updates, of further measurements (0: never); the last update is then measured
+    # too. config.best_metric may then name a figure, such as 'frechet', 'fid' or 'class_agreement'.
     evaluation.every = 0
-    # 'tokenizer', or 'inception' (FID; its weights are looked up in weights_dir, or fetched).
+    # 'tokenizer', or 'inception' (FID; its weights are read from weights_dir or fetched).
     evaluation.features = "tokenizer"
     evaluation.weights_dir = "weights"
-    # Real images a class that class agreement is learned from and floors are taken of, drawn from
-    # all that are neither held out nor for validation; 0 takes the images trained on.
+    # Real images per class for the classifier of class agreement and for floors, drawn from those
+    # that are neither held out nor for validation; 0 uses the training images.
     evaluation.judge_shots = 0
-    # Also measure the model before tuning, and real images through the tokenizer.
+    # Also measure the untuned model, and real images reconstructed by the tokenizer.
     evaluation.baselines = True
-    # Principal components of the pixels in which the Frechet distance is taken.
+    # Principal components of the pixels for the Frechet distance.
     evaluation.num_components = 64
     return evaluation

@@ -1,4 +1,4 @@
-"""The flag --config of the programs that take one, and one sentence for what is wrong with it."""
+"""The flag --config of programs, and one-sentence errors for wrong values."""
 
 import importlib.util
 import inspect
@@ -17,18 +17,18 @@ def define(about: str = "The experiment: a file of configs/.") -> flags.FlagHold
 
 
 def parse(argv: list[str], required: bool = True) -> list[str]:
-    """Parses as absl does; what is left of the arguments.
+    """Parses flags as absl does; returns the remaining arguments.
 
     Args:
       argv: the command line.
-      required: whether a program that has --config must be given it.
+      required: whether a program with --config needs a value for it.
 
     Raises:
-      UserError: a config that is missing or has no such field, or an argument that is no flag.
+      UserError: a missing config or field, or an argument that is not a flag.
     """
     files, fields = _given_files(argv), [a[2:] for a in argv if a.startswith("--config.")]
     if fields and not files:
-        raise UserError(f"--{fields[0]} needs --config: name the file whose field it sets.")
+        raise UserError(f"--{fields[0]} needs --config: give the file whose field it sets.")
     if files and not pathlib.Path(files[-1].split(":")[0]).is_file():
         raise UserError(f"Config file {files[-1]} does not exist; configs/ holds those there are.")
     try:
@@ -40,12 +40,12 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
         fix = "fields are set as --config.name=value" if has_config else "see --help"
         raise UserError(f"Unexpected argument {rest[1]!r}; {fix}.")
     if required and has_config and flags.FLAGS["config"].value is None:
-        raise UserError("No --config given; name a file of configs/, such as configs/demo.py.")
+        raise UserError("No --config given; give a file of configs/, such as configs/demo.py.")
     return rest
 
 
 def _given_files(argv: list[str]) -> list[str]:
-    """What follows --config, behind an equals sign or as the next word; '' if nothing does."""
+    """Returns the values of --config, after an equals sign or as the next word; '' if missing."""
     files = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
     alone = [i for i, a in enumerate(argv) if a in ("--config", "-config")]
     return files + [argv[i + 1] if i + 1 < len(argv) else "" for i in alone]
@@ -54,25 +54,25 @@ def _given_files(argv: list[str]) -> list[str]:
 def _wrong_field(error: Exception, fields: list[str]) -> str:
     if not fields:
         reason = str(error).strip("'").splitlines()[0]
-        return f"The config file sets a field that is not there: {reason}"
+        return f"The config file sets a field that does not exist: {reason}"
     field, names = str(error).strip("\"'"), ", ".join(field.split("=")[0] for field in fields)
     return (
         f"Unknown config field {field!r} among {names}; the config file and "
-        "vpt_gen/config/fields.py show the fields there are."
+        "vpt_gen/config/fields.py list all fields."
     )
 
 
 def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
-    """What --config=path:argument gives, and --config=path where there is no argument.
+    """Loads the config of --config=path:argument, or of --config=path without an argument.
 
     Raises:
-      UserError: no such file, or an argument that its `get_config` does not take.
+      UserError: a missing file, or an argument that its `get_config` does not take.
     """
     if not pathlib.Path(path).is_file():
         raise UserError(f"Config file {path} does not exist; configs/ holds those there are.")
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
     if spec is None or spec.loader is None:
-        raise UserError(f"Config file {path} is no Python file; name one that ends with .py.")
+        raise UserError(f"Config file {path} is not a Python file; give one that ends with .py.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if argument and not inspect.signature(module.get_config).parameters:
@@ -83,5 +83,5 @@ def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
 
 
 def files_of_runs(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The config files in a folder that describe one run; a study's describes many."""
+    """Returns the config files of runs in a folder, without those of studies."""
     return sorted(p for p in folder.glob("*.py") if not p.stem.startswith("study_"))

@@ -16,16 +16,16 @@ from vpt_gen.config.fields import TASKS, default_config, defaults_like
 from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 
-# New field -> what runs did before it, from their fields; only if that is not its default.
+# New field -> its value for older runs, from their fields; only if that is not the default.
 BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "data.holdout_seed": lambda fields: fields["seed"],
 }
 # Old name of a field, or of a group of fields -> the new one.
 RENAMED: dict[str, str] = {}
-# Field that is gone, or a group of them -> the values that mean what runs do today; a run with
-# another value needs the version that made it. None if any value means it.
+# Removed field or group of fields -> the values that mean what runs do today; a run with another
+# value needs the version that made it. None if any value means that.
 REMOVED: dict[str, tuple[Any, ...] | None] = {}
-# Field -> pairs of values, the old and the new way to write the same.
+# Field -> pairs of an old and a new value with the same meaning.
 REWRITTEN: dict[str, tuple[tuple[Any, Any], ...]] = {
     "data.data_dir": ((None, ""),),
     "best_metric": (("memorisation_rate", "memorization_rate"),),
@@ -64,7 +64,7 @@ def with_new_values(group: Mapping[str, Any], name: str = "") -> dict[str, Any]:
 
 
 def as_config(migrated: Mapping[str, Any]) -> ConfigDict:
-    """What `migrate` gave as a config, whose sequences are tuples again."""
+    """Converts the result of `migrate` to a config, with tuples as sequences."""
     config = defaults_like(migrated)
     with config.unlocked():
         config.update(migrated)
@@ -72,7 +72,7 @@ def as_config(migrated: Mapping[str, Any]) -> ConfigDict:
 
 
 def with_defaults(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies a nested record and gives it the defaults of what it lacks."""
+    """Copies a nested record and adds the defaults of missing fields."""
     filled = copy.deepcopy({**defaults, **recorded})
     for name, default in defaults.items():
         if isinstance(default, Mapping) and isinstance(filled[name], Mapping):
@@ -81,10 +81,10 @@ def with_defaults(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
 
 
 def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Today's fields for a run's task and family, flat."""
+    """Returns today's fields for a run's task and family, flat."""
     if fields.get("task") not in TASKS:
         raise _newer(f"config.task {fields.get('task')!r}")
-    # Runs older than the field had a transformer of masked tokens.
+    # Runs older than the field `family` had a transformer of masked tokens.
     return flatten(
         default_config(
             fields["task"], fields.get("family", "nar"), fields.get("model.net", "")
@@ -93,7 +93,7 @@ def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dropped(name: str, value: Any) -> bool:
-    """Whether a field is gone and its value means what runs do today."""
+    """Whether a field was removed and its value means what runs do today."""
     group = _entry(name, REMOVED)
     if group is None:
         return False
@@ -116,7 +116,7 @@ def _renamed(name: str) -> str:
 
 
 def _entry(name: str, table: Mapping[str, Any]) -> str | None:
-    """The line of a table that is about a field or about a group that it is in."""
+    """Returns the entry of a table for a field or for a group that contains it."""
     return next((old for old in table if f"{name}.".startswith(f"{old}.")), None)
 
 

@@ -1,4 +1,4 @@
-"""`config.model`: the fields of the net that a task pretrains, read off the net itself."""
+"""`config.model`: the fields of the net that a task pretrains, taken from the net itself."""
 
 import dataclasses
 
@@ -8,18 +8,18 @@ from vpt_gen.nets import NETS
 
 # Task -> the net that it pretrains; a transformer's config names its net.
 _NETS = {"tokenizer": "vqgan", "gan": "biggan", "classifier": "classifier"}
-# A family's transformer if the config does not name another.
+# A family's default transformer.
 OF_FAMILY = {"nar": "maskgit", "ar": "gpt"}
-# Of every Linen module, and how it is computed.
+# Fields of every Linen module, and options of the computation.
 _OTHERS = ("parent", "name", "remat")
 
 
 def model_fields(task: str, transformer: str) -> ConfigDict:
-    """The fields with their defaults; data and tokenizer decide those in the net's `from_data`.
+    """Returns the fields with their defaults, without those in the net's `from_data`.
 
     Args:
       task: of `config.fields.PRETRAINING`.
-      transformer: key of `nets.NETS`, of the task "transformer".
+      transformer: key of `nets.NETS`, for the task "transformer".
     """
     net = NETS[_NETS.get(task, transformer)]
     model = ConfigDict({"net": transformer} if task == "transformer" else {})

@@ -1,4 +1,4 @@
-"""The command that repeats a run: the file of configs/ nearest to its config, and what differs."""
+"""The command that reproduces a run: the closest file of configs/, and the fields that differ."""
 
 import importlib.util
 import inspect
@@ -16,14 +16,14 @@ _CONFIGS = pathlib.Path(vpt_gen.__file__).parents[1] / "configs"
 
 
 def training_command(config: Mapping[str, Any], workdir: str) -> str:
-    """A shell command that starts a run with exactly this config, from the project's root.
+    """Returns a shell command that starts a run with exactly this config, from the project's root.
 
     Args:
       config: of a run, nested, as its `config.json` has it.
-      workdir: where the run is to live.
+      workdir: of the new run.
 
     Returns:
-      The shortest there is; '' where no file of configs/ is at hand that has the same fields.
+      The shortest command; '' if no file of configs/ has the same fields.
     """
     fields = flatten(config)
     changes = [
@@ -42,10 +42,10 @@ def training_command(config: Mapping[str, Any], workdir: str) -> str:
 
 
 def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What --config=configs/<name> gives, for every name of a run's family and method."""
+    """Yields names of config files, with a run's family and method, and their fields."""
     for path in flag.files_of_runs(_CONFIGS):
         spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None  # A file *.py has both.
+        assert spec is not None and spec.loader is not None  # Both exist for a file *.py.
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield path.name, flatten(module.get_config().to_dict())
@@ -55,7 +55,7 @@ def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
-    """The argument of a config file that asks for a run's method, and family where it can."""
+    """Returns a config file's argument for a run's method, and family if it takes one."""
     family = [config["family"]] if config.get("family", "nar") != "nar" else []
     method = [config["task"]] if config["task"] != "prompts" else []
     if "variant" in parameters:
@@ -75,5 +75,5 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def argument(value: Any) -> str:
-    """A value as `ml_collections` reads it from a command line."""
+    """Formats a value as `ml_collections` reads it from a command line."""
     return repr(tuple(value)) if isinstance(value, list) else str(value)

@@ -1,1 +1,1 @@
-"""Where examples come from, how they become batches, and the visual-token cache."""
+"""Sources of examples, their batches, and the visual-token cache."""

@@ -1,7 +1,7 @@
-"""How the TensorFlow Datasets that our configs name are had, and whether they are here.
+"""How to get the TensorFlow Datasets of our configs, and whether they are available.
 
-Facts checked in November 2026 against TFDS 4.9.10; none of the downloads could be tried. TFDS
-takes any file that it would fetch from its `manual` folder instead, if it lies there by its name.
+The facts were checked in November 2026 against TFDS 4.9.10; none of the downloads could be tried.
+Instead of fetching a file, TFDS uses one of the same name in its `manual` folder.
 """
 
 import dataclasses
@@ -10,20 +10,20 @@ import pathlib
 import shutil
 
 _GB = 1e9
-# An archive, and about as much again for what is prepared from it.
+# The archives, and about as much again for the prepared data.
 _DISK_PER_DOWNLOAD = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """How a data set is had.
+    """How to get a data set.
 
     Attributes:
       gigabytes: size of its archives.
-      manual: what must be put into TFDS's `manual` folder, with the address of each; empty where
-        TFDS fetches everything by itself.
-      note: what else one must know.
-      packages: modules that preparing needs, as PyPI calls them.
+      manual: files that the user must put into TFDS's `manual` folder, with their addresses; empty
+        if TFDS fetches everything.
+      note: a further hint.
+      packages: PyPI names of modules that preparing needs.
     """
 
     gigabytes: float
@@ -39,13 +39,13 @@ _SUN = "https://vision.princeton.edu/projects/2010/SUN"
 _KAGGLE = "https://www.kaggle.com/c/diabetic-retinopathy-detection/data"
 _IMAGENET = "https://image-net.org/download-images"
 
-# Files that a program of ours makes -> how.
+# Files that our programs make -> the command.
 _MADE_BY = {
     f"downloads/source_{name}.npz": f"bash launch/fetch.sh {name} downloads"
     for name in ("grey", "color")
 }
 
-# By the name of the builder, without config and version.
+# Builder without config and version -> access.
 ACCESS = {
     "caltech101": Access(0.14),
     "cifar100": Access(0.17),
@@ -55,7 +55,7 @@ ACCESS = {
             "SUN397.tar.gz": f"{_SUN}/SUN397.tar.gz",
             "Partitions.zip": f"{_SUN}/download/Partitions.zip",
         },
-        note="the host has answered 404 since 2025: use a copy from elsewhere, or class folders",
+        note="the host has answered 404 since 2025: use another copy, or class folders",
         packages=_OPENCV,
     ),
     "svhn_cropped": Access(1.58, packages=_SCIPY),
@@ -103,9 +103,9 @@ class Status:
     """Whether a data set can be used.
 
     Attributes:
-      state: one of `STATES`; 'preparable' is what has all of its files here.
-      gigabytes: of free disk that making it ready takes.
-      advice: what to do, a sentence a line.
+      state: one of `STATES`; 'preparable' means that all files are there.
+      gigabytes: free disk that preparing it takes.
+      advice: what to do, one sentence per line.
     """
 
     state: str
@@ -118,7 +118,7 @@ class Status:
 
 
 def folder_status(path: str) -> Status:
-    """Of a data set that is a file or folder of the user's."""
+    """Returns the status of a data set that is the user's file or folder."""
     if not path:
         return Status("needs files", advice=("set --config.data.path to your folder of images.",))
     if pathlib.Path(path).expanduser().exists():
@@ -130,19 +130,19 @@ def folder_status(path: str) -> Status:
 
 
 def package_status(module: str, cure: str) -> Status:
-    """Of a data set that ships inside a Python package."""
+    """Returns the status of a data set inside a Python package."""
     if importlib.util.find_spec(module):
         return Status("ready")
     return Status("blocked", advice=(f"it ships in the package {module}: {cure}.",))
 
 
 def tfds_status(builder, manual_dir: pathlib.Path) -> Status:
-    """Of a TFDS builder; `manual_dir` is where its hand-fetched files belong."""
+    """Returns the status of a TFDS builder; `manual_dir` is for files that TFDS does not fetch."""
     if builder.is_prepared():
         return Status("ready")
     access = ACCESS.get(builder.name)
     if access is None:
-        return Status("downloadable", advice=("its size and its host are not known here.",))
+        return Status("downloadable", advice=("its size and host are unknown.",))
     gigabytes = _DISK_PER_DOWNLOAD * access.gigabytes
     problems = _problems(builder, access, gigabytes)
     missing = [name for name in access.manual if not (manual_dir / name).exists()]
@@ -156,7 +156,7 @@ def tfds_status(builder, manual_dir: pathlib.Path) -> Status:
 
 
 def _problems(builder, access: Access, gigabytes: float) -> list[str]:
-    """What keeps TFDS from preparing the data set here even if it had all files."""
+    """Lists what keeps TFDS from preparing the data set even with all files."""
     lacking = [
         package
         for module, package in access.packages.items()
@@ -169,23 +169,23 @@ def _problems(builder, access: Access, gigabytes: float) -> list[str]:
     free = shutil.disk_usage(_existing(pathlib.Path(builder.data_path))).free / _GB
     if free < gigabytes:
         problems.append(
-            f"preparing it takes about {gigabytes:.0f} GB of disk, and {free:.0f} GB are free at "
-            f"{builder.data_path}: name a larger disk with --data_dir."
+            f"preparing it takes about {gigabytes:.0f} GB of disk, but only {free:.0f} GB are free "
+            f"at {builder.data_path}: give a larger disk with --data_dir."
         )
         problems += [
-            f"{folder} is what a killed run left half prepared: delete it if none is at work."
+            f"{folder} was left unfinished by a killed run: delete it if no run uses it now."
             for folder in _half_prepared(pathlib.Path(builder.data_path))
         ]
     return problems
 
 
 def _half_prepared(data_path: pathlib.Path) -> list[pathlib.Path]:
-    """Folders in which TFDS began to prepare a data set."""
+    """Returns the folders of unfinished preparations of a data set."""
     return sorted(data_path.parent.glob(f"incomplete.*_{data_path.name}"))
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
-    """The path, or the nearest folder above it that exists."""
+    """Returns the path, or the nearest existing folder above it."""
     while not path.exists():
         path = path.parent
     return path

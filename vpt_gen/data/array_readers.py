@@ -1,4 +1,4 @@
-"""Readers of array_record files that stay open: opening takes far longer than reading a record."""
+"""Readers of array_record files that stay open: opening one takes far longer than a record."""
 
 import collections
 import os
@@ -7,17 +7,17 @@ import weakref
 
 from array_record.python.array_record_module import ArrayRecordReader
 
-# Files open at once; a process may often have 1024.
+# Open files; the usual limit of a process is 1024.
 MOST_OPEN = 512
-# No thread reads ahead: the next record may lie anywhere.
+# No thread reads ahead: the next record may be anywhere.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 
 
 class ArrayReaders:
     """Readers by path, the least recently used closed first; one thread reads at a time.
 
-    All are closed with `close`, when the object goes, or when the process ends. A copy in another
-    process, forked or unpickled, opens its own: a reader's state is not shared between processes.
+    All are closed by `close`, when the object is deleted, or when the process ends. A copy in
+    another process, forked or unpickled, opens its own: processes cannot share a reader's state.
     """
 
     def __init__(self):
@@ -25,10 +25,10 @@ class ArrayReaders:
         self._start()
 
     def read(self, path: str, number: int) -> bytes:
-        """The record of that number.
+        """Reads the record of that number.
 
         Raises:
-          OSError: the file cannot be opened, is damaged, or has no such record.
+          OSError: the file cannot be opened, is damaged, or does not have the record.
         """
         if self._process != os.getpid():
             self._start_in_child()
@@ -40,16 +40,16 @@ class ArrayReaders:
                 raise OSError(f"{path} has changed since it was opened ({error})") from error
 
     def close(self) -> None:
-        """Closes all; what is read later is opened again."""
+        """Closes all readers; later reads open them again."""
         with self._lock:
             _close(self._open)
 
     def __getstate__(self) -> dict:
-        """Nothing: readers and locks cannot be pickled."""
+        """Returns nothing: readers and locks cannot be pickled."""
         return {}
 
     def __setstate__(self, state: dict) -> None:
-        """Starts as a new object does."""
+        """Starts like a new object."""
         self._start()
 
     def _start(self) -> None:
@@ -59,7 +59,7 @@ class ArrayReaders:
         self._finalizer = weakref.finalize(self, _close, self._open)
 
     def _start_in_child(self) -> None:
-        # The parent's lock may be held by a thread that is not here; its readers stay as they are.
+        # A thread that exists only in the parent may hold its lock; its readers are not touched.
         self._finalizer.detach()
         self._of_parent = self._open
         self._start()

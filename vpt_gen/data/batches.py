@@ -28,8 +28,8 @@ from vpt_gen.machine import sharding
 from vpt_gen.machine.files import in_bucket
 from vpt_gen.machine.progress import say
 
-# Tokenized at a time. The same whatever the training batch and the number of devices and hosts are,
-# because rounding may hang on the shape of a device's batch.
+# Images tokenized at a time: independent of the training batch and of the devices and hosts,
+# because rounding may depend on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
 
 # start step -> endless training batches, and -> one evaluation pass, or None.
@@ -39,13 +39,13 @@ Batches = tuple[
 
 
 def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
-    """The training and the held-out examples that `config.data` names.
+    """Opens the training and the held-out examples of `config.data`.
 
-    A few-shot run trains on `data.shots` examples a class; what is held out is not thinned, nor
-    what is kept apart for validation. Which examples these two are does not hang on the shots.
+    A few-shot run trains on `data.shots` examples per class; held-out and validation examples are
+    not reduced and do not depend on the shots.
 
     Raises:
-      UserError: data that cannot be opened, or nothing to validate on.
+      UserError: data that cannot be opened, or no validation examples.
     """
     train_source, eval_source = _open_parts(config)
     data = config.data
@@ -55,7 +55,7 @@ def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
 
 
 def open_judge(config: ConfigDict) -> Source | None:
-    """Real images that judge, and are not evaluated on; None where those trained on do.
+    """Opens the images for the classifier of class agreement; None to use the training images.
 
     Raises:
       UserError: data that cannot be opened, or too few for `config.evaluation.judge_shots`.
@@ -67,14 +67,14 @@ def open_judge(config: ConfigDict) -> Source | None:
     fewest = np.bincount(pool.labels, minlength=pool.num_classes).min()
     if fewest < shots:
         raise UserError(
-            f"config.evaluation.judge_shots is {shots}, but of one class of {pool.name} only "
-            f"{fewest} image(s) are neither held out nor for validation; lower it."
+            f"config.evaluation.judge_shots is {shots}, but a class of {pool.name} has only "
+            f"{fewest} image(s) that are neither held out nor for validation; lower it."
         )
     return choose_shots(pool, shots, config.data.holdout_seed)
 
 
 def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
-    """What may be trained on, of which `data.shots` are, and what evaluation is on."""
+    """Returns examples that may be trained on, before `data.shots`, and those to evaluate on."""
     data = config.data
     kind = kind_of(data)
     if remark := kind.remark(data):
@@ -86,9 +86,9 @@ def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
         eval_source = eval_source and choose_classes(eval_source, data.classes)
     if eval_source and eval_source.class_names != train_source.class_names:
         raise UserError(
-            f"{eval_source.name} has other classes than {train_source.name}: "
+            f"{eval_source.name} and {train_source.name} have different classes: "
             f"{', '.join(sorted(set(eval_source.class_names) ^ set(train_source.class_names)))} "
-            "(in one of them); evaluation needs the same."
+            "(only in one of them); evaluation needs the same classes."
         )
     if eval_source is None:
         train_source, eval_source = split(train_source, data.holdout, data.holdout_seed)
@@ -97,14 +97,14 @@ def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
         eval_source = validation_source
         if eval_source is None:
             raise UserError(
-                f"config.data.validation is {data.validation:g}: of no class of "
-                f"{train_source.name} that is a whole image; raise it."
+                f"config.data.validation is {data.validation:g}, less than one image of any class "
+                f"of {train_source.name}; raise it."
             )
     return train_source, eval_source
 
 
 def image_spec(data: ConfigDict) -> ImageSpec:
-    """Preprocessing from `config.data`."""
+    """Returns the preprocessing of `config.data`."""
     changes = {field.name: data[field.name] for field in dataclasses.fields(Augmentation)}
     return ImageSpec(data.image_size, data.fit, Augmentation(**changes))
 
@@ -112,11 +112,11 @@ def image_spec(data: ConfigDict) -> ImageSpec:
 def image_batches(
     config: ConfigDict, train_source: Source, eval_source: Source | None, rows: np.ndarray
 ) -> Batches:
-    """The `rows` of batches of images, see `data/pipeline.py` for what is in them.
+    """Returns the `rows` of batches of images, see `data/pipeline.py` for their content.
 
     Returns:
-      start step -> endless training batches, and -> one evaluation pass; None where `eval_source`
-      is.
+      start step -> endless training batches, and -> one evaluation pass; None if `eval_source`
+      is None.
     """
     spec = image_spec(config.data)
 
@@ -145,9 +145,9 @@ def token_batches(
     eval_source: Source | None,
     vqgan: PretrainedNet,
 ) -> Batches:
-    """Like `image_batches`, from the token cache; it is made when the first batch is asked for.
+    """Like `image_batches`, from the token cache, which is made with the first batch.
 
-    Where `config.data.cache` is off, the batches hold images and the step tokenizes them.
+    If `config.data.cache` is off, the batches hold images and the step tokenizes them.
 
     Raises:
       UserError: a codebook too large for the cache.
@@ -157,14 +157,14 @@ def token_batches(
         return image_batches(config, train_source, eval_source, rows)
     if vqgan.net.codebook_size > tokens.MAX_CODES:
         raise UserError(
-            f"The token cache holds up to {tokens.MAX_CODES} codes, the tokenizer has "
+            f"The token cache holds up to {tokens.MAX_CODES} codes, but the tokenizer has "
             f"{vqgan.net.codebook_size}: set config.data.cache to False."
         )
     root = config.data.cache_dir or str(pathlib.Path(workdir) / "tokens")
     if in_bucket(config.data.cache_dir or workdir):
         raise UserError(
-            "The token cache is read as memory, which no bucket can be: set config.data.cache_dir "
-            "to a folder that all hosts see (docs/launch.md)."
+            "The token cache is memory-mapped, which a bucket does not support: set "
+            "config.data.cache_dir to a folder that all hosts share (docs/launch.md)."
         )
     spec = image_spec(config.data)
     evaluated = eval_source if config.eval_every else None
@@ -189,7 +189,7 @@ def token_batches(
         return train_cache, cache(evaluated, plain, tokenize) if evaluated else None
 
     def train_batches(start_step: int):
-        # Both caches are made here, before the first update, and not when the run is described.
+        # Both caches are made here, before the first update, not when the run is built.
         return tokens.token_batches(
             caches()[0],
             batch_size=config.batch_size,
@@ -209,8 +209,8 @@ def token_batches(
 class _HostTokenizer:
     """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, for B = `batch_size`.
 
-    Each host tokenizes shards of its own, and each of its devices holds the whole tokenizer as long
-    as that lasts: so tokens do not hang on the mesh. It is read when the first images come.
+    Each host tokenizes its own shards, and meanwhile each of its devices holds the whole tokenizer,
+    so that tokens do not depend on the mesh. The tokenizer is read with the first images.
     """
 
     def __init__(self, vqgan: PretrainedNet, mesh: Mesh):

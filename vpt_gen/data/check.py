@@ -1,16 +1,16 @@
-"""`python -m vpt_gen.data.check`: which data sets are ready, and how the others are had.
+"""`python -m vpt_gen.data.check`: lists which data sets are ready, and how to get the others.
 
   ready         can be used
   downloadable  TFDS fetches it: add --prepare
-  preparable    its files are here: add --prepare
-  needs files   put the named files at the named places
+  preparable    its files are there: add --prepare
+  needs files   put the listed files at the listed paths
   blocked       cannot be prepared here, for the reason given
 
---prepare makes ready what can be made ready, one data set after another. It may be interrupted:
-files that were fetched and data sets that were finished stay. Instead of a prepared set, every
-task takes class folders: --config.data.path=folder.
+--prepare prepares all data sets that it can, one after another. It may be interrupted: fetched
+files and finished data sets stay. Every task also accepts class folders instead of a prepared data
+set: --config.data.path=folder.
 
-Exit code: 0; with --prepare 2 where something could not be prepared; 2 for wrong input.
+Exit code: 0; 2 for wrong input, and with --prepare if something could not be prepared.
 """
 
 import collections
@@ -35,15 +35,15 @@ FLAGS = flags.FLAGS
 
 
 def load_configs(folder: pathlib.Path) -> dict[str, ConfigDict]:
-    """Name -> config, of every file in a folder of configs."""
+    """Loads every file in a folder of configs: name -> config."""
     paths = flag.files_of_runs(folder)
     if not paths:
-        raise UserError(f"{folder} holds no configs; name their folder with --configs.")
+        raise UserError(f"{folder} holds no configs; give their folder with --configs.")
     return {path.stem: runpy.run_path(str(path))["get_config"]() for path in paths}
 
 
 def list_entries(configs: dict[str, ConfigDict], places: Places) -> list[Entry]:
-    """The data sets that configs (by name) use, each once."""
+    """Lists the data sets that configs (by name) use, each once."""
     entries: dict[str, Entry] = {}
     for config_name, config in configs.items():
         entry = kind_of(config.data).entry(config.data, places)
@@ -52,7 +52,7 @@ def list_entries(configs: dict[str, ConfigDict], places: Places) -> list[Entry]:
 
 
 def table(entries: list[Entry]) -> str:
-    """The list that people read."""
+    """Formats the list."""
     width = max(len(entry.name) for entry in entries)
     lines = [f"{'data set':{width}}  {'state':12}  disk needed  configs"]
     for entry in sorted(entries, key=lambda entry: entry.name):
@@ -65,16 +65,16 @@ def table(entries: list[Entry]) -> str:
 
 
 def summary(entries: list[Entry]) -> str:
-    """How many data sets are in which state, and the disk that --prepare takes."""
+    """Returns how many data sets are in which state, and the disk that --prepare needs."""
     count = collections.Counter(entry.status.state for entry in entries)
     states = ", ".join(f"{count[state]} {state}" for state in access.STATES if count[state])
     preparable = [entry.status for entry in entries if entry.status.can_be_prepared]
     disk = sum(status.gigabytes for status in preparable)
-    return f"{states}." + f" --prepare takes {disk:.1f} GB of disk." * bool(preparable)
+    return f"{states}." + f" --prepare needs {disk:.1f} GB of disk." * bool(preparable)
 
 
 def prepare(entries: list[Entry]) -> list[str]:
-    """Prepares what can be; the names of those where it failed, after a sentence for each."""
+    """Prepares what it can; prints failures and returns their names."""
     failed = []
     for number, entry in enumerate(entries, 1):
         say(f"[{number}/{len(entries)}] preparing {entry.name}")
@@ -83,7 +83,7 @@ def prepare(entries: list[Entry]) -> list[str]:
         )
         try:
             entry.builder.download_and_prepare(download_config=options)
-        except Exception as error:  # TFDS and its downloads raise many kinds.
+        except Exception as error:  # TFDS and its downloads raise many kinds of errors.
             lines = str(error).strip().splitlines() or [type(error).__name__]
             say(f"{entry.name} could not be prepared: {lines[0]}")
             failed.append(entry.name)
@@ -91,17 +91,17 @@ def prepare(entries: list[Entry]) -> list[str]:
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("configs", "configs", "Folder of configs.")
-    flags.DEFINE_list("only", [], "Configs to look at, by name; by default all.")
-    flags.DEFINE_string("data_dir", "", "Where TFDS keeps its data; by default as it does.")
-    flags.DEFINE_string("manual_dir", "", "Where TFDS looks for files that you put there.")
-    flags.DEFINE_bool("prepare", False, "Fetch and prepare what can be.")
+    flags.DEFINE_list("only", [], "Configs to check, by name; by default all.")
+    flags.DEFINE_string("data_dir", "", "Folder of TFDS's data; by default TFDS's own.")
+    flags.DEFINE_string("manual_dir", "", "Folder of files that TFDS cannot fetch.")
+    flags.DEFINE_bool("prepare", False, "Fetch and prepare all data sets that can be.")
 
 
 def main():
     """Runs the program; its flags are parsed."""
-    # TensorFlow's own messages would drown the table.
+    # TensorFlow's messages would hide the table.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     configs = load_configs(pathlib.Path(FLAGS.configs))
     unknown = sorted(set(FLAGS.only) - set(configs))
@@ -120,7 +120,7 @@ def main():
     entries = list_entries(chosen, places)
     say(f"{table(entries)}\n\n{summary(entries)}")
     if failed:
-        raise UserError(f"Not prepared: {', '.join(failed)}; the reasons stand above.")
+        raise UserError(f"Not prepared: {', '.join(failed)}; see the reasons above.")
 
 
 if __name__ == "__main__":

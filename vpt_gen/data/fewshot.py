@@ -1,6 +1,6 @@
 """Few-shot subsets: some classes of a source, and k examples of each.
 
-The subsets of one seed are nested: the 2-shot set lies inside the 5-shot one.
+The subsets of one seed are nested: the 2-shot set is a subset of the 5-shot one.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ from vpt_gen.errors import UserError
 
 
 def choose_classes(source: Source, names: Sequence[str]) -> Source:
-    """Only the examples of the named classes, which become classes 0, 1, ... in that order.
+    """Selects the examples of the named classes, which become classes 0, 1, ... in that order.
 
     Raises:
-      UserError: a name that the source does not know, or one that stands twice.
+      UserError: a name that the source does not know, or one that occurs twice.
     """
     check_names(names, source.class_names, source.name)
     label_of = np.full(source.num_classes, -1, np.int32)
@@ -32,7 +32,7 @@ def choose_classes(source: Source, names: Sequence[str]) -> Source:
 
 
 def check_names(names: Sequence[str], known: Sequence[str], source_name: str) -> None:
-    """Raises UserError for a class that is not among the `known` ones, or stands twice."""
+    """Raises UserError for a class that is not `known`, or occurs twice."""
     unknown = [name for name in names if name not in known]
     if unknown:
         shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
@@ -45,10 +45,10 @@ def check_names(names: Sequence[str], known: Sequence[str], source_name: str) ->
 
 
 def choose_shots(source: Source, shots: int, seed: int) -> Source:
-    """`shots` examples of each class, drawn by `seed`, in the order of the source.
+    """Draws `shots` examples of each class by `seed`; returns them in the order of the source.
 
-    A class's draw depends on the seed, its name and its size, and on nothing else, such as which
-    classes there are besides; the draws for fewer shots are the first of those for more.
+    A class's draw depends only on the seed, its name and its size, not on the other classes; the
+    draws for fewer shots are the first of those for more.
 
     Raises:
       UserError: a class with fewer examples.

@@ -1,9 +1,8 @@
-"""TensorFlow, imported when it is first used: it takes seconds, and much does without.
+"""TensorFlow, imported on first use: the import takes seconds, and much code does not need it.
 
     from vpt_gen.data.lazy import tf
 
-Where a signature names a type of it, `from __future__ import annotations` keeps that from being a
-first use.
+For types in signatures, `from __future__ import annotations` avoids a first use.
 """
 
 import sys
@@ -12,7 +11,7 @@ from etils import epy
 
 
 def _keep_off_gpus(name: str) -> None:
-    """TensorFlow only reads and prepares images: a GPU's memory is for JAX."""
+    """Hides GPUs from TensorFlow, which only prepares images: their memory is for JAX."""
     sys.modules[name].config.set_visible_devices([], "GPU")
 
 

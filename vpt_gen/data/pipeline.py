@@ -1,4 +1,4 @@
-"""The deterministic tf.data pipeline: what batch t holds depends on (seed, t) alone."""
+"""The deterministic tf.data pipeline: batch t depends only on (seed, t)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vpt_gen.data.source import Batch, Source
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
 
-# When so many examples in a row cannot be read, it is not a bad file or two but a lost disk.
+# Unreadable examples in a row after which the run stops: the disk is probably lost.
 MAX_REPLACED = 10
 
 
@@ -28,14 +28,14 @@ class ImageSpec:
 
 
 class _Reader:
-    """Reads examples inside of tf.data; what goes wrong there is raised outside of it."""
+    """Reads examples inside of tf.data; errors there are raised outside of it."""
 
     def __init__(self, source: Source, replace: bool):
         """Reads examples of `source`.
 
         Args:
           source: examples.
-          replace: whether the next example that can be read takes the place of one that cannot.
+          replace: whether an unreadable example is replaced by the next readable one.
         """
         self._source = source
         self._attempts = 1 + MAX_REPLACED if replace else 1
@@ -43,7 +43,7 @@ class _Reader:
         self._failures: list[str] = []
 
     def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The image uint8 (H, W, 3) of an example, and the number of the one that was read."""
+        """Returns the image uint8 (H, W, 3) of an example, and the number of the example read."""
         image, index = tf.numpy_function(self._load, [index], (tf.uint8, tf.int64))
         return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(index, ())
 
@@ -52,19 +52,19 @@ class _Reader:
             number %= len(self._source)
             try:
                 return self._source.load(number), np.int64(number)
-            except Exception as error:  # TensorFlow would bury it in three of its own tracebacks.
+            except Exception as error:  # TensorFlow would hide it in three tracebacks of its own.
                 reason = f"{self._source.name}: example {number} cannot be read: {error}"
             if self._attempts > 1 and number not in self._replaced:
                 self._replaced.add(number)
-                say(f"{reason}; the next one takes its place ({len(self._replaced)} so far).")
+                say(f"{reason}; it is replaced by the next one ({len(self._replaced)} so far).")
         self._failures.append(reason)
         return np.zeros((1, 1, 3), np.uint8), np.int64(index)
 
     def iterate(self, dataset: tf.data.Dataset) -> Iterator:
-        """The elements of a dataset that reads.
+        """Yields the elements of a dataset that reads.
 
         Raises:
-          UserError: an image that cannot be read, at the element it belongs to or a little before.
+          UserError: an unreadable image, at its element or a little before.
         """
         for element in dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
             if self._failures:
@@ -73,7 +73,7 @@ class _Reader:
 
 
 def _prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) -> tf.Tensor:
-    """One image as training takes it, by the augmentation of its position in a stream."""
+    """Prepares a training image, with the augmentation of its position in a stream."""
     key = tf.stack([tf.constant(seed, tf.int64), position])
     return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
 
@@ -81,10 +81,10 @@ def _prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) 
 def _batches(
     source: Source, spec: ImageSpec, positions: tf.data.Dataset, order, *, seed: int, size: int
 ) -> Iterator[Batch]:
-    """Batches of examples from positions in a stream; `order` gives each position's index.
+    """Makes batches of examples from positions in a stream; `order` gives each position's index.
 
-    A run of hours does not end for one file: an image that has become unreadable is named, and
-    the next one takes its place, with its own label and index.
+    A long run does not stop because of one file: an image that has become unreadable is reported,
+    and replaced by the next one, with its own label and index.
     """
     reader = _Reader(source, replace=True)
 
@@ -109,10 +109,10 @@ def train_batches(
     start_step: int = 0,
     rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
-    """Endless shuffled batches, from the one of update `start_step` on.
+    """Yields endless shuffled batches, from that of update `start_step` on.
 
-    Every epoch is a fresh permutation of the source; example j of the stream has its own
-    augmentation. `rows` are those of the global batch that this process needs; None for all.
+    Every epoch is a new permutation of the source; example j of the stream has its own
+    augmentation. `rows` are the rows of the global batch that this process needs; None for all.
 
     Yields:
       image float32 (B, R, R, 3) in [0, 1], label int32 (B,), index int32 (B,).
@@ -132,7 +132,7 @@ def train_batches(
 
 
 def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterator[Batch]:
-    """One pass in order, without augmentation; the last batch may be smaller."""
+    """Yields one pass in order, without augmentation; the last batch may be smaller."""
     plain = dataclasses.replace(spec, augmentation=Augmentation())
     positions = tf.data.Dataset.range(len(source))
     return _batches(source, plain, positions, lambda position: position, seed=0, size=batch_size)
@@ -141,7 +141,7 @@ def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterato
 def eval_shares(
     source: Source, spec: ImageSpec, *, batch_size: int, rows: np.ndarray
 ) -> Iterator[Batch]:
-    """The `rows` of `eval_batches`, all of one size; `valid` bool (B,) says which of them count."""
+    """Yields the `rows` of `eval_batches`, all of one size; `valid` bool (B,) marks padding."""
     shares = list(pass_shares(len(source), batch_size, rows))
     plain = dataclasses.replace(spec, augmentation=Augmentation())
     positions = tf.data.Dataset.from_tensor_slices(np.concatenate([p for p, _ in shares]))
@@ -153,10 +153,10 @@ def eval_shares(
 def view_stream(
     source: Source, spec: ImageSpec, indices: np.ndarray, *, views: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """All views of each example of `indices` (int64), float32 (V, R, R, 3) in [0, 1], in order.
+    """Yields all views of each example of `indices` (int64), float32 (V, R, R, 3), in order.
 
-    View v of example i is augmented by (seed, v, i) alone; each image is decoded once, and every
-    one must be readable: what is made of the stream is kept under the source's name.
+    View v of example i is augmented by (seed, v, i). Each image is decoded once and must be
+    readable, because the result is stored under the source's name.
     """
     reader = _Reader(source, replace=False)
     n = len(source)
@@ -176,7 +176,7 @@ def view_stream(
 
 
 def image_stream(source: Source) -> Iterator[np.ndarray]:
-    """All images in order and as they are, uint8 (H, W, 3) of any sizes; each must be readable."""
+    """Yields all images in order, unchanged, uint8 (H, W, 3); each must be readable."""
     reader = _Reader(source, replace=False)
     dataset = tf.data.Dataset.range(len(source))
     return reader.iterate(

@@ -13,12 +13,12 @@ class Augmentation:
     """Random changes of a training image; the defaults change nothing.
 
     Attributes:
-      flip: mirror left-right half of the time. Leave it off where that changes the meaning
-        (digits, text, left against right).
+      flip: mirror left-right half of the time. Leave it off if that changes the meaning (digits,
+        text, left against right).
       rotation: largest angle to either side, degrees.
       min_scale, max_scale: bounds of the magnification; above 1 zooms in.
       shift: largest move along each axis, share of the side.
-      random_crop: where the longer side is cut ('crop'), keep any part of it instead of the middle.
+      random_crop: if the longer side is cut ('crop'), keep a random part instead of the middle.
       color_jitter: strength in [0, 1]: contrast and saturation by up to this share, brightness and
         hue (of a whole turn) by up to half of it.
       negative: turn bright into dark half of the time.
@@ -38,25 +38,25 @@ class Augmentation:
         return (self.rotation, self.min_scale, self.max_scale, self.shift) != (0.0, 1.0, 1.0, 0.0)
 
 
-# Every operation on a view draws from a key of its own: adding a number to a seed would make one
-# operation's draw for one run another's for the next.
+# Every operation on a view has its own key: adding a number to a seed would give one operation the
+# draws of another operation under another seed.
 AFFINE, FLIP, CROP, HUE, SATURATION, CONTRAST, BRIGHTNESS, NEGATIVE = range(8)
 
 
 def draw_key(seed: tf.Tensor, operation: int) -> tf.Tensor:
-    """The key (2,) of one random operation on the view that `seed` (2,) stands for."""
+    """Returns the key (2,) of a random operation on the view with `seed` (2,)."""
     return tf.random.experimental.stateless_fold_in(seed, operation)
 
 
 def fit(image: tf.Tensor, size: int, mode: str, place: tf.Tensor | None = None) -> tf.Tensor:
-    """Brings an image (H, W, 3) to (size, size, 3) by antialiased resizing.
+    """Resizes an image (H, W, 3) to (size, size, 3), antialiased.
 
     `mode` is 'crop' (the shorter side fits, the rest is cut off), 'pad' (the longer side fits, the
     rest repeats the edge) or 'stretch'. 'crop' keeps the middle, or the part at `place` in [0, 1)
     of the longer side.
     """
     if mode == "crop":
-        # Before resizing: a strip of 1 x 10000 pixels must not grow to 256 x 2560000.
+        # Cropped before resizing: a strip of 1 x 10000 pixels must not grow to 256 x 2560000.
         side = tf.reduce_min(tf.shape(image)[:2])
         excess = tf.shape(image)[:2] - side
         start = excess // 2 if place is None else _start_of_crop(place, excess)
@@ -73,13 +73,13 @@ def fit(image: tf.Tensor, size: int, mode: str, place: tf.Tensor | None = None) 
 
 
 def _start_of_crop(place: tf.Tensor, excess: tf.Tensor) -> tf.Tensor:
-    """The first pixel that is kept, in [0, excess]; uniform where `place` is."""
+    """Returns the first pixel that is kept, in [0, excess]; uniform if `place` is."""
     start = tf.cast(place * tf.cast(excess + 1, tf.float32), tf.int32)
     return tf.minimum(start, excess)  # The product may round up to excess + 1.
 
 
 def augment(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Randomly changes a square image (R, R, 3); `seed` is int64 (2,). Edges repeat outwards."""
+    """Randomly changes a square image (R, R, 3); `seed` is int64 (2,). Edges are extended."""
     if options.is_affine:
         image = _random_affine(image, options, seed)
     if options.flip:
@@ -135,7 +135,7 @@ def preprocess(
     if options.random_crop:
         place = tf.random.stateless_uniform([], draw_key(seed, CROP))
     if options.is_affine:
-        # Drawn at twice the size, so that turning and zooming cost no sharpness.
+        # Augmented at twice the size, so that rotation and zoom do not blur.
         image = augment(fit(image, 2 * size, mode, place), options, seed)
         image = tf.image.resize(image, (size, size), antialias=True)
     else:

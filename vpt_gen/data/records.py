@@ -21,7 +21,7 @@ _RECORDS_AT_A_TIME = 64
 
 
 class Place(NamedTuple):
-    """Where one record lies: the number of its file, its offset there and its length.
+    """Place of a record: the number of its file, its offset there and its length.
 
     In a TFRecord file both count bytes; in an array_record file the offset counts records.
     """
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """The places of a split's n records.
+    """Places of a split's n records.
 
     Attributes:
       files: paths of the record files.
@@ -47,7 +47,7 @@ class Records:
     )
 
     def read(self, index: int) -> bytes:
-        """One record; an OSError names a file that is no longer what it was."""
+        """Reads a record; raises OSError if the file has changed."""
         place = Place(*(int(x) for x in self.places[index]))
         path = self.files[place.file]
         if _is_array_record(path):
@@ -60,7 +60,7 @@ class Records:
         return _check_length(path, record, _HEADER.unpack(header)[0])
 
     def close(self) -> None:
-        """Closes the files that are kept open; reading goes on to work, and opens them again."""
+        """Closes the open files; later reads open them again."""
         self._array_readers.close()
 
 
@@ -71,13 +71,13 @@ def _check_length(path: str, record: bytes, length: int) -> bytes:
 
 
 def scan(instructions: list) -> Iterator[tuple[Place, bytes]]:
-    """The records of a split from the first to the last, checksums compared.
+    """Yields the records of a split in order, comparing checksums.
 
     Args:
       instructions: TFDS's `file_instructions` of the split: file, records to skip and to take.
 
     Raises:
-      UserError: a file of another format, or one that ends too early.
+      UserError: a file of another format, or a truncated one.
     """
     for number, instruction in enumerate(instructions):
         path = str(instruction.filename)
@@ -89,7 +89,7 @@ def scan(instructions: list) -> Iterator[tuple[Place, bytes]]:
             yield Place(number, offset, len(record)), record
         if count < instruction.take:
             raise UserError(
-                f"{path} ends after {first + count} of {last} records; prepare it anew."
+                f"{path} ends after {first + count} of {last} records; prepare it again."
             )
 
 
@@ -98,7 +98,7 @@ def check_formats(files: tuple[str, ...]) -> None:
     for path in files:
         if not (_is_array_record(path) or ".tfrecord" in path):
             raise UserError(
-                f"{path} is of a record format that is not read here; prepare the data set as "
+                f"{path} has a record format that is not supported; prepare the data set as "
                 "tfrecord (the default of TFDS) or array_record."
             )
 
@@ -108,7 +108,7 @@ def _is_array_record(path: str) -> bool:
 
 
 def _walk_tfrecord(path: str, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of the records `first` to `last` - 1."""
+    """Yields offset and bytes of the records `first` to `last` - 1."""
     batches = tf.data.TFRecordDataset(path, buffer_size=2**20).batch(_RECORDS_AT_A_TIME)
     end = 0
     records = itertools.chain.from_iterable(batches.as_numpy_iterator())

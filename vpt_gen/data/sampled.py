@@ -1,8 +1,8 @@
-"""The note that `vpt_gen.sample` leaves beside its images: the class of each, and what made them.
+"""The note that `vpt_gen.sample` writes next to its images: their classes and generation record.
 
-The note lets a flat folder of samples be read with its classes, and be measured with the whole
-record of how it came to be. It comes after all images; until then the folder has a mark that says
-how many of which request are there.
+With the note, a flat folder of samples is read with its classes, and measured with the whole record
+of its generation. The note is written after all images; until then a mark in the folder says how
+many images of which request are there.
 """
 
 import json
@@ -20,15 +20,15 @@ UNFINISHED = ".samples.unfinished.json"
 
 
 def begin(folder: epath.Path, request: str) -> int:
-    """Marks a folder as unfinished; a note that it has is of other images and goes.
+    """Marks a folder as unfinished; deletes a note, which is about other images.
 
     Args:
       folder: for the images.
-      request: names what is being drawn.
+      request: identifies the images.
 
     Returns:
-      How many of the request's images were written before it was interrupted; 0 if the folder is
-      finished or another request's.
+      The number of the request's images written before an interruption; 0 if the folder is finished
+      or of another request.
     """
     mark = epath.Path(folder) / UNFINISHED
     try:
@@ -36,8 +36,8 @@ def begin(folder: epath.Path, request: str) -> int:
         if started["request"] == request:
             return int(started["done"])
     except (OSError, KeyError, TypeError, ValueError):
-        pass  # None there, or one that says nothing: everything is drawn.
-    # The mark comes first: between the two the folder is not taken for finished.
+        pass  # No mark, or an unreadable one: everything is drawn.
+    # The mark is written first, so that the folder never looks finished in between.
     advance(folder, request, 0)
     (epath.Path(folder) / FILE).unlink(missing_ok=True)
     return 0
@@ -50,7 +50,7 @@ def advance(folder: epath.Path, request: str, done: int) -> None:
 
 
 def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
-    """Writes the note, and so finishes the folder.
+    """Writes the note, which finishes the folder.
 
     Args:
       folder: of the images.
@@ -63,16 +63,16 @@ def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, A
 
 
 def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | None:
-    """What `write` was given; None where the folder has no note.
+    """Reads the note; None if the folder has none.
 
     Raises:
-      UserError: a note that cannot be read, or images that are not all drawn.
+      UserError: an unreadable note, or an unfinished folder.
     """
     path = epath.Path(folder) / FILE
     if (mark := path.with_name(UNFINISHED)).is_file():
         raise UserError(
-            f"The samples in {folder} are unfinished, as vpt_gen.sample was interrupted: give its "
-            f"command again, or delete {mark} to read the images that are there."
+            f"The samples in {folder} are unfinished, because vpt_gen.sample was interrupted: give "
+            f"its command again, or delete {mark} to read the existing images."
         )
     if not path.is_file():
         return None
@@ -81,6 +81,6 @@ def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | N
         return dict(note["classes"]), dict(note["record"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} is damaged ({error}); generate the images anew, or delete it to read them "
+            f"{path} is damaged ({error}); generate the images again, or delete it to read them "
             "without their classes."
         ) from error

@@ -1,6 +1,6 @@
-"""Which rows of a global batch a process reads, for the devices that it drives.
+"""The rows of a global batch that a process reads for its devices.
 
-A process is given `rows`, their numbers in every batch (`sharding.process_rows`).
+`rows` are their numbers in every batch (`sharding.process_rows`).
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ import numpy as np
 def pass_shares(
     num_examples: int, batch_size: int, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """One pass in order, batch by batch: a process's examples, and which of them count (bool).
+    """Yields one pass in order, batch by batch: a process's examples, and which are valid (bool).
 
-    Every batch is full: the last is filled up with the last example, which then does not count.
+    Every batch is full: the last one is padded with copies of the last example, which are not
+    valid.
     """
     for start in range(0, num_examples, batch_size):
         positions = start + rows

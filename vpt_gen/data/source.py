@@ -18,7 +18,7 @@ class Source:
       name: for messages.
       class_names: one for each label.
       labels: (n,) int32 in [0, C).
-      load: index -> uint8 (H, W, 3); sizes may differ between images.
+      load: index -> uint8 (H, W, 3); images may differ in size.
       digest: hexadecimal digest of the content and order of the examples.
     """
 
@@ -36,7 +36,7 @@ class Source:
         return len(self.class_names)
 
     def subset(self, indices: np.ndarray) -> "Source":
-        """The examples at `indices`, in that order, renumbered from 0."""
+        """Returns the examples at `indices`, in that order, renumbered from 0."""
         indices = np.asarray(indices, np.int64)
         return dataclasses.replace(
             self,
@@ -47,7 +47,7 @@ class Source:
 
 
 def digest_of(*parts: str | np.ndarray) -> str:
-    """SHA-256 over strings and arrays (shape, type and content), hexadecimal."""
+    """Returns the SHA-256 of strings and arrays (shape, type and content), hexadecimal."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -68,7 +68,7 @@ def split(source: Source, holdout: float, seed: int) -> tuple[Source, Source | N
       seed: of the draw.
 
     Returns:
-      The training part and the held-out part, None where nothing is held out; both in the order
+      The training part and the held-out part, None if nothing is held out; both in the order
       of `source`.
     """
     generator = np.random.default_rng([seed, 0x5911])

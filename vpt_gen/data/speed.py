@@ -1,8 +1,8 @@
 """`python -m vpt_gen.data.speed --config=configs/folder.py --config.data.path=my_images`.
 
-How fast the input pipeline feeds: from a token cache, from the config's images, and where the time
-of the latter goes. Needs no backbone. Where the images feed faster than a training step takes them,
-a token cache saves the tokenizer's time alone; where they do not, it saves waiting, too.
+Measures how fast the input pipeline is: from a token cache, from the config's images, and in the
+stages of the latter. Needs no backbone. If images come faster than training steps use them, a token
+cache saves only the tokenizer's time; otherwise it also saves waiting.
 """
 
 import itertools
@@ -36,11 +36,11 @@ from vpt_gen.machine.progress import say
 
 _CACHED_IMAGES = 2**16
 _SHARD_IMAGES = 1024
-_DECODED = 32  # images that the stage after decoding is measured on
+_DECODED = 32  # images to measure the stage after decoding on
 
 
 def rate(items: Iterator, seconds: float, images_an_item: int = 1) -> float:
-    """Images a second that an endless iterator gives, once it has given the first."""
+    """Measures the images per second of an endless iterator, after its first batch."""
     next(items)
     start, count = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < seconds or not count:
@@ -50,7 +50,7 @@ def rate(items: Iterator, seconds: float, images_an_item: int = 1) -> float:
 
 
 def random_cache(folder: pathlib.Path, views: int, num_tokens: int) -> TokenCache:
-    """A cache of random tokens, in shards on disk as a real one."""
+    """Makes a cache of random tokens, in shards on disk like a real one."""
     generator = np.random.default_rng(0)
     examples = max(1, _SHARD_IMAGES // views)
     shards = []
@@ -63,7 +63,7 @@ def random_cache(folder: pathlib.Path, views: int, num_tokens: int) -> TokenCach
 
 
 def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:
-    """Name -> endless work on one image after another, in this thread."""
+    """Returns stages: name -> endless work on one image after another, in this thread."""
     files = kind_of(data).image_files(source)
     if not files:
         return {"loading": map(source.load, itertools.cycle(range(len(source))))}
@@ -77,13 +77,13 @@ def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:
 def _decodes(content: bytes) -> bool:
     try:
         images.decode(content)
-    except Exception:  # Pillow raises many kinds on broken input.
+    except Exception:  # Pillow raises many kinds of errors for damaged files.
         return False
     return True
 
 
 def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray]:
-    """Endless resizing and augmenting of one image after another, on one thread."""
+    """Resizes and augments one image after another without end, on one thread."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
@@ -100,7 +100,7 @@ def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray
 
 
 def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, float]:
-    """What feeds -> images a second, each measured for about `seconds`."""
+    """Measures each part of the pipeline for about `seconds`: name -> images per second."""
     source, _ = open_sources(config)
     spec = image_spec(config.data)
     batch_size, views = config.batch_size, config.data.cache_views
@@ -121,18 +121,18 @@ def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, fl
 
 
 def table(rates: dict[str, float]) -> str:
-    """The rates as a Markdown table."""
+    """Formats the rates as a Markdown table."""
     rows = [
         f"| {name} | {x:,.{0 if x >= 10 else 2}f} | {1000 / x:,.3f} |" for name, x in rates.items()
     ]
-    return "\n".join(["| what feeds | images/s | ms an image |", "|---|---:|---:|", *rows])
+    return "\n".join(["| source | images/s | ms per image |", "|---|---:|---:|", *rows])
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flag.define()
     flags.DEFINE_integer("num_tokens", 256, "N of the token cache; 256 is MaskGIT's at 256 px.", 1)
-    flags.DEFINE_float("seconds", 5.0, "How long to measure each, about.", 0.0)
+    flags.DEFINE_float("seconds", 5.0, "Approximate time to measure each.", 0.0)
 
 
 def main():

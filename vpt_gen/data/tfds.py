@@ -1,7 +1,7 @@
-"""Data sets of TensorFlow Datasets, by name or by the directory they were prepared in.
+"""Data sets of TensorFlow Datasets, by name or by the directory of the prepared data.
 
-A split of any size opens in little memory: one pass over its records finds each record's place and
-label and is kept; images are read and decoded one at a time, when they are asked for.
+A split of any size needs little memory: one pass over its records finds each record's place and
+label, and is kept for later runs; images are read and decoded one at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say, track
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
-# Part of an index's name: raise it when what an index holds changes its meaning.
+# Part of an index's name: increase it when the content of an index changes its meaning.
 _INDEX_FORMAT = "1"
 
 
@@ -53,13 +53,13 @@ def open_tfds(name: str, split: str, data_dir: str = "") -> Source:
     Args:
       name: such as 'caltech101' or 'caltech101:3.0.2', or the directory of a prepared version.
       split: any TFDS split expression, such as 'train[:90%]'.
-      data_dir: where TFDS keeps its data; '' is its default.
+      data_dir: folder of TFDS's data; '' for its default.
 
     Returns:
       A source in the order of the prepared files.
 
     Raises:
-      UserError: unknown name or split, or a data set that is not prepared, damaged, or without
+      UserError: an unknown name or split, or a data set that is not prepared, damaged, or without
         class labels.
     """
     builder = open_builder(name, data_dir)
@@ -72,12 +72,12 @@ def open_tfds(name: str, split: str, data_dir: str = "") -> Source:
 
 
 def load_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
-    """TFDS's builder of a data set, prepared or not; `name` and errors as in `open_tfds`."""
+    """Returns a data set's builder, prepared or not; `name` and errors as in `open_tfds`."""
     try:
         if pathlib.Path(name).is_dir():
             return tfds.builder_from_directory(name)
         return tfds.builder(name, data_dir=data_dir or None)
-    except Exception as error:  # TFDS raises many kinds.
+    except Exception as error:  # TFDS raises many kinds of errors.
         raise UserError(
             f"TFDS data set {name!r} cannot be opened ({_first_line(error)}); "
             "check the name, or use a folder of images."
@@ -85,12 +85,12 @@ def load_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
 
 
 def open_builder(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
-    """The builder of a prepared data set; downloads nothing."""
+    """Returns the builder of a prepared data set; downloads nothing."""
     builder = load_builder(name, data_dir)
     if not builder.is_prepared():
         raise UserError(
             f"TFDS data set {name!r} is not prepared in {builder.data_path}: prepare it with "
-            f"`{PREPARE}` where there is a network, set config.data.data_dir to where it is, or "
+            f"`{PREPARE}` on a machine with network, set config.data.data_dir to its folder, or "
             "use class folders (config.data.path)."
         )
     return builder
@@ -104,17 +104,17 @@ def open_split(
     image_key: str = "image",
     pixel_scale: int = 1,
 ) -> Source:
-    """A split of a prepared data set, labeled by a rule.
+    """Opens a split of a prepared data set, labeled by a rule.
 
     Args:
       builder: of a prepared data set.
       split: TFDS split expression.
       labeling: how a record becomes a label.
       image_key: feature that is the image; encoded, or a uint8 tensor (H, W[, 1 or 3]).
-      pixel_scale: what its pixels are multiplied by.
+      pixel_scale: factor of its pixels.
 
     Raises:
-      UserError: unknown split, or examples that do not serve.
+      UserError: an unknown split, or unusable examples.
     """
     name = f"{builder.info.full_name}[{split}]"
     label_reader = RecordReader(builder.info.features, (*labeling.features, image_key))
@@ -125,10 +125,10 @@ def open_split(
         index = _load_or_build(builder, instructions, label_reader, labeling, image_key)
     except UserError:
         raise
-    except Exception as error:  # TFDS and TensorFlow raise many kinds.
+    except Exception as error:  # TFDS and TensorFlow raise many kinds of errors.
         raise UserError(
             f"TFDS data set {name} cannot be opened ({_first_line(error)}); check the split, or "
-            f"prepare the data set anew with `{PREPARE}`."
+            f"prepare the data set again with `{PREPARE}`."
         ) from error
     _check_labels(name, index.labels, labeling.class_names)
 
@@ -145,13 +145,13 @@ def open_split(
 
 
 class RecordReader:
-    """Takes some features out of a serialized example, as they are stored.
+    """Extracts some features of a serialized example, as they are stored.
 
-    TFDS's own readers need a millisecond an example, for a data set of 700,000 too long by far.
+    TFDS's own readers need a millisecond per example, far too long for 700,000 examples.
     """
 
     def __init__(self, features: tfds.features.FeaturesDict, keys: tuple[str, ...]):
-        """`keys` such as 'label', or 'objects/type' for a part of a sequence."""
+        """Takes `keys` such as 'label', or 'objects/type' for a part of a sequence."""
         self._specs = {key: _stored_spec(features.get_serialized_info(), key) for key in keys}
 
     def read(self, record: bytes) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _stored_spec(info, key: str) -> tfds.features.TensorInfo:
             raise UserError(f"The data set has no feature {key!r}; it has {', '.join(info)}.")
         spec = spec[part]
     if not isinstance(spec, tfds.features.TensorInfo):
-        raise UserError(f"The feature {key!r} of the data set is no plain array or image.")
+        raise UserError(f"The feature {key!r} of the data set is not a plain array or image.")
     return spec
 
 
@@ -181,7 +181,7 @@ def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
 
 @dataclasses.dataclass(frozen=True)
 class _Index:
-    """What one pass over a split finds: places, labels and a digest of the stored images."""
+    """The result of one pass over a split: places, labels and a digest of the stored images."""
 
     records: records.Records
     labels: np.ndarray
@@ -191,7 +191,7 @@ class _Index:
 def _load_or_build(
     builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
-    """The index from the cache; made anew where the files are not those that it was made of."""
+    """Reads the index from the cache; builds it again if the files have changed."""
     files = tuple(str(instruction.filename) for instruction in instructions)
     records.check_formats(files)
     stats = [tf.io.gfile.stat(file) for file in files]
@@ -216,7 +216,7 @@ def _load_or_build(
                 image_digest=index.image_digest,
             )
     except OSError as error:
-        say(f"The index of {builder.info.full_name} is not kept for the next run: {error}")
+        say(f"The index of {builder.info.full_name} cannot be saved for the next run: {error}")
     return index
 
 

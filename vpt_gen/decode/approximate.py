@@ -1,8 +1,8 @@
-"""Decoding in the Halton order that recomputes a part of the positions only.
+"""Decoding in the Halton order that recomputes only a part of the positions.
 
-In the order of `decode/halton.py` it is known beforehand which positions an iteration reveals. Keys
+In the order of `decode/halton.py` it is known in advance which positions an iteration reveals. Keys
 and values of all positions are kept from one iteration to the next, and recomputed where it
-matters most; the rest of the sequence is seen as it was. Our own, no published method's.
+matters most; the rest of the sequence stays as cached. The idea is our own, not published.
 """
 
 import dataclasses
@@ -21,20 +21,20 @@ from vpt_gen.errors import Requirement
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
-# Which positions an iteration recomputes: what the last one revealed, and with it all that are
-# masked still, or only those whose turn it is.
+# Which positions an iteration recomputes: those that the last one revealed, and with them all that
+# are still masked, or only those whose turn it is.
 RECOMPUTE = ("masked", "frontier")
 _CHUNKS = 4
 
 
 class Chunk(NamedTuple):
-    """Consecutive iterations of one program: all of them recompute equally many positions.
+    """Consecutive iterations of one program, which all recompute equally many positions.
 
     Attributes:
       first, stop: iterations [first, stop).
       in_full: whether the first of them recomputes everything.
       active: A, positions that the others recompute.
-      revealed: W, the most that one of them reveals.
+      revealed: W, the largest number that one of them reveals.
     """
 
     first: int
@@ -45,12 +45,12 @@ class Chunk(NamedTuple):
 
 
 def chunks(counts: np.ndarray, recompute: str, refresh_every: int) -> list[Chunk]:
-    """Cuts T iterations, of which each has its `halton.reveal_counts`, into chunks.
+    """Splits T iterations, given their `halton.reveal_counts`, into chunks.
 
     Args:
       counts: (T,).
       recompute: one of `RECOMPUTE`.
-      refresh_every: every so many iterations one is in full; 0: only the first is.
+      refresh_every: interval of iterations that recompute everything; 0: only the first does.
     """
     total = len(counts)
     length = refresh_every or -(-total // _CHUNKS)
@@ -68,13 +68,13 @@ def chunks(counts: np.ndarray, recompute: str, refresh_every: int) -> list[Chunk
 
 
 def recomputed_share(counts: np.ndarray, recompute: str, refresh_every: int, prefix: int) -> float:
-    """Positions that are run through the layers, as a share of the exact decoder's.
+    """Returns the number of recomputed positions, as a share of the exact decoder's.
 
     Args:
       counts: (T,), see `halton.reveal_counts`.
       recompute: one of `RECOMPUTE`.
       refresh_every: see `decode`.
-      prefix: S prompt tokens, which run with the whole sequence only; or the class token.
+      prefix: number of prompt tokens, which run only with the whole sequence; 1 for a class token.
     """
     whole = counts[-1] + prefix
     run = sum(
@@ -99,20 +99,20 @@ def decode(
     schedule: str = "arccos",
     temperature: float = 1.0,
 ) -> tuple[jax.Array, jax.Array]:
-    """Draws all visual tokens of square images; `halton.decode` is the exact way.
+    """Draws all visual tokens of square images; `halton.decode` is the exact version.
 
     Args:
       net: the transformer.
       params: its parameters.
-      keys: (B,), one an image.
+      keys: (B,), one per image.
       num_tokens: N.
       prompts: (T, P, S, D), the prompt of every iteration, or (1, P, S, D), or None. Prompts that
         change are recomputed with the rest.
       class_ids: (P,), or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
       recompute: one of `RECOMPUTE`.
-      refresh_every: every so many iterations one recomputes everything; 0: only the first does. It
-        hangs on the condition alone and is computed once for each; 1 is exact.
+      refresh_every: interval of iterations that recompute everything; 0: only the first does. The
+        first depends only on the condition and is computed once for each; 1 is exact.
       num_iterations: T.
       schedule: mask schedule.
       temperature: divides the logits.
@@ -135,7 +135,7 @@ def decode(
         return net.apply({"params": params}, *args, method=method)
 
     def of_images(tree):
-        # A cache has axes before those of its last four, where layers are stacked.
+        # If layers are stacked, a cache has axes before its last four.
         return jax.tree.map(
             lambda x: x if rows is None else jnp.take(x, rows, max(x.ndim - 4, 0)), tree
         )
@@ -144,18 +144,18 @@ def decode(
         return None if prompts is None else prompts[iteration if changing else 0]
 
     def in_full(tokens, prompts_t, class_ids):
-        """Hidden states of all visual tokens, and the cache."""
+        """Returns the hidden states of all visual tokens, and the cache."""
         hidden, cache = call("run", call("sequence", net.ids(tokens, class_ids), prompts_t))
         return hidden[:, -num_tokens:], cache
 
     def reveal(tokens, hidden, positions, iteration):
-        """Puts in the tokens of an iteration, by hidden states (B, W, D) at positions (B, W)."""
+        """Draws an iteration's tokens from hidden states (B, W, D) at positions (B, W)."""
         drawn = halton.draw(draw_keys, positions, call("predict", hidden) / temperature)
         now = _take(revealed_at, positions) == iteration
         return tokens.at[images, positions].set(jnp.where(now, drawn, _take(tokens, positions)))
 
     def whole_iteration(tokens, iteration):
-        if iteration == 0:  # Nothing is known of any image: once for each condition.
+        if iteration == 0:  # No token is known yet: computed once for each condition.
             conditions = class_ids if prompts is None else prompts[0]
             count = len(keys) if conditions is None else len(conditions)
             nothing = jnp.full((count, num_tokens), MASK_TOKEN_ID, jnp.int32)
@@ -178,7 +178,7 @@ def decode(
             x = jnp.concatenate([of_images(prompts_at(iteration)), x], axis=1)
             positions = jnp.concatenate([prefix, positions], axis=1)
         hidden, cache = call("run", x, cache, positions)
-        # As many as the chunk's busiest iteration reveals; `reveal` leaves the others alone.
+        # As many as any iteration of the chunk reveals; `reveal` leaves the others unchanged.
         window = jnp.maximum(after - chunk.revealed - start, 0), chunk.revealed
         now = jax.lax.dynamic_slice_in_dim(active, *window, axis=1)
         hidden = jax.lax.dynamic_slice_in_dim(hidden[:, -chunk.active :], *window, axis=1)
@@ -197,7 +197,7 @@ def decode(
 
 
 def _take(x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Rows of (B, N) or (B, N, D) at positions (B, A)."""
+    """Takes rows of (B, N) or (B, N, D) at positions (B, A)."""
     index = positions if x.ndim == 2 else positions[..., None]
     return jnp.take_along_axis(x, index, axis=1)
 
@@ -207,11 +207,11 @@ class Masked(Decoder):
     """`config.decode.decoder = "masked"`."""
 
     num_iterations: int = 12
-    # Of the masks, see decode/schedules.py.
+    # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
-    # Divides the logits: below 1 tokens are likelier ones, for less variety.
+    # Divides the logits; below 1 for likelier tokens and less variety.
     temperature: float = 1.0
-    # Every so many iterations one is computed in full; 0: the first.
+    # Interval of iterations that are computed in full; 0: only the first is.
     refresh_every: int = 0
 
     name = "masked"

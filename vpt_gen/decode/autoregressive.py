@@ -1,9 +1,9 @@
 """Autoregressive (AR) decoding: one token after another, in one `jax.lax.scan`.
 
 Source: Taming Transformers (arXiv 2012.09841), `taming/modules/transformer/mingpt.py`
-(`sample_with_past`). Keys and values are kept in a cache of fixed size. Marquee prompts are our
-reading, see `decode/marquee.py`: the prompt changes at evenly spaced token positions, where the
-prefix's part of the cache is replaced; what earlier tokens left in the cache stays.
+(`sample_with_past`). Keys and values are kept in a cache of fixed size. Marquee prompts here are
+our reading of the paper's idea, see `decode/marquee.py`: the prompt changes at evenly spaced token
+positions, where the prefix's part of the cache is replaced; the entries of earlier tokens stay.
 """
 
 import dataclasses
@@ -39,19 +39,18 @@ def decode(
     Args:
       net: the transformer.
       params: its parameters.
-      keys: B PRNG keys, one an image: it does not depend on its neighbors.
+      keys: B PRNG keys, one per image, so that an image does not depend on the others.
       num_tokens: N.
       prompts: (P, S, D), or (T, P, S, D): a prompt for each of T equal stretches of tokens (for
-        each image row where T is the number of rows), or None.
+        each image row if T is the number of rows), or None.
       class_ids: (P,), or None; see `nets/gpt.py` for what both together mean.
       rows: (B,) in [0, P), the condition of every image, whose prefix is run once for all of them;
         None: P is B, and image i has the i-th.
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: only the k likeliest tokens; 0 for all.
       top_p: only the likeliest tokens that together reach this probability.
-      guidance: how far logits go beyond those with the condition, away from those without it, for
-        twice the work; see `decoder.Guided`.
-      guidance_start: share of the tokens that are drawn before guidance begins.
+      guidance: scale of classifier-free guidance, which doubles the work; see `decoder.Guided`.
+      guidance_start: share of the tokens that come before guidance sets in.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
@@ -105,7 +104,7 @@ def decode(
         x, cache, without = carry
         prompts_t, positions = inputs
         _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="hidden_states")
-        # Axis -4 is the batch, behind the axis of layers where these are stacked.
+        # Axis -4 is the batch; if layers are stacked, their axis comes before it.
         cache = jax.tree.map(
             lambda old, new: old.at[..., :length, :].set(of_images(new, -4)), cache, fresh
         )
@@ -122,14 +121,14 @@ def decode(
         nothing = jnp.broadcast_to(nothing, (len(keys), *nothing.shape[1:]))
         without = nothing, _without_batch(empty_cache(num_tokens))
     positions = jnp.arange(num_tokens).reshape(count, -1)
-    # The last prefix token is run again as the first input: one kind of step for all tokens.
+    # The last prefix token is run again as the first input, so that all tokens share one step.
     carry = of_images(prefix[:, -1:]), empty_cache(length + num_tokens - 1), without
     _, tokens = jax.lax.scan(stretch, carry, (stretches, positions))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
 
 
 def _without_batch(cache: Any) -> Any:
-    """Of a single image, as (H, L, E): XLA on a CPU copies a (1, H, L, E) four times a token."""
+    """Drops a batch axis of 1: XLA on a CPU copies a (1, H, L, E) four times per token."""
     single = isinstance(cache, list) and len(cache[0].keys) == 1
     return jax.tree.map(lambda x: x[0], cache) if single else cache
 
@@ -144,7 +143,7 @@ def _check_keys(keys: jax.Array, count: int) -> None:
     is_typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
     if keys.ndim != (1 if is_typed else 2) or len(keys) != count:
         raise ValueError(
-            f"keys of shape {keys.shape} for {count} images: there must be one key an image; see "
+            f"keys of shape {keys.shape} do not fit {count} images: pass one key per image; see "
             "jax.random.split."
         )
 
@@ -155,13 +154,13 @@ class Autoregressive(Decoder):
 
     # Divides the logits; 0 is greedy.
     temperature: float = 1.0
-    # Only so many likeliest tokens; 0 for all.
+    # Number of likeliest tokens to draw from; 0 for all.
     top_k: int = 0
-    # Only the likeliest tokens that together reach this probability; 1 for all.
+    # Draw only from the likeliest tokens that together reach this probability; 1 for all.
     top_p: float = 1.0
-    # How far logits go beyond their condition, for twice the work; 0: not.
+    # Scale of classifier-free guidance, which doubles the work; 0 for none.
     guidance: float = 0.0
-    # From this share of the tokens on; before, logits are the condition's alone.
+    # Share of the tokens that come before guidance sets in.
     guidance_start: float = 0.0
 
     name = "autoregressive"
@@ -174,7 +173,7 @@ class Autoregressive(Decoder):
         yield from guidance_requirements(self.guidance, self.guidance_start)
 
     def num_stages(self, net, num_tokens: int) -> int:
-        """Rows of the image: the prompt changes at the beginning of each."""
+        """Returns the number of image rows: the prompt changes at the start of each."""
         return net.grid(num_tokens)[0]
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:

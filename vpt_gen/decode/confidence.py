@@ -1,7 +1,7 @@
-"""Decoder: the tokens that the net is most confident of stay, as released with MaskGIT.
+"""Decoder that keeps the tokens of which the net is most confident, as released with MaskGIT.
 
-The algorithm is `decode/parallel.py`; here every image of a batch has a key of its own, and the
-first iteration, in which nothing is known, is computed once for each condition.
+The algorithm is in `decode/parallel.py`. Here every image of a batch has its own key, and the first
+iteration, in which no token is known, is computed once for each condition.
 """
 
 import dataclasses
@@ -29,15 +29,15 @@ class Confidence(Decoder):
     """`config.decode.decoder = "confidence"`."""
 
     num_iterations: int = 12
-    # Of the masks, see decode/schedules.py.
+    # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
-    # Noise on the confidence.
+    # Scale of the noise on the confidence.
     choice_temperature: float = 4.5
-    # Divides the logits: below 1 tokens are likelier ones, for less variety.
+    # Divides the logits; below 1 for likelier tokens and less variety.
     temperature: float = 1.0
-    # How far logits go beyond their condition, for twice the work; 0: not.
+    # Scale of classifier-free guidance, which doubles the work; 0 for none.
     guidance: float = 0.0
-    # From this share of the iterations on; before, logits are the condition's alone.
+    # Share of the iterations that come before guidance sets in.
     guidance_start: float = 0.0
 
     name = "confidence"

@@ -1,6 +1,6 @@
-"""What every decoder says about itself, and what it is given.
+"""What every decoder provides, and its input.
 
-A decoder is a frozen dataclass beside its algorithm: its fields are its options in a run's
+A decoder is a frozen dataclass in the file of its algorithm. Its fields are its options in a run's
 `config.decode`, with their defaults. `decode/decoders.py` lists them.
 """
 
@@ -23,7 +23,7 @@ class Given:
       params: its parameters.
       keys: (B,), one per image.
       num_tokens: N.
-      prompts: (T, P, S, D), the prompt of each of T stages, or of all decoding if T is 1; or None.
+      prompts: (T, P, S, D), the prompts of T stages, or of all decoding if T is 1; or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
     """
@@ -42,17 +42,17 @@ class Given:
         if self.rows is None:
             return len(self.keys)
         conditions = self.class_ids if self.prompts is None else self.prompts[0]
-        assert conditions is not None  # `rows` are of something.
+        assert conditions is not None  # `rows` index prompts or class ids.
         return len(conditions)
 
     def of_images(self, of_conditions: jax.Array | None) -> jax.Array | None:
-        """What each image's condition has, (P, ...) -> (B, ...)."""
+        """Selects the entry of each image's condition: (P, ...) -> (B, ...)."""
         if of_conditions is None or self.rows is None:
             return of_conditions
         return of_conditions[self.rows]
 
     def stages(self) -> tuple[jax.Array | None, jax.Array | None]:
-        """The prompts (P, S, D) that stay the same, and those (T, P, S, D) that change; or None."""
+        """Returns constant prompts (P, S, D) and changing ones (T, P, S, D), or None for each."""
         if self.prompts is not None and len(self.prompts) == 1:
             return self.prompts[0], None
         return None, self.prompts
@@ -64,18 +64,18 @@ class Decoder:
 
     Attributes:
       name: in `config.decode.decoder`.
-      family: of the transformers that it suits.
+      family: of the transformers that it works with.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
 
     def requirements(self) -> Iterable[Requirement]:
-        """What the options must be."""
+        """Yields the requirements of the options."""
         return ()
 
     def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
-        """T of a marquee."""
+        """Returns T, the number of stages of a marquee."""
         raise NotImplementedError
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
@@ -91,10 +91,9 @@ class Decoder:
 class Guided:
     """Logits of a masked transformer with guidance and a temperature.
 
-    Classifier-free guidance (arXiv 2207.12598): logits go beyond those with the condition by
-    `scale` times their distance from those without it. Without it there is the source's own
-    unconditional model, so that from prompts guidance leads away from the source: "domain guidance"
-    (arXiv 2504.01521).
+    Classifier-free guidance (arXiv 2207.12598): adds to the conditional logits `scale` times their
+    difference from the unconditional ones. Those come from the source's own unconditional model, so
+    that with prompts, guidance leads away from the source ("domain guidance", arXiv 2504.01521).
 
     Attributes:
       net: the transformer.

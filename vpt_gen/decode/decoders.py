@@ -1,4 +1,4 @@
-"""All decoders, by name; a new one is a file and a line here."""
+"""All decoders by name; a new one needs its file and a line here."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from vpt_gen.decode.confidence import Confidence
 from vpt_gen.decode.decoder import Decoder
 from vpt_gen.decode.halton import Halton
 
-# The first of a family is its default.
+# The first decoder of a family is its default.
 DECODERS: dict[str, type[Decoder]] = {
     "confidence": Confidence,
     "halton": Halton,
@@ -21,31 +21,31 @@ DECODERS: dict[str, type[Decoder]] = {
 
 
 def of_family(family: str) -> list[str]:
-    """Names of the decoders that suit a family of transformers, the default first."""
+    """Returns the names of a family's decoders, the default first."""
     return [name for name, decoder in DECODERS.items() if decoder.family == family]
 
 
 def options_of(family: str) -> dict[str, Any]:
-    """The options of all decoders of a family, with their defaults."""
+    """Returns the options of all decoders of a family, with their defaults."""
     fields = [f for name in of_family(family) for f in dataclasses.fields(DECODERS[name])]
     return {field.name: field.default for field in fields}
 
 
 def own_options(name: str) -> list[str]:
-    """Names of a decoder's options."""
+    """Returns the names of a decoder's options."""
     return [field.name for field in dataclasses.fields(DECODERS[name])]
 
 
 def make_decoder(family: str, options: Mapping[str, Any]) -> Decoder:
-    """The decoder that options describe; those of the family's other decoders are passed over.
+    """Makes the decoder that options describe; options of the family's other decoders are ignored.
 
     Args:
       family: of the transformer.
-      options: `decoder`, by default the family's first, and options.
+      options: `decoder`, by default the family's first, and its options.
 
     Raises:
-      ValueError: a decoder or an option that the family has not, or guidance of a decoder that
-        knows none.
+      ValueError: a decoder or an option that the family does not have, or guidance for a decoder
+        without it.
     """
     known = of_family(family)
     name = options.get("decoder", known[0])
@@ -55,5 +55,5 @@ def make_decoder(family: str, options: Mapping[str, Any]) -> Decoder:
     if unknown := options.keys() - options_of(family).keys() - {"decoder"}:
         raise ValueError(f"Decoding has no option {min(unknown)!r}.")
     if options.get("guidance") and "guidance" not in own:
-        raise ValueError(f"The decoder {name!r} knows no guidance.")
+        raise ValueError(f"The decoder {name!r} has no guidance; set guidance to 0.")
     return DECODERS[name](**{key: options[key] for key in own if key in options})

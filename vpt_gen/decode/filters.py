@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def top_k_filter(logits: jax.Array, k: int) -> jax.Array:
-    """Logits (..., V) with -inf below the k-th largest; ties with it stay. 0 changes nothing."""
+    """Sets logits (..., V) below the k-th largest to -inf; ties with it stay. 0 changes nothing."""
     if k <= 0 or k >= logits.shape[-1]:
         return logits
     smallest_kept = jax.lax.top_k(logits, k)[0][..., -1:]
@@ -16,7 +16,7 @@ def top_k_filter(logits: jax.Array, k: int) -> jax.Array:
 
 
 def top_p_filter(logits: jax.Array, p: float) -> jax.Array:
-    """Logits (..., V) with -inf outside the likeliest tokens that together exceed probability p.
+    """Sets logits (..., V) to -inf outside the likeliest tokens that together exceed probability p.
 
     The token that crosses p stays, so at least one always does. p = 1 changes nothing.
     """
@@ -25,7 +25,7 @@ def top_p_filter(logits: jax.Array, p: float) -> jax.Array:
     order = jnp.argsort(logits, axis=-1, descending=True)
     probabilities = jax.nn.softmax(jnp.take_along_axis(logits, order, axis=-1))
     reached = jnp.cumsum(probabilities, axis=-1)
-    # The sum before a token, not its own sum less itself: rounding must not decide at p exactly.
+    # Shifted instead of subtracting a token from its sum: rounding must not decide ties at p.
     kept = jnp.concatenate([jnp.ones_like(reached[..., :1], bool), reached[..., :-1] <= p], axis=-1)
     kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
     return jnp.where(kept, logits, -jnp.inf)

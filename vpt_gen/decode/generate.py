@@ -1,6 +1,6 @@
-"""Generation of a batch in which every image has a key of its own.
+"""Generates a batch in which every image has its own key.
 
-Image i depends on its key and condition alone, not on its neighbors or the batch size.
+Image i depends only on its key and condition, not on the other images or the batch size.
 """
 
 from typing import Any
@@ -25,11 +25,11 @@ def generate(
     rows: jax.Array | None = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """Draws all visual tokens, in parallel or one by one, as the net's family does.
+    """Draws all visual tokens, in parallel or one by one, depending on the net's family.
 
-    Images may share their conditions: what depends on a condition alone (of masked transformers the
-    first iteration, in which nothing is known; of causal ones the prefix) is then computed once for
-    each.
+    Images may share their conditions. What depends only on a condition is computed once for each:
+    the first iteration of masked transformers, in which no token is known, and the prefix of causal
+    ones.
 
     Args:
       net: a transformer.
@@ -47,32 +47,32 @@ def generate(
       it (B, N).
 
     Raises:
-      ValueError: options that make no decoder, or a decoder that does not suit the net.
+      ValueError: options that make no decoder, or a decoder that does not work with the net.
     """
     decoder = make_decoder(net.family, options)
     if decoder.name not in net.decoders:
         raise ValueError(
-            f"The decoder {decoder.name!r} does not suit a {net.title}; use one of "
+            f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(net.decoders)}."
         )
     return decoder.decode(Given(net, params, keys, num_tokens, prompts, class_ids, rows))
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:
-    """T of a marquee: decoding iterations (NAR), or rows of the image (AR)."""
+    """Returns T of a marquee: decoding iterations (NAR) or rows of the image (AR)."""
     return make_decoder(net.family, options).num_stages(net, num_tokens)
 
 
 def tokens_to_images(
     net: nn.Module, params: Any, tokens: jax.Array, batch_size: int | None = None
 ) -> jax.Array:
-    """Visual tokens (B, N) of square images -> images (B, H, W, 3), clipped to [0, 1].
+    """Decodes visual tokens (B, N) of square images -> images (B, H, W, 3), clipped to [0, 1].
 
     Args:
       net: a tokenizer.
       params: its parameters.
       tokens: row-major.
-      batch_size: images at a time, which bounds the memory; None for all at once.
+      batch_size: images at a time, to limit memory; None for all at once.
     """
     side = int(tokens.shape[-1] ** 0.5)
 

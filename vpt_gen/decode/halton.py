@@ -1,8 +1,8 @@
-"""Decoding in the Halton order: positions spread evenly over the image, not the confident ones.
+"""Decoding in the Halton order: reveals evenly spread positions instead of confident ones.
 
-Source: Besnier et al., arXiv 2503.17076, sec. 4, and valeoai/Halton-MaskGIT. Tokens revealed
-together are far apart, so that each says little about the others; no retraining is needed. As in
-the paper a revealed token stays; that code draws all of them anew in every iteration.
+Source: Besnier et al., arXiv 2503.17076, and valeoai/Halton-MaskGIT. Tokens revealed together are
+far apart, so that each says little about the others; no retraining is needed. As in the paper, a
+revealed token stays; the paper's code draws all of them again in every iteration.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
 
 
 def halton_order(height: int, width: int) -> np.ndarray:
-    """Row-major positions (height * width,) in the order of a Halton sequence over the grid.
+    """Returns row-major positions (height * width,) in the order of a Halton sequence.
 
-    Rows follow the radical inverse of 1, 2, 3, ... in base 2, columns in base 3; a cell that is met
-    again is passed over.
+    Rows follow the radical inverse of 1, 2, 3, ... in base 2, columns in base 3; repeated cells are
+    skipped.
     """
     count = 4 * height * width
     while True:
@@ -42,7 +42,7 @@ def halton_order(height: int, width: int) -> np.ndarray:
 
 
 def _cells(numbers: np.ndarray, base: int, size: int) -> np.ndarray:
-    """floor(size * radical inverse) in whole numbers, where rounding cannot move a point."""
+    """floor(size * radical inverse) in integers, so that rounding cannot move a point."""
     reversed_digits, power = np.zeros_like(numbers), 1
     while numbers.any():
         reversed_digits = reversed_digits * base + numbers % base
@@ -52,9 +52,9 @@ def _cells(numbers: np.ndarray, base: int, size: int) -> np.ndarray:
 
 
 def reveal_counts(num_tokens: int, num_iterations: int, schedule: str) -> np.ndarray:
-    """How many of `num_tokens` are known after each iteration: (T,), rising to all of them.
+    """Returns how many of `num_tokens` are known after each iteration: (T,), rising to all.
 
-    Every iteration reveals one at least, as long as there are any.
+    Every iteration reveals at least one, as long as any are left.
     """
     with jax.ensure_compile_time_eval():
         progress = (jnp.arange(num_iterations) + 1) / num_iterations
@@ -65,9 +65,9 @@ def reveal_counts(num_tokens: int, num_iterations: int, schedule: str) -> np.nda
 
 
 def turns(keys: jax.Array, height: int, width: int) -> jax.Array:
-    """The turn (B, N) of every position; each image enters the Halton order at a point of its own.
+    """Returns the turn (B, N) of every position; each image starts the order at its own point.
 
-    Without that, the same corner of every image would be drawn first.
+    Otherwise the same corner of every image would be drawn first.
     """
     order = halton_order(height, width)
     offsets = jax.vmap(lambda key: jax.random.randint(key, (1,), 0, len(order)))(keys)
@@ -77,8 +77,8 @@ def turns(keys: jax.Array, height: int, width: int) -> jax.Array:
 def draw(keys: jax.Array, positions: jax.Array, logits: jax.Array) -> jax.Array:
     """Draws tokens (B, A) from logits (B, A, K) at positions (B, A).
 
-    What is drawn hangs on the image's key, the position and the logits alone: a decoder that only
-    approximates the logits differs by what that changes.
+    The draw depends only on the image's key, the position and the logits, so that a decoder that
+    approximates the logits differs only as far as these do.
     """
 
     def one(key, position, logits):
@@ -101,23 +101,23 @@ def decode(
     """Decodes all unknown tokens in one `jax.lax.scan`; given tokens never change.
 
     Args:
-      keys: (B,) PRNG keys, one an image.
+      keys: (B,) PRNG keys, one per image.
       tokens: (B, N) int32, row-major, `MASK_TOKEN_ID` where unknown.
       logits_fn: (tokens (B, N), stage) -> logits (B, N, K).
-      stages: a tree of what every iteration has of its own, on leading axes T, such as prompts
-        (T, B, S, D) (see `decode/marquee.py`); `logits_fn` is given its slice; None: nothing.
-      first_logits: (B, N, K), what `logits_fn` would give in the first iteration, where somebody
-        has it already.
+      stages: tree of arrays with a leading axis T, such as the prompts (T, B, S, D) of every
+        iteration (see `decode/marquee.py`); `logits_fn` is given one slice; or None.
+      first_logits: (B, N, K), the result of `logits_fn` in the first iteration, if already
+        computed.
       width: of the token grid; N is a multiple of it.
       num_iterations: T.
       schedule: mask schedule; the paper's is 'arccos'.
 
     Returns:
-      Tokens (B, N), and for each the iteration that fixed it (B, N), -1 where it was given.
+      Tokens (B, N), and for each the iteration that fixed it (B, N), -1 if it was given.
     """
     b, n = tokens.shape
     order_keys, draw_keys = split_keys(keys)
-    # Given tokens keep their turn: an iteration then has less to do.
+    # Given tokens keep their turn, so that an iteration may reveal fewer.
     reveal_at = reveal_iterations(turns(order_keys, n // width, width), num_iterations, schedule)
     revealed_at = jnp.where(tokens == MASK_TOKEN_ID, reveal_at, -1)
     positions = jnp.broadcast_to(jnp.arange(n), (b, n))
@@ -138,12 +138,12 @@ def decode(
 
 
 def split_keys(keys: jax.Array) -> jax.Array:
-    """(2, B). From the keys (B,) of images, those of their orders and those of their tokens."""
+    """Splits the keys (B,) of images into keys of their orders and of their tokens, (2, B)."""
     return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
 
 def reveal_iterations(turns: jax.Array, num_iterations: int, schedule: str) -> jax.Array:
-    """The iteration (B, N) that reveals each position, from its turn."""
+    """Returns the iteration (B, N) that reveals each position, from its turn."""
     counts = reveal_counts(turns.shape[-1], num_iterations, schedule)
     return jnp.searchsorted(jnp.asarray(counts), turns, side="right").astype(jnp.int32)
 
@@ -153,13 +153,13 @@ class Halton(Decoder):
     """`config.decode.decoder = "halton"`."""
 
     num_iterations: int = 12
-    # Of the masks, see decode/schedules.py.
+    # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
-    # Divides the logits: below 1 tokens are likelier ones, for less variety.
+    # Divides the logits; below 1 for likelier tokens and less variety.
     temperature: float = 1.0
-    # How far logits go beyond their condition, for twice the work; 0: not.
+    # Scale of classifier-free guidance, which doubles the work; 0 for none.
     guidance: float = 0.0
-    # From this share of the iterations on; before, logits are the condition's alone.
+    # Share of the iterations that come before guidance sets in.
     guidance_start: float = 0.0
 
     name = "halton"

@@ -1,7 +1,8 @@
 """Marquee header prompts: the prompt of iteration t interpolates a few learned header prompts.
 
 prompts_t = W[t] @ bank, with a bank (M, S, D) of header prompts and a row-stochastic W (T, M).
-The paper (arXiv 2210.00990) gives the idea; the weights below are our reading of it.
+The idea is from the paper (arXiv 2210.00990), whose full text was not at hand; the weights below
+are our reading of it.
 """
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 
 
 def constant(num_iterations: int, num_headers: int = 1, header: int = 0) -> np.ndarray:
-    """W (T, M) that stays on one header."""
+    """Returns W (T, M) that stays on one header."""
     if not 0 <= header < num_headers:
         raise ValueError(f"header must lie in [0, {num_headers}), not {header}.")
     weights = np.zeros((num_iterations, num_headers), np.float32)
@@ -19,10 +20,10 @@ def constant(num_iterations: int, num_headers: int = 1, header: int = 0) -> np.n
 
 
 def instance_to_class(num_iterations: int, cutoff: float) -> np.ndarray:
-    """W (T, 2) from header 0, an instance prompt, to header 1, the class prompt.
+    """Returns W (T, 2) from header 0, an instance prompt, to header 1, the class prompt.
 
     The class prompt's weight in iteration t = 1..T is min((t - 1) / cutoff, 1) ** 2: a small
-    `cutoff` (in iterations, > 0) leaves the instance early and gains diversity.
+    `cutoff` (in iterations, > 0) leaves the instance early and increases diversity.
     """
     if cutoff <= 0:
         raise ValueError(f"cutoff must be a positive number of iterations, not {cutoff}.")
@@ -31,14 +32,14 @@ def instance_to_class(num_iterations: int, cutoff: float) -> np.ndarray:
 
 
 def scroll(num_iterations: int, num_headers: int) -> np.ndarray:
-    """W (T, M) that moves linearly from the first header to the last over the T iterations."""
+    """Returns W (T, M) that moves linearly from the first header to the last over T iterations."""
     position = np.linspace(0.0, num_headers - 1.0, num_iterations)
     distance = np.abs(position[:, None] - np.arange(num_headers)[None, :])
     return np.maximum(0.0, 1.0 - distance).astype(np.float32)
 
 
 def check_weights(weights: np.ndarray, num_iterations: int, num_headers: int) -> np.ndarray:
-    """Returns a user's own W as float32 (T, M); raises ValueError where it is not one."""
+    """Returns a user's own W as float32 (T, M); raises ValueError if it is not valid."""
     weights = np.asarray(weights, np.float32)
     if weights.shape != (num_iterations, num_headers):
         raise ValueError(
@@ -51,5 +52,5 @@ def check_weights(weights: np.ndarray, num_iterations: int, num_headers: int) ->
 
 
 def interpolate(weights: jax.Array | np.ndarray, bank: jax.Array) -> jax.Array:
-    """W (T, M) and bank (B, M, S, D) -> the prompts of every iteration (T, B, S, D)."""
+    """Combines W (T, M) and bank (B, M, S, D) into every iteration's prompts (T, B, S, D)."""
     return jnp.einsum("tm,bmsd->tbsd", weights, bank)

@@ -1,11 +1,11 @@
 """Parallel (NAR) decoding: predict all masked tokens, keep the confident ones, repeat.
 
-Source: MaskGIT (arXiv 2202.04200, sec. 3.2), google-research/maskgit
-`maskgit/libml/parallel_decode.py`. With the same key the tokens are the reference's.
+Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/libml/parallel_decode.py`. The
+same key gives the same tokens as the reference implementation.
 
-A sequence has L = N + 1 ids. Position 0 is the class token: known where the model is conditioned
-by its own class embedding; `MASK_TOKEN_ID` where prompts condition it, and then, as in the
-reference, it is one more unknown position, predicted from the last prompt token and thrown away.
+A sequence has L = N + 1 ids. Position 0 is the class token: known if the model is conditioned by
+its own class embedding; `MASK_TOKEN_ID` if prompts condition it. Then, as in the reference, it is
+one more unknown position, predicted from the last prompt token and discarded.
 """
 
 import functools
@@ -22,13 +22,13 @@ from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 @flax.struct.dataclass
 class DecodeState:
-    """What one decoding iteration hands to the next.
+    """State that one decoding iteration passes to the next.
 
     Attributes:
       ids: (B, L) int32, `MASK_TOKEN_ID` where still unknown.
       key: the key of all later iterations.
       num_unknown: (B,) unknown positions at the start.
-      revealed_at: (B, L) int32, the iteration that fixed a token; -1 where it was given.
+      revealed_at: (B, L) int32, the iteration that fixed a token; -1 if it was given.
     """
 
     ids: jax.Array
@@ -38,7 +38,7 @@ class DecodeState:
 
 
 def init_state(key: jax.Array, ids: jax.Array) -> DecodeState:
-    """The state before iteration 0, from ids (B, L) with `MASK_TOKEN_ID` where unknown."""
+    """Returns the state before iteration 0, from ids (B, L) with `MASK_TOKEN_ID` where unknown."""
     unknown = ids == MASK_TOKEN_ID
     return DecodeState(
         ids=ids,
@@ -55,7 +55,7 @@ def choose_masked(
 
     Args:
       key: key of the noise.
-      probabilities: (B, L) of the sampled tokens; infinity where a token must stay.
+      probabilities: (B, L) of the sampled tokens; infinity if a token must stay.
       num_masked: (B, 1) how many positions to mask.
       temperature: scale of the noise; 0 is greedy.
 
@@ -79,7 +79,7 @@ def decode_iteration(
     choice_temperature: float,
     schedule: str,
 ) -> tuple[DecodeState, jax.Array]:
-    """One iteration: samples every unknown token, then masks the least confident again.
+    """Runs one iteration: samples every unknown token, then masks the least confident again.
 
     Args:
       state: the state before the iteration.
@@ -104,7 +104,7 @@ def decode_iteration(
     still_unknown = jnp.sum(unknown, axis=-1)
     num_masked = jnp.maximum(1, jnp.minimum(still_unknown - 1, num_masked))[:, None]
 
-    # A given class id lies outside the K logits; its position is known, so the clip is harmless.
+    # A given class id lies outside the K logits; its position is known, so clipping is harmless.
     chosen = jnp.clip(sampled, 0, logits.shape[-1] - 1)[..., None]
     probabilities = jnp.take_along_axis(jax.nn.softmax(logits), chosen, axis=-1)[..., 0]
     probabilities = jnp.where(unknown, probabilities, jnp.inf)
@@ -138,17 +138,17 @@ def decode(
       key: PRNG key; one for the whole batch, as in the reference.
       ids: (B, L) int32 with `MASK_TOKEN_ID` where unknown.
       logits_fn: (ids (B, L), stage) -> logits (B, L, K).
-      stages: a tree of what every iteration has of its own, on leading axes T, such as prompts
-        (T, B, S, D) (see `decode/marquee.py`); `logits_fn` is given its slice; None: nothing.
-      first_logits: (B, L, K), what `logits_fn` would give in the first iteration, where somebody
-        has it already: where nothing is known yet, it hangs on the prompt alone.
+      stages: tree of arrays with a leading axis T, such as the prompts (T, B, S, D) of every
+        iteration (see `decode/marquee.py`); `logits_fn` is given one slice; or None.
+      first_logits: (B, L, K), the result of `logits_fn` in the first iteration, if already
+        computed: while no token is known, it depends only on the prompt.
       num_iterations: T.
-      start_iteration: first iteration, above 0 where a partly decoded image goes on.
+      start_iteration: first iteration, above 0 to continue a partly decoded image.
       choice_temperature: see `decode_iteration`.
       schedule: mask schedule.
 
     Returns:
-      tokens (B, L), and for each the iteration that fixed it (B, L), -1 where it was given.
+      tokens (B, L), and for each the iteration that fixed it (B, L), -1 if it was given.
     """
     if not 0 <= start_iteration < num_iterations:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Mask schedules: the share of tokens still masked as decoding (or a training draw) proceeds.
 
-Source: MaskGIT (arXiv 2202.04200, sec. 3.3), google-research/maskgit
-`maskgit/libml/mask_schedule.py`; 'arccos' is that of arXiv 2503.17076.
+Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/libml/mask_schedule.py`;
+'arccos' is from arXiv 2503.17076.
 """
 
 import math
@@ -16,7 +16,7 @@ _POWER = re.compile(r"pow(\d+(\.\d*)?|\.\d+)")
 
 
 def check_schedule(name: str) -> None:
-    """Raises ValueError where `name` is no mask schedule."""
+    """Raises ValueError if `name` is no mask schedule."""
     if name not in ("uniform", "cosine", "arccos", "log", "exp") and not _POWER.fullmatch(name):
         raise ValueError(
             f"Mask schedule {name!r} is not known; use 'cosine', 'arccos', 'uniform', 'log', 'exp' "
@@ -27,7 +27,7 @@ def check_schedule(name: str) -> None:
 def mask_rate(
     ratio: jax.Array | float, num_unknown: jax.Array | int, schedule: str = "cosine"
 ) -> jax.Array:
-    """The share of positions masked at progress `ratio` in [0, 1]: falls from 1 to 1e-6.
+    """Returns the share of masked positions at progress `ratio` in [0, 1]: falls from 1 to 1e-6.
 
     Args:
       ratio: progress, any shape.
@@ -52,7 +52,7 @@ def mask_rate(
 
 
 def schedule_requirement(name: str) -> Requirement:
-    """What a decoder requires of its field `schedule`."""
+    """Returns the requirement of a decoder's field `schedule`."""
     try:
         check_schedule(name)
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""`python -m vpt_gen.evaluate --checkpoint=runs/demo`: generated images against real ones.
+"""`python -m vpt_gen.evaluate --checkpoint=runs/demo`: compares generated with real images.
 
-What is measured is drawn from a run of a method, or lies in a folder (--images). It is compared
-with the data of a config, by default the run's own, or with a folder (--reference). Prints a table
-and writes `metrics.json`, in which each figure carries all that fixes it. Same command, same
-numbers.
+The generated images are drawn from a run of a method, or are in a folder (--images). They are
+compared with the data of a config, by default the run's own, or with a folder (--reference). Prints
+a table and writes `metrics.json`, in which each figure has everything needed to reproduce it. The
+same command gives the same numbers.
 
 Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen), under `features/`.
 """
@@ -39,7 +39,7 @@ FLAGS = flags.FLAGS
 
 
 def output_folder() -> epath.Path | pathlib.Path:
-    """Where `metrics.json` goes."""
+    """Returns the folder of `metrics.json`."""
     if FLAGS.output:
         return epath.Path(FLAGS.output).expanduser()
     if FLAGS.checkpoint:
@@ -78,7 +78,7 @@ def main():
         grids.save_strip(output_folder(), images, generated.labels[shown])
     write_text(path, json.dumps(record, indent=1))
     say(report.table(record))
-    say(f"\nEach figure with its protocol: {path}")
+    say(f"\nFigures with their protocols: {path}")
 
 
 if __name__ == "__main__":

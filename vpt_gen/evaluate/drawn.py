@@ -1,4 +1,4 @@
-"""The images that a command line draws from a run."""
+"""The images that `vpt_gen.evaluate` draws from a run."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ FLAGS = flags.FLAGS
 
 
 def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
-    """The images to draw from a run, with classes as the command line says."""
+    """Returns the images to draw from a run, with classes from the command line."""
     num, class_names = FLAGS.num or min(len(reference), MAX_NUM), run.facts["class_names"]
     counts = np.bincount(reference.labels, minlength=len(reference.class_names))
     wanted = {name: n for name, n in zip(reference.class_names, counts.tolist(), strict=True) if n}
@@ -26,7 +26,7 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
         class_ids = even_class_ids(num, len(class_names))
     elif unknown := wanted.keys() - set(class_names):
         raise UserError(
-            f"--class_counts=reference: {min(unknown)!r} of the {reference.name} is no class of "
+            f"--class_counts=reference: {min(unknown)!r} of the {reference.name} is not a class of "
             "the run; use --class_counts=even."
         )
     else:
@@ -42,5 +42,5 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
 def _class_counts(class_names: list[str], wanted: Mapping[str, int]) -> str:
     if wanted.keys() <= set(class_names):
         return "reference"
-    say("The reference has other classes than the run: images are drawn evenly over the run's.")
+    say("The reference has other classes than the run: drawing evenly over the run's classes.")
     return "even"

@@ -1,4 +1,4 @@
-"""The command line of `vpt_gen.evaluate`."""
+"""The flags of `vpt_gen.evaluate`."""
 
 import os
 
@@ -16,27 +16,27 @@ _FOR_CHECKPOINTS += ("cutoff", "transformer", "tokenizer")
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method, to draw images from.")
     flags.DEFINE_string(
         "images",
         None,
-        "A folder of generated images instead: flat, one sub-folder a class, or as vpt_gen.sample "
-        "wrote it.",
+        "A folder of generated images instead: flat, with one sub-folder per class, or as "
+        "vpt_gen.sample wrote it.",
     )
     flag.define(
-        "A file of configs/ whose data to compare with, by default the run's own; its fields are "
+        "A file of configs/ with the data to compare with, by default the run's own; fields are "
         "set as --config.data.path=my_images."
     )
     flags.DEFINE_string(
         "reference",
         None,
-        "A folder of real images to compare with, instead of a config's held-out ones.",
+        "A folder of real images to compare with, instead of a config's held-out images.",
     )
     flags.DEFINE_string(
         "train",
         None,
-        "With --reference: a folder of the images that the generator was trained on.",
+        "With --reference: a folder of the generator's training images.",
     )
     flags.DEFINE_integer(
         "num",
@@ -48,7 +48,7 @@ def define_flags() -> None:
         "class_counts",
         None,
         ["reference", "even"],
-        "Draw classes in the proportions of the reference (the default, where the run knows its "
+        "Draw classes in the proportions of the reference (the default if the run has its "
         "classes), or evenly.",
     )
     request.define_generation_flags()
@@ -56,9 +56,9 @@ def define_flags() -> None:
         "features",
         None,
         list(spaces.NAMES),
-        "Feature space: inception gives FID and its kin, and its weights are fetched where "
-        "--weights_dir lacks them; tokenizer needs no download. By default inception where its "
-        "weights are at hand.",
+        "Feature space: inception gives FID and related metrics, and its weights are fetched if "
+        "--weights_dir lacks them; tokenizer needs no download. By default inception if its "
+        "weights exist.",
     )
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
     flags.DEFINE_integer("batch_size", 64, "Images in the feature net at a time.", lower_bound=1)
@@ -70,19 +70,19 @@ def define_flags() -> None:
 
 
 def check_flags() -> None:
-    """Raises UserError where flags do not go together."""
+    """Raises UserError if flags do not go together."""
     if bool(FLAGS.checkpoint) == bool(FLAGS.images):
         raise UserError("Give either --checkpoint=<workdir> or --images=<folder>; see --help.")
     if FLAGS.config is not None and FLAGS.reference:
-        raise UserError("Give either --config or --reference: both say what to compare with.")
+        raise UserError("Give either --config or --reference: both are data to compare with.")
     if FLAGS.images and FLAGS.config is None and not FLAGS.reference:
-        raise UserError("Say what to compare with: --reference=<folder> or --config=<config>.")
+        raise UserError("Give the data to compare with: --reference=<folder> or --config=<config>.")
     if FLAGS.train and not FLAGS.reference:
-        raise UserError("--train goes with --reference; a config names its own training images.")
+        raise UserError("--train needs --reference; a config has its own training images.")
     for name in _FOR_CHECKPOINTS if FLAGS.images else ():
         if FLAGS[name].present:
-            raise UserError(f"--{name} says how to draw from a --checkpoint; leave it out here.")
+            raise UserError(f"--{name} only applies with --checkpoint; leave it out.")
     for name in ("images", "reference", "train"):
         folder = FLAGS[name].value
         if folder and not os.path.isdir(os.path.expanduser(folder)):
-            raise UserError(f"--{name}: the folder {folder!r} does not exist.")
+            raise UserError(f"--{name}: the folder {folder!r} does not exist; check the path.")

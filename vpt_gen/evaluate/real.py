@@ -1,4 +1,4 @@
-"""The real images that a command line names, and the features to compare in."""
+"""The real images and the feature space of `vpt_gen.evaluate`."""
 
 import dataclasses
 import os
@@ -21,13 +21,13 @@ FLAGS = flags.FLAGS
 
 
 def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
-    """The reference, the training images where they are known, and those that judge.
+    """Returns the reference, the training images if known, and those for the classifier.
 
     Args:
-      run: that is measured, or None.
+      run: the measured run, or None.
 
     Raises:
-      UserError: data that are not what the run was tuned on, or of another size.
+      UserError: data other than those of the run's training, or of another size.
     """
     if FLAGS.reference:
         spec = image_spec(run.config.data) if run else None
@@ -40,14 +40,14 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
         return reference, train, None
     config = FLAGS.config
     if config is None:
-        assert run is not None  # `check_flags` wants one of them.
+        assert run is not None  # `check_flags` requires one of them.
         config = run.config
     check_config(config)
     sources = open_sources(config)
     if run and FLAGS.config is None and sources[0].digest != run.facts["data"]:
         raise UserError(
-            f"The training images of {run.workdir} are not those that it was tuned on any more: "
-            "say what to compare with, by --config or --reference."
+            f"The training images of {run.workdir} have changed since its training: give the data "
+            "to compare with by --config or --reference."
         )
     if run and config.data.image_size != run.config.data.image_size:
         size = run.config.data.image_size
@@ -59,16 +59,16 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
 
 
 def open_folder_set(path: str) -> ImageSet:
-    """The images of a folder, as they are, to be measured."""
+    """Opens the images of a folder, unchanged, to measure them."""
     images = real_images(open_folder(path), "images", "all", None)
     record = images.record
     if note := sampled.read(os.path.expanduser(path)):
         record = {**record, "generation": note[1]}
-    return dataclasses.replace(images, record=record, digest="")  # Only real images are kept.
+    return dataclasses.replace(images, record=record, digest="")  # Only real images are cached.
 
 
 def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
-    """A feature space; the tokenizer's is that of the run, or of the config if it is at hand."""
+    """Opens a feature space; the tokenizer is the run's, or the config's if it exists."""
     if name == "tokenizer" and run:
         return spaces.open_space(name, "", run.tokenizer, run.config.data.image_size)
     if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
@@ -76,5 +76,5 @@ def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
             tokenizer = load_net(FLAGS.config.backbone.tokenizer, *TOKENIZERS)
             return spaces.open_space(name, "", tokenizer, FLAGS.config.data.image_size)
         except UserError as error:
-            say(f"{error} The shipped tokenizer makes the features instead.")
+            say(f"{error} Using the shipped tokenizer for features instead.")
     return spaces.open_space(name, FLAGS.weights_dir)

@@ -1,1 +1,1 @@
-"""What generated images are worth: classifier agreement, distances, grids, the printed table."""
+"""Metrics of generated images: class agreement, distances, diversity, and their record."""

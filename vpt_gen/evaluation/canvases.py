@@ -1,7 +1,7 @@
-"""Pictures of any size in batches: each lies at the top left of a canvas.
+"""Batches pictures of any size: each is placed at the top left of a canvas.
 
-Sides of canvases and, where a whole batch would not fit the memory, their number are powers of two,
-so that many sizes of pictures need few programs.
+Sides of canvases and, if a whole batch would not fit in memory, their number are powers of two, so
+that many sizes of pictures need few compiled programs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-MAX_BYTES = 2**26  # of canvases that are resized together
+MAX_BYTES = 2**26  # bytes of canvases that are resized together
 
 
 def groups(
     images: Iterable[np.ndarray], batch_size: int
 ) -> Iterator[tuple[list[np.ndarray], bool]]:
-    """Pictures whose canvases fit the memory together; one beyond the limit is alone.
+    """Groups pictures whose canvases fit in memory together; one beyond the limit is alone.
 
     Args:
       images: uint8 pictures (H, W, 3) and batches (B, H, W, 3) of them.
       batch_size: pictures in a batch.
 
     Yields:
-      Pictures in order, and whether a batch ends with them.
+      Pictures in order, and whether they end a batch.
 
     Raises:
       ValueError: images of another type or shape.
@@ -45,12 +45,12 @@ def groups(
 
 
 def room_for(group: list[np.ndarray], batch_size: int, multiple: int) -> int:
-    """How many canvases to lay a group on: a batch of them where that many fit.
+    """Returns the number of canvases for a group: a whole batch if that many fit.
 
     Args:
       group: pictures.
       batch_size: pictures in a batch.
-      multiple: of which the number must be one.
+      multiple: the number must be a multiple of it.
     """
     if batch_size * _num_bytes(_longest(group)) <= MAX_BYTES:
         return batch_size
@@ -58,7 +58,7 @@ def room_for(group: list[np.ndarray], batch_size: int, multiple: int) -> int:
 
 
 def lay(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures -> canvases (B, H, W, 3), and how far each reaches: their sizes (B, 2)."""
+    """Pictures -> canvases (B, H, W, 3), and the pictures' sizes (B, 2)."""
     sizes = np.array([picture.shape[:2] for picture in pictures], np.int32)
     height, width = map(_power_of_two, _longest(pictures))
     canvas = np.zeros((len(pictures), height, width, 3), np.uint8)
@@ -73,7 +73,7 @@ def _pictures(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         item = np.asarray(item)
         if item.dtype != np.uint8 or item.ndim not in (3, 4) or item.shape[-1] != 3:
             raise ValueError(
-                f"uint8 images (H, W, 3) or (B, H, W, 3) are wanted, not {item.dtype} {item.shape}."
+                f"Images must be uint8 (H, W, 3) or (B, H, W, 3), not {item.dtype} {item.shape}."
             )
         yield from item if item.ndim == 4 else (item,)
 
@@ -83,10 +83,10 @@ def _longest(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def _num_bytes(sides) -> int:
-    """Of a canvas for a picture of these sides."""
+    """Returns the bytes of a canvas for a picture of these sides."""
     return 3 * _power_of_two(sides[0]) * _power_of_two(sides[1])
 
 
 def _power_of_two(number: int) -> int:
-    """The least that is not below `number`."""
+    """Returns the smallest power of two that is not below `number`."""
     return 1 << int(number - 1).bit_length()

@@ -1,4 +1,4 @@
-"""Class agreement: does an independent classifier see the class that was asked for?"""
+"""Class agreement: whether an independent classifier predicts the requested class."""
 
 import dataclasses
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from vpt_gen.errors import UserError
 
-# Of more images so many are trained on, drawn evenly.
+# Maximal number of training images; of more, an even subset is used.
 MAX_IMAGES = 10_000
 
 
@@ -16,8 +16,8 @@ class FeatureClassifier:
     """A classifier of features, from scikit-learn.
 
     Attributes:
-      model: fitted.
-      description: what it is, for the record.
+      model: the fitted model.
+      description: in words, for the record.
     """
 
     model: Any
@@ -25,10 +25,10 @@ class FeatureClassifier:
 
     @classmethod
     def fit(cls, features: np.ndarray, labels: np.ndarray) -> "FeatureClassifier":
-        """Logistic regression on standardized features (n, d) of any space, labels (n,).
+        """Fits logistic regression on standardized features (n, d) of any space, labels (n,).
 
         Raises:
-          UserError: fewer than two classes, or no scikit-learn.
+          UserError: fewer than two classes, or scikit-learn is not installed.
         """
         features, labels = _checked(features, labels)
         from sklearn.linear_model import LogisticRegression
@@ -40,7 +40,7 @@ class FeatureClassifier:
 
     @classmethod
     def fit_pixels(cls, pixels: np.ndarray, labels: np.ndarray) -> "FeatureClassifier":
-        """A support vector machine (RBF kernel, C = 10) on pixels (n, d) in [0, 1], labels (n,).
+        """Fits a support vector machine (RBF, C = 10) on pixels (n, d) in [0, 1], labels (n,).
 
         Raises:
           UserError: see `fit`.
@@ -52,12 +52,12 @@ class FeatureClassifier:
         return cls(model, "support vector machine (RBF kernel, C = 10) on pixels")
 
     def agreement(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Share of images, given by features (n, d), whose predicted class is in `labels` (n,)."""
+        """Returns the share of images with features (n, d) whose predicted class is their label."""
         return float(np.mean(self.model.predict(features) == labels))
 
 
 def _checked(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What to train on.
+    """Selects the training images.
 
     Raises:
       UserError: see `FeatureClassifier.fit`.

@@ -1,4 +1,4 @@
-"""Training curves, read back from the TensorBoard events that a run left."""
+"""Training curves, read from the TensorBoard events of a run."""
 
 import pathlib
 
@@ -7,7 +7,7 @@ Curves = dict[str, tuple[list[int], list[float]]]
 
 
 def read_curves(workdir: str | pathlib.Path) -> Curves:
-    """All scalars of a run; where a resumed run repeated updates, their last values."""
+    """Reads all scalars of a run; if a resumed run repeated updates, the last values are used."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 

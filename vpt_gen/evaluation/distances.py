@@ -1,7 +1,7 @@
-"""What sets of images are compared by, from their features: float64 on the host.
+"""Metrics that compare sets of images by their features, in float64 on the host.
 
 Features are rows (n, d) of NumPy, figures are floats. All but the Frechet distance from moments
-follow PyPI `torch-fidelity` 0.4.0, down to the draw of subsets, so that figures can be compared.
+follow PyPI `torch-fidelity` 0.4.0, including the draw of subsets, so that figures are comparable.
 """
 
 import functools
@@ -22,11 +22,11 @@ _PATIENCE = 3.0  # seconds before a progress bar
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared Frechet distance between Gaussians fitted to features (n, d), (m, d).
+    """Returns the squared Frechet distance between Gaussians fitted to features (n, d), (m, d).
 
     |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), with unbiased covariances (arXiv
-    1706.08500, eq. 6). It falls with growing n and m: compare only distances taken with the same
-    counts. On features of the FID's Inception this is the FID.
+    1706.08500). It falls with growing n and m: compare only distances with the same counts. On
+    features of the FID's Inception this is the FID.
 
     Raises:
       UserError: fewer than two rows, rows of two widths, or values that are not finite.
@@ -43,7 +43,7 @@ def frechet_from_moments(
 
     Raises:
       UserError: values that are not finite.
-      ValueError: shapes that do not go together.
+      ValueError: shapes that do not fit together.
     """
     moments = [np.asarray(moment, np.float64) for moment in (mean_a, cov_a, mean_b, cov_b)]
     width = moments[0].size
@@ -58,10 +58,10 @@ def frechet_from_moments(
 def _frechet(
     mean_a: np.ndarray, root_a: np.ndarray, mean_b: np.ndarray, root_b: np.ndarray
 ) -> float:
-    """The distance from means (d,) and roots (r, d), root.T @ root the covariance.
+    """Returns the distance from means (d,) and roots (r, d), root.T @ root being the covariance.
 
     The eigenvalues of S_a S_b are the squared singular values of root_a @ root_b.T. Without the
-    squares, values that should be 0 come out as 1e-16 instead of 1e-8, and hundreds of them (fewer
+    squares, values that should be 0 are 1e-16 instead of 1e-8, so that hundreds of them (fewer
     images than features) do not add up.
     """
     cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
@@ -79,7 +79,7 @@ def _root_of_rows(rows: np.ndarray) -> np.ndarray:
 def _root_of_covariance(covariance: np.ndarray) -> np.ndarray:
     """A covariance (d, d) -> a root (rank, d) of it: a Cholesky decomposition with pivoting.
 
-    It ends where only rounding is left, whose root would be no small thing.
+    It ends when only rounding is left, whose root would not be negligible.
     """
     factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(covariance)
     root = np.empty((rank, len(covariance)))
@@ -105,14 +105,14 @@ def kid(
     gamma: float | None = None,
     coef0: float = 1.0,
 ) -> KID:
-    """Unbiased squared MMD between random subsets of features (n, d), (m, d): arXiv 1801.01401.
+    """Returns the KID (arXiv 1801.01401): unbiased squared MMD of random subsets of features.
 
     It may be a little below 0. The subsets are torch-fidelity's for the same seed.
 
     Args:
       a: features.
-      b: features; the order matters for the draw alone.
-      num_subsets: pairs of subsets.
+      b: features; the order only affects the draw.
+      num_subsets: number of pairs of subsets.
       subset_size: rows of each, drawn without replacement.
       seed: of the draw.
       degree: of the kernel (gamma x y + coef0)^degree, 1 or more.
@@ -127,7 +127,7 @@ def kid(
     if subset_size > fewest:
         raise UserError(
             f"KID compares subsets of {subset_size:,} images, but one set has only {fewest:,}: "
-            f"choose a subset size of {fewest:,} or less, or take more images."
+            f"choose a subset size of {fewest:,} or less, or use more images."
         )
     kernel = _polynomial(a.shape[1], degree, gamma, coef0)
     random = np.random.RandomState(seed)
@@ -136,7 +136,7 @@ def kid(
         for _ in range(num_subsets)
     ]
     if len(a) ** 2 + len(b) ** 2 + len(a) * len(b) < 3 * num_subsets * subset_size**2:
-        # Every pair of images once, instead of once for each of the subsets that it is in.
+        # Every pair of images once, instead of once for each subset that contains it.
         marks = [np.zeros((len(x), num_subsets)) for x in (a, b)]
         for subset, draw in enumerate(draws):
             for mark, rows in zip(marks, draw, strict=True):
@@ -159,10 +159,10 @@ def mmd2(
     gamma: float | None = None,
     coef0: float = 1.0,
 ) -> float:
-    """Unbiased squared maximum mean discrepancy between features (n, d), (m, d), over all rows.
+    """Returns the unbiased squared maximum mean discrepancy of features (n, d), (m, d), all rows.
 
-    What `kid` estimates, without a draw; n and m may differ, the order does not matter. See `kid`
-    for the kernel.
+    This is what `kid` estimates, without a draw; n and m may differ, and the order does not matter.
+    See `kid` for the kernel.
 
     Raises:
       UserError: see `frechet`.
@@ -178,7 +178,7 @@ Kernel = Callable[[np.ndarray], np.ndarray]
 def _polynomial(width: int, degree: int, gamma: float | None, coef0: float) -> Kernel:
     """Inner products of rows -> values of the kernel."""
     gamma = 1.0 / width if gamma is None else gamma
-    # Whole powers by products: many times faster than `**`.
+    # Integer powers by products: many times faster than `**`.
     return lambda products: functools.reduce(np.multiply, [products * gamma + coef0] * degree)
 
 
@@ -226,8 +226,8 @@ def inception_score(
 
     Args:
       logits: (n, classes), for the published score Inception's `logits_unbiased`.
-      splits: parts in which the score is taken.
-      shuffle: before cutting, so that sorted images do not make parts of few classes.
+      splits: number of parts; the score is computed for each.
+      shuffle: before splitting, so that sorted images do not give parts of few classes.
       seed: of the shuffle.
 
     Raises:
@@ -252,14 +252,14 @@ def inception_score(
 
 
 class PrecisionRecall(NamedTuple):
-    """Shares of generated images that look real, and of real images that are generated."""
+    """Shares of generated images that are realistic, and of real images that are covered."""
 
     precision: float
     recall: float
 
 
 def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> PrecisionRecall:
-    """Improved precision and recall (arXiv 1904.06991) of features (n, d) against (m, d).
+    """Computes improved precision and recall (arXiv 1904.06991) of features (n, d), (m, d).
 
     Precision is the share of generated rows inside a ball around a real row, recall the share of
     real rows inside a ball around a generated one. A ball reaches to the k-th nearest other row of
@@ -278,18 +278,19 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
 
 
 class DensityCoverage(NamedTuple):
-    """Like precision without its trust in outliers, and like recall without the generated balls."""
+    """Like precision but robust to outliers, and like recall but with balls around real rows."""
 
     density: float
     coverage: float
 
 
 def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> DensityCoverage:
-    """Density and coverage (arXiv 2002.09797) of features (n, d) against (m, d).
+    """Computes density and coverage (arXiv 2002.09797) of features (n, d), (m, d).
 
     Density is how many of the real rows' balls a generated row lies in, over k, on average (1 for a
-    set like the real one, may exceed it); coverage the share of those balls that hold a generated
-    row. A ball reaches to the k-th nearest other real row, its surface left out as in PyPI `prdc`.
+    set like the real one, may exceed it); coverage is the share of those balls that hold a
+    generated row. A ball reaches to the k-th nearest other real row, without its surface, as in
+    PyPI `prdc`.
 
     Raises:
       UserError: k real rows or fewer.
@@ -307,7 +308,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
 def _checked(
     a: np.ndarray, b: np.ndarray, fewest: tuple[int, int] = (2, 2)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as arrays; float32 stays so, for the memory, until it is computed with.
+    """Returns both as arrays; float32 is converted only during computation, to save memory.
 
     Raises:
       UserError: fewer rows than `fewest`, rows of two widths, or values that are not finite.
@@ -317,8 +318,8 @@ def _checked(
         raise UserError(f"Features are rows of one width, not {a.shape} and {b.shape}.")
     if len(a) < fewest[0] or len(b) < fewest[1]:
         raise UserError(
-            f"Too few images to compare: {len(a)} and {len(b)} where {fewest[0]} and {fewest[1]} "
-            "or more are needed."
+            f"Too few images to compare: there are {len(a)} and {len(b)}; at least {fewest[0]} and "
+            f"{fewest[1]} are needed."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UserError("Some features are not finite; are the weights damaged?")

@@ -1,4 +1,4 @@
-"""Features of sets of images; those of real ones are kept between runs."""
+"""Features of sets of images; those of real images are kept between runs."""
 
 import pathlib
 import zipfile
@@ -16,24 +16,24 @@ from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say
 
-# Raised with every change of what the features of an image are made of, or how they are kept.
+# Increase it with every change of how features are computed or stored.
 _VERSION = 1
 _DAMAGES = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
 
 
 def features_path(key: str) -> pathlib.Path:
-    """Where the features that a key stands for are kept."""
+    """Returns the path of the features with this key."""
     return cache_folder() / "features" / f"{key[:32]}.npz"
 
 
 def features_of(extractor: Extractor, images: ImageSet) -> Features:
-    """The features that figures need: from the cache, or by one pass over the images.
+    """Returns the features that figures need: from the cache, or by one pass over the images.
 
     The cache is for sets whose digest is known beforehand. Its key covers the images, how they are
-    prepared, and the feature space; a file that is damaged is made anew.
+    prepared, and the feature space; a file that is damaged is made again.
 
     Raises:
-      UserError: an image that cannot be read any more.
+      UserError: an image that can no longer be read.
     """
     space = extractor.space
     if not images.digest:
@@ -58,7 +58,7 @@ def _extract(extractor: Extractor, images: ImageSet) -> Features:
     space = extractor.space
     return extractor.collect(
         images.stream(),
-        # One image has no covariance.
+        # A single image has no covariance.
         moments=[space.main] if len(images) > 1 else [],
         keep=space.needed,
         max_kept=min(MAX_KEPT, len(images)),
@@ -75,12 +75,12 @@ def _save(path: pathlib.Path, key: str, features: Features) -> None:
     try:
         with written_whole(path) as partial, open(partial, "wb") as file:
             np.savez(file, content=np.array(_content_digest(key, arrays)), **arrays)
-    except OSError as error:  # It only saves time.
+    except OSError as error:  # The cache only saves time.
         say(f"Cannot keep the features in {path}: {error.strerror}.")
 
 
 def _load(path: pathlib.Path, key: str) -> Features | None:
-    """What was saved; None where there is nothing, or it is damaged."""
+    """Reads saved features; None if there are none or they are damaged."""
     if not path.is_file():
         return None
     try:
@@ -89,7 +89,7 @@ def _load(path: pathlib.Path, key: str) -> Features | None:
         if str(arrays.pop("content")) != _content_digest(key, arrays):
             raise ValueError("its content does not match its digest")
     except _DAMAGES as error:
-        say(f"The kept features {path} are damaged ({error}); they are made anew.")
+        say(f"The cached features {path} are damaged ({error}); they are computed again.")
         return None
     moments = {
         name.removeprefix("mean/"): (mean, arrays[name.replace("mean/", "covariance/", 1)])

@@ -1,4 +1,4 @@
-"""Features of images: which spaces there are, and one pass over a stream of images.
+"""Features of images: the feature spaces, and one pass over a stream of images.
 
 Images enter as uint8, as they lie in files: a FID between images that were never rounded is
 another number. Floating images in [0, 1] become uint8 by `data.images.to_uint8`.
@@ -27,7 +27,7 @@ from vpt_gen.nets import inception, resize
 MAX_KEPT = 50_000
 PIXEL_SIDE = 32
 LAYOUT_SIDE = 4
-_IN_FLIGHT = 2  # Batches on the devices while the host prepares the next.
+_IN_FLIGHT = 2  # Batches in flight on the devices while the host prepares the next.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +35,17 @@ class FeatureSpace:
     """A net that turns images into vectors, in which sets of images are compared.
 
     Attributes:
-      name: what figures in this space are named after.
+      name: of the space, in names of figures.
       digest: SHA-256 of its weights.
       dims: name of a feature -> its width.
-      main: the feature that distances are taken in.
-      near: the feature that the nearest images are looked for in.
-      classes: the feature that a classifier is trained on.
-      resize: how images get the net's size, in words, for the record.
+      main: the feature for distances.
+      near: the feature for nearest images.
+      classes: the feature for classifiers.
+      resize: how images are resized to the net's size, in words, for the record.
       params: of the net.
       prepare: (images (B, H, W, 3), sizes (B, 2)) -> images of the net's size; see `nets.resize`.
       apply: (params, prepared images) -> {name: (B, width)}.
-      logits: the feature that the Inception Score is taken of; None where there is none.
+      logits: the feature for the Inception Score; None if there is none.
     """
 
     name: str
@@ -62,16 +62,17 @@ class FeatureSpace:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The features that figures are made of."""
+        """The features that figures need."""
         names = (self.main, self.near, self.classes, self.logits)
         return tuple(dict.fromkeys(name for name in names if name))
 
 
 def inception_space(path: str | pathlib.Path) -> FeatureSpace:
-    """The space of FID, KID, Inception Score and precision/recall.
+    """Makes the space of FID, KID, Inception Score and precision/recall.
 
     Args:
-      path: of the weights, see `checkpoints.inception`; `obtain_inception` finds the published.
+      path: of the weights, see `checkpoints.inception`; `obtain_inception` finds the published
+        ones.
 
     Raises:
       UserError: see `load_inception`.
@@ -93,12 +94,12 @@ def inception_space(path: str | pathlib.Path) -> FeatureSpace:
 
 
 def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
-    """The space of a tokenizer's encoder: no download where the tokenizer is at hand.
+    """Makes the space of a tokenizer's encoder, which needs no download of weights.
 
     The main feature is the mean and the standard deviation of each latent channel over the image,
-    before quantization. A Frechet distance in it is not a FID. As they forget what is where, the
-    nearest images are looked for by the latents on a grid of 4x4, and classes are told by the
-    pixels of a 32x32 copy, in [0, 1].
+    before quantization. A Frechet distance in it is not a FID. As these statistics discard spatial
+    layout, nearest images are found by the latents on a grid of 4x4, and classes by the pixels of a
+    32x32 copy, in [0, 1].
 
     Args:
       tokenizer: of the kinds `checkpoints.backbone.TOKENIZERS`.
@@ -142,13 +143,13 @@ def _shrunk(images: jax.Array, side: int) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What one pass over a set of images leaves.
+    """The result of one pass over a set of images.
 
     Attributes:
       count: images seen.
       moments: feature -> its mean (d,) and covariance (d, d), float64, of all images.
       rows: feature -> (m, d) float32 of the images kept; m = count up to the cap.
-      indices: (m,) which images of the stream the rows are of, ascending.
+      indices: (m,) indices in the stream of the images kept, ascending.
     """
 
     count: int
@@ -158,14 +159,14 @@ class Features:
 
 
 class Extractor:
-    """A feature space on devices; make one and use it for all sets, it compiles once."""
+    """A feature space on devices; use one for all sets, as it compiles once."""
 
     def __init__(self, space: FeatureSpace, mesh: Mesh, batch_size: int = 64):
         """Places the parameters.
 
         Args:
-          space: which features; all it has are computed, which costs no more than the last.
-          mesh: devices; the images of a batch are shared out evenly.
+          space: all its features are computed, which costs no more than the last one.
+          mesh: devices; the images of a batch are split evenly.
           batch_size: images at a time, rounded up to a multiple of the devices.
         """
         self.space = space
@@ -178,11 +179,11 @@ class Extractor:
         self._apply = jax.jit(self._exactly, out_shardings=whole)
 
     def stream(self, images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-        """Features of images, batch by batch, in the order of the images.
+        """Computes features of images, batch by batch, in the order of the images.
 
         Args:
-          images: uint8, each a picture (H, W, 3) or a batch (B, H, W, 3), of any sizes. On several
-            processes all give the same.
+          images: uint8, each a picture (H, W, 3) or a batch (B, H, W, 3), of any sizes. All
+            processes must pass the same.
 
         Yields:
           {name: (n, width)} float32, n = `batch_size` but for the last.
@@ -205,7 +206,7 @@ class Extractor:
             yield _fetch(count, features)
 
     def _exactly(self, params: Any, images: jax.Array) -> dict[str, jax.Array]:
-        # An accelerator's own coarser products would change the third digit of a distance.
+        # The lower default precision of accelerators would change the third digit of a distance.
         with jax.default_matmul_precision("highest"):
             return self.space.apply(params, images)
 
@@ -217,7 +218,7 @@ class Extractor:
         return squares if size == len(group) else squares[: len(group)]
 
     def _filled(self, squares: jax.Array) -> jax.Array:
-        """A whole batch, shared out evenly."""
+        """Pads to a whole batch, split evenly over the devices."""
         rows = np.minimum(np.arange(self.batch_size), len(squares) - 1)
         return squares if len(squares) == len(rows) else jax.device_put(squares[rows], self._split)
 
@@ -232,22 +233,22 @@ class Extractor:
         total: int | None = None,
         label: str = "",
     ) -> Features:
-        """All that the metrics of a set of images need, in one pass.
+        """Collects all that the metrics of a set of images need, in one pass.
 
-        Memory is bounded: 8 d^2 bytes a feature in `moments`, 4 d * max_kept bytes a feature in
-        `keep` (2048: 410 MB at most by default; logits: 200 MB).
+        Memory is bounded: 8 d^2 bytes per feature in `moments`, 4 d * max_kept bytes per feature in
+        `keep` (2048: at most 410 MB by default; logits: 200 MB).
 
         Args:
           images: see `stream`.
-          moments: features whose mean and covariance are wanted: FID.
-          keep: features whose rows are wanted: KID, Inception Score, precision and recall.
-          max_kept: rows kept at most; of a longer stream, a uniform random subset.
+          moments: features whose mean and covariance are computed, for FID.
+          keep: features whose rows are kept, for KID, Inception Score, precision and recall.
+          max_kept: maximal number of rows kept; of a longer stream, a uniform random subset.
           seed: of that subset.
-          total: number of images, where it is known, for the progress bar.
+          total: number of images, if known, for the progress bar.
           label: of the bar.
 
         Raises:
-          UserError: no images, too few for a covariance, or a feature that the space has not.
+          UserError: no images, too few for a covariance, or a feature that the space lacks.
           ValueError: see `stream`.
         """
         dims = self.space.dims
@@ -269,7 +270,7 @@ class Extractor:
                 count += size
                 bar.update(size)
         if not count:
-            raise UserError("There are no images to compare.")
+            raise UserError("There are no images to compare; check the folder or the data.")
         rows, indices = reservoir.finish()
         return Features(count, {n: m.finish() for n, m in running.items()}, rows, indices)
 

@@ -1,4 +1,4 @@
-"""How near a tokenizer's reconstructions come to the images, in figures and to the eye."""
+"""How close a tokenizer's reconstructions are to the images, as figures and as a picture."""
 
 import dataclasses
 
@@ -11,12 +11,12 @@ from vpt_gen.images import grids
 
 @dataclasses.dataclass(frozen=True)
 class Fidelity:
-    """How near reconstructions come, over all images and pixels.
+    """How close reconstructions are, over all images and pixels.
 
     Attributes:
       psnr: peak signal-to-noise ratio of the mean squared error, dB.
-      codes_used: share of the codebook that the images take.
-      perplexity: 2 to the entropy of the tokens, in tokens: how many they take evenly.
+      codes_used: share of the codebook that the images use.
+      perplexity: 2 to the entropy of the tokens: the number of codes if used evenly.
     """
 
     psnr: float
@@ -24,7 +24,7 @@ class Fidelity:
     perplexity: float
 
     def table(self, codebook_size: int) -> str:
-        """A line a figure."""
+        """One line per figure."""
         return (
             f"\npeak signal-to-noise ratio {self.psnr:10.2f} dB\n"
             f"codes used              {self.codes_used:13.1%} of {codebook_size:,}\n"
@@ -33,12 +33,12 @@ class Fidelity:
 
 
 def fidelity(pairs: Reconstruction, codebook_size: int) -> Fidelity:
-    """Measures what a tokenizer of so many tokens gave back."""
+    """Measures the reconstructions of a tokenizer with this codebook size."""
     squares = sum(
         float(np.sum((given / 255.0 - made / 255.0) ** 2))
         for given, made in zip(pairs.given, pairs.made, strict=True)
     )
-    # Images that come back exactly have no noise at all; 8 bits tell no less than this error.
+    # Exact reconstructions have no noise; 8 bits cannot show an error below this.
     error = max(squares / pairs.given.size, (1 / 255.0) ** 2 / 12)
     counts = np.bincount(pairs.tokens.ravel(), minlength=codebook_size)
     shares = counts[counts > 0] / counts.sum()

@@ -1,4 +1,4 @@
-"""A figure: what it is called and says, its value, and why others could not be taken."""
+"""Figures: name and meaning, value, and why others could not be computed."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,13 @@ from vpt_gen.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """What a figure is.
+    """Description of a figure.
 
     Attributes:
       name: in `metrics.json`.
       better: which values are better: "lower", "higher" or "neither".
-      meaning: a sentence for people.
-      label: the name as people write it; '' is `name` with spaces.
+      meaning: one sentence.
+      label: the name in tables; '' for `name` with spaces.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A figure as measured.
+    """A measured figure.
 
     Attributes:
       value: the figure.
-      std: its standard deviation, if the way it is taken gives one.
-      floor: what real images reach, if that can be measured.
-      details: what belongs to its protocol alone, as JSON takes it.
+      std: its standard deviation, if the metric gives one.
+      floor: the value of real images, if it can be measured.
+      details: its own part of the protocol, for JSON.
     """
 
     value: float
@@ -46,13 +46,13 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Figures by name, and why others could not be taken."""
+    """Figures by name, and why others could not be computed."""
 
     values: dict[str, Value] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def take(self, figures: Sequence[Figure], measure: Callable[[], Sequence[Value]]) -> None:
-        """Adds what `measure` gives for each of `figures`, or why it cannot."""
+        """Adds the values of `measure` for `figures`, or the reason for its failure."""
         names = [figure.name for figure in figures]
         try:
             self.values.update(zip(names, measure(), strict=True))

@@ -1,4 +1,4 @@
-"""Sets of images to be measured, as streams, with the record of what fixes them."""
+"""Sets of images to be measured, as streams, with records to reproduce them."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ class ImageSet:
       labels: (n,) number of each image's class.
       class_names: one for each number.
       stream: -> uint8 images (H, W, 3) or batches (B, H, W, 3), n in all, in the order of `labels`.
-      record: what fixes them, as JSON takes it.
-      digest: of the images as they are streamed; '' where it is not known beforehand.
+      record: everything needed to reproduce them, for JSON.
+      digest: of the images as they are streamed; '' if it is not known in advance.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ImageSet:
 def tapped(
     stream: Iterator[np.ndarray], chosen: np.ndarray, into: list[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """The same stream; the images (H, W, 3) whose numbers are chosen (n,) are also kept."""
+    """Yields the same stream; the images (H, W, 3) with `chosen` (n,) are also kept."""
     start = 0
     for item in stream:
         batch = item if item.ndim == 4 else item[None]
@@ -52,14 +52,14 @@ def tapped(
 
 
 def real_images(source: Source, name: str, split: str, spec: ImageSpec | None) -> ImageSet:
-    """The images of a source.
+    """Makes the set of a source's images.
 
     Args:
       source: of images.
       name: for people.
       split: which part of the data they are, for the record.
-      spec: how they become squares of one size (its augmentation does not count), and are rounded
-        to 8 bits again; None takes them as they are.
+      spec: how they become squares of one size (without its augmentation), rounded to 8 bits;
+        None for no change.
     """
     preparation = "as they are"
     if spec:
@@ -88,12 +88,12 @@ def real_images(source: Source, name: str, split: str, spec: ImageSpec | None) -
 def real_sets(
     config: ConfigDict, train: Source, held_out: Source | None
 ) -> tuple[ImageSet, ImageSet | None]:
-    """The reference and the training images of a run: both, or one set where none are held out.
+    """Returns a run's reference and training images: both, or one set if none are held out.
 
     Args:
-      config: whose `data` the sources are.
+      config: its `data` describes the sources.
       train: what prompts are tuned on; here without augmentation.
-      held_out: what they are not.
+      held_out: other images.
     """
     data, spec = config.data, image_spec(config.data)
     whole, rest = data.train_split, data.eval_split
@@ -116,12 +116,12 @@ def real_sets(
 
 
 def judge_images(config: ConfigDict) -> ImageSet | None:
-    """What `config.evaluation.judge_shots` asks for; None where the images trained on serve."""
+    """Returns the images of `config.evaluation.judge_shots`; None to use the training images."""
     if not config.evaluation.judge_shots:
         return None
     which = (
         f"{config.evaluation.judge_shots} of each class, drawn by seed {config.data.holdout_seed}"
     )
     judge = open_judge(config)
-    assert judge is not None  # As there are shots.
+    assert judge is not None  # `judge_shots` is positive.
     return real_images(judge, "judging images", which, image_spec(config.data))

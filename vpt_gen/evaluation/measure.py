@@ -1,4 +1,4 @@
-"""All figures of a set of images, by one pass over them."""
+"""Computes all figures of a set of images by one pass over them."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from vpt_gen.evaluation.yardstick import Measured, Yardstick, pictured
 
 
 def measure(yardstick: Yardstick, images: ImageSet) -> tuple[Found, Measured]:
-    """The figures of generated images against real ones, and their features."""
+    """Returns the figures of generated images against real ones, and their features."""
     pictures: list[np.ndarray] = []
     chosen = pictured(images) & (yardstick.lpips is not None)
     with_pictures = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Nearest real images: are samples copies of training images, and how different are they?"""
+"""Nearest real images: whether samples are copies of training images, and their diversity."""
 
 from typing import NamedTuple
 
@@ -8,24 +8,24 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluation.pairwise import distance_blocks
 
 NOMINAL = 0.05
-_NEIGHBORS = 5  # the nearest training image, and four to compare it with
+_NEIGHBORS = 5  # the nearest training image, and four to compare with
 
 
 class Nearest(NamedTuple):
-    """For each query its nearest reference: how far (n,) float64, and which (n,)."""
+    """The nearest reference of each query: its distance (n,) float64 and its index (n,)."""
 
     distances: np.ndarray
     indices: np.ndarray
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> Nearest:
-    """The nearest of the references (m, d) for each query (n, d), Euclidean; of equals the first.
+    """Finds the nearest reference (m, d) of each query (n, d), Euclidean; of ties the first.
 
     Raises:
       UserError: no references.
     """
     if not len(references):
-        raise UserError("There are no images to look for neighbors in.")
+        raise UserError("There are no images to search for neighbors.")
     found = Nearest(np.empty(len(queries)), np.empty(len(queries), np.int64))
     for rows, distances in distance_blocks(queries, references):
         found.indices[rows] = distances.argmin(axis=1)
@@ -34,10 +34,10 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> Nearest:
 
 
 class Memorization(NamedTuple):
-    """What `memorization_rate` finds.
+    """The result of `memorization_rate`.
 
     Attributes:
-      rate: share of the samples that are flagged.
+      rate: share of flagged samples.
       nominal: the share expected of new real images; a rate near it means no memorization.
       threshold: the ratio below which a sample is flagged.
       flagged: (n,) which samples are.
@@ -56,24 +56,24 @@ class Memorization(NamedTuple):
 def memorization_rate(
     samples: np.ndarray, train: np.ndarray, held_out: np.ndarray, *, nominal: float = NOMINAL
 ) -> Memorization:
-    """Share of samples that lie nearer to a training image than real held-out images do.
+    """Returns the share of samples that are closer to a training image than held-out images are.
 
-    How near is measured against the neighborhood: the distance to the nearest training image over
-    the mean distance to the four after it (as in arXiv 2301.13188, sec. 5.1), 0 for a copy and
-    somewhat below 1 for an image of its own. A plain distance would find copies where training
-    images crowd, and there alone. A sample is flagged where its ratio is below that of all but the
-    lowest `nominal` of the held-out images (held-out images as the yardstick: arXiv 2004.05675).
+    Closeness is relative to the neighborhood: the distance to the nearest training image over the
+    mean distance to the next four (as in arXiv 2301.13188), 0 for a copy and somewhat below 1 for a
+    new image. A plain distance would only find copies where training images are dense. A sample is
+    flagged if its ratio is below that of all but the lowest `nominal` of the held-out images
+    (comparison with held-out images: arXiv 2004.05675).
 
-    So held-out images themselves, and any generator as good as real images, get the nominal rate:
-    that is the false-positive floor, and only what exceeds it counts. A generator of copies gets 1.
-    Copies whose features differ from their original's by more than neighbors do are missed, as are
-    changed copies of an image that the training set has five times or more.
+    So held-out images, and any generator as good as real images, get the nominal rate: that is the
+    false-positive floor, and only the excess counts. A generator of copies gets 1. Copies whose
+    features differ from the original's by more than those of neighbors are missed, as are changed
+    copies of an image that the training set contains five times or more.
 
     Args:
       samples: features (n, d).
-      train: features (m, d) of what the generator was trained on, two images or more.
+      train: features (m, d) of the generator's training images, two or more.
       held_out: features (h, d) of real images of the same kind that it was not trained on. Below 19
-        the nominal rate cannot be had, and is 1 / (h + 1).
+        the nominal rate cannot be reached; it is then 1 / (h + 1).
       nominal: the share of new real images that may be flagged.
 
     Raises:
@@ -85,7 +85,7 @@ def memorization_rate(
         ("training images", train, 2),
     ):
         if len(rows) < fewest:
-            raise UserError(f"A memorization rate needs {fewest} {what} or more, not {len(rows)}.")
+            raise UserError(f"A memorization rate needs at least {fewest} {what}, not {len(rows)}.")
     # Of h + 1 exchangeable ratios each is the k-th smallest with the same probability, so a new
     # one lies below the k-th of the h others with probability k / (h + 1).
     rank = max(1, int(nominal * (len(held_out) + 1)))
@@ -113,7 +113,7 @@ def _ratios(queries: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, Nearest
 
 
 def intra_class_diversity(features: np.ndarray, class_ids: np.ndarray) -> float:
-    """Mean Euclidean distance between two images of a class, averaged over the classes.
+    """Returns the mean Euclidean distance of two images of a class, averaged over classes.
 
     Args:
       features: (n, d).

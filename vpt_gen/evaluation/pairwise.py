@@ -1,4 +1,4 @@
-"""Distances between all pairs of two sets of features, in blocks that fit the memory."""
+"""Distances between all pairs of two sets of features, in blocks that fit in memory."""
 
 from collections.abc import Iterator
 
@@ -8,21 +8,21 @@ from vpt_gen.machine.progress import track
 
 _BLOCK_BYTES = 2**27
 _PATIENCE = 3.0  # seconds before a progress bar
-# Rows count as equal where their squared distance is below this share of their squared lengths:
-# far above the rounding of the formula below, and below what float32 features can tell apart.
+# Rows count as equal if their squared distance is below this share of their squared lengths: far
+# above the rounding of the formula below, and below the resolution of float32 features.
 _EQUAL = 1e-13
 
 
 def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Euclidean distances of rows a (n, d) to rows b (m, d), some rows of `a` at a time.
+    """Yields Euclidean distances of rows a (n, d) to rows b (m, d), some rows of `a` at a time.
 
-    |x - y|^2 is taken as |x|^2 + |y|^2 - 2 x y in float64, which is one matrix product. Equal rows
-    are at distance 0 exactly.
+    |x - y|^2 is computed as |x|^2 + |y|^2 - 2 x y in float64, which is one matrix product. Equal
+    rows have distance exactly 0.
 
     Yields:
-      (which rows of `a`, their distances (rows, m) in float64); the array is the caller's.
+      (rows of `a`, their distances (rows, m) in float64); the caller may change the array.
     """
-    # What all rows share would only cost digits.
+    # A common offset of all rows would cost precision.
     center = np.mean(b, axis=0, dtype=np.float64)
     b = b - center
     b_squares = np.einsum("md,md->m", b, b)
@@ -42,9 +42,9 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
 
 
 def neighbor_radii(features: np.ndarray, k: int) -> np.ndarray:
-    """Distance (n,) of each row (n, d) to its k-th nearest other row; an equal row is another."""
+    """Returns distances (n,) of rows (n, d) to their k-th nearest other row; equal rows count."""
     radii = np.empty(len(features))
     for rows, distances in distance_blocks(features, features):
-        # The row itself is at distance 0, so it comes first.
+        # The row itself has distance 0, so it comes first.
         radii[rows] = np.partition(distances, k, axis=1)[:, k]
     return radii

@@ -1,4 +1,4 @@
-"""Intra-LPIPS: how different the images of a class look, by a learned perceptual distance."""
+"""Intra-LPIPS: diversity of the images of a class, by a learned perceptual distance."""
 
 import functools
 import itertools
@@ -22,10 +22,10 @@ _BATCH = 16  # pairs
 
 
 def find_perceptual(weights_dir: str) -> PretrainedNet | None:
-    """LPIPS on VGG16 where its weights are at hand, or else on AlexNet; None without either.
+    """Returns LPIPS on VGG16 if its weights exist, or else on AlexNet; None without either.
 
     Raises:
-      UserError: they are damaged.
+      UserError: damaged weights.
     """
     for backbone in NETS:
         if perceptual_files(weights_dir, backbone):
@@ -34,7 +34,7 @@ def find_perceptual(weights_dir: str) -> PretrainedNet | None:
 
 
 def first_of_classes(labels: np.ndarray, count: int) -> np.ndarray:
-    """Which images (n,) are among the first `count` of their class, in order."""
+    """Marks the images (n,) that are among the first `count` of their class, in order."""
     chosen = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         chosen[np.flatnonzero(labels == label)[:count]] = True
@@ -42,14 +42,14 @@ def first_of_classes(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def choose(labels: np.ndarray) -> np.ndarray:
-    """Which images (n,) are compared: the first 2 to 10 of each class, for about 2,000 pairs."""
+    """Marks the images (n,) to compare: the first 2 to 10 of each class, for about 2,000 pairs."""
     classes = len(np.unique(labels))
     fits = [k for k in range(2, MAX_IMAGES + 1) if classes * k * (k - 1) // 2 <= MAX_PAIRS]
     return first_of_classes(labels, max(fits, default=2))
 
 
 def common_side(images: Sequence[np.ndarray], backbone: str) -> int:
-    """The side that images are compared at: their own shorter one, within what the net takes."""
+    """Returns the side at which images are compared: their shorter one, within the net's limits."""
     shortest = min(min(image.shape[:2]) for image in images)
     return int(np.clip(shortest, MIN_SIDE[backbone], MAX_SIDE))
 
@@ -57,7 +57,7 @@ def common_side(images: Sequence[np.ndarray], backbone: str) -> int:
 def intra_lpips(
     lpips: PretrainedNet, images: Sequence[np.ndarray], labels: np.ndarray, side: int, name: str
 ) -> float:
-    """Mean LPIPS over all pairs of images of a class, averaged over the classes.
+    """Returns the mean LPIPS of all pairs of images of a class, averaged over the classes.
 
     Args:
       lpips: net and parameters.
@@ -86,7 +86,7 @@ def intra_lpips(
     found = []
     with track(total=len(pairs), label=f"LPIPS of {name}") as bar:
         for start in range(0, len(pairs), _BATCH):
-            rows = [pairs[i % len(pairs)] for i in range(start, start + _BATCH)]  # Filled up.
+            rows = [pairs[i % len(pairs)] for i in range(start, start + _BATCH)]  # Padded.
             a, b = np.array(rows).T
             count = min(_BATCH, len(pairs) - start)
             found += np.asarray(distance(lpips.params, squares[a], squares[b]))[:count].tolist()

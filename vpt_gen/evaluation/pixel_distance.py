@@ -1,4 +1,4 @@
-"""The Frechet distance on principal components of pixels: one that needs no net at all."""
+"""The Frechet distance on principal components of pixels, which needs no net."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from vpt_gen.evaluation.distances import frechet
 
 
 class PixelDistance:
-    """Compares small images with real ones; the figure compares with no other program's."""
+    """Compares small images with real ones; the figure is not comparable to other programs'."""
 
     def __init__(self, train: np.ndarray, held_out: np.ndarray, num_components: int):
         """Fits the components.
 
         Args:
-          train: pixels (n, d) of real images, from which the components are.
-          held_out: pixels (m, d) of others, with which is compared.
-          num_components: at most; no more than there are images or pixels.
+          train: pixels (n, d) of real images, to fit the components.
+          held_out: pixels (m, d) of others, to compare with.
+          num_components: maximal number, limited by the numbers of images and pixels.
         """
         from sklearn.decomposition import PCA
 
@@ -22,5 +22,5 @@ class PixelDistance:
         self._held_out = self._pca.transform(held_out)
 
     def __call__(self, pixels: np.ndarray) -> float:
-        """The distance of images, given by pixels (n, d), from the held-out real ones."""
+        """Returns the distance of images with pixels (n, d) from the held-out real ones."""
         return frechet(self._pca.transform(pixels), self._held_out)

@@ -1,4 +1,4 @@
-"""What tuned prompts say about classes: how they cluster, and which are alike."""
+"""Analysis of tuned prompts: how well they cluster by class, and which classes are similar."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -30,22 +30,22 @@ def make_prompts(generator: PromptGenerator, params: Any, conditions: np.ndarray
 
 
 def without_classes(params: Any) -> Any:
-    """Parameters whose class part says nothing, so that a prompt is of its instance alone."""
+    """Neutralizes the class part of parameters, so that a prompt depends only on its instance."""
     table = params["prompt_embeddings"]
     return {**params, "prompt_embeddings": jax.tree.map(np.zeros_like, table)}
 
 
 def lengths(num_prompt_tokens: int) -> list[int]:
-    """1, 2, 4, ... and S."""
+    """Returns 1, 2, 4, ... and S."""
     powers = [2**i for i in range(num_prompt_tokens.bit_length())]
     return sorted({*powers, num_prompt_tokens})
 
 
 def coordinates(prompts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """For the first s of S tokens, s as in `lengths`: points at the distances of the prompts.
+    """Yields points with the prompts' distances, for the first s of S tokens, s in `lengths`.
 
-    Prompts (n, S, D) as they are would have s * D coordinates; the points (n, at most n) are the
-    same but turned and centered, by the eigenvectors of their inner products.
+    Prompts (n, S, D) have s * D coordinates; the points (n, at most n) are the same after rotation
+    and centering, by the eigenvectors of their inner products.
 
     Yields:
       s, and the points, their widest direction first.
@@ -66,8 +66,8 @@ class ClusterMatch:
     """How well clusters of prompts, found without labels, match the classes.
 
     Attributes:
-      purity: share of prompts whose cluster has mostly prompts of their class.
-      chance: the purity of the same clusters where labels are shuffled (mean of 200 shuffles).
+      purity: share of prompts in a cluster where their class is the most common.
+      chance: the purity of the same clusters with shuffled labels (mean of 200 shuffles).
       nmi: normalized mutual information of clusters and classes, 0 to 1.
       silhouette: of the classes themselves, -1 to 1: above 0, prompts of a class are nearer to each
         other than to the next class.
@@ -82,7 +82,7 @@ class ClusterMatch:
 def cluster_match(points: np.ndarray, labels: np.ndarray, seed: int) -> ClusterMatch:
     """Compares k-means clusters of points (n, d), as many as classes, with labels (n,).
 
-    Needs two classes at least, and more points than classes.
+    Needs at least two classes, and more points than classes.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import normalized_mutual_info_score, silhouette_score
@@ -100,15 +100,15 @@ def cluster_match(points: np.ndarray, labels: np.ndarray, seed: int) -> ClusterM
 
 
 def purity(clusters: np.ndarray, labels: np.ndarray) -> float:
-    """Share of points (n,) in a cluster whose commonest label is their own."""
+    """Returns the share of points (n,) in a cluster whose most common label is their own."""
     most = [np.bincount(labels[clusters == cluster]).max() for cluster in np.unique(clusters)]
     return float(np.sum(most) / len(labels))
 
 
 def similarity(points: np.ndarray) -> np.ndarray:
-    """Cosines (n, n) between points (n, d), which are centered: what all share counts for nothing.
+    """Returns cosines (n, n) between points (n, d) after centering.
 
-    Of n points in general position they are -1 / (n - 1) on average.
+    For n points in general position they are -1 / (n - 1) on average.
     """
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     return (points / lengths) @ (points / lengths).T
@@ -116,11 +116,11 @@ def similarity(points: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Resemblance:
-    """Whether things near each other in one space are near in another, too.
+    """Whether items that are close in one space are close in another.
 
     Attributes:
       correlation: Spearman's, of the distances of all pairs.
-      chance: what 95 of 100 shuffles of the things stay below (Mantel's test).
+      chance: the 95th percentile over shuffles of the items (Mantel's test).
     """
 
     correlation: float
@@ -147,7 +147,7 @@ def _distances(points: np.ndarray) -> np.ndarray:
 
 
 def embed(points: np.ndarray, seed: int) -> np.ndarray:
-    """t-SNE of points (n, d), n >= 4, in the plane (n, 2)."""
+    """Returns the t-SNE (n, 2) of points (n, d), n >= 4."""
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(points) - 1) / 3)

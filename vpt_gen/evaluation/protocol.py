@@ -1,4 +1,4 @@
-"""What fixes a figure besides images and features: programs, machine, and the code's commit."""
+"""The part of a protocol besides images and features: versions, devices and commit."""
 
 import importlib.metadata
 import pathlib
@@ -14,7 +14,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "scikit-learn", "pillow"
 
 
 def environment() -> dict[str, Any]:
-    """Versions and devices, as JSON takes them."""
+    """Returns versions and devices, for JSON."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         if found := _version(name):
@@ -27,7 +27,7 @@ def environment() -> dict[str, Any]:
 
 
 def _version(name: str) -> str:
-    """Of an installed package; '' where there is none. TensorFlow's has two names."""
+    """Returns the version of an installed package; '' if missing. TensorFlow's has two names."""
     for candidate in {"tensorflow": ("tensorflow", "tensorflow-cpu")}.get(name, (name,)):
         try:
             return importlib.metadata.version(candidate)
@@ -37,7 +37,7 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """The commit that the code lies at, '+' behind it where files differ; '' outside of git."""
+    """Returns the code's commit, with '+' if files differ from it; '' outside of git."""
     root = pathlib.Path(vpt_gen.__file__).parents[1]
     if not (root / ".git").exists():
         return ""

@@ -1,4 +1,4 @@
-"""Real images as a tokenizer gives them back: the ceiling of whatever is built on it."""
+"""Real images reconstructed by a tokenizer: the best quality that it allows."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ from vpt_gen.machine.progress import track
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """Images and what a tokenizer makes of them, all in memory.
+    """Images and their reconstructions, all in memory.
 
     Attributes:
       given: uint8 (n, H, W, 3).
@@ -33,12 +33,12 @@ class Reconstruction:
 def batches(
     tokenizer: PretrainedNet, images: Iterator[np.ndarray], batch_size: int, mesh: Mesh
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Images, what the tokenizer makes of them, and their tokens, batch by batch.
+    """Yields images, their reconstructions, and their tokens, batch by batch.
 
     Args:
       tokenizer: a VQGAN.
-      images: uint8 (H, W, 3) or batches (B, H, W, 3), of sides that its tokens divide.
-      batch_size: images at a time; the last batch has what is left.
+      images: uint8 (H, W, 3) or batches (B, H, W, 3), of sides that the tokenizer divides.
+      batch_size: images at a time; the last batch may be smaller.
       mesh: devices.
 
     Yields:
@@ -52,7 +52,7 @@ def batches(
     reconstruct = jax.jit(reconstruct, out_shardings=sharding.replicated(mesh))
     single = (x for item in images for x in (item if item.ndim == 4 else item[None]))
     while batch := list(itertools.islice(single, batch_size)):
-        # The last is filled up, so that one compilation serves all.
+        # The last batch is padded, so that one compilation is enough.
         filled = np.stack(batch + batch[-1:] * (batch_size - len(batch)))
         made, tokens = reconstruct(tokenizer.params, filled / np.float32(255.0))
         count = len(batch)
@@ -62,7 +62,7 @@ def batches(
 def reconstruct(
     tokenizer: PretrainedNet, images: ImageSet, batch_size: int, mesh: Mesh
 ) -> Reconstruction:
-    """All images of a set by one pass, which shows how far it is; see `batches`."""
+    """Reconstructs all images of a set by one pass with a progress bar; see `batches`."""
     parts = []
     with track(total=len(images), label=images.name) as bar:
         for part in batches(tokenizer, images.stream(), batch_size, mesh):
@@ -74,7 +74,7 @@ def reconstruct(
 def reconstructed(
     tokenizer: PretrainedNet, images: ImageSet, batch_size: int, mesh: Mesh
 ) -> ImageSet:
-    """A set of real images as the tokenizer gives them back, made whenever they are asked for."""
+    """Returns the set of reconstructions of real images, computed each time it is streamed."""
     return given_back(
         images,
         lambda: (made for _, made, _ in batches(tokenizer, images.stream(), batch_size, mesh)),
@@ -82,7 +82,7 @@ def reconstructed(
 
 
 def given_back(images: ImageSet, stream: Callable[[], Iterator[np.ndarray]]) -> ImageSet:
-    """A set of real images with their reconstructions in their place; see `ImageSet.stream`."""
+    """Returns a set of real images replaced by their reconstructions; see `ImageSet.stream`."""
     return dataclasses.replace(
         images, name="reconstructed images", stream=stream, record={}, digest=""
     )

@@ -1,4 +1,4 @@
-"""Figures as they are written (`metrics.json`) and as people read them (a table)."""
+"""Figures as JSON (`metrics.json`) and as a printed table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ _DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
 
 
 def protocol(yardstick: Yardstick, generated: ImageSet, command: str) -> dict[str, Any]:
-    """What all figures of a set of images share, as JSON takes it.
+    """Returns the part of the protocol that all figures share, for JSON.
 
     Args:
       yardstick: real images and a feature space.
-      generated: what is measured.
-      command: that repeats it.
+      generated: the measured images.
+      command: that reproduces it.
     """
     space = yardstick.extractor.space
     shared = {"generated": generated.record, "reference": yardstick.reference.record}
@@ -40,10 +40,10 @@ def protocol(yardstick: Yardstick, generated: ImageSet, command: str) -> dict[st
 
 
 def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `metrics.json`.
+    """Makes the content of `metrics.json`.
 
     Args:
-      found: what was measured.
+      found: the measured figures.
       shared: see `protocol`. Each figure gets all of it, so that it can be copied alone.
     """
     figures = {}
@@ -62,7 +62,7 @@ def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as `make_record` gave it, perhaps in an older version, with today's names."""
+    """Renames the figures of a record of `make_record`, perhaps of an older version, to today's."""
     renamed = {
         part: {_RENAMED.get(name, name): value for name, value in record[part].items()}
         for part in ("figures", "left_out")
@@ -72,7 +72,7 @@ def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(record: Mapping[str, Any]) -> str:
-    """The figures of a record, one a line, with what real images reach beside them."""
+    """Formats the figures of a record, one per line, next to the values of real images."""
     figures = record["figures"]
     columns = {"untuned": "untuned", "value": "generated", "std": "± std", "floor": "real"}
     columns = {k: v for k, v in columns.items() if k == "value" or _has(figures, k)}
@@ -92,7 +92,7 @@ def table(record: Mapping[str, Any]) -> str:
 
 
 def _heading(shared: Mapping[str, Any]) -> list[str]:
-    """What was compared with what."""
+    """Returns a line that says what was compared."""
     generated, reference = shared["generated"], shared["reference"]
     classes = {"even": ", classes evenly", "reference": ", classes as in the reference"}
     drawn = classes.get(generated.get("class_counts"), "")
@@ -109,12 +109,12 @@ def _has(figures: Mapping[str, Any], part: str) -> bool:
 
 
 def label(name: str) -> str:
-    """A figure's name as people write it."""
+    """Returns a figure's name for tables."""
     return str(FIGURES.get(name, name.replace("_", " ")))
 
 
 def direction(name: str) -> str:
-    """Which values of a figure are better: lower, higher, or those like real images'."""
+    """Returns which values of a figure are better: lower, higher, or like those of real images."""
     return _DIRECTIONS[FIGURES[name].better]
 
 

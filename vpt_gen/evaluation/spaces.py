@@ -1,4 +1,4 @@
-"""Which feature space figures are taken in: Inception's, or that of a tokenizer at hand."""
+"""Choice of the feature space: Inception's, or a tokenizer's."""
 
 import pathlib
 
@@ -17,17 +17,17 @@ from vpt_gen.evaluation.features import (
 from vpt_gen.machine.progress import say
 
 NAMES = ("inception", "tokenizer")
-# What serves where no run or config names a tokenizer: gray drawings, 32 pixels a side.
+# The default tokenizer if no run or config names one: gray drawings, sides of 32 pixels.
 SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
 
 def choose_space(weights_dir: str) -> str:
-    """Inception where its weights are at hand; otherwise a tokenizer, which is told."""
+    """Returns "inception" if its weights exist; otherwise "tokenizer", with a message."""
     if (pathlib.Path(weights_dir).expanduser() / FILE).exists():
         return "inception"
     say(
-        f"{FILE} is not in {weights_dir}: figures are taken in a tokenizer's features, and there "
-        "is no FID. --features=inception fetches it."
+        f"{FILE} is not in {weights_dir}: figures are computed in a tokenizer's features, without "
+        "FID. --features=inception fetches the file."
     )
     return "tokenizer"
 
@@ -35,16 +35,16 @@ def choose_space(weights_dir: str) -> str:
 def open_space(
     name: str, weights_dir: str, tokenizer: PretrainedNet | None = None, side: int = SHIPPED_SIDE
 ) -> FeatureSpace:
-    """A feature space.
+    """Opens a feature space.
 
     Args:
       name: of `NAMES`.
-      weights_dir: folder of published weights; Inception's are fetched where it lacks them.
-      tokenizer: of a run, for the tokenizer's space; None takes the shipped one.
-      side: pixels of the images that the tokenizer was trained on.
+      weights_dir: folder of published weights; Inception's are fetched if it lacks them.
+      tokenizer: of a run, for the tokenizer's space; None for the shipped one.
+      side: of the tokenizer's training images, in pixels.
 
     Raises:
-      UserError: weights that are damaged, or cannot be fetched.
+      UserError: weights that are damaged or cannot be fetched.
     """
     if name == "inception":
         return inception_space(obtain_inception(weights_dir))

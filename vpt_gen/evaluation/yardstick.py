@@ -1,4 +1,4 @@
-"""Real images as the yardstick of generated ones: features, a classifier, floors."""
+"""Real images to compare generated ones with: features, a classifier, floors."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ class Measured:
     Attributes:
       images: the set.
       features: of its images, or of a part.
-      pictures: uint8 (H, W, 3), of those images that are compared by sight; see `pictured`.
+      pictures: uint8 (H, W, 3), of the images for perceptual distances; see `pictured`.
     """
 
     images: ImageSet
@@ -44,24 +44,24 @@ class Measured:
 
 
 def pictured(images: ImageSet) -> np.ndarray:
-    """Which images (n,) of a set are compared by sight."""
+    """Marks the images (n,) of a set for perceptual distances."""
     return perceptual_diversity.choose(images.labels)
 
 
 @dataclasses.dataclass(frozen=True)
 class Yardstick:
-    """Real images, their features, and what is learned from them once for all metrics.
+    """Real images, their features, and what is computed from them once for all metrics.
 
     Attributes:
       extractor: of the feature space.
       reference: the real images to compare with.
-      train: those that the prompts were tuned on, where they are others than the reference; None
-        where they are not known. Without them halves of the reference make the floors and the
-        classifier, and there is no memorization rate.
-      judge: real images to learn class agreement from and to take floors of, where they are not
-        those trained on: these may be few, and a classifier of few agrees with what copies them.
+      train: the training images, if they differ from the reference; None if they are not known.
+        Without them, halves of the reference give the floors and the classifier, and there is no
+        memorization rate.
+      judge: real images for the classifier and the floors, if not the training images: these may be
+        few, and a classifier of few images agrees with copies of them.
       seed: of the draws of real images.
-      lpips: perceptual distance; None where its weights are not at hand.
+      lpips: perceptual distance; None without its weights.
     """
 
     extractor: Extractor
@@ -72,7 +72,7 @@ class Yardstick:
     judge: ImageSet | None = None
 
     def features_of(self, images: ImageSet) -> Measured:
-        """A set with its features."""
+        """Measures the features of a set."""
         return Measured(images, features_of(self.extractor, images))
 
     @functools.cached_property
@@ -82,7 +82,7 @@ class Yardstick:
 
     @functools.cached_property
     def sides(self) -> tuple[Measured, Measured]:
-        """Two sets of real images without a common one: to fit to, and to try with."""
+        """Two disjoint sets of real images: to fit, and to test."""
         if fitted := self.judge or self.train:
             return self.features_of(fitted), self.real
         a, b = draw(self.real.features, len(self.real.features.indices) // 2, self.seed)
@@ -100,17 +100,17 @@ class Yardstick:
         return fit(fitted.features.rows[space.classes], fitted.labels)
 
     def agreement(self, images: Measured) -> float:
-        """Share of images in which the classifier sees their class.
+        """Returns the share of images of which the classifier predicts the class.
 
         Raises:
-          UserError: classes that it does not know, or see `FeatureClassifier.fit`.
+          UserError: unknown classes, or see `FeatureClassifier.fit`.
         """
         classifier, labels = self.classifier, _numbers_in(self.sides[0].images, images)
         return classifier.agreement(images.features.rows[self.extractor.space.classes], labels)
 
     @functools.cached_property
     def floors(self) -> dict[tuple[str, int], list[Value | None]]:
-        """(metric, count) -> what real images reach; the same for all that training measures."""
+        """(metric, count) -> floors; the same for all measurements of a training run."""
         return {}
 
     def real_against_real(self, count: int) -> tuple[Measured, Measured]:
@@ -161,7 +161,7 @@ def _numbers_in(known: ImageSet, images: Measured) -> np.ndarray:
     if unknown:
         raise UserError(
             f"Class {unknown[0]!r} of the {images.images.name} is none of the {known.name}: sort "
-            "them into one sub-folder a class, named alike."
+            "them into one sub-folder per class, named alike."
         )
     translation = np.zeros(len(names), np.int64)
     translation[used] = [numbers[names[number]] for number in used]

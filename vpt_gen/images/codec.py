@@ -1,4 +1,4 @@
-"""Decoding of one image file, whatever its format, to uint8 RGB: as a viewer would show it."""
+"""Decodes an image file of any supported format to uint8 RGB, as a viewer would show it."""
 
 import contextlib
 import functools
@@ -17,11 +17,11 @@ EXTENSIONS = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
     + (".tif", ".tiff", ".jp2", ".j2k", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm")
 )
-# Pillow's names. It knows more, but some of those start other programs or take anything.
+# Pillow's names. It has more formats, but some of them start other programs or accept any file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
-# Raised with every change of what is read or refused, so that files are checked again.
+# Increase it with every change of what is read or refused, so that files are checked again.
 DECODER = 2
-# Images with more pixels are shrunk to this at most, and decoded one at a time: their memory.
+# Larger images are shrunk to at most this, and decoded one at a time, to limit memory.
 LARGE = 2**24
 
 _TURNS = {
@@ -36,7 +36,7 @@ _TURNS = {
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _ORIENTATION = 258, 262, 339, 274
 
 _one_at_a_time = threading.Lock()
-# Its warnings are about large images, which are dealt with here, and about damaged metadata.
+# Pillow's warnings are about large images, which are handled here, and damaged metadata.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -45,17 +45,17 @@ def decode(data: bytes | pathlib.Path) -> np.ndarray:
     """Encoded bytes, or a file -> uint8 (H, W, 3), sRGB.
 
     EXIF orientation and color profiles are applied, transparency goes on white, gray becomes RGB,
-    16 bits become 8, and of an animation the first frame counts. Images of more than `LARGE` pixels
+    16 bits become 8, and an animation gives its first frame. Images of more than `LARGE` pixels
     are shrunk by a whole factor. `docs/images.md` has the whole list.
 
     Raises:
-      OSError (or another of Pillow's errors): where the image is broken, no image at all, larger
-        than Pillow's limit (179 million pixels), or of values without a defined black and white.
+      OSError (or another of Pillow's errors): the image is damaged, not an image, larger than
+        Pillow's limit (179 million pixels), or has values without a defined black and white.
     """
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
         opened = Image.open(stream, formats=_FORMATS)
-    except UnidentifiedImageError:  # Its message names an object in memory.
+    except UnidentifiedImageError:  # Pillow's message names an object in memory.
         raise OSError(_what_else(data if isinstance(data, bytes) else data.read_bytes())) from None
     with opened as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
         if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
@@ -65,7 +65,7 @@ def decode(data: bytes | pathlib.Path) -> np.ndarray:
 
 
 def _what_else(data: bytes) -> str:
-    """What a file is that Pillow does not know; of these there are many under an image's name."""
+    """Names the kind of a file that Pillow does not know but that often has an image's name."""
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
         return "HEIC; convert it to JPEG"
     if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
@@ -76,18 +76,18 @@ def _what_else(data: bytes) -> str:
         return "a pointer of Git LFS; `git lfs pull` fetches the image"
     if data.lstrip().startswith(b"<"):
         return "text in HTML, SVG or XML"
-    return "no image of a known format, or its header is damaged"
+    return "not an image of a supported format, or its header is damaged"
 
 
 def _excess(image: Image.Image) -> int:
-    """The whole factor by which the sides must shrink to leave at most `LARGE` pixels."""
+    """Returns the integer factor by which the sides must shrink to leave at most `LARGE` pixels."""
     return math.ceil(math.sqrt(image.width * image.height / LARGE))
 
 
 def _as_shown(image: Image.Image) -> Image.Image:
     _mend_transparency(image)
     image.load()
-    # Afterwards: a PNG may have these behind its pixels, and a TIFF is turned already.
+    # Read after the pixels: a PNG may store these behind them, and a TIFF is already rotated.
     profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image) or 1)
     flat = to_srgb(_flat(_eight_bit(image)), profile)
     if _excess(flat) > 1:
@@ -98,14 +98,14 @@ def _as_shown(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int | None:
     try:
         return image.getexif().get(_ORIENTATION)
-    except Exception:  # Metadata that cannot be parsed says nothing.
+    except Exception:  # Metadata that cannot be parsed is ignored.
         return None
 
 
 def _mend_transparency(image: Image.Image) -> None:
-    """Pillow scales the pixels of a PNG to 8 bits, but not the color that stands for nothing."""
+    """Scales a PNG's transparent color to 8 bits; Pillow scales only the pixels."""
     color = image.info.get("transparency")
-    tiles = getattr(image, "tile", None)  # What a file opens as has them.
+    tiles = getattr(image, "tile", None)  # The image as opened has these attributes.
     depth = tiles[0].args if image.format == "PNG" and tiles else None
     if isinstance(color, int) and depth in ("L;2", "L;4"):
         image.info["transparency"] = color * {"L;2": 85, "L;4": 17}[depth]
@@ -114,10 +114,10 @@ def _mend_transparency(image: Image.Image) -> None:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Gray of 12 or 16 bits, or of floats in [0, 1], to 8 bits, rounded; others stay as they are.
+    """Rounds gray of 12 or 16 bits, or of floats in [0, 1], to 8 bits; others are unchanged.
 
     Raises:
-      ValueError: values of which nobody knows what is black and what is white.
+      ValueError: values without a defined black and white.
     """
     tags = getattr(image, "tag_v2", {})
     if 2 in tags.get(_TIFF_SAMPLE_FORMAT, ()):
@@ -138,7 +138,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         raise ValueError("32-bit integers have no defined white")
     else:
         return image
-    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # White is zero; Pillow turns only 8 bits around.
+    if tags.get(_TIFF_PHOTOMETRIC) == 0:  # White is zero; Pillow inverts only 8 bits.
         gray = 255 - gray
     if "transparency" in image.info:
         gray = np.where(values == image.info["transparency"], np.uint8(255), gray)
@@ -147,12 +147,12 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 @functools.cache
 def _to_8_bits(bits: int) -> np.ndarray:
-    """A table: value of `bits` bits -> of 8, rounded."""
+    """Returns a table: value of `bits` bits -> value of 8 bits, rounded."""
     return np.rint(np.minimum(np.arange(2**16) / (2**bits - 1), 1) * 255).astype(np.uint8)
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Without transparency, in one of the modes L, RGB and CMYK."""
+    """Removes transparency; the result has mode L, RGB or CMYK."""
     is_grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         if image.mode == "La":  # Premultiplied; there is no direct way to RGBA.

@@ -1,4 +1,4 @@
-"""Colors as an image's embedded profile means them, in sRGB."""
+"""Converts colors from an image's embedded profile to sRGB."""
 
 import functools
 import io
@@ -11,22 +11,22 @@ _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An image of mode L, RGB or CMYK and its ICC profile -> mode RGB, in sRGB.
+    """Converts an image of mode L, RGB or CMYK with its ICC profile to mode RGB in sRGB.
 
-    A profile that is damaged, or for another kind of image, counts as none, and so does one that
-    calls itself sRGB; without one, CMYK is taken as ideal inks.
+    A profile that is damaged, or for another kind of image, is ignored, and so is one that calls
+    itself sRGB. Without a profile, CMYK is read as ideal inks.
     """
     mode, transform = _transform(profile) if profile else (None, None)
     fits = mode == image.mode or (mode, image.mode) == ("RGB", "L")
     if transform is None or not fits:
         return image.convert("RGB")
-    # It gives None only where it changes the image itself.
+    # It returns None only if it changes the image in place.
     return cast(Image.Image, ImageCms.applyTransform(image.convert(mode), transform))
 
 
-@functools.lru_cache(maxsize=16)  # A data set has few, and a CMYK one takes a while to build.
+@functools.lru_cache(maxsize=16)  # Few per data set; one for CMYK is slow to build.
 def _transform(profile: bytes):
-    """The mode that a profile is for and the transform to sRGB; (None, None) for no change."""
+    """Returns a profile's mode and its transform to sRGB; (None, None) for no change."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = _MODES.get(opened.profile.xcolor_space.strip())

@@ -1,4 +1,4 @@
-"""Pictures that people look at: image grids, with labels where they help."""
+"""Pictures for people: image grids, with labels if they help."""
 
 import math
 import pathlib
@@ -10,18 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine.files import written_whole
 
-# The first images of the first classes, side by side, for pictures of many runs.
+# Size of a strip: the first images of the first classes, side by side, for pictures of many runs.
 STRIP, STRIP_IMAGES = "strip.png", 10
 _PADDING = 2
 _FIRST, _LAST = np.array([0.15, 0.1, 0.45]), np.array([1.0, 0.9, 0.2])
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Images (n, H, W, 3) in [0, 1] -> one uint8 picture, row by row, on a gray ground.
+    """Images (n, H, W, 3) in [0, 1] -> one uint8 picture, row by row, on a gray background.
 
     Args:
       images: of one size.
-      columns: images a row; None makes the grid about square.
+      columns: images per row; None makes the grid about square.
     """
     tiles = to_uint8(images)
     n, height, width, _ = tiles.shape
@@ -39,7 +39,7 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 
 def magnify(images: np.ndarray) -> np.ndarray:
-    """Small images (n, H, W, 3) -> about 64 pixels a side, by a whole factor, not smoothed."""
+    """Enlarges small images (n, H, W, 3) to sides of about 64 pixels by an integer factor."""
     factor = max(1, round(64 / images.shape[1]))
     return np.repeat(np.repeat(images, factor, axis=1), factor, axis=2)
 
@@ -66,7 +66,7 @@ def labeled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
 def class_grid(
     images: np.ndarray, class_ids: np.ndarray, class_names: list[str], columns: int = 10
 ) -> np.ndarray:
-    """The first images (n, H, W, 3) of each class, unselected, one labeled row a class."""
+    """The first images (n, H, W, 3) of each class, unselected, one labeled row per class."""
     classes = sorted(set(class_ids.tolist()))
     rows = {class_names[c]: images[class_ids == c][:columns] for c in classes}
     return labeled_rows(rows)
@@ -75,7 +75,7 @@ def class_grid(
 def order_colors(revealed_at: np.ndarray, height: int, width: int) -> np.ndarray:
     """Orders (n, N) in which tokens were fixed -> images (n, H, W, 3): blue first, yellow last.
 
-    Those that were given, at -1, are black.
+    Given tokens, at -1, are black.
     """
     n = len(revealed_at)
     side = int(revealed_at.shape[1] ** 0.5)
@@ -86,11 +86,11 @@ def order_colors(revealed_at: np.ndarray, height: int, width: int) -> np.ndarray
 
 
 def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
-    """Each image beside the order of its tokens: dark blue was revealed first, yellow last.
+    """Shows each image next to the order of its tokens: dark blue was revealed first, yellow last.
 
     Args:
       images: (n, H, W, 3) in [0, 1].
-      revealed_at: (n, N) when each token was fixed, from 0; -1, given, is black.
+      revealed_at: (n, N), the iteration that fixed each token, from 0; -1, given, is black.
     """
     n, height, width, _ = images.shape
     colors = order_colors(revealed_at, height, width)
@@ -99,13 +99,13 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
 
 
 def save_png(path: epath.Path | pathlib.Path, picture: np.ndarray) -> None:
-    """Writes a uint8 picture; makes the folder where it is missing."""
+    """Writes a uint8 picture; makes the folder if it is missing."""
     with written_whole(path) as partial, partial.open("wb") as file:
         Image.fromarray(picture).save(file, format="PNG")
 
 
 def in_strip(labels: np.ndarray) -> np.ndarray:
-    """Which images (n,) a strip shows: the first of each of ten classes, more of fewer classes."""
+    """Selects the images (n,) of a strip: the first of ten classes each, more of fewer classes."""
     classes = np.unique(labels)[:STRIP_IMAGES]
     chosen = np.zeros(len(labels), bool)
     for label in classes:
@@ -114,14 +114,14 @@ def in_strip(labels: np.ndarray) -> np.ndarray:
 
 
 def save_strip(folder: epath.Path | pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Writes the images (n, H, W, 3) in [0, 1] that a strip shows, as they are, class by class."""
+    """Writes a strip of the images (n, H, W, 3) in [0, 1], unscaled, class by class."""
     chosen = in_strip(labels)
     ordered = images[chosen][np.argsort(labels[chosen], kind="stable")]
     save_png(folder / STRIP, np.concatenate(list(to_uint8(ordered)), axis=1))
 
 
 def read_strip(folder: epath.Path | pathlib.Path) -> np.ndarray | None:
-    """The images (n, H, H, 3) in [0, 1] of the strip in a folder; None where there is none."""
+    """The images (n, H, H, 3) in [0, 1] of the strip in a folder; None if there is none."""
     path = folder / STRIP
     if not path.exists():
         return None

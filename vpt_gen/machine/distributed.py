@@ -1,7 +1,7 @@
-"""Several processes that train together, one a host (or a GPU): how they find each other and leave.
+"""Several processes that train together, one per host (or GPU): how they connect and end.
 
-All run the same program on the same command line, and see the same files. The first speaks and
-writes for all.
+All run the same program with the same command line, and see the same files. Only the first prints
+messages and writes files.
 """
 
 import os
@@ -20,42 +20,42 @@ from jax.experimental import multihost_utils
 from vpt_gen.errors import UserError
 from vpt_gen.machine import progress
 
-# Seconds that a process waits for the others when it ends; `wait_for_all` comes before.
+# Seconds that a process waits for the others when it ends; `wait_for_all` is called before.
 _SHUTDOWN_TIMEOUT = 20
-# Exit codes of what all processes do together: the end, and a stop once the state is saved.
+# Exit codes of all processes together: the end, and a stop after the state is saved.
 _TOGETHER = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def define_flags() -> None:
-    """The command line of a program that several processes may run."""
+    """Defines the flags of a program that several processes may run."""
     flags.DEFINE_bool(
         "distributed",
         False,
-        "This is one of several processes. They find each other by the environment (Cloud TPU, "
-        "Slurm, Kubernetes, Open MPI), or by the three flags that follow.",
+        "Join the other processes of a run. They connect through the environment (Cloud TPU, "
+        "Slurm, Kubernetes, Open MPI), or through the three flags that follow.",
     )
-    flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0, free to use.")
-    flags.DEFINE_integer("num_processes", None, "How many there are.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "Which one this is, from 0.", lower_bound=0)
+    flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0, a free port.")
+    flags.DEFINE_integer("num_processes", None, "Number of processes.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "Number of this process, from 0.", lower_bound=0)
 
 
 def start() -> None:
-    """Joins the other processes, where the command line says that there are some.
+    """Joins the other processes if the command line has --distributed.
 
     Raises:
-      UserError: flags that do not go together, or nobody to be found.
+      UserError: flags that do not go together, or no other processes found.
     """
     names = ("coordinator_address", "num_processes", "process_id")
     given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     if any(value is not None for value in given.values()) != all(
         value is not None for value in given.values()
     ):
-        raise UserError(f"--{', --'.join(names)} go together: give all three, or none.")
+        raise UserError(f"--{', --'.join(names)} go together: give all three or none.")
     if not flags.FLAGS.distributed:
         if given["process_id"] is not None:
-            raise UserError("--coordinator_address and its like go with --distributed.")
+            raise UserError("--coordinator_address and the like need --distributed; add it.")
         return
-    # JAX would take SIGTERM for itself and leave us deaf to it.
+    # JAX would otherwise handle SIGTERM itself, and the run would not see it.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(**given, shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT)
@@ -70,25 +70,25 @@ def start() -> None:
 
 
 def is_first() -> bool:
-    """Whether this process speaks and writes for all."""
+    """Whether this process prints and writes for all."""
     return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when all processes have come to the place of that name."""
+    """Returns when all processes have reached the barrier of that name."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def all_agree(holds: bool) -> bool:
-    """Whether something holds in every process."""
+    """Returns whether something holds in every process."""
     if jax.process_count() == 1:
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
 
 
 def to_host(tree: Any) -> Any:
-    """Arrays that are spread over all devices -> numpy arrays, whole in every process."""
+    """Gathers arrays that are split over all devices as whole numpy arrays in every process."""
 
     def gather(x: jax.Array) -> np.ndarray:
         if x.is_fully_addressable:
@@ -101,8 +101,8 @@ def to_host(tree: Any) -> Any:
 def leave_after(run: Callable[[], int]) -> NoReturn:
     """Runs the program, and ends the process with the exit code that it gives.
 
-    An unexpected error prints its traceback and counts as 1. It must not reach the interpreter:
-    that would wait at its end for other processes, which wait for this one.
+    An unexpected error prints its traceback and counts as 1. It must not reach the interpreter,
+    which would wait at its end for other processes while they wait for this one.
     """
     try:
         code = run()
@@ -113,11 +113,11 @@ def leave_after(run: Callable[[], int]) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process with an exit code, waiting for the others only where they come along."""
+    """Ends the process with an exit code; waits for the others only if they end too."""
     sys.stdout.flush()
     sys.stderr.flush()
     if jax.distributed.is_initialized() and code not in _TOGETHER:
         if is_first():
-            time.sleep(2.0)  # When the first goes, the others are torn down, words in mouth.
+            time.sleep(2.0)  # When the first process ends, the others are killed mid-message.
         os._exit(code)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and where what can be made again is kept.
+"""Atomic files, and the folder for what can be made again.
 
 A path of a working directory is an `epath.Path`, which may also lie in a bucket (gs://...).
 """
@@ -14,9 +14,9 @@ from etils import epath
 
 @contextlib.contextmanager
 def written_whole(path: epath.Path | pathlib.Path) -> Iterator[epath.Path | pathlib.Path]:
-    """A path beside `path` to write to; moved into its place on success, removed otherwise."""
+    """Yields a path next to `path` to write to; moves it into place on success, else removes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two runs may write the same file, also from two hosts: each has a partial one of its own.
+    # Two runs, perhaps on two hosts, may write the same file: each has its own partial one.
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
@@ -26,7 +26,7 @@ def written_whole(path: epath.Path | pathlib.Path) -> Iterator[epath.Path | path
 
 
 def remove_partial(path: pathlib.Path) -> None:
-    """Removes what runs that were killed left of `path`; for a file that one run writes."""
+    """Removes partial files of `path` that killed runs left; only one run may write the file."""
     for partial in path.parent.glob(f".{path.name}.*.partial"):
         partial.unlink()
 
@@ -38,15 +38,15 @@ def write_text(path: epath.Path | pathlib.Path, text: str) -> None:
 
 
 def absolute(path: str) -> epath.Path:
-    """The path from the root on; that of a bucket is one already."""
+    """Returns the absolute path; a bucket's already is."""
     return epath.Path(path if in_bucket(path) else os.path.abspath(path))
 
 
 def in_bucket(path: str | epath.Path) -> bool:
-    """Whether a path lies in an object store, which renames no folders and is never full."""
+    """Whether a path lies in an object store, which cannot rename folders and is never full."""
     return "://" in os.fspath(path)
 
 
 def cache_folder() -> pathlib.Path:
-    """Where what is known about a data set is kept between runs: $VPT_GEN_CACHE or ~/.cache."""
+    """Returns the folder of facts about data sets between runs: $VPT_GEN_CACHE or ~/.cache."""
     return pathlib.Path(os.environ.get("VPT_GEN_CACHE") or "~/.cache/vpt_gen").expanduser()

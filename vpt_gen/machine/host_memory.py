@@ -1,14 +1,14 @@
-"""Freed memory stays with the process.
+"""Keeps freed memory in the process.
 
-XLA on a CPU takes the memory of every step from the C library and gives it back afterwards. By
-default glibc hands blocks of that size to the system at once, and every page of the next step is
-then fetched, and cleared, anew. That costs a sixth of a tuning step at full size, and two fifths
-of one of the demo's model.
+XLA on a CPU allocates the memory of every step from the C library and frees it afterward. By
+default glibc returns blocks of that size to the system at once, and every page of the next step is
+then mapped and cleared again. That costs a sixth of a tuning step at full size, and two fifths of a
+step of the demo's model.
 """
 
 import ctypes
 
-# Numbers of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
@@ -16,10 +16,10 @@ _NEVER = 2**31 - 1
 
 
 def keep() -> bool:
-    """Asks glibc to keep what is freed; call it before the memory is taken.
+    """Asks glibc to keep freed memory; call it before memory is allocated.
 
     Returns:
-      Whether there is such a thing to ask: it is not on macOS or under musl.
+      Whether glibc is there: it is not on macOS or under musl.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -1,4 +1,4 @@
-"""Progress with an ETA for whatever takes more than a few seconds."""
+"""Progress with an ETA for everything that takes more than a few seconds."""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ _quiet = False
 
 
 def be_quiet() -> None:
-    """From here on nothing is shown: of several processes one speaks for all."""
+    """Turns all output off from here on: of several processes only one prints."""
     global _quiet
     _quiet = True
 
@@ -23,9 +23,9 @@ def track(
     in_bytes: bool = False,
     delay: float = 0.0,
 ) -> tqdm:
-    """A tqdm bar on stderr; where that is a log file instead of a terminal, a line every 10 s.
+    """Makes a tqdm bar on stderr; if that is a log file instead of a terminal, a line every 10 s.
 
-    What ends within `delay` seconds shows none.
+    Nothing is shown for work that ends within `delay` seconds.
     """
     interval = 0.2 if sys.stderr.isatty() else 10.0
     return tqdm(

@@ -1,11 +1,11 @@
-"""The device mesh, and how parameters, batches and activations lie on it.
+"""The device mesh, and how parameters, batches and activations are sharded over it.
 
 The mesh has three axes. A batch is split over `data` and `fsdp`. Parameters are split over `fsdp`,
 and a layer's are gathered where it runs, and over `tensor`, where each device computes its own
-heads and hidden units; devices of one `tensor` group are neighbors, for they talk the most.
+heads and hidden units; devices of one `tensor` group are adjacent, as they communicate most.
 
-How a parameter lies is said by the table `PARAMETER_RULES` alone, how an activation does by
-`ACTIVATION_RULES`, through the names that `nets/layout.py` gives its axes.
+The table `PARAMETER_RULES` alone decides how a parameter is sharded; `ACTIVATION_RULES` decides it
+for activations, through the names that `nets/layout.py` gives to their axes.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ AXES = ("data", "fsdp", "tensor")
 _BATCH_AXES = ("data", "fsdp")
 
 # A regular expression, searched in "/path/of/the/parameter[shape]" -> mesh axes of its *last*
-# dimensions; those before them, of stacked layers, are whole. The first rule that matches decides.
-# A moment of the optimizer ends in its parameter's path, and so lies as the parameter does.
+# dimensions; those before them, of stacked layers, are not split. The first match decides.
+# The path of an optimizer's moment ends in its parameter's, so that both are sharded alike.
 PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
-    # Prompts: few, and read everywhere in every step.
+    # Prompts: small, and read by all devices in every step.
     (r"/prompt_\w+/", ()),
-    # What methods add to a transformer is small, too.
+    # Parameters that methods add to a transformer are small too.
     (r"/class_embeddings/", ()),
     (r"/(lora|adapter|attention_adapter|mlp_adapter)/(down|up)/", ()),
     (r"/prefix/", ()),
@@ -41,17 +41,17 @@ PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"/(intermediate_output|mlp_in)/kernel", ("fsdp", "tensor")),
     (r"/(intermediate_output|mlp_in)/bias", ("tensor",)),
     (r"/(layer_output|mlp_out)/kernel", ("tensor", "fsdp")),
-    # Looking up in a split table would gather the batch: tables, 1 or 2 % of a model, stay whole.
+    # A lookup in a split table would gather the batch: tables, 1 or 2 % of a model, are not split.
     (r"/(word|token|position)_embeddings/embedding", ()),
     (r"/mlm_dense/kernel", ("fsdp", None)),
     (r"/head/kernel", ("fsdp", "tensor")),
-    # VQGANs, discriminator, LPIPS; what leads from or to three colors is small.
+    # VQGANs, discriminator, LPIPS; kernels from or to three color channels are small.
     (r"/kernel\[\d+,\d+,(3,\d+|\d+,3)\]", ()),
     (r"/kernel\[\d+,\d+,\d+,\d+\]", (None, None, None, "fsdp")),
     (r"/Dense_\d/kernel", ("fsdp", None)),
     (r"/quantizer/codebook", ("fsdp", None)),
-    # BigGAN's linear layers, to a first map or to gains and biases. Its tables of classes, what
-    # leads to one logit, cGANTransfer's scores and MineGAN's miner are small.
+    # BigGAN's linear layers, to a first map or to gains and biases. Its tables of classes, the
+    # kernel to one logit, cGANTransfer's scores and MineGAN's miner are small.
     (r"/(shared|embed|gain|bias)/embedding", ()),
     (r"/(comb_layer_[gb]|linear\d?)/kernel\[\d{1,4},\d{1,4}\]", ()),
     (r"/(linear|gain|bias|(prev_knowledge|z_layer|res)_[gb])/kernel", (None, "fsdp")),
@@ -71,11 +71,11 @@ ACTIVATION_RULES: tuple[tuple[str, str | tuple[str, ...] | None], ...] = (
 def make_mesh(
     devices: Sequence[jax.Device] | None = None, shape: Sequence[int] = (-1, 1, 1)
 ) -> Mesh:
-    """The mesh over the given devices, by default all devices of all processes.
+    """Makes the mesh over the given devices, by default all devices of all processes.
 
     Args:
-      devices: to share out.
-      shape: lengths of `AXES`; a -1 stands for all devices that the others leave.
+      devices: to arrange in the mesh.
+      shape: lengths of `AXES`; a -1 takes all remaining devices.
 
     Raises:
       UserError: lengths that the devices do not fit.
@@ -88,7 +88,7 @@ def make_mesh(
 def _complete(shape: tuple[int, ...], num_devices: int) -> tuple[int, ...]:
     given = f"config.mesh is {dict(zip(AXES, shape, strict=True))}"
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
-        raise UserError(f"{given}: lengths are 1 or more, and -1 (the rest) once at most.")
+        raise UserError(f"{given}: lengths must be 1 or more, or -1 (the rest) for one axis.")
     known = math.prod(size for size in shape if size != -1)
     if num_devices % known or (-1 not in shape and known != num_devices):
         raise UserError(
@@ -99,28 +99,28 @@ def _complete(shape: tuple[int, ...], num_devices: int) -> tuple[int, ...]:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of whatever every device holds whole."""
+    """Returns the sharding of arrays that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split_batch(mesh: Mesh) -> NamedSharding:
-    """The sharding of arrays whose first axis is the batch."""
+    """Returns the sharding of arrays whose first axis is the batch."""
     return NamedSharding(mesh, PartitionSpec(_BATCH_AXES))
 
 
 def num_batch_parts(mesh: Mesh) -> int:
-    """Into how many parts a batch is split."""
+    """Returns the number of parts into which a batch is split."""
     return math.prod(mesh.shape[axis] for axis in _BATCH_AXES)
 
 
 def full_batch(count: int, mesh: Mesh) -> int:
-    """The least batch of `count` rows or more that the devices share evenly."""
+    """Returns the smallest batch of at least `count` rows that the devices share evenly."""
     parts = num_batch_parts(mesh)
     return -(-count // parts) * parts
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises UserError where the devices cannot share a batch evenly."""
+    """Raises UserError if the devices cannot share a batch evenly."""
     parts = num_batch_parts(mesh)
     if batch_size <= 0 or batch_size % parts:
         raise UserError(
@@ -130,7 +130,7 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 
 def process_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
-    """The rows of a global batch that this process's devices need, in order."""
+    """Returns the rows of a global batch that this process's devices need, in order."""
     slices = split_batch(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in slices]))
 
@@ -160,9 +160,9 @@ def share(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
 
 
 def put(tree: Any, mesh: Mesh) -> Any:
-    """Parameters that every process holds whole -> arrays that lie as `shardings` says.
+    """Parameters that every process holds whole -> arrays sharded by `shardings`.
 
-    What lies so already stays where it is.
+    Arrays that already are sharded so stay where they are.
     """
 
     def place(x, sharding: NamedSharding) -> jax.Array:
@@ -177,7 +177,7 @@ def put(tree: Any, mesh: Mesh) -> Any:
 
 
 def shardings(tree: Any, mesh: Mesh | AbstractMesh) -> Any:
-    """A sharding for every parameter of a tree (arrays, or shapes of `jax.eval_shape`).
+    """Returns a sharding for every parameter of a tree (arrays, or shapes of `jax.eval_shape`).
 
     Raises:
       UserError: an axis of the mesh that does not divide a parameter.
@@ -206,6 +206,6 @@ def _spec(path, shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> PartitionS
 
 @contextlib.contextmanager
 def use(mesh: Mesh) -> Iterator[None]:
-    """Where programs are traced and run: names of activations' axes then have a meaning."""
+    """Context in which programs are traced and run, so that names of activations' axes apply."""
     with jax.set_mesh(mesh), nn.logical_axis_rules(ACTIVATION_RULES):
         yield

@@ -1,4 +1,4 @@
-"""Ways to adapt a pretrained net to new images: one file each, and one line here."""
+"""Methods that adapt a pretrained net to new images: one file each, and one line here."""
 
 from vpt_gen.methods.adapters import Adapters
 from vpt_gen.methods.cgantransfer import CGANTransfer
@@ -27,5 +27,5 @@ METHODS: dict[str, type[Record]] = {
 
 
 def of_source(source: str) -> tuple[str, ...]:
-    """Names of the methods that adapt a "transformer", or a "gan"."""
+    """Returns the names of the methods that adapt a "transformer" or a "gan"."""
     return tuple(name for name, method in METHODS.items() if method.source == source)

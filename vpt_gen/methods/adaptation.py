@@ -1,7 +1,7 @@
 """Task: adapt a pretrained transformer to new images by a method; its tokenizer is frozen.
 
-Only the method's parameters are differentiated and held by the optimizer. Unlike in the release of
-prompt tuning, the mask is drawn per example and from an explicit key.
+Only the method's parameters have gradients and optimizer state. Unlike in the release of prompt
+tuning, the mask is drawn per example and from an explicit key.
 """
 
 import jax
@@ -102,7 +102,7 @@ def make_task(
         return {"samples": images}
 
     return Task(
-        # Large arrays are arguments of what is compiled, not a part of it.
+        # Large arrays are arguments of compiled functions, not constants in them.
         jax.tree_util.Partial(init, backbone["transformer"]),
         train_step,
         eval_step,

@@ -1,8 +1,8 @@
-"""Method: bottleneck adapters behind each layer's attention and MLP, before the residual sum.
+"""Method: bottleneck adapters after each layer's attention and MLP, before the residual sum.
 
 Parameter-Efficient Transfer Learning for NLP (arXiv 1902.00751). The second matrix starts at zero,
-so that at first nothing changes; the paper draws it with a standard deviation of 0.01. The paper
-trains the norms along, which `norm_bias` does here.
+so that training starts from the unchanged net; the paper draws it with a standard deviation of
+0.01. The paper also trains the norms, which is the method `norm_bias` here.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from vpt_gen.training.state import Params
 
 
 def make_method(net: TokenTransformer, num_classes: int, size: int) -> Method:
-    """Trains 2 (2 D size + size + D) parameters a layer, and class tokens.
+    """Trains 2 (2 D size + size + D) parameters per layer, and class tokens.
 
     Args:
       net: the transformer.

@@ -1,9 +1,8 @@
 """Task: cGANTransfer (arXiv 2102.06696) from a BigGAN, as in mshahbazi72/cGANTransfer.
 
-First the new classes' normalizations learn, as combinations of the source's classes (stage BN of
-the release), then all of the generator but the scores and the source's knowledge (FT). The
-discriminator trains throughout, with a new table of classes. Adam goes on from one stage to the
-next.
+First the new classes' normalizations train, as combinations of the source's classes (stage BN of
+the release), then all of the generator except the scores and the source's knowledge (FT). The
+discriminator trains throughout, with a new table of classes. Adam's state is kept between stages.
 """
 
 import dataclasses
@@ -32,8 +31,7 @@ from vpt_gen.training.adversarial_task import (
 )
 from vpt_gen.training.state import Params, Task
 
-# Groups of the generator's parameters, by when they train: in the first stage, in both, in the
-# second.
+# Groups of the generator's parameters: those that train in the first stage, in both, in the second.
 SCORES, RESIDUALS = "scores", "residuals"
 GROUPS = (SCORES, RESIDUALS, GENERATOR)
 _LAYERS = {
@@ -45,7 +43,7 @@ _LAYERS = {
 
 
 def group_of(path: tuple[str, ...]) -> str | None:
-    """The group of a parameter."""
+    """Returns the group of a parameter."""
     net, collection, *modules, _ = path
     if collection != "params":
         return None
@@ -54,7 +52,7 @@ def group_of(path: tuple[str, ...]) -> str | None:
 
 
 def penalties(params: Params, scores_l1: float, residuals_l2: float) -> jax.Array:
-    """What is added to the generator's loss: of each tensor the mean of |x| or x^2, summed."""
+    """Returns a term of the generator's loss: the mean of |x| or x^2 per tensor, summed."""
     total = jnp.zeros(())
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -74,7 +72,7 @@ def make_adversaries(
     residuals_l2: float,
     **options,
 ) -> Adversaries:
-    """The new generator and discriminator, as they train.
+    """Makes the new generator and discriminator in training.
 
     Args:
       source: the source's nets.
@@ -94,7 +92,7 @@ def make_adversaries(
 
 
 def generator(source: BigGAN, num_classes: int) -> TransferGenerator:
-    """The generator of new classes."""
+    """Returns the generator of new classes."""
     return transfer_generator(source.generator, num_classes)
 
 
@@ -146,7 +144,7 @@ def make_task(
 
 @dataclasses.dataclass(frozen=True)
 class CGANTransfer(GanMethod):
-    """`config.task = "cgantransfer"`; the release has the penalties, and no numbers of updates."""
+    """`config.task = "cgantransfer"`; the release has the penalties but no numbers of updates."""
 
     # Updates of the new classes' normalizations, before the rest of the generator trains.
     norm_steps: int = 500

@@ -1,6 +1,6 @@
-"""Method: only a new class token for each new class is learned; the transformer is frozen.
+"""Method: trains only a class token for each new class; the transformer is frozen.
 
-The other methods that leave the class to a class token train the same table beside their own.
+The other methods with class tokens train the same table in addition to their own parameters.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from vpt_gen.training.state import Params
 
 
 def class_tokens(net: TokenTransformer, source: Params, num_classes: int) -> Params:
-    """The table of new class tokens, which start from the source's (`class_starts` of the net)."""
+    """Returns new class tokens, initialized from the source's (`class_starts` of the net)."""
     return {"class_embeddings": {"embedding": net.class_starts(source, num_classes)}}
 
 
@@ -22,7 +22,7 @@ def make_method(net: TokenTransformer, num_classes: int) -> Method:
     """Trains C * D parameters."""
 
     def init(key: jax.Array, source: Params) -> Params:
-        del key  # Nothing is drawn.
+        del key  # Nothing is random.
         return class_tokens(net, source, num_classes)
 
     return Method(init, num_classes)

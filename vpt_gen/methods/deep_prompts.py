@@ -1,10 +1,10 @@
-"""Method: prompts at every layer, as keys and values that all positions see (prefix tuning).
+"""Method: prompts at every layer, as keys and values for all positions (prefix tuning).
 
-Prefix-Tuning (arXiv 2101.00190), without its reparametrisation. Prompts that enter every layer and
-are thrown away behind it (VPT-deep, arXiv 2203.12119) act through their keys and values alone, too;
-here these are free instead of products of one vector with two frozen matrices. So no position goes
-through a layer more than without prompts, tokens keep their positions, and an autoregressive cache
-stays as it is: the prefix is the same for all images and all steps.
+Prefix-Tuning (arXiv 2101.00190), without its reparametrization. Prompts that enter every layer and
+are dropped after it (VPT-deep, arXiv 2203.12119) also act only through their keys and values; here
+these are free parameters instead of products of one vector with two frozen matrices. So no layer
+has more positions than without prompts, tokens keep their positions, and an autoregressive cache
+does not change: the prefix is the same for all images and all steps.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
-_STDDEV = 0.02  # As the nets' own tables are drawn.
+_STDDEV = 0.02  # The standard deviation of the nets' own tables.
 
 
 def make_method(net: TokenTransformer, num_classes: int, num_prompt_tokens: int) -> Method:
-    """Trains 2 S D parameters a layer, and class tokens.
+    """Trains 2 S D parameters per layer, and class tokens.
 
     Args:
       net: the transformer.

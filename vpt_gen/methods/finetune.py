@@ -1,4 +1,4 @@
-"""Method: the whole transformer is trained on from its pretrained parameters, with its dropout."""
+"""Method: trains the whole transformer from its pretrained parameters, with its dropout."""
 
 import dataclasses
 
@@ -19,11 +19,11 @@ def make_method(net: TokenTransformer, num_classes: int, dtype: str) -> Method:
     Args:
       net: the transformer.
       num_classes: C.
-      dtype: of the matrices in products; they are kept and updated in float32.
+      dtype: of the matrices in products; they are stored and updated in float32.
     """
 
     def init(key: jax.Array, source: Params) -> Params:
-        del key  # Nothing is drawn.
+        del key  # Nothing is random.
         return cast_matrices(source, jnp.float32) | class_tokens(net, source, num_classes)
 
     return Method(

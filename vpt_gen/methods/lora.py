@@ -1,7 +1,7 @@
-"""Method: LoRA. Beside frozen matrices W runs a product of low rank, W + (alpha / r) A B.
+"""Method: LoRA. Adds a low-rank product to frozen matrices W: W + (alpha / r) A B.
 
 Low-Rank Adaptation of Large Language Models (arXiv 2106.09685): A is drawn, B starts at zero, so
-that at first nothing changes. No gradient of the size of W is ever formed.
+that training starts from the unchanged net. No gradient of the size of W is ever computed.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from vpt_gen.training.state import Params
 def make_method(
     net: TokenTransformer, num_classes: int, rank: int, alpha: float, matrices: Sequence[str]
 ) -> Method:
-    """Trains r (D_in + D_out) parameters a matrix, and class tokens.
+    """Trains r (D_in + D_out) parameters per matrix, and class tokens.
 
     Args:
       net: the transformer.

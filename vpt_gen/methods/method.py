@@ -1,9 +1,9 @@
-"""A way of adapting a pretrained transformer: what it trains, and what the net makes of that.
+"""A method that adapts a pretrained transformer: what it trains, and how the net uses it.
 
-Trained parameters are a tree of their own. Either they make the conditions that the frozen net is
-given (prompts), or they are laid over the net's own tree (`merge`): as replacements of some of its
-arrays, or as additions that its layers look for (`nets/additions.py`). So the net, its objective
-and the decoders see one tree of parameters and know of no method.
+Trained parameters are a separate tree. They either make the conditions of the frozen net (prompts),
+or are merged into the net's own tree (`merge`): as replacements of some of its arrays, or as
+additions that its layers look for (`nets/additions.py`). So the net, its objective and the decoders
+see one tree of parameters and do not depend on the method.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from vpt_gen.nets.stack import STACKED
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
-# What a net is told of an image: {"prompts": (B, S, D)} or {"class_ids": (B,)}.
+# Conditions of a net: {"prompts": (B, S, D)} or {"class_ids": (B,)}.
 Conditions = Mapping[str, jax.Array]
 
 
 def merge(frozen: Params, trained: Params) -> Params:
-    """The tree of both; where both have an array, the trained one counts."""
+    """Merges two trees; if both have an array, the trained one is used."""
     if not isinstance(trained, Mapping):
         return trained
     both = dict(frozen)
@@ -37,24 +37,24 @@ def class_ids_alone(
     instance_ids: jax.Array | None = None,
     dropout_key: jax.Array | None = None,
 ) -> Conditions:
-    """The conditions of methods whose class token carries the class."""
+    """Returns the conditions of methods with class tokens."""
     del trained, instance_ids, dropout_key
     return {"class_ids": class_ids}
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What distinguishes one way of adapting a transformer from the others.
+    """What distinguishes one method of adapting a transformer from the others.
 
     Attributes:
       init: (key, the pretrained transformer's parameters) -> trained parameters.
-      num_classes: C, classes of the new images; 0 where only instances are known.
-      params: (frozen transformer parameters, trained ones) -> those that the net runs with.
-      conditions: (trained, class_ids, instance_ids, dropout_key) -> what the net is told; ids (B,)
-        that the method does not know are passed over, and without a key nothing is random.
-      generator: makes the prompts; None where a class token carries the class.
-      whole: the transformer itself is trained: nothing of it stays frozen, and its own dropout is
-        on, as in pretraining.
+      num_classes: C, classes of the new images; 0 if conditions are instances only.
+      params: (frozen transformer parameters, trained ones) -> parameters of the adapted net.
+      conditions: (trained, class_ids, instance_ids, dropout_key) -> conditions of the net; ids
+        (B,) that the method does not use are ignored, and without a key nothing is random.
+      generator: makes the prompts; None for a method with class tokens.
+      whole: the whole transformer is trained, none of it is frozen, and its own dropout is on, as
+        in pretraining.
     """
 
     init: Callable[[jax.Array, Params], Params]
@@ -66,11 +66,11 @@ class Method:
 
     @property
     def num_instances(self) -> int:
-        """I, training images that conditions can name."""
+        """I, the number of training images that conditions can name."""
         return self.generator.num_instances if self.generator else 0
 
     def frozen(self, backbone: Mapping[str, Params]) -> dict[str, Params]:
-        """What stays as it is of {"transformer": ..., "tokenizer": ...}."""
+        """Returns the frozen part of {"transformer": ..., "tokenizer": ...}."""
         return {**backbone, "transformer": {} if self.whole else backbone["transformer"]}
 
 
@@ -80,13 +80,13 @@ def each_layer(
     key: jax.Array,
     make: Callable[[jax.Array, Params], Params],
 ) -> dict[str, Any]:
-    """Additions to each layer, in the layout that the layers have (`nets/stack.py`).
+    """Makes additions to each layer, in the layout of the layers (`nets/stack.py`).
 
     Args:
       net: the transformer.
       source: its parameters.
-      key: of all layers; each gets its own from it, stacked or not.
-      make: (key, a layer's parameters) -> what is added to them.
+      key: of all layers; each layer's key is derived from it, stacked or not.
+      make: (key, a layer's parameters) -> its additions.
     """
     keys = jax.random.split(key, net.num_layers)
     if STACKED in source:

@@ -1,8 +1,8 @@
 """Task: MineGAN (arXiv 1912.05270) from a BigGAN, as in yaxingwang/MineGAN.
 
 First a miner learns which latents and embeddings the source generator turns into the new images,
-then miner and generator learn together. The discriminator, which is told no class, trains
-throughout. As released, the loss is the non-saturating one, and the generator normalizes by its
+then miner and generator train together. The discriminator has no class input and trains throughout.
+As released, the loss is the non-saturating one, and the generator normalizes by its
 batches in both stages.
 """
 
@@ -34,15 +34,15 @@ from vpt_gen.training.state import Params, Task
 
 MINER = "miner"
 GROUPS = (MINER, GENERATOR)
-# What its images are called if it is trained on several classes.
+# Name of its images' class if it is trained on several classes.
 NO_CLASS = "no class"
 
 
 def make_miner(source: Generator) -> Miner:
-    """The miner of a source.
+    """Makes the miner of a source.
 
     Raises:
-      ValueError: a source whose classes have no embedding that a miner could make.
+      ValueError: a source without a shared class embedding, which the miner replaces.
     """
     if not source.shared:
         raise ValueError("MineGAN needs a source with a shared embedding of the class.")
@@ -50,7 +50,7 @@ def make_miner(source: Generator) -> Miner:
 
 
 def group_of(path: tuple[str, ...]) -> str | None:
-    """The group of a parameter; the source's table of classes, which nothing reads, has none."""
+    """Returns the group of a parameter; the source's unused table of classes has none."""
     net, collection, module, *_ = path
     return net if collection == "params" and module != "shared" else None
 
@@ -58,7 +58,7 @@ def group_of(path: tuple[str, ...]) -> str | None:
 def make_adversaries(
     source: BigGAN, optimizers: Mapping[str, optax.GradientTransformation], **options
 ) -> Adversaries:
-    """Miner and generator against the discriminator.
+    """Makes the adversaries: miner and generator against the discriminator.
 
     Args:
       source: the source's nets.
@@ -78,7 +78,7 @@ def make_adversaries(
 
 
 def mine(source: BigGAN, params: Params, z: jax.Array) -> dict[str, jax.Array]:
-    """What the generator makes images of, once trained: mined latents, and embeddings.
+    """Returns the trained generator's inputs: mined latents and embeddings.
 
     Args:
       source: the source's nets.
@@ -156,7 +156,7 @@ class MineGAN(GanMethod):
         )
 
     def class_names(self, of_data: Sequence[str]) -> list[str]:
-        """One class of all that the miner is trained on, as it is told none."""
+        """Returns one class for all training images, as the miner has no class input."""
         return [NO_CLASS] if len(of_data) > 1 else list(of_data)
 
     def make_task(self, source, source_params, num_classes, optimizers, **options) -> Task:

@@ -1,7 +1,7 @@
-"""Method: all norms' scales and all biases of the transformer are trained, its matrices frozen.
+"""Method: trains all norms' scales and all biases of the transformer; its matrices are frozen.
 
-BitFit (arXiv 2106.10199) trains the biases, among them those of the norms; the norms' scales come
-with them here.
+BitFit (arXiv 2106.10199) trains the biases, including those of the norms; here the norms' scales
+are trained too.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from vpt_gen.training.state import Params
 
 
 def norms_and_biases(source: Params) -> Params:
-    """The part of a transformer's parameters that is trained."""
+    """Selects the trained part of a transformer's parameters."""
     flat = traverse_util.flatten_dict(source)
     return traverse_util.unflatten_dict(
         {path: x for path, x in flat.items() if path[-1] in ("scale", "bias")}
@@ -28,7 +28,7 @@ def make_method(net: TokenTransformer, num_classes: int) -> Method:
     """Trains the transformer's norms and biases, and class tokens."""
 
     def init(key: jax.Array, source: Params) -> Params:
-        del key  # Nothing is drawn.
+        del key  # Nothing is random.
         return norms_and_biases(source) | class_tokens(net, source, num_classes)
 
     return Method(init, num_classes)

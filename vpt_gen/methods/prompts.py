@@ -1,4 +1,4 @@
-"""Method: prompt tuning. A prompt generator learns; its prompts take the class token's place.
+"""Method: prompt tuning. Trains a prompt generator, whose prompts replace the class token.
 
 Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990),
 google-research/generative_transfer.
@@ -20,7 +20,7 @@ CONDITIONS = ("class", "instance", "class+instance")
 
 
 def make_method(generator: PromptGenerator) -> Method:
-    """Trains the generator's parameters alone; the transformer runs as it is."""
+    """Trains only the generator's parameters; the transformer is unchanged."""
 
     def init(key: jax.Array, source: Params) -> Params:
         del source
@@ -56,10 +56,10 @@ class Prompts(TransformerMethod):
 
     # S.
     num_prompt_tokens: int = 32
-    # P; 0 is the transformer's width, without a projection.
+    # P; 0 for the transformer's width, without a projection.
     feature_size: int = 0
     dropout_rate: float = 0.1
-    # What prompts are for: 'class', 'instance' (a training image), or 'class+instance'.
+    # Conditions of prompts: 'class', 'instance' (a training image), or 'class+instance'.
     condition: str = "class"
     # 'additive' as released, 'factorized' with num_factors, or 'full'.
     design: str = "additive"
@@ -79,7 +79,7 @@ class Prompts(TransformerMethod):
         yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
         yield "num_factors", self.num_factors > 0, "positive"
         factors = self.num_factors == 1 or self.design == "factorized"
-        yield "num_factors", factors, "1 where config.prompt.design is not 'factorized'"
+        yield "num_factors", factors, "1 if config.prompt.design is not 'factorized'"
         yield "instance_dropout", 0 <= self.instance_dropout <= 1, "from 0 to 1"
 
     def sentence(self, what: str) -> str:
@@ -89,7 +89,7 @@ class Prompts(TransformerMethod):
         return make_method(self.generator(target))
 
     def generator(self, target: Target) -> PromptGenerator:
-        """The prompt generator for a transformer and new images."""
+        """Makes the prompt generator for a transformer and new images."""
         width, projected = target.net.hidden_size, self.feature_size > 0
         return PromptGenerator(
             num_classes=target.num_classes if "class" in self.condition else 0,

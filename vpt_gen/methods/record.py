@@ -1,8 +1,8 @@
-"""What every method of adaptation says about itself: its config group, checks, rates and sentence.
+"""What every method of adaptation provides: its config group, checks, rates and sentence.
 
-A method is a frozen dataclass in a file of its own: its fields are its group of a run's config, in
-their order and with their defaults. Whoever needs to know something of a method asks its class or
-its record; `methods.METHODS` lists them.
+A method is a frozen dataclass in its own file. Its fields are its group of a run's config, in their
+order and with their defaults. Other code uses the class or its record instead of the method's name;
+`methods.METHODS` lists them.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ class Record:
 
     Attributes:
       name: of the method: `config.task` of its runs.
-      source: of what is adapted: "transformer" or "gan", its name in `config.backbone`.
+      source: kind of the adapted net: "transformer" or "gan", its name in `config.backbone`.
       group: name of its config group; there is none if it has no fields.
-      learning_rate: for sources of the published sizes, from the method's paper if it names one.
-      demo_learning_rate: for the demo's source, by held-out loss (docs/methods.md).
+      learning_rate: for sources of the published sizes, from the method's paper if it gives one.
+      demo_learning_rate: for the demo's source, chosen by held-out loss (docs/methods.md).
     """
 
     name: ClassVar[str]
@@ -39,35 +39,35 @@ class Record:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The options that a run's config has for the method."""
+        """Makes the method's options from a run's config."""
         names = [field.name for field in dataclasses.fields(cls)]
         group = config[cls.group] if names else {}
         values = {name: group[name] for name in names}
         return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
 
     def requirements(self) -> Iterable[Requirement]:
-        """What the fields must be."""
+        """Yields the requirements of the fields."""
         return ()
 
     def sentence(self, what: str) -> str:
-        """What a run trained, for its page, as the beginning of a sentence.
+        """Returns what a run trained, for its page, as the beginning of a sentence.
 
         Args:
-          what: is adapted, such as "NAR (MaskGIT)".
+          what: the adapted net, such as "NAR (MaskGIT)".
         """
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a method adapts a transformer to.
+    """The transformer and the data that a method adapts it to.
 
     Attributes:
       net: the transformer.
       num_tokens: N, visual tokens of an image.
       num_classes: C, classes of the new images.
-      num_instances: I, training images that conditions can name; 0 if they name none.
-      dtype: of the matrices in products; trained ones are kept and updated in float32.
+      num_instances: I, training images that conditions can name; 0 for none.
+      dtype: of the matrices in products; trained ones are stored and updated in float32.
     """
 
     net: TokenTransformer
@@ -84,11 +84,11 @@ class TransformerMethod(Record):
 
     @property
     def condition(self) -> str:
-        """What images are told apart by: "class", "instance" or "class+instance"."""
+        """Kind of the conditions: "class", "instance" or "class+instance"."""
         return "class"
 
     def adapt(self, target: Target) -> Method:
-        """The method for a transformer and new images."""
+        """Makes the method for a transformer and new images."""
         raise NotImplementedError
 
 
@@ -98,7 +98,7 @@ class Drawing:
 
     Attributes:
       net: the generator.
-      inputs: (params, z, class_ids) -> what it makes images (B, R, R, 3) of.
+      inputs: (params, z, class_ids) -> the generator's inputs for images (B, R, R, 3).
       group_of: path of a parameter -> its group, or None if it never trains.
     """
 
@@ -112,7 +112,7 @@ class GanMethod(Record):
 
     Attributes:
       adversarial_loss: the default of `config.adversarial.loss`, as released.
-      groups: parts of the generator's side that train by optimizers of their own.
+      groups: parts of the generator's side, each with its own optimizer.
     """
 
     source = "gan"
@@ -122,7 +122,7 @@ class GanMethod(Record):
     groups: ClassVar[tuple[str, ...]]
 
     def class_names(self, of_data: Sequence[str]) -> list[str]:
-        """The classes that a run can be asked for."""
+        """Returns the classes that images can be drawn of."""
         return list(of_data)
 
     def make_task(
@@ -133,11 +133,11 @@ class GanMethod(Record):
         optimizers: Mapping[str, optax.GradientTransformation],
         **options: Any,
     ) -> Task:
-        """The task; options: `loss`, `steps`, `accumulations`, `orthogonal` of `Adversaries`."""
+        """Makes the task; `options` are further fields of `Adversaries`, such as `loss`."""
         raise NotImplementedError
 
     def drawing(self, source: BigGAN, num_classes: int) -> Drawing:
-        """How images of the adapted GAN are drawn.
+        """Returns how images of the adapted GAN are drawn.
 
         Raises:
           ValueError: a source that the method cannot use.

@@ -1,4 +1,4 @@
-"""Method: the same transformer trained from new parameters: what pretraining is worth."""
+"""Method: trains the same transformer from new parameters, to measure the value of pretraining."""
 
 import dataclasses
 
@@ -15,13 +15,13 @@ from vpt_gen.training.state import Params
 
 
 def make_method(net: TokenTransformer, num_classes: int, num_tokens: int, dtype: str) -> Method:
-    """Trains what `finetune` trains, but draws it as pretraining does.
+    """Trains what `finetune` trains, but initializes it as pretraining does.
 
     Args:
       net: the transformer.
       num_classes: C.
       num_tokens: N.
-      dtype: of the matrices in products; they are kept and updated in float32.
+      dtype: of the matrices in products; they are stored and updated in float32.
     """
 
     def init(key: jax.Array, source: Params) -> Params:

@@ -11,7 +11,7 @@ from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN
 
-# Modules, and BigGAN, which is a pair of them: what a net knows depends on its kind.
+# Modules, and BigGAN, which is a pair of modules; what else a net offers depends on its kind.
 NETS: dict[str, type[Any]] = {
     "vqgan": VQGAN,
     "maskgit": MaskGIT,
@@ -23,11 +23,11 @@ NETS: dict[str, type[Any]] = {
 
 
 def build(config: Mapping[str, Any]) -> Any:
-    """The module that a config describes: `net`, a key of `NETS`, and the module's fields.
+    """Builds the module that a config describes: `net`, a key of `NETS`, and the module's fields.
 
     Raises:
       KeyError: an unknown net.
-      TypeError: a field that it has not.
+      TypeError: a field that the module does not have.
     """
     fields = {name: config[name] for name in config}
     net = NETS[fields.pop("net")]

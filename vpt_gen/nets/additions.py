@@ -1,15 +1,15 @@
-"""Small parts that can be added to a transformer's own: it runs those that its parameters hold.
+"""Small modules that can be added to a transformer, which runs those that its parameters hold.
 
-They lie in the same tree, beside what they change; without them a net computes exactly what it did.
-A net's `init` never makes them: `methods/lora.py` and its neighbors do. They compute in the type
-of what they are added to.
+They lie in the same tree, next to what they change; without them a net computes what it did before.
+A net's `init` never makes them; the methods (`methods/lora.py` and others) do. They compute in the
+type of what they are added to.
 
 | in the tree of | subtree | what it is |
 |---|---|---|
-| a product (`nets/layers.py`) | lora/{down,up}/kernel | a product of low rank beside it |
-| a layer of a GPT | {attention,mlp}_adapter/{down,up} | bottlenecks behind attention and MLP |
+| a product (`nets/layers.py`) | lora/{down,up}/kernel | a low-rank product added to it |
+| a layer of a GPT | {attention,mlp}_adapter/{down,up} | bottlenecks after attention and MLP |
 | an attention, an MLP of a MaskGIT | adapter/{down,up} | the same |
-| an attention | prefix/{keys,values} | positions that all others see, and that see nothing |
+| an attention | prefix/{keys,values} | positions that all others attend to |
 | the net | class_embeddings/embedding | class tokens, instead of the net's own |
 """
 
@@ -23,14 +23,14 @@ CLASS_EMBEDDINGS = "class_embeddings"
 
 
 def class_rows(net: nn.Module, class_ids: jax.Array) -> jax.Array | None:
-    """The rows (B, D) of the net's added class tokens; None where it has its own alone."""
+    """The rows (B, D) of the net's added class tokens; None if there are only its own."""
     table = _own(net, CLASS_EMBEDDINGS)
-    # Ids that are none have a row, too: the net does not use it.
+    # An id without a class gets a row too; the net does not use it.
     return None if table is None else jnp.take(table["embedding"], class_ids, axis=0, mode="clip")
 
 
 class LowRank(nn.Module):
-    """(x, its product with a matrix) -> that product, and x down up where these are added."""
+    """(x, its product with a matrix) -> that product, plus x down up if these are added."""
 
     @nn.compact
     def __call__(self, x: jax.Array, product: jax.Array) -> jax.Array:
@@ -42,7 +42,7 @@ class LowRank(nn.Module):
 
 
 class Adapter(nn.Module):
-    """x -> x + up(gelu(down(x))) where such a bottleneck is added, else x."""
+    """x -> x + up(gelu(down(x))) if such a bottleneck is added, else x."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -64,7 +64,7 @@ def _dense(x: jax.Array, layer) -> jax.Array:
 def with_prefix(
     attention: nn.Module, key: jax.Array, value: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Keys and values (B, H, L, E), behind added ones (H, S, E) where the attention has these."""
+    """Keys and values (B, H, L, E), after added ones (H, S, E) if the attention has these."""
     prefix = _own(attention, "prefix")
     if prefix is None:
         return key, value

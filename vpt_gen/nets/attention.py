@@ -1,7 +1,7 @@
-"""Multi-head attention, written so that a step through frozen layers costs what its products cost.
+"""Multi-head attention whose step through frozen layers costs little beyond its products.
 
 Matrices may be of a smaller type than float32: products then take their factors in that type and
-add up in float32, and so does the softmax.
+sum in float32, and so does the softmax.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from vpt_gen.nets.layers import (
     sum_type,
 )
 
-# What a rematerialization policy can name (see `nets/stack.py`): (B, H, L, L') of every layer.
+# Name for rematerialization policies (see `nets/stack.py`): (B, H, L, L') of every layer.
 PROBABILITIES = "attention_probabilities"
 
 
@@ -31,7 +31,7 @@ class LayerCache(NamedTuple):
 
 
 def _product(subscripts: str, *factors: jax.Array) -> jax.Array:
-    """Einsum in the type of the last factor, added up and kept in `sum_type`."""
+    """Einsum in the type of the last factor, summed and kept in `sum_type`."""
     dtype = factors[-1].dtype
     alike = (x.astype(dtype) for x in factors)
     return jnp.einsum(subscripts, *alike, preferred_element_type=sum_type(dtype))
@@ -51,8 +51,8 @@ def attention(
       query: (B, H, L, E).
       key: (B, H, L', E).
       value: (B, H, L', E).
-      visible: bool (L, L'), False where a position must not look; None: all are seen.
-      kept: (L, L'), what multiplies the probabilities: dropout, the same for all heads.
+      visible: bool (L, L'), False if a position must not attend; None: it attends to all.
+      kept: (L, L'), factors of the probabilities: dropout, the same for all heads.
 
     Returns:
       (B, H, L, E), in the type of `query`.
@@ -74,7 +74,7 @@ def _forward(query, key, value, visible, kept):
 
 
 def _backward(saved, gradient):
-    """Sums over rows of (L, L') are taken of (L, E) instead, where they are the same."""
+    """Takes sums over rows of (L, L') from (L, E) instead if the two are equal."""
     query, key, value, weights, total, output, kept = saved
     scale = query.shape[-1] ** -0.5
     gradient = (gradient / total).astype(query.dtype)
@@ -82,7 +82,7 @@ def _backward(saved, gradient):
     of_weights = _times(_product("bhqe,bhke->bhqk", gradient, value), kept)
     of_scores = (weights * (of_weights - along)).astype(query.dtype)
     of_query = scale * _product("bhqk,bhke->bhqe", of_scores, key)
-    # As (E, L') and turned afterwards: half the time of a product that turns the larger factor.
+    # As (E, L') and transposed afterward: half the time of transposing the larger factor.
     of_key = scale * _product("bhqe,bhqk->bhek", query, of_scores)
     of_value = _product("bhqe,bhqk->bhek", gradient, _times(weights, kept))
     return (
@@ -107,7 +107,7 @@ def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> jax.Arr
 
 
 class SelfAttention(nn.Module):
-    """x (B, L, D) -> (B, L, D): every position sees every other."""
+    """x (B, L, D) -> (B, L, D): every position attends to every other."""
 
     num_heads: int
     dropout_rate: float
@@ -126,11 +126,11 @@ class SelfAttention(nn.Module):
         Args:
           x: (B, A, D).
           deterministic: no dropout.
-          cache: the layer's keys and values at all L positions; None: `x` is all.
+          cache: the layer's keys and values at all L positions; None: `x` is the whole sequence.
           positions: (B, A), where `x` belongs in the cache.
 
         Returns:
-          (B, A, D), and the keys and values with those of `x`.
+          (B, A, D), and the keys and values including those of `x`.
         """
         query, key, value = (
             ToHeads(self.num_heads, self.kernel_init, name=name)(x)

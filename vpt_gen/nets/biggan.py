@@ -2,7 +2,7 @@
 
 Three collections: `params`; `batch_stats`, the running statistics of batch normalization; and
 `spectral`, the state of spectral norms. Called with `train=True` and the last two mutable, a net
-normalizes by its batch and moves both.
+normalizes by its batch and updates both.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ from vpt_gen.nets.spectral_norm import (
 
 FIRST_SIDE = 4
 COLORS = 3
-# Resolution -> widths of the generator's blocks, of which the first number is what the first block
-# takes; each block doubles the sides, from 4 on. In multiples of `channels`.
+# Resolution -> widths of the generator's blocks, after the input width of the first block, in
+# multiples of `channels`. Each block doubles the sides, starting at 4.
 GENERATOR_WIDTHS = {
     32: (4, 4, 4, 4),
     64: (16, 16, 8, 4, 2),
@@ -51,9 +51,9 @@ RESOLUTIONS = tuple(GENERATOR_WIDTHS)
 
 
 def discriminator_sides(resolution: int) -> tuple[tuple[int, bool], ...]:
-    """Of each block, the resolution that attention is chosen by, and whether it halves the sides.
+    """Per block: the resolution by which attention is chosen, and whether it halves the sides.
 
-    At 32 pixels the release names 16 for all four blocks, of which the last three are at 8.
+    At 32 pixels the release names 16 for all four blocks, although the last three work at 8.
     """
     if resolution == 32:
         return (16, True), (16, True), (16, False), (16, False)
@@ -68,12 +68,12 @@ class Generator(nn.Module):
     Attributes:
       num_classes: C.
       resolution: R, of `RESOLUTIONS`.
-      channels: which all widths are multiples of.
-      z_size: length of a latent; hierarchical ones are cut down to a multiple of the number of
-        parts, see `latent_size`.
+      channels: all widths are multiples of it.
+      z_size: length of a latent; a hierarchical one is cut to a multiple of the number of parts,
+        see `latent_size`.
       shared_size: E, width of the class embedding that all normalizations share.
       attention: sides of the feature maps after which there is self-attention.
-      hierarchical: the latent's first part goes in at the bottom, and each block has its own.
+      hierarchical: the latent's first part is the input; each block gets a further part.
       shared: False for normalizations with tables of their own; needs `hierarchical` False.
       bn_epsilon: of the blocks' batch normalization; the last one always has 1e-5.
       sn_epsilon: of spectral norms.
@@ -116,8 +116,8 @@ class Generator(nn.Module):
 
         Args:
           z: (B, latent_size).
-          class_ids: (B,), or None where `embedding` says what to generate.
-          embedding: (B, E) in place of a class's own, with `shared` alone.
+          class_ids: (B,), or None if `embedding` is given.
+          embedding: (B, E) in place of a class's own; needs `shared`.
           train: normalize by the batch.
         """
         if self.hierarchical and not self.shared:
@@ -131,7 +131,7 @@ class Generator(nn.Module):
             z, *parts = jnp.split(z, self.num_blocks + 1, axis=1)
             conditions = [jnp.concatenate([embedding, part], axis=1) for part in parts]
         x = SNDense(first * FIRST_SIDE**2, epsilon=self.sn_epsilon, name="linear")(z, train)
-        # As released: channels first in memory.
+        # As released: in channels-first order.
         x = x.reshape(-1, first, FIRST_SIDE, FIRST_SIDE).transpose(0, 2, 3, 1)
         for i, (width, condition) in enumerate(zip(widths, conditions, strict=True)):
             block = GeneratorBlock(width, self.norm(), epsilon=self.sn_epsilon, name=f"block_{i}")
@@ -143,7 +143,7 @@ class Generator(nn.Module):
         return (jnp.tanh(x) + 1.0) / 2.0
 
     def embed(self, class_ids: jax.Array) -> jax.Array:
-        """What the normalizations get of a class: its row of a table, which is not normed."""
+        """Returns the class input of the normalizations: a row of a table without spectral norm."""
         if not self.shared:
             return class_ids
         table = nn.Embed(
@@ -163,9 +163,9 @@ class Discriminator(nn.Module):
     """Images (B, R, R, 3) in [0, 1] -> logits (B, 1); high means real.
 
     Attributes:
-      num_classes: C; 0 for a discriminator that is told no class.
+      num_classes: C; 0 for a discriminator without classes.
       resolution: R, of `RESOLUTIONS`.
-      channels: which all widths are multiples of.
+      channels: all widths are multiples of it.
       attention: resolutions with self-attention, see `discriminator_sides`.
       sn_epsilon: of spectral norms.
     """
@@ -180,7 +180,7 @@ class Discriminator(nn.Module):
     def __call__(
         self, images: jax.Array, class_ids: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """Judges; class_ids (B,) are needed where there are classes."""
+        """Computes logits; class_ids (B,) are needed if there are classes."""
         x = 2.0 * images - 1.0
         blocks = zip(
             DISCRIMINATOR_WIDTHS[self.resolution],
@@ -210,7 +210,7 @@ class BigGAN:
     with all of its collections.
     """
 
-    # Fields that data decide; a pretraining config has the others.
+    # Fields that follow from the data; a pretraining config has the others.
     from_data = ("num_classes", "resolution")
 
     num_classes: int
@@ -246,7 +246,7 @@ class BigGAN:
         return self.discriminator_of(self.num_classes)
 
     def discriminator_of(self, num_classes: int) -> Discriminator:
-        """The discriminator of other classes; 0 for one that is told none."""
+        """Returns the discriminator for other classes; 0 for one without classes."""
         return Discriminator(
             num_classes,
             self.resolution,
@@ -256,7 +256,7 @@ class BigGAN:
         )
 
     def init(self, key: jax.Array) -> dict[str, Any]:
-        """New variables of both."""
+        """Initializes the variables of both."""
         keys = jax.random.split(key)
         z, class_ids = jnp.zeros((1, self.generator.latent_size)), jnp.zeros(1, jnp.int32)
         images = jnp.zeros((1, self.resolution, self.resolution, 3))
@@ -269,7 +269,7 @@ class BigGAN:
 def run(
     net: nn.Module, variables: Mapping[str, Any], *inputs: Any, **kwargs: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """A call with `train=True`: its output, and the variables with what the call has moved."""
+    """Calls a net with `train=True`: returns its output and the updated variables."""
     moving = [name for name in variables if name != "params"]
     output, moved = net.apply(variables, *inputs, train=True, mutable=moving, **kwargs)
     return output, {**variables, **moved}
@@ -278,15 +278,15 @@ def run(
 def standing_statistics(
     net: Generator, variables: Mapping[str, Any], batches: Iterable[Mapping[str, jax.Array]]
 ) -> dict[str, Any]:
-    """Variables whose `batch_stats` are means over batches, and not running.
+    """Replaces `batch_stats` by means over batches, instead of running ones.
 
-    Means of the batches' means and biased variances; the spectral norms' state moves with each
-    batch, as released. The variables given stay as they are.
+    They are means of the batches' means and biased variances. The spectral norms' state is updated
+    with each batch, as released. The given variables do not change.
 
     Args:
       net: the generator.
       variables: its variables.
-      batches: of one shape: what the net is called with, such as `z` and `class_ids`.
+      batches: the net's arguments, such as `z` and `class_ids`; all of one shape.
     """
     totals, count = None, 0
     for batch in batches:
@@ -299,9 +299,9 @@ def standing_statistics(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _moments(net: Generator, variables: Mapping[str, Any], batch: Mapping[str, jax.Array]):
-    """Means and biased variances of a batch, and the variables with what it has moved."""
+    """Returns means and biased variances of a batch, and the updated variables."""
     _, moved = run(net, {**variables, "moments": {}}, **batch)
-    # Each is sown as a tuple of one.
+    # `sow` stores each as a tuple with one entry.
     moments = jax.tree.map(
         lambda one: one[0], moved.pop("moments"), is_leaf=lambda x: isinstance(x, tuple)
     )

@@ -1,4 +1,4 @@
-"""What BigGAN's generator and discriminator are built of: residual blocks and self-attention."""
+"""Building blocks of BigGAN's generator and discriminator: residual blocks and self-attention."""
 
 from collections.abc import Callable
 
@@ -23,8 +23,8 @@ def average_pool(x: jax.Array) -> jax.Array:
 class SelfAttention(nn.Module):
     """x + gamma * attention(x) over the positions of (B, H, W, C) (arXiv 1805.08318).
 
-    Keys and values are max-pooled. As released, the products are not divided by the root of their
-    length; gamma begins at 0.
+    Keys and values are max-pooled. As released, the products are not scaled by the square root of
+    the key length, and gamma starts at 0.
     """
 
     epsilon: float = 1e-6
@@ -73,8 +73,8 @@ class GeneratorBlock(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """(B, H, W, in) -> (B, H, W, features), of half the sides with `downsample`.
 
-    The first block of a net sees the image: it has no activation in front, and pools the shortcut
-    before its convolution and not after.
+    The first block of a net takes the image: it has no activation in front, and pools the shortcut
+    before its convolution instead of after it.
     """
 
     features: int

@@ -1,4 +1,4 @@
-"""A layer of the autoregressive transformer, with a cache of the keys and values before it.
+"""A layer of the autoregressive transformer, with a cache of the earlier keys and values.
 
 Source: Taming Transformers (arXiv 2012.09841), `taming/modules/transformer/mingpt.py`.
 """
@@ -26,12 +26,12 @@ def _layer_norm(name: str) -> nn.LayerNorm:
 def _write(
     cache: jax.Array, new: jax.Array, start: jax.Array | int, layer: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Puts `new` (B, H, T, E) into a cache, from position `start` on.
+    """Writes `new` (B, H, T, E) into a cache, from position `start` on.
 
     A cache of one image may lack the batch axis.
 
     Returns:
-      The cache, and its part that belongs to the layer, (B, H, L, E).
+      The cache, and the layer's part of it, (B, H, L, E).
     """
     if cache.ndim < new.ndim:
         cache = jax.lax.dynamic_update_slice_in_dim(cache, new[0], start, axis=1)
@@ -44,7 +44,7 @@ def _write(
 
 
 class CausalAttention(nn.Module):
-    """Multi-head attention (B, T, D) -> (B, T, D) in which a position sees none after it."""
+    """Multi-head attention (B, T, D) -> (B, T, D) in which no position attends to a later one."""
 
     num_heads: int
     dropout_rate: float
@@ -58,7 +58,7 @@ class CausalAttention(nn.Module):
         layer: jax.Array | None,
         deterministic: bool,
     ) -> tuple[jax.Array, LayerCache]:
-        """Attends from positions start..start+T-1 to what the cache holds before them and to them.
+        """Attends from positions start..start+T-1 to themselves and to the cache before them.
 
         Without a cache the keys and values are those of `x` alone.
         """
@@ -74,7 +74,7 @@ class CausalAttention(nn.Module):
         queries = start + jnp.arange(x.shape[1])
         length = key.shape[2]
         key, value = with_prefix(self, key, value)
-        # What is added in front comes before all positions.
+        # An added prefix comes before all positions.
         positions = jnp.arange(length - key.shape[2], length)
         visible = positions[None, :] <= queries[:, None]
         attended = attention(query, key, value, visible)
@@ -98,17 +98,18 @@ class Block(nn.Module):
         layer: jax.Array | None = None,
         deterministic: bool = True,
     ) -> tuple[jax.Array, LayerCache]:
-        """One layer on (B, T, D).
+        """Applies the layer to (B, T, D).
 
         Args:
-          x: of any positions.
-          cache: of the layer, or of all where `layer` says which is meant; None: `x` is all.
-          start: of `x` in the cache.
-          layer: its number, where the cache is stacked.
+          x: hidden states of any positions.
+          cache: of this layer, or of all layers if `layer` is given; None: `x` is the whole
+            sequence.
+          start: position of `x` in the cache.
+          layer: its number, if the cache is stacked.
           deterministic: no dropout.
 
         Returns:
-          (B, T, D), and the cache with the keys and values of `x`.
+          (B, T, D), and the cache including the keys and values of `x`.
         """
         causal_attention = CausalAttention(self.num_heads, self.dropout_rate, name="attention")
         attended, cache = causal_attention(

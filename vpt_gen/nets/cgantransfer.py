@@ -2,8 +2,8 @@
 
 Source: mshahbazi72/cGANTransfer `layers.py`, the version for ImageNet. Each normalization has
 scores over the source's classes for each new one (`comb_layer`), the gains and biases of the
-source's classes (`prev_knowledge`), what the latent adds (`z_layer`), and what no combination gives
-(`res`).
+source's classes (`prev_knowledge`), a term from the latent (`z_layer`), and a residual per new
+class (`res`).
 """
 
 import functools
@@ -19,7 +19,7 @@ from vpt_gen.nets.biggan import Discriminator, Generator
 from vpt_gen.nets.conditional_norm import BatchNorm
 from vpt_gen.nets.spectral_norm import SNDense, orthogonal
 
-# As released, of the layers that have this where others have the net's own.
+# As released: epsilon of the layers that do not use the net's own.
 _SMALL_EPSILON = 1e-12
 _SIDES = {"g": "gain", "b": "bias"}
 
@@ -28,7 +28,7 @@ class CombinedBatchNorm(nn.Module):
     """Batch normalization whose gain and bias combine those of source classes.
 
     gain = 1 + prev_knowledge_g(comb_layer_g(c)) + z_layer_g(z) + res_g(c), and the bias likewise,
-    of a class c as one-hot and a part z of the latent. There is no softmax over the scores.
+    for a class c as one-hot and a part z of the latent. There is no softmax over the scores.
 
     Attributes:
       num_classes: new classes.
@@ -76,7 +76,7 @@ class TransferGenerator(Generator):
     num_source_classes: int = 0
 
     def embed(self, class_ids: jax.Array) -> jax.Array:
-        """One-hot classes (B, num_classes); the source's shared table has gone into the norms."""
+        """One-hot classes (B, num_classes); the source's shared table became part of the norms."""
         return jax.nn.one_hot(class_ids, self.num_classes)
 
     def norm(self) -> Callable[..., nn.Module]:
@@ -91,7 +91,7 @@ class TransferGenerator(Generator):
 
 
 def transfer_generator(source: Generator, num_classes: int) -> TransferGenerator:
-    """The generator of new classes for a source.
+    """Returns the generator of new classes for a source.
 
     Raises:
       ValueError: a source without a shared embedding or without hierarchical latents.
@@ -114,16 +114,16 @@ def transfer_generator(source: Generator, num_classes: int) -> TransferGenerator
 def init_generator(
     net: TransferGenerator, source: Mapping[str, Any], key: jax.Array
 ) -> dict[str, Any]:
-    """Variables that begin with the source's.
+    """Initializes variables from the source's.
 
-    As released: knowledge and the latent's layers take the source's weights as they are, without
-    their singular values, and new states of spectral norms; scores and residuals begin orthogonal,
-    so that the net does not begin as the source.
+    As released: knowledge and the latent's layers take the source's weights without dividing by
+    their singular values, and new states of spectral norms; scores and residuals start orthogonal,
+    so that the initial net does not reproduce the source.
 
     Args:
       net: of `transfer_generator`.
       source: the source generator's variables.
-      key: of what is new.
+      key: for the new parameters.
     """
     new = net.init(key, jnp.zeros((1, net.latent_size)), jnp.zeros(1, jnp.int32))
     flat, known = traverse_util.flatten_dict(new), traverse_util.flatten_dict(dict(source))
@@ -144,12 +144,12 @@ def init_generator(
 def init_discriminator(
     net: Discriminator, source: Mapping[str, Any], key: jax.Array
 ) -> dict[str, Any]:
-    """The source's discriminator with a new table of classes, or none.
+    """Initializes from the source's discriminator, with a new table of classes or none.
 
     Args:
       net: the discriminator of the new classes.
       source: the source discriminator's variables.
-      key: of the table.
+      key: for the table.
     """
     images = jnp.zeros((1, net.resolution, net.resolution, 3))
     new = traverse_util.flatten_dict(net.init(key, images, jnp.zeros(1, jnp.int32)))

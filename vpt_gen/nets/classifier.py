@@ -46,7 +46,7 @@ class Classifier(nn.Module):
       blocks_per_stage: residual blocks in a stage.
     """
 
-    # Fields that data decide; a pretraining config has the others.
+    # Fields that follow from the data; a pretraining config has the others.
     from_data = ("num_classes",)
 
     num_classes: int
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def features(self, images: jax.Array) -> list[jax.Array]:
-        """The normalized activations (B, H / 2^k, W / 2^k, widths[k]) behind each stage."""
+        """Returns the normalized activations (B, H / 2^k, W / 2^k, widths[k]) after each stage."""
         x = nn.Conv(self.widths[0], (3, 3), use_bias=False)(images * 4.0 - 2.0)
         stages = []
         for stage, width in enumerate(self.widths):
@@ -73,10 +73,10 @@ class Classifier(nn.Module):
 
 
 def feature_distance(net: Classifier, params, a: jax.Array, b: jax.Array) -> jax.Array:
-    """Perceptual distance (B,) of images (B, H, W, 3) in [0, 1]; 0 for equal images.
+    """Returns the perceptual distance (B,) of images (B, H, W, 3) in [0, 1]; 0 for equal images.
 
     As LPIPS without its learned weights (arXiv 1801.03924): mean squared differences of the
-    features, each place of unit length, summed over the stages.
+    features, normalized to unit length at each position, summed over the stages.
     """
 
     def unit_features(images):

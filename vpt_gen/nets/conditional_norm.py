@@ -1,4 +1,4 @@
-"""Batch normalization whose gain and bias hang on the class (and on a part of the latent).
+"""Batch normalization whose gain and bias depend on the class (and on a part of the latent).
 
 Source: ajbrock/BigGAN-PyTorch `layers.py`, `norm_style` 'bn': batches are normalized by their
 biased variance, and running statistics take the unbiased one.
@@ -10,15 +10,15 @@ import jax.numpy as jnp
 
 from vpt_gen.nets.spectral_norm import SNDense, orthogonal
 
-MOMENTUM = 0.1  # share of the batch in the running statistics
+MOMENTUM = 0.1  # weight of the batch in the running statistics
 
 
 class BatchNorm(nn.Module):
     """Normalizes (B, H, W, C) over all but the channels; no gain and no bias.
 
-    Training normalizes by the batch and moves the running `mean` and `var` of the collection
-    `batch_stats`; otherwise those are what is normalized by. A batch's mean and biased variance go
-    to the collection `moments` where a caller asks for it.
+    Training normalizes by the batch and updates the running `mean` and `var` of the collection
+    `batch_stats`; otherwise the layer normalizes by these. A batch's mean and biased variance go to
+    the collection `moments` if a caller makes it mutable.
     """
 
     epsilon: float = 1e-5
@@ -62,8 +62,8 @@ class ConditionalBatchNorm(nn.Module):
     Attributes:
       bn_epsilon: of the batch normalization.
       sn_epsilon: of the spectral norms of gain and bias.
-      num_classes: 0 where conditions are vectors (B, E); otherwise they are class ids (B,), and
-        gain and bias are tables, which are not normed.
+      num_classes: 0 if conditions are vectors (B, E); otherwise they are class ids (B,), and
+        gain and bias are tables without spectral norm.
     """
 
     bn_epsilon: float = 1e-5

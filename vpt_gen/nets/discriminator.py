@@ -21,7 +21,7 @@ _BLUR = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
 
 
 def scaled_widths(filters: int) -> FrozenDict:
-    """The released widths, scaled so that the widest is `filters`."""
+    """Scales the released widths so that the widest is `filters`."""
     widest = max(RELEASED_WIDTHS.values())
     return FrozenDict(
         {r: max(1, width * filters // widest) for r, width in RELEASED_WIDTHS.items()}
@@ -35,8 +35,8 @@ def _leaky_relu(x: jax.Array) -> jax.Array:
 def blur_downsample(x: jax.Array) -> jax.Array:
     """Halves the even sides of (B, H, W, C) with the separable filter [1, 3, 3, 1] / 8.
 
-    By slices: XLA's grouped convolutions, and above all their second derivatives in the R1 penalty,
-    are slow on CPUs.
+    Computed by slices: XLA's grouped convolutions, and above all their second derivatives in the R1
+    penalty, are slow on CPUs.
     """
     for axis in (1, 2):
         padding = [(0, 0)] * 4

@@ -61,7 +61,7 @@ class GPT(CausalTransformer, nn.Module):
       num_positions: rows of the position table: the class token and the tokens that follow it. N
         visual tokens need N rows, because the last one is never an input.
       order: the row-major index of the 1st, 2nd, ... visual token of the sequence (the release's
-        permuter); () where the sequence is row-major itself.
+        permuter); () if the sequence is row-major itself.
       remat: a key of `nets.stack.REMAT`.
 
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, softmax, logits
@@ -163,7 +163,7 @@ class GPT(CausalTransformer, nn.Module):
 
     @nn.nowrap
     def check_length(self, first_position: int, num_tokens: int) -> None:
-        """Raises ValueError where so many visual tokens do not fit into the position table."""
+        """Raises ValueError if so many visual tokens do not fit into the position table."""
         if first_position + num_tokens - 1 > self.num_positions:
             raise ValueError(
                 f"{num_tokens} tokens from position {first_position} on do not fit into "

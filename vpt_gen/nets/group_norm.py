@@ -1,4 +1,4 @@
-"""GroupNorm with Flax's parameters and formula, summed up in another order."""
+"""GroupNorm with Flax's parameters and formula, summed in another order."""
 
 import flax.linen as nn
 import jax
@@ -10,9 +10,9 @@ NUM_GROUPS = 32  # of every published VQGAN
 class GroupNorm(nn.Module):
     """x (B, H, W, C) normalized over H, W and the channels of each group.
 
-    Sums are taken over the places first and over a group's channels last: a third of the time of
-    `nn.GroupNorm` on a CPU, where the channels are what lies together in memory, and nearer to
-    exact sums by far.
+    Sums run over the positions first and over a group's channels last. That takes a third of the
+    time of `nn.GroupNorm` on a CPU, where channels are contiguous in memory, and is closer to exact
+    sums.
     """
 
     num_groups: int = NUM_GROUPS

@@ -2,8 +2,8 @@
 
 Source: the network of the Inception Score and the FID (arXiv 1606.03498, 1706.08500); layers, names
 and the order of branches as in PyPI `torch-fidelity` 0.4.0. It differs from the InceptionV3 of
-arXiv 1512.00567 as libraries ship it: average pools leave the padding out, and the last block
-pools by maximum. Each batch norm is folded into its convolution by
+arXiv 1512.00567 as libraries ship it: average pools do not count the padding, and the last block
+uses max pooling. Each batch norm is folded into its convolution by
 `vpt_gen.checkpoints.inception`, which reads the weights.
 """
 
@@ -12,17 +12,17 @@ import jax
 import jax.numpy as jnp
 
 SIDE = 299
-# Name of a feature -> its width. Numbers are mean activations: after the first and the second max
-# pooling, before the third reduction, and at the end.
+# Name of a feature -> its width. The numbered ones are mean activations: after the first and the
+# second max pooling, before the third reduction, and at the end.
 FEATURES = {"64": 64, "192": 192, "768": 768, "2048": 2048, "logits_unbiased": 1008, "logits": 1008}
-# An accelerator's own coarser products would change the third digit of a distance.
+# The lower default precision of accelerators would change the third digit of a distance.
 _PRECISION = jax.lax.Precision.HIGHEST
 
 
 class InceptionV3(nn.Module):
     """Images (B, 299, 299, 3), 0 to 255 -> {name: (B, width)} of every entry of `FEATURES`.
 
-    Images of another size become 299x299 by `nets.resize.tf1_bilinear`.
+    Images of another size are resized to 299x299 by `nets.resize.tf1_bilinear`.
     """
 
     @nn.compact
@@ -132,7 +132,7 @@ class BlockE(nn.Module):
 
 
 class Classifier(nn.Module):
-    """(B, 2048) -> logits (B, classes) without their bias, as the Inception Score has it, and with.
+    """(B, 2048) -> logits (B, classes) without bias, as the Inception Score uses, and with bias.
 
     All 1008 outputs of 2015 count, though only 1000 of them are classes.
     """
@@ -156,7 +156,7 @@ def _conv(
     stride: int = 1,
     padding: str = "",
 ) -> jax.Array:
-    """Convolution and ReLU; what strides is not padded. Call it inside a compact method only."""
+    """Convolution and ReLU; no padding if it strides. Call it inside a compact method only."""
     padding = padding or ("SAME" if stride == 1 else "VALID")
     kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
     conv = nn.Conv(channels, kernel, stride, padding=padding, precision=_PRECISION, name=name)

@@ -1,4 +1,4 @@
-"""Products with matrices, whose kernels have the released shapes.
+"""Matrix products whose kernels have the released shapes.
 
 They compute in the type of the kernel, whatever the type of `x`; see `nets/precision.py`.
 """
@@ -15,7 +15,7 @@ from vpt_gen.nets.layout import named
 
 
 def sum_type(dtype: Any) -> Any:
-    """The type in which numbers of a type are summed up: float32, or a larger one itself."""
+    """Returns the type in which a type's numbers are summed: float32, or itself if larger."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -25,7 +25,7 @@ def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def wide_product(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """X (..., D) times a matrix (D, K), added up and kept in `sum_type`."""
+    """X (..., D) times a matrix (D, K), summed and kept in `sum_type`."""
     dtype = sum_type(matrix.dtype)
     return jnp.dot(x.astype(matrix.dtype), matrix, preferred_element_type=dtype)
 
@@ -55,7 +55,7 @@ class ToHeads(nn.Module):
         shape = (self.num_heads, d // self.num_heads)
         kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (d, *shape))
         bias = self.param("bias", nn.initializers.zeros, shape)
-        # As a matrix: a product over two axes would turn the kernel round in every step.
+        # As a matrix: a product over two axes would transpose the kernel in every step.
         x = LowRank(name="lora")(x, dense(x, kernel.reshape(d, d), bias.reshape(d)))
         return named(jnp.swapaxes(x.reshape(b, length, *shape), 1, 2), "batch", "heads")
 
@@ -76,5 +76,5 @@ class FromHeads(nn.Module):
 
 
 def _flat(init: Callable, flat_shape: tuple[int, int]) -> Callable:
-    """An initializer of a kernel that counts its heads as one axis."""
+    """Wraps an initializer so that it sees a kernel's heads as one axis."""
     return lambda key, shape, *rest: init(key, flat_shape, *rest).reshape(shape)

@@ -1,7 +1,7 @@
-"""Names for the axes of activations, by which a mesh can lay them out.
+"""Names for the axes of activations, by which they are sharded over a mesh.
 
-Nets name the axes; which part of a mesh a name means is said by the rules in force
-(`flax.linen.logical_axis_rules`, see `machine/sharding.py`). Without rules a name means nothing.
+Nets name the axes; the active rules (`flax.linen.logical_axis_rules`, see `machine/sharding.py`)
+map a name to a mesh axis. Without rules a name has no effect.
 """
 
 import flax.linen as nn
@@ -10,13 +10,13 @@ from flax.linen.spmd import RulesFallback
 
 
 def named(x: jax.Array, *axes: str | None) -> jax.Array:
-    """`x`, laid out by its axes' names; an axis without one is whole on every device.
+    """Returns `x`, sharded by its axes' names; an axis without a name is replicated.
 
-    An axis of length 1 cannot be split: so decoding, which maps over single images, only loses the
-    constraint on the batch. Axes beyond the names given are whole, too.
+    An axis of length 1 cannot be split: decoding, which maps over single images, loses only the
+    constraint on the batch. Axes beyond the given names are replicated too.
 
     Raises:
-      ValueError: a name that the rules in force do not know.
+      ValueError: a name that the active rules do not know.
     """
     axes += (None,) * (x.ndim - len(axes))
     axes = tuple(None if size == 1 else axis for size, axis in zip(x.shape, axes, strict=True))

@@ -52,15 +52,14 @@ class AlexNet(nn.Module):
 
 
 NETS = {"vgg": VGG16, "alex": AlexNet}
-# Sides in pixels below which the poolings leave nothing to compare.
+# Smallest sides in pixels; below them the poolings leave nothing to compare.
 MIN_SIDE = {"vgg": 16, "alex": 31}
 
 
 class LPIPS(nn.Module):
     """Two batches of images (B, H, W, 3) in [0, 1] -> distances (B,), 0 for equal images.
 
-    H and W are at least `MIN_SIDE[backbone]`. Dropout, which the distance was fitted with, is left
-    out.
+    H and W are at least `MIN_SIDE[backbone]`. Dropout, used when the distance was fitted, is off.
 
     Attributes:
       backbone: of `NETS`.
@@ -70,7 +69,7 @@ class LPIPS(nn.Module):
 
     @nn.compact
     def contributions(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        """The share (B, 5) of each stage; their sum is the distance."""
+        """Returns the share (B, 5) of each stage; their sum is the distance."""
         smallest = MIN_SIDE[self.backbone]
         if min(a.shape[1:3]) < smallest:
             raise ValueError(f"LPIPS needs sides of {smallest} pixels or more, not {a.shape[1:3]}.")
@@ -88,7 +87,7 @@ class LPIPS(nn.Module):
 
 
 def distance(params: Any, a: jax.Array, b: jax.Array) -> jax.Array:
-    """`LPIPS` on VGG16 with its parameters as an ordinary argument."""
+    """Computes `LPIPS` on VGG16, with its parameters as an argument."""
     return cast(jax.Array, LPIPS().apply({"params": params}, a, b))
 
 
@@ -101,5 +100,5 @@ def _shrink(features: jax.Array) -> jax.Array:
 
 
 def _unit_length(features: jax.Array) -> jax.Array:
-    # Where no feature is active the root has no derivative, but ReLU's gradient there is 0.
+    # If no feature is active the root has no derivative, but ReLU's gradient there is 0.
     return features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + 1e-10)

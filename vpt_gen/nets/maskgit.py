@@ -39,12 +39,12 @@ _kernel_init = nn.initializers.truncated_normal(0.02)
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
-    """LayerNorm with the epsilon that every norm of the release has."""
+    """LayerNorm with the epsilon of every norm in the release."""
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, name=name)
 
 
 class Embed(nn.Module):
-    """Word plus position embeddings, summed, normalized, dropped out: ids (B, L) -> (B, L, D)."""
+    """Sum of word and position embeddings, normalized, with dropout: ids (B, L) -> (B, L, D)."""
 
     vocab_size: int
     num_positions: int
@@ -70,7 +70,7 @@ class Embed(nn.Module):
     ) -> jax.Array:
         """Embeds ids (B, L) of the first L positions, or of `positions` (B, L).
 
-        Added `class_words` (B, D) stand at position 0, but where its id is masked.
+        Added `class_words` (B, D) replace position 0, except if its id is masked.
         """
         if positions is None:
             positions = jnp.arange(ids.shape[1])[None]
@@ -87,7 +87,7 @@ class Embed(nn.Module):
 
 
 class Attention(nn.Module):
-    """x -> LN(x + attention(x)): every position sees every other."""
+    """x -> LN(x + attention(x)): every position attends to every other."""
 
     num_heads: int
     dropout_rate: float
@@ -125,9 +125,9 @@ class Mlp(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """One post-LN layer on (B, L, D), or on some positions of a sequence that a cache knows.
+    """One post-LN layer on (B, L, D), or on some positions of a cached sequence.
 
-    Arguments and result as of `nets.attention.SelfAttention`.
+    Takes and returns the same as `nets.attention.SelfAttention`.
     """
 
     num_heads: int
@@ -172,7 +172,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
     """Masked visual token model; the defaults are the released ImageNet model at 256 px.
 
     The vocabulary is [0, K) visual tokens, [K, K + C) class tokens, and one mask row at the end.
-    A sequence holds N + 1 ids: the class token (or anything, where prompts replace it), then N
+    A sequence holds N + 1 ids: the class token (or anything, if prompts replace it), then N
     visual tokens in row-major order; a masked position holds `MASK_TOKEN_ID`.
 
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, softmax and
@@ -187,7 +187,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
       hidden_size: D.
       num_heads: divides D.
       intermediate_size: of the MLPs.
-      dropout_rate: in training, of embeddings, attention and layers.
+      dropout_rate: for embeddings, attention and layers, in training.
       remat: a key of `nets.stack.REMAT`.
     """
 
@@ -235,12 +235,12 @@ class MaskGIT(MaskedTransformer, nn.Module):
 
     @property
     def head_parameters(self) -> int:
-        # A dense layer stands between the last layer and the table of codes.
+        # A dense layer comes between the last layer and the table of codes.
         return self.hidden_size**2 + self.hidden_size * self.codebook_size
 
     @nn.nowrap
     def class_starts(self, params: Any, num_classes: int) -> jax.Array:
-        # Without classes of its own, each starts as the mask, the table's last row.
+        # If the source has no classes, each starts as the mask, the table's last row.
         table = params["Embed_0"]["word_embeddings"]["embedding"]
         return rows_modulo(table, self.codebook_size, self.num_classes, num_classes)
 
@@ -283,9 +283,9 @@ class MaskGIT(MaskedTransformer, nn.Module):
     def run(
         self, x: jax.Array, cache: Cache | None = None, positions: jax.Array | None = None
     ) -> tuple[jax.Array, Cache]:
-        """Runs the layers, without dropout, on all positions or on some of them.
+        """Runs the layers, without dropout, on all or some of the positions.
 
-        Where `x` is a part, it sees the rest as the cache has it: as it was when last run.
+        If `x` is a part, it attends to the rest as cached: as it was when last computed.
 
         Args:
           x: (B, A, D), of `sequence` or `embed_tokens`.
@@ -293,7 +293,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
           positions: (B, A), where in the sequence `x` belongs.
 
         Returns:
-          (B, A, D), and the cache with the keys and values of `x`.
+          (B, A, D), and the cache including the keys and values of `x`.
         """
         stacked: Any = self.get_variable("params", STACKED)
         if stacked is None:
@@ -314,7 +314,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
     def sequence(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
     ) -> jax.Array:
-        """What enters the layers for ids (B, N + 1) and prompts (B, S, D) or None.
+        """Returns the layers' input for ids (B, N + 1) and prompts (B, S, D) or None.
 
         Prompts take the class token's place after the embedding norm: they get no position
         embedding, the visual tokens keep positions 1..N, and `ids[:, 0]` has no influence.
@@ -329,7 +329,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
         return named(x, "batch")
 
     def embed_tokens(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
-        """Some visual tokens (B, A), from 0 to N - 1 at `positions` (B, A) -> (B, A, D)."""
+        """Visual tokens (B, A) at `positions` (B, A), which count from 0 to N - 1 -> (B, A, D)."""
         return self.embed(tokens, True, positions + 1)
 
     def predict(self, hidden: jax.Array) -> jax.Array:
@@ -339,7 +339,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
     def hidden_states(
         self, ids: jax.Array, prompts: jax.Array | None = None, deterministic: bool = True
     ) -> jax.Array:
-        """The layers' output for `sequence`, of its shape."""
+        """Returns the layers' output for `sequence`, of the same shape."""
         return self._run_layers(self.sequence(ids, prompts, deterministic), deterministic)
 
     def visual_logits(
@@ -353,7 +353,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
 
         With prompts, row 0 belongs to the last prompt token; the released sampler treats it as
         one more masked position (see `decode/parallel.py`), training gives it no weight. The ids
-        tell the class.
+        contain the class.
         """
         del class_ids
         return self.predict(self.hidden_states(ids, prompts, deterministic)[:, -ids.shape[1] :])
@@ -377,7 +377,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
         Args:
           tokens: (B, N), `MASK_TOKEN_ID` where masked.
           prompts: (B, S, D), in place of the class token.
-          class_ids: (B,) in [0, C), the pretrained conditions; `NO_CLASS`, or None, masks it.
+          class_ids: (B,) in [0, C), the pretrained conditions; `NO_CLASS` or None masks it.
           deterministic: no dropout.
         """
         ids = self.ids(tokens, class_ids)
@@ -390,7 +390,7 @@ class MaskGIT(MaskedTransformer, nn.Module):
 
     @nn.nowrap
     def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
-        """The ids (B, N + 1) of tokens (B, N) and classes (B,), as in `__call__`."""
+        """Returns the ids (B, N + 1) of tokens (B, N) and classes (B,), as in `__call__`."""
         if class_ids is None:
             class_ids = jnp.full_like(tokens[:, 0], NO_CLASS)
         first = jnp.where(class_ids == NO_CLASS, MASK_TOKEN_ID, self.codebook_size + class_ids)

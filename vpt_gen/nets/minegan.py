@@ -1,8 +1,8 @@
 """MineGAN's miner (arXiv 1912.05270): new latents, and an embedding, for a source generator.
 
 Source: yaxingwang/MineGAN `BigGAN.py`, class `Minor`. Two stacks of spectrally normed linear layers
-without activations; the second gives what the source has a class's embedding for, so that no class
-is named.
+without activations; the second takes the place of the source's class embedding, so that no class is
+needed.
 """
 
 import flax.linen as nn

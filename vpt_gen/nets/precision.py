@@ -1,8 +1,8 @@
-"""The types in which a net is held and computed.
+"""The types in which a net is stored and computed.
 
-Layers compute in the type of their matrices. Matrices in bfloat16 halve the memory and, where the
-hardware multiplies them faster, more than halve the time; what sums up many numbers (norms,
-softmax, logits, the residual stream) is float32 throughout, and so are norms' and bias parameters.
+Layers compute in the type of their matrices. Matrices in bfloat16 halve the memory and, if the
+hardware multiplies them faster, more than halve the time. Sums of many numbers (norms, softmax,
+logits, the residual stream) are float32 throughout, and so are norms' and bias parameters.
 """
 
 import contextlib
@@ -11,12 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# Names of the parameters that are factors of products or rows that are looked up.
+# Names of the parameters that are factors of products or lookup tables.
 _MATRICES = ("kernel", "embedding")
 
 
 def exact_products() -> contextlib.AbstractContextManager[None]:
-    """Keeps float32 factors of products and convolutions whole inside a `with`.
+    """Keeps full float32 precision in products and convolutions inside a `with`.
 
     Accelerators round them to bfloat16 or TF32 otherwise; CPUs never do.
     """
@@ -24,7 +24,7 @@ def exact_products() -> contextlib.AbstractContextManager[None]:
 
 
 def cast_matrices(params: Any, dtype: Any) -> Any:
-    """Parameters with their matrices in another type; arrays of the host stay there."""
+    """Casts the matrices of parameters to another type; arrays on the host stay there."""
     dtype = jnp.dtype(dtype)
 
     def cast(path, x):

@@ -3,7 +3,7 @@
 Source: Visual Prompt Tuning for Generative Transfer Learning (arXiv 2210.00990),
 google-research/generative_transfer. The released design is the class-conditional, additive one;
 its parameter names and shapes are kept. Instance conditions, factors and the full table are our
-reading of the paper's sec. 3.2.
+reading of the paper's idea: its full text was not at hand.
 """
 
 from typing import Any, cast
@@ -31,11 +31,11 @@ class PromptGenerator(nn.Module):
     - factorized: h = LN(sum_f e_c[f] * e_s[f]), a rank-F factorization of the full table.
     - full: h = LN(table[c]), a row (S, P) of its own for every condition.
 
-    Then Dense to `hidden_size` where that is not None, then dropout. Without the Dense layer,
+    Then Dense to `hidden_size` if that is not None, then dropout. Without the Dense layer,
     `feature_size` P is the transformer's width D itself.
 
     Attributes:
-      num_classes: C; 0 for prompts that know no classes.
+      num_classes: C; 0 for prompts without class conditions.
       num_prompt_tokens: S.
       feature_size: P.
       hidden_size: D, or None.
@@ -43,8 +43,8 @@ class PromptGenerator(nn.Module):
       design: one of `DESIGNS`.
       num_factors: F, for the factorized design.
       num_instances: I, training examples with an embedding of their own; 0 for none.
-      instance_dropout: share of training examples that a class with instances sees without the
-        instance, so that the class alone also works at sampling.
+      instance_dropout: with classes and instances, the share of training examples that drop the
+        instance, so that sampling by class alone also works.
     """
 
     num_classes: int
@@ -67,12 +67,12 @@ class PromptGenerator(nn.Module):
         """Prompts (B, S, D).
 
         Args:
-          class_ids: (B,) in [0, C); None where the generator knows no classes.
+          class_ids: (B,) in [0, C); None if the generator has no classes.
           instance_ids: (B,) in [0, I); `NO_INSTANCE`, or None: the class alone.
-          deterministic: no dropout, of prompts or instances.
+          deterministic: no dropout of prompts or instances.
 
         Raises:
-          ValueError: an unknown design, or no condition that the generator knows.
+          ValueError: an unknown design, or a condition that the generator does not have.
         """
         self._check(class_ids, instance_ids)
         condition = self._condition(class_ids, instance_ids, deterministic)
@@ -103,17 +103,17 @@ class PromptGenerator(nn.Module):
         if self.num_classes and class_ids is None:
             raise ValueError("These prompts need class ids.")
         if instance_ids is None and not self.num_classes:
-            raise ValueError("These prompts know instances only and need instance ids.")
+            raise ValueError("These prompts have instances only and need instance ids.")
         if instance_ids is not None and not self.num_instances:
-            raise ValueError("These prompts know no instances.")
+            raise ValueError("These prompts have no instances.")
 
     def _condition(self, class_ids, instance_ids, deterministic) -> jax.Array:
-        """What the prompts are for: (B, F * P), or (B, S * P) from full tables."""
+        """Returns the condition's embedding: (B, F * P), or (B, S * P) from full tables."""
         of_class: jax.Array | float = 0.0
         if self.num_classes:
             of_class = self._embed("prompt_embeddings", self.num_classes)(class_ids)
         if instance_ids is None:
-            return cast(jax.Array, of_class)  # `_check` wants classes then.
+            return cast(jax.Array, of_class)  # `_check` then requires classes.
         kept = instance_ids != NO_INSTANCE
         if self.num_classes and not deterministic:
             share = 1.0 - self.instance_dropout
@@ -127,7 +127,7 @@ class PromptGenerator(nn.Module):
 
 
 def init_params(generator: PromptGenerator, key: jax.Array) -> Any:
-    """Parameters of all conditions that the generator knows."""
+    """Initializes the parameters of all conditions."""
     zero = jnp.zeros((1,), jnp.int32)
     class_ids = zero if generator.num_classes else None
     instance_ids = zero if generator.num_instances else None
@@ -135,6 +135,6 @@ def init_params(generator: PromptGenerator, key: jax.Array) -> Any:
 
 
 def num_parameters(generator: PromptGenerator) -> int:
-    """What prompt tuning trains, counted without making it."""
+    """Counts the parameters that prompt tuning trains, without allocating them."""
     made = jax.eval_shape(lambda key: init_params(generator, key), jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(made))

@@ -1,6 +1,6 @@
-"""Resizing of images of many sizes in one program.
+"""Resizes images of many sizes in one compiled program.
 
-The images of a batch lie at the top left of canvases of one size; how far each reaches is data, so
+The images of a batch lie at the top left of canvases of one size. Their sizes are arguments, so
 that a new image size needs no new compilation.
 """
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 
 def tf1_bilinear(images: jax.Array, sizes: jax.Array, side: int) -> jax.Array:
-    """Bilinear by the rule of TensorFlow 1, as the FID wants it: not rounded, not antialiased.
+    """Resizes bilinearly by the rule of TensorFlow 1, as in the FID: not rounded, not antialiased.
 
     Output pixel i reads source position i * size / side, without the half-pixel offset of later
     rules; the neighbor beyond the last pixel is the last pixel.
@@ -28,10 +28,10 @@ def tf1_bilinear(images: jax.Array, sizes: jax.Array, side: int) -> jax.Array:
 
 
 def antialiased(images: jax.Array, sizes: jax.Array, side: int) -> jax.Array:
-    """Bilinear over half-pixel centers, with a triangle that widens as the image shrinks.
+    """Resizes bilinearly over half-pixel centers, with a triangle that widens as the image shrinks.
 
-    The rule of Pillow's BILINEAR and of `jax.image.resize`, not rounded. See `tf1_bilinear` for
-    the arguments.
+    The rule is that of Pillow's BILINEAR and of `jax.image.resize`, not rounded. See `tf1_bilinear`
+    for the arguments.
     """
     return _each(images, sizes, lambda image, size, axis: _blend(image, size, axis, side))
 

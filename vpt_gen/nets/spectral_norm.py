@@ -1,15 +1,15 @@
 """Layers whose weights are divided by their largest singular value (arXiv 1802.05957).
 
-One power iteration in every call, as in ajbrock/BigGAN-PyTorch `layers.py`: also when nothing is
-trained, so that a net's output hangs on the vector `u` that it was saved with. Training keeps the
-new `u` and the singular value in the collection `spectral`; otherwise nothing is written.
+Every call does one power iteration, as in ajbrock/BigGAN-PyTorch `layers.py`, even if nothing is
+trained, so that a net's output depends on the saved vector `u`. Training keeps the new `u` and the
+singular value in the collection `spectral`; otherwise nothing is written.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# In torch's view of a weight, (out, in * height * width): rows or columns orthonormal.
+# Rows or columns are orthonormal in torch's view of a weight, (out, in * height * width).
 orthogonal = nn.initializers.orthogonal()
 
 
@@ -29,14 +29,14 @@ def _unit(vector: jax.Array, epsilon: float) -> jax.Array:
 def divide_by_sigma(
     module: nn.Module, weight: jax.Array, out_axis: int, epsilon: float, train: bool
 ) -> jax.Array:
-    """`weight` over its singular value, which is differentiated through the weight alone.
+    """Divides `weight` by its singular value, which is differentiated through the weight alone.
 
     Args:
-      module: to whose collection `spectral` the state belongs: `u` (out,), at first normal and not
-        of length 1, and `sigma` (), at first 1.
+      module: owner of the state in the collection `spectral`: `u` (out,), initially normal and not
+        of length 1, and `sigma` (), initially 1.
       weight: of any shape.
       out_axis: the axis that is a matrix's first; the others are its second together.
-      epsilon: least length to divide a vector by.
+      epsilon: smallest length to divide a vector by.
       train: whether to keep the new `u` and `sigma`.
     """
     matrix = jnp.moveaxis(weight, out_axis, 0).reshape(weight.shape[out_axis], -1)
@@ -99,7 +99,7 @@ class SNConv(nn.Module):
 
 
 class SNEmbed(nn.Module):
-    """A table (num_embeddings, features) that is normed as a whole: ids (B,) -> (B, features)."""
+    """A table (num_embeddings, features), normed as a whole: ids (B,) -> (B, features)."""
 
     num_embeddings: int
     features: int

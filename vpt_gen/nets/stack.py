@@ -1,10 +1,10 @@
-"""Many layers of one shape: one after another, or as one `lax.scan` over stacked parameters.
+"""Layers of one shape: one after another, or as one `lax.scan` over stacked parameters.
 
-A net's own parameters, as published, are a subtree for each layer. `stack_layers` makes of them one
-subtree `STACKED`, whose arrays have an axis more, in front, over the layers. The nets take either:
-they run what they are given. Stacked layers compile once instead of L times, which counts on
-accelerators; XLA on a CPU compiles the L copies nearly as fast, and copies each layer's matrices
-out of the stack in every step.
+A net's parameters, as published, are one subtree per layer. `stack_layers` turns them into one
+subtree `STACKED`, whose arrays have an additional leading axis over the layers. The nets take
+either. Stacked layers compile once instead of L times, which saves time on accelerators; XLA on a
+CPU compiles the L copies nearly as fast, and copies each layer's matrices out of the stack in every
+step.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 STACKED = "layers"
 _policies = jax.checkpoint_policies
-# What the backward pass computes again instead of keeping it; see `rematerialized`.
+# What the backward pass recomputes instead of storing it; see `rematerialized`.
 REMAT = {
     "none": None,
     "attention": _policies.save_anything_except_these_names(PROBABILITIES),
@@ -31,13 +31,13 @@ REMAT = {
 
 
 def rematerialized(layer: type[Layer], remat: str, *static_arguments: int) -> type[Layer]:
-    """A layer that keeps less for its backward pass.
+    """Returns a layer that stores less for its backward pass.
 
     Args:
       layer: a module class.
-      remat: 'none'; 'attention' computes the (B, H, L, L) probabilities again; 'dots' all but
-        products with matrices; 'layer' everything from the layer's input.
-      static_arguments: of the layer's call, counted with `self` as 0.
+      remat: 'none'; 'attention' recomputes the (B, H, L, L) probabilities; 'dots' recomputes all
+        but products with matrices; 'layer' recomputes everything from the layer's input.
+      static_arguments: indices of static arguments of the layer's call, `self` being 0.
     """
     if remat not in REMAT:
         raise ValueError(f"Remat {remat!r} is not one of {', '.join(REMAT)}.")
@@ -47,10 +47,10 @@ def rematerialized(layer: type[Layer], remat: str, *static_arguments: int) -> ty
 
 
 def stack_layers(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Parameters with the subtrees `<prefix>0`, `<prefix>1`, ... as one, `STACKED`.
+    """Joins the subtrees `<prefix>0`, `<prefix>1`, ... into one, `STACKED`.
 
     Args:
-      params: of a net with `layer_prefix`, or what is trained of them; on the host they stay there.
+      params: of a net with `layer_prefix`, or the trained part; arrays on the host stay there.
       prefix: its `layer_prefix`.
     """
     names = [name for name in params if name.startswith(prefix)]

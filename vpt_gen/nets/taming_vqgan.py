@@ -2,7 +2,7 @@
 
 Source: Taming Transformers (arXiv 2012.09841), CompVis/taming-transformers
 `taming/modules/diffusionmodules/model.py` and `taming/models/vqgan.py`. Modules are named as there,
-with an underscore where it has a dot. It differs from MaskGIT's (`nets/vqgan.py`) in its biases,
+with an underscore for the dot. It differs from MaskGIT's (`nets/vqgan.py`) in its biases,
 attention blocks, strided convolutions, real shortcuts, and in 1x1 convolutions around the codebook.
 """
 
@@ -27,7 +27,7 @@ def _norm(name: str) -> GroupNorm:
 
 
 class ResnetBlock(nn.Module):
-    """Two norm-swish-conv stages beside a shortcut: (B, H, W, C_in) -> (B, H, W, channels)."""
+    """Two norm-swish-conv stages and a shortcut: (B, H, W, C_in) -> (B, H, W, channels)."""
 
     channels: int
 
@@ -41,7 +41,7 @@ class ResnetBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Single-head attention over all places of a feature map (B, H, W, C), added to it."""
+    """Single-head attention over all positions of a feature map (B, H, W, C), added to it."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -56,7 +56,7 @@ class AttentionBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """3x3 convolution of stride 2; the zero padding is on the right and below only."""
+    """3x3 convolution of stride 2, padded with zeros on the right and at the bottom only."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -65,7 +65,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbor times two, then a 3x3 convolution."""
+    """Doubles the sides by nearest neighbor, then a 3x3 convolution."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -133,8 +133,8 @@ class TamingVQGAN(Tokenizer):
 
     Attributes:
       filters: channels of the first convolution.
-      channel_multipliers: of `filters`, a level each.
-      num_res_blocks: blocks a level in the encoder; the decoder has one more.
+      channel_multipliers: of `filters`, one per level.
+      num_res_blocks: blocks per level in the encoder; the decoder has one more.
       attention_levels: levels, 0 the full resolution, whose blocks are followed by attention.
       latent_channels: between encoder and codebook (`z_channels`).
       embedding_dim: d, of a code.

@@ -1,9 +1,9 @@
-"""The protocol of token transformers: what a net that models visual tokens says about itself.
+"""The protocol of token transformers: what a net that models visual tokens provides.
 
-Objectives, decoders, methods of adaptation, costs and pages ask the net and never which net it is.
-A new transformer derives from `MaskedTransformer` or `CausalTransformer`, beside `nn.Module`, and
-overrides what is different about it. Its modules have the names that `machine/sharding.py` knows,
-or get a rule there; its layers look for additions (`nets/additions.py`) at the places in its
+Objectives, decoders, methods of adaptation, costs and pages use this protocol and never test which
+net it is. A new transformer derives from `MaskedTransformer` or `CausalTransformer`, and from
+`nn.Module`, and overrides what differs. Its modules have the names that `machine/sharding.py`
+knows, or get a rule there; its layers look for additions (`nets/additions.py`) at the places in its
 `parts`.
 """
 
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 Path = tuple[str, ...]
 
-# What stands for an unknown visual token, and for no class.
+# Ids for an unknown visual token, and for no class.
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
 
@@ -35,12 +35,12 @@ class Matrix:
 
 @dataclasses.dataclass(frozen=True)
 class LayerParts:
-    """Where methods find or add something in the parameters of one layer (`nets/additions.py`).
+    """Paths at which methods find or add parameters in one layer (`nets/additions.py`).
 
     Attributes:
       matrices: role, one of `MATRICES`, -> the matrix.
-      attention_adapter, mlp_adapter: subtrees of the bottlenecks behind attention and MLP.
-      prefix: subtree of the keys and values that every position sees.
+      attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP.
+      prefix: subtree of the keys and values that every position attends to.
     """
 
     matrices: Mapping[str, Matrix]
@@ -53,18 +53,17 @@ class TokenTransformer:
     """What all transformers of visual tokens have in common.
 
     `net.apply(variables, tokens, prompts=..., class_ids=..., deterministic=...)` gives logits
-    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both where the net says so.
+    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both if the net supports it.
 
     Attributes:
-      family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). The
-        family decides the objective and which decoders fit.
-      decoders: names of the decoders that suit the net, the default first.
-      title: what pages and messages call the net.
-      layer_prefix: name of a layer's parameters, before its number.
-      parts: where things lie in a layer.
-      from_data: fields that tokenizer and data decide; a pretraining config has the others.
-      pretraining: fields of a pretraining config that are none of the net's, and defaults that are
-        not the net's own.
+      family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). It
+        decides the objective and which decoders fit.
+      decoders: names of the decoders that work with the net, the default first.
+      title: name of the net in pages and messages.
+      layer_prefix: name of a layer's parameters, without its number.
+      parts: paths in the parameters of a layer.
+      from_data: fields that follow from tokenizer and data; a pretraining config has the others.
+      pretraining: further fields of a pretraining config, and defaults that differ from the net's.
     """
 
     family: ClassVar[str]
@@ -82,7 +81,7 @@ class TokenTransformer:
     intermediate_size: int
     remat: str
 
-    if TYPE_CHECKING:  # What every transformer has of `nn.Module`, and its own call.
+    if TYPE_CHECKING:  # What every transformer inherits from `nn.Module`, and its own call.
 
         def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -100,7 +99,7 @@ class TokenTransformer:
 
     @classmethod
     def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
-        """An untrained net for a tokenizer's tokens and the classes of a data set.
+        """Makes an untrained net for a tokenizer's tokens and the classes of a data set.
 
         Raises:
           ValueError: data that the net cannot model.
@@ -118,16 +117,16 @@ class TokenTransformer:
 
     @property
     def known_classes(self) -> int | None:
-        """The number of classes it was pretrained on; None if its fields do not tell."""
+        """Returns the number of classes it was pretrained on; None if its fields do not tell."""
         raise NotImplementedError
 
     @property
     def token_counts(self) -> tuple[int, int]:
-        """The fewest and the most visual tokens it takes."""
+        """Returns the fewest and the most visual tokens it takes."""
         raise NotImplementedError
 
     def class_starts(self, params: Any, num_classes: int) -> jax.Array:
-        """What new class tokens start from, (C, D): class c as the source's class c modulo its own.
+        """Returns initial class tokens (C, D): class c from the source's class c modulo its number.
 
         Args:
           params: the net's.
@@ -136,10 +135,10 @@ class TokenTransformer:
         raise NotImplementedError
 
     def grid(self, num_tokens: int) -> tuple[int, int]:
-        """Height and width of the grid that N tokens form.
+        """Returns height and width of the grid that N tokens form.
 
         Raises:
-          ValueError: they form no square.
+          ValueError: the tokens form no square.
         """
         side = math.isqrt(num_tokens)
         if side * side != num_tokens:
@@ -147,7 +146,7 @@ class TokenTransformer:
         return side, side
 
     def to_sequence(self, tokens: jax.Array) -> jax.Array:
-        """Row-major visual tokens (B, N) in the order that the net is given them."""
+        """Returns row-major visual tokens (B, N) in the order of the net's input."""
         return tokens
 
     def to_row_major(self, tokens: jax.Array) -> jax.Array:
@@ -155,30 +154,31 @@ class TokenTransformer:
         return tokens
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
-        """Positions of a training sequence: prompts and the tokens that are inputs."""
+        """Counts the positions of a training sequence: prompts and input tokens."""
         raise NotImplementedError
 
     def num_logit_rows(self, num_tokens: int) -> int:
-        """Positions whose logits are computed while decoding N tokens."""
+        """Counts the positions whose logits are computed while decoding N tokens."""
         raise NotImplementedError
 
     @property
     def head_parameters(self) -> int:
-        """Parameters of the matrices between a hidden state and its logits over the codebook."""
+        """Counts the parameters of the matrices between a hidden state and its codebook logits."""
         return self.hidden_size * self.codebook_size
 
     @property
     def layer_parameters(self) -> int:
-        """Parameters of a layer's matrices: 4 D^2 of attention, 2 D M of an MLP of width M."""
+        """Counts a layer's matrices: 4 D^2 for attention, 2 D M for an MLP of width M."""
         return 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
 
     def layers_flops(self, length: int, backward: bool = False) -> int:
-        """FLOPs of the products in all layers, for one sequence of so many positions.
+        """Counts the FLOPs of the products in all layers, for one sequence of so many positions.
 
         Every weight is multiplied with every position, and every position with every other, twice
-        (scores and sums of values). The backward pass through frozen layers forms the gradients of
-        activations alone: once more as much for the weights, twice as much for attention, whose
-        both factors are activations.
+        (scores and sums of values). The backward pass through frozen layers computes gradients of
+        activations only: the same again for the weights, and twice as much for attention, because
+          both
+        of its factors are activations.
         """
         weights = 2 * length * self.layer_parameters
         attention = 4 * length * length * self.hidden_size
@@ -187,45 +187,45 @@ class TokenTransformer:
         )
 
     def head_flops(self, rows: int, backward: bool = False) -> int:
-        """FLOPs of the logits over the codebook at so many positions."""
+        """Counts the FLOPs of the codebook logits at so many positions."""
         return 2 * rows * self.head_parameters * (2 if backward else 1)
 
 
 class MaskedTransformer(TokenTransformer):
-    """Sees all positions and predicts masked tokens (NAR): those that are `MASK_TOKEN_ID`.
+    """Attends to all positions and predicts the tokens that are `MASK_TOKEN_ID` (NAR).
 
-    Decoders work on ids (B, L) whose last N are the visual tokens. L is N, unless the net has
-    positions before them that take part in decoding.
+    Decoders work on ids (B, L) whose last N are the visual tokens. L is N unless positions before
+    them take part in decoding.
     """
 
     family = "nar"
     decoders: ClassVar[tuple[str, ...]] = ("confidence", "halton")
 
     def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
-        """Tokens (B, N) and classes (B,) as ids (B, L)."""
+        """Returns tokens (B, N) and classes (B,) as ids (B, L)."""
         del class_ids
         return tokens
 
     def unknown_ids(self, count: int, num_tokens: int, class_ids: jax.Array | None) -> jax.Array:
-        """Ids (count, L) of images of which no token is known."""
+        """Returns ids (count, L) of images without any known token."""
         nothing = jnp.full((count, num_tokens), MASK_TOKEN_ID, jnp.int32)
         return self.ids(nothing, class_ids)
 
     def unconditional_ids(self, ids: jax.Array) -> jax.Array:
-        """Ids (B, L) without what they tell of the condition."""
+        """Returns ids (B, L) without the condition."""
         return ids
 
     def visual_logits(
         self, ids: jax.Array, prompts: jax.Array | None, class_ids: jax.Array | None
     ) -> jax.Array:
-        """Logits (B, L, K), without dropout; to be called by `apply`."""
+        """Returns logits (B, L, K) without dropout; call it by `apply`."""
         return self(ids, prompts, class_ids)
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
         return num_prompt_tokens + num_tokens
 
     def num_logit_rows(self, num_tokens: int) -> int:
-        # The sampler treats the position before the tokens as one more unknown.
+        # The sampler treats the position before the tokens as one more unknown position.
         return num_tokens + 1
 
 
@@ -240,7 +240,7 @@ class CausalTransformer(TokenTransformer):
     decoders: ClassVar[tuple[str, ...]] = ("autoregressive",)
 
     def check_length(self, first_position: int, num_tokens: int) -> None:
-        """Raises ValueError where so many visual tokens do not fit into the position table."""
+        """Raises ValueError if so many visual tokens do not fit into the position table."""
         raise NotImplementedError
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:

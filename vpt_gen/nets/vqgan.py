@@ -26,10 +26,10 @@ def _norm_swish(x: jax.Array) -> jax.Array:
 
 
 def average_pool(x: jax.Array) -> jax.Array:
-    """Means (B, ceil(H/2), ceil(W/2), C) of 2x2 places; at an odd edge, of those that there are.
+    """Means (B, ceil(H/2), ceil(W/2), C) over 2x2 pixels; at an odd edge, over the existing ones.
 
-    By slices: dividing by sums of ones, as the release does, has XLA fold constants of the size of
-    an image for most of the time that it takes to compile an encoder.
+    Computed by slices: the release divides by sums of ones, for which XLA folds image-sized
+    constants during most of an encoder's compilation time.
     """
     _, h, w, _ = x.shape
     x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))
@@ -42,8 +42,8 @@ def average_pool(x: jax.Array) -> jax.Array:
 class ResBlock(nn.Module):
     """Two norm-swish-conv stages on (B, H, W, C_in), giving (B, H, W, filters).
 
-    Where the channel count changes, the released code applies its 1x1 "shortcut" to the *output*
-    of the second convolution and drops the block's input; the released weights need exactly that.
+    If the channel count changes, the released code applies its 1x1 "shortcut" to the *output*
+    of the second convolution and drops the block's input; the released weights need exactly this.
     """
 
     filters: int
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
 def squared_distances(latents: jax.Array, codebook: jax.Array) -> jax.Array:
     """Squared Euclidean distances of latents (..., d) to codebook (K, d) -> (..., K).
 
-    Rounded factors would make another code the nearest.
+    Computed without rounding the factors, which would make another code the nearest.
     """
     latent_norm = jnp.sum(latents**2, axis=-1, keepdims=True)
     code_norm = jnp.sum(codebook**2, axis=-1)
@@ -140,17 +140,17 @@ class Quantizer(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """What every VQGAN does with its `encode`, `decode` and `quantizer`.
+    """Base of every VQGAN: uses its `encode`, `decode` and `quantizer`.
 
-    A subclass has the field `channel_multipliers`, one a level.
+    A subclass has the field `channel_multipliers`, one per level.
     """
 
-    # Fields that data decide; a pretraining config has the others.
+    # Fields that follow from the data; a pretraining config has the others.
     from_data = ()
 
     @property
     def downsampling(self) -> int:
-        """Pixels a token stands for along each side."""
+        """Pixels per token along each side."""
         return 2 ** (len(self.channel_multipliers) - 1)
 
     def tokenize(self, images: jax.Array) -> jax.Array:
@@ -168,7 +168,7 @@ class Tokenizer(nn.Module):
 
         Args:
           images: (B, H, W, 3) in [0, 1].
-          quantization: 1, or 0 to reconstruct from the latents as they are.
+          quantization: 1, or 0 to reconstruct from the unquantized latents.
 
         Returns:
           Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).

@@ -1,1 +1,1 @@
-"""Archives from public registries -> what the shipped models are trained and tried on."""
+"""Archives from public registries -> training and test data of the shipped models."""

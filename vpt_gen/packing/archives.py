@@ -1,4 +1,4 @@
-"""The archives that `launch/fetch.sh` downloads: where they are, and what is in them."""
+"""The archives that `launch/fetch.sh` downloads: finds and reads them."""
 
 import contextlib
 import gzip
@@ -28,7 +28,7 @@ _DAMAGE = (
 
 
 def find_archives(folder: str, what: str, patterns: Mapping[str, str]) -> dict[str, pathlib.Path]:
-    """The newest file of each pattern in a folder.
+    """Finds the newest file of each pattern in a folder.
 
     Args:
       folder: of the downloads.
@@ -36,7 +36,7 @@ def find_archives(folder: str, what: str, patterns: Mapping[str, str]) -> dict[s
       patterns: name of an archive -> file name with wildcards.
 
     Raises:
-      UserError: one is missing.
+      UserError: a missing archive.
     """
     found = {}
     for name, pattern in patterns.items():
@@ -51,7 +51,7 @@ def find_archives(folder: str, what: str, patterns: Mapping[str, str]) -> dict[s
 
 @contextlib.contextmanager
 def reading(archive: pathlib.Path) -> Iterator[None]:
-    """Turns what damaged archives raise into a UserError that names the archive and the cure."""
+    """Turns errors of damaged archives into a UserError that names the archive and the fix."""
     try:
         yield
     except _DAMAGE as error:
@@ -61,7 +61,7 @@ def reading(archive: pathlib.Path) -> Iterator[None]:
 
 
 def record_of(archives: Mapping[str, pathlib.Path]) -> dict[str, dict[str, str]]:
-    """File name and SHA-256 of each archive, to be kept with what is made of them."""
+    """Returns file name and SHA-256 of each archive, for the record of a data set."""
     return {
         name: {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for name, path in archives.items()
@@ -69,22 +69,22 @@ def record_of(archives: Mapping[str, pathlib.Path]) -> dict[str, dict[str, str]]
 
 
 def npm_files(tarball: pathlib.Path, prefix: str, ending: str) -> Iterator[tuple[str, bytes]]:
-    """(path between prefix and ending, content) of the files in an npm package."""
+    """Yields (path between prefix and ending, content) of the files in an npm package."""
     with tarfile.open(tarball, "r:gz") as archive:
         yield from _files(archive, f"package/{prefix}", ending)
 
 
 def deb_files(package: pathlib.Path, prefix: str, ending: str) -> Iterator[tuple[str, bytes]]:
-    """(path between prefix and ending, content) of the files in a Debian package.
+    """Yields (path between prefix and ending, content) of the files in a Debian package.
 
-    Symbolic links are passed over: each points to a file that is there under another path.
+    Symbolic links are skipped: each points to another file of the package.
     """
     with tarfile.open(fileobj=io.BytesIO(_deb_data(package))) as archive:
         yield from _files(archive, f"./{prefix}", ending)
 
 
 def clipart_pictures(package: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-    """(folder/.../name, PNG bytes) of Debian's openclipart-png."""
+    """Yields (folder/.../name, PNG bytes) of Debian's openclipart-png."""
     return deb_files(package, "usr/share/openclipart/png/", ".png")
 
 
@@ -96,7 +96,7 @@ def _files(archive, prefix, ending):
 
 
 def _deb_data(package):
-    """The bytes of data.tar.xz in a Debian package: an ar archive with 60-byte member heads."""
+    """Reads data.tar.xz in a Debian package, an ar archive with 60-byte member headers."""
     with open(package, "rb") as file:
         file.seek(len("!<arch>\n"))
         while head := file.read(60):

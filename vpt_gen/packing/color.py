@@ -2,7 +2,7 @@
 
 Reads two archives that `launch/fetch.sh color` downloads, clip art (Debian's openclipart, public
 domain) and emoji (npm's emoji-datasource-google, pictures by Google under Apache-2.0). Each picture
-is put on white, cropped to what it shows, and scaled into a 64x64 square. `packer` has the format.
+is put on white, cropped to its content, and scaled into a 64x64 square. `packer` has the format.
 """
 
 import json
@@ -48,14 +48,14 @@ def draw(picture: bytes) -> np.ndarray | str:
 
 
 def pack(archives: dict[str, pathlib.Path]) -> Packer:
-    """Reads the archives; UserError names one that is damaged."""
+    """Reads the archives; UserError names a damaged one."""
     packer = Packer(draw, color_rules)
     packer.add_all(archives, READERS)
     return packer
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("downloads", "downloads", "Folder of the two archives.")
     flags.DEFINE_string("output", "downloads/source_color.npz", "The .npz file to write.")
 

@@ -1,7 +1,7 @@
-"""Which pictures of the color source stay out, the class of each that stays, and caps.
+"""Rules of the color source: excluded pictures, classes of the others, and caps.
 
-A picture is known by its archive, "clipart" or "emoji", and by its path there: clip art's folders,
-or an emoji's category and subcategory.
+A picture is identified by its archive, "clipart" or "emoji", and its path there: clip art's
+folders, or an emoji's category and subcategory.
 """
 
 import math
@@ -11,7 +11,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Folders of clip art with enough pictures of one kind for a class of their own.
+# Folders of clip art with enough pictures of one kind for their own class.
 CLIPART_CLASSES = _words("""
 animals/birds animals/bugs animals/mammals buildings/homes computer/buttons computer/hardware
 computer/icons food/beverages food/desserts food/fruit people/clothing people/smilies
@@ -44,7 +44,7 @@ EMOJI_CLASSES = {
     "time": "objects",
 }
 
-# Look-alike series: the first so many pictures under the folder are kept.
+# Series of similar pictures: how many of each folder are kept.
 CAPS = {
     "clipart/computer/icons": 400,
     "clipart/people/clothing/pantyhose": 2,
@@ -57,7 +57,7 @@ CAPS = {
     "emoji/People & Body/family": 8,
     "emoji/Travel & Places/time": 12,
 }
-# Drawings that are among the stamps of `targets`, too: found by `python -m tests.overlap`.
+# Drawings that are also among the stamps of `targets`, found by `python -m tests.overlap`.
 STAMPS = _words("""
 animals/bugs/fly_01 animals/bugs/ladybug_01 animals/mammals/echidna_01 buildings/homes/home0
 buildings/homes/home1 buildings/homes/home10 buildings/homes/home11 buildings/homes/home12
@@ -65,12 +65,12 @@ buildings/homes/home13 computer/home1
 buildings/homes/pinkhome buildings/homes/pinkhome3 buildings/homes/pinkhome-simple
 computer/home13
 """)
-# The same person at the same work is there three times: man, woman, either.
+# The same person at the same work occurs three times: man, woman, either.
 _GENDERED = "People & Body/person"
 
 
 def why_excluded(source: str, path: str) -> str | None:
-    """The reason why a picture stays out, judged by its path, or None."""
+    """Returns why a picture is excluded, by its path, or None."""
     if source == "clipart":
         return "a stamp of the targets" if path in STAMPS else None
     if path.startswith("Flags/"):
@@ -84,7 +84,7 @@ def why_excluded(source: str, path: str) -> str | None:
 
 
 def class_of(source: str, path: str) -> str:
-    """The class name of a picture: its archive, and a folder or kind of emoji."""
+    """Returns the class name of a picture: its archive, and a folder or kind of emoji."""
     if source == "emoji":
         category, subcategory, _ = path.split("/")
         known = (c for begin, c in EMOJI_CLASSES.items() if subcategory.startswith(begin))
@@ -97,7 +97,7 @@ def class_of(source: str, path: str) -> str:
 
 
 def series_and_cap(source: str, path: str) -> tuple[str, float]:
-    """The look-alike series that a picture belongs to, and how many of it are kept."""
+    """Returns a picture's series of similar pictures, and how many of it are kept."""
     for folder, cap in CAPS.items():
         if f"{source}/{path}".startswith(f"{folder}/"):
             return folder, cap

@@ -1,9 +1,9 @@
 """The source data set of the demo: gray drawings that show no digits, packed into one npz.
 
 Reads three archives that `launch/fetch.sh grey` downloads (animal silhouettes, line icons and clip
-art), draws each picture bright on a black 64x64 ground like a handwritten digit (ink 255 on ground
-0), and leaves out what shows digits or writing, because the demo's target data set is digits and a
-source that had already seen them would prove nothing about transfer. `packer` has the format.
+art), draws each picture bright on a black 64x64 background like a handwritten digit (ink 255 on 0),
+and leaves out pictures of digits or writing: the demo's target data set is digits, and a source
+that has seen them would not test transfer. `packer` has the format.
 """
 
 import gzip
@@ -32,8 +32,8 @@ FLAGS = flags.FLAGS
 
 CONTENT = 56  # longest side of its content, in pixels
 FAINT = 24  # ink up to this (of 255) counts as empty ground: specks, paper grain
-MIN_INK = 96  # a picture whose darkest ink is fainter than this would pack as nearly black
-MAX_MEAN_INK = 200  # content fuller than this is a slab of ink, not a drawing
+MIN_INK = 96  # a picture whose darkest ink is fainter than this would be nearly black
+MAX_MEAN_INK = 200  # content fuller than this is a filled shape, not a drawing
 
 ARCHIVES = {
     "animals": "animal_mnist-*.whl",
@@ -47,21 +47,21 @@ ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", 
 class ArrayUnpickler(pickle.Unpickler):
     """An unpickler that builds NumPy arrays and raises UserError for anything else.
 
-    A pickle can call whatever it names; this one may name the three things an array needs.
+    A pickle can call anything it names; here it may name only the three things an array needs.
     """
 
     def find_class(self, module, name):
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]  # wherever this NumPy keeps it
+            return np.empty(0).__reduce__()[0]  # in whichever module this NumPy has it
         raise UserError(
-            f"A pickle inside the animal-mnist wheel asks for {module}.{name}, which no array "
-            "needs; delete the wheel and fetch it again from a registry you trust."
+            f"A pickle inside the animal-mnist wheel asks for {module}.{name}, which arrays do not "
+            "need; delete the wheel and fetch it again from a registry that you trust."
         )
 
 
-# How the silhouettes are drawn, in turn, and the radii of the pen in turn (pixels of its canvas).
+# Styles of the silhouettes, in turn, and radii of the pen, in turn (pixels of its canvas).
 ANIMAL_STYLES = {
     "filled": lambda silhouette, radius: silhouette,
     "edge": edge,
@@ -89,20 +89,20 @@ def read_animals(wheel):
 
 
 def read_icons(tarball):
-    """(outline/name or filled/name, PNG bytes) of the npm tarball."""
+    """Yields (outline/name or filled/name, PNG bytes) of the npm tarball."""
     return npm_files(tarball, "icons/", ".png")
 
 
 def ink_of(picture: bytes) -> Image.Image:
-    """A picture's ink as an 'L' image, 0 none to 255 full: darkness over white paper."""
+    """Returns a picture's ink as an 'L' image, 0 none to 255 full: darkness over white paper."""
     return on_white(picture).convert("L").point(lambda value: 255 - value)
 
 
 def draw(picture: bytes | Image.Image) -> np.ndarray | str:
-    """The ink cropped, scaled to CONTENT and centered: uint8 (SIZE, SIZE), or a str: why not.
+    """Crops the ink, scales it to CONTENT and centers it: uint8 (SIZE, SIZE), or a str: why not.
 
     Args:
-      picture: PNG bytes, or the ink of it.
+      picture: PNG bytes, or its ink.
     """
     ink = ink_of(picture) if isinstance(picture, bytes) else picture
     box = ink.point(lambda value: 255 * (value > FAINT)).getbbox()
@@ -126,14 +126,14 @@ READERS = {"animals": read_animals, "icons": read_icons, "clipart": clipart_pict
 
 
 def pack(archives: dict[str, pathlib.Path]) -> Packer:
-    """Reads the archives; UserError names one that is damaged."""
+    """Reads the archives; UserError names a damaged one."""
     packer = Packer(draw, grey_rules)
     packer.add_all(archives, READERS)
     return packer
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
     flags.DEFINE_string("output", "downloads/source_grey.npz", "The .npz file to write.")
 

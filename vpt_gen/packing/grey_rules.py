@@ -1,8 +1,7 @@
-"""Which source pictures show digits or writing and stay out, and the class of each that stays.
+"""Rules of the gray source: excluded pictures (digits, writing) and classes of the others.
 
-The demo's target data set is digits: a source that had already seen them would prove nothing
-about transfer. A picture is known here by its source, "animals", "icons" or "clipart", and by its
-path in that source's archive.
+The demo's target data set is digits: a source that has seen them would not test transfer. A picture
+is identified by its source, "animals", "icons" or "clipart", and its path in that source's archive.
 """
 
 import math
@@ -48,8 +47,8 @@ logos special computer/icons computer/diagrams office/telephone recreation/games
 signs_and_symbols/clocks signs_and_symbols/flags/semaphore signs_and_symbols/led
 signs_and_symbols/money transportation/roadsigns
 """)
-# Words of clip-art file names that promise writing or digits (the artists named their files in
-# their own language: English, Italian, French).
+# Words of clip-art file names that suggest writing or digits (in the artists' languages: English,
+# Italian, French).
 CLIPART_WORDS = _words("""
 advertising barcode bible birthday book books box calcolatrice calculator card cassa cell
 certificate compass copyright cronometro currency dartboard diagram diagramma dice digital euro font
@@ -57,8 +56,9 @@ formula handphone istogramma kanji key keyb keyboard lettera map metro money new
 postage probability rating record records rss sign stamp tabella temperature template thermometer
 ticket time txt
 """)
-# Clip art whose file name begins so holds writing or digits: found by looking at every picture
-# that the other rules keep. (A few show "Linked Image Not Found" or have no place in a demo.)
+# Clip art with these beginnings of file names holds writing or digits: found by looking at every
+# picture that the other rules keep. (A few show "Linked Image Not Found" or have no place in a
+# demo.)
 CLIPART_SEEN = _words("""
 2_dead_frogs 8ball 8port_switch Motorway_on abc_blocks aiga_cashier aiga_hotel_inf aiga_information
 aiga_lost aiga_no_parking aiga_parking aiga_waiting alerta_for aqua_button atom_button barattolo
@@ -75,11 +75,11 @@ tasto_9 tavola_esame teacher_zazou tres_toxique trophy tux_didier unita_disco us
 usa_california usa_northcarolina usa_virgin usb_memory volley_ball_angelo wc_romus what_have_you
 """)
 
-# Of each animal in each style: where filled silhouettes are most of the source, whatever is learnt
-# from it comes out filled, handwriting too.
+# Pictures per animal and style: if filled silhouettes are most of the source, its models fill
+# everything, also handwriting.
 ANIMAL_CAPS = {"filled": 100, "edge": 200, "skeleton": 400}
 
-# Look-alike series: the first so many pictures under the folder are kept.
+# Series of similar pictures: how many of each folder are kept.
 CLIPART_CAPS = {
     "shapes/stars": 20,
     "shapes/arrows": 60,
@@ -90,7 +90,7 @@ CLIPART_CAPS = {
 
 
 def why_excluded(source: str, path: str) -> str | None:
-    """The reason why a picture may show digits or writing, judged by its path, or None."""
+    """Returns why a picture may show digits or writing, by its path, or None."""
     name = path.rsplit("/", maxsplit=1)[-1]
     if source == "icons":
         words = {name, *name.split("-")}
@@ -109,7 +109,7 @@ def why_excluded(source: str, path: str) -> str | None:
 
 
 def class_of(source: str, path: str) -> str:
-    """The class name of a picture: style and animal, icon family, or clip-art folder."""
+    """Returns the class name of a picture: style and animal, icon family, or clip-art folder."""
     first, *_, last = path.split("/")
     if source == "animals":
         return path.rsplit("/", maxsplit=1)[0]
@@ -120,7 +120,7 @@ def class_of(source: str, path: str) -> str:
 
 
 def series_and_cap(source: str, path: str) -> tuple[str, float]:
-    """The look-alike series that a picture belongs to, and how many of it are kept."""
+    """Returns a picture's series of similar pictures, and how many of it are kept."""
     if source == "animals":
         return f"animals/{class_of(source, path)}", ANIMAL_CAPS[path.split("/")[0]]
     for folder, cap in CLIPART_CAPS.items():

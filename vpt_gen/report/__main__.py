@@ -1,6 +1,6 @@
-"""`python -m vpt_gen.report --workdir=runs/demo`: a run of a method -> one page to look at.
+"""`python -m vpt_gen.report --workdir=runs/demo`: writes an HTML page about a run of a method.
 
-The page is a single HTML file without scripts: it opens from disk, asks no network, and shows the
+The page is a single HTML file without scripts: it opens from disk, needs no network, and is the
 same for the same seed.
 """
 
@@ -20,12 +20,12 @@ FLAGS = flags.FLAGS
 
 
 def open_compared(run: TunedRun, workdirs: list[str]) -> dict[str, TunedRun]:
-    """Opens other runs, which must have prompts for the same things."""
+    """Opens other runs, which must have prompts for the same conditions."""
     runs = {workdir: open_run(workdir) for workdir in workdirs}
     for one in [run, *runs.values()] if runs else []:
         if not one.has_prompts:
             raise UserError(
-                f"--compare compares prompts, and {one.workdir} is a run of {one.config.task}."
+                f"--compare needs prompts, but {one.workdir} is a run of {one.config.task}."
             )
     for workdir, other in runs.items():
         if other.facts["class_names"] != run.facts["class_names"]:
@@ -39,20 +39,20 @@ def open_compared(run: TunedRun, workdirs: list[str]) -> dict[str, TunedRun]:
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("workdir", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", "", "The HTML file; by default <workdir>/report.html.")
-    flags.DEFINE_integer("num", 8, "Images of each class and marquee.", lower_bound=2)
-    flags.DEFINE_integer("seed", 0, "Same seed, same page.", lower_bound=0)
-    flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
+    flags.DEFINE_integer("num", 8, "Images per class, and per marquee schedule.", lower_bound=2)
+    flags.DEFINE_integer("seed", 0, "Seed of the page.", lower_bound=0)
+    flags.DEFINE_integer("step", None, "Update of the checkpoint to open; by default the newest.")
     flags.DEFINE_list(
         "compare",
         [],
-        "Workdirs of other runs on the same data, say with other prompt lengths: one point each in "
-        "the analysis of prompts.",
+        "Workdirs of other runs on the same data, for example with other prompt lengths: one point "
+        "each in the analysis of prompts.",
     )
-    flags.DEFINE_string("transformer", "", "The frozen transformer, where it has moved.")
-    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
+    flags.DEFINE_string("transformer", "", "The frozen transformer, if it has moved.")
+    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Section: what the run is, and the command that repeats it."""
+"""Section: facts about the run, and the command that reproduces it."""
 
 from typing import Any, cast
 
@@ -31,7 +31,7 @@ _CONDITIONS = {
 
 
 def lead(run: TunedRun) -> str:
-    """The run in one sentence."""
+    """Describes the run in one sentence."""
     config, classes = run.config, len(run.facts["class_names"])
     method = METHODS[config.task].from_config(config)
     net = run.nets[method.source].net
@@ -48,9 +48,9 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
     """Counts, data, frozen nets, command and config.
 
     Args:
-      run: opened.
-      train: the examples of training.
-      held_out: those that were kept from them, or None.
+      run: the opened run.
+      train: the training examples.
+      held_out: the held-out examples, or None.
       seconds: spent in training.
     """
     config = _started_config(run)
@@ -68,25 +68,25 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
         "run",
         "The run",
         h("div.cards", *(h("div.card", h("b", v), h("span", k)) for k, v in cards.items())),
-        h("h3", "To repeat it"),
+        h("h3", "To reproduce it"),
         command(repeated)
         if repeated
-        else h("p", "No file of configs/ has this run's fields; its config.json holds them all."),
-        h("h3", "What it is made of"),
+        else h("p", "No file of configs/ has this run's fields; config.json has all of them."),
+        h("h3", "Nets and data"),
         _parts(run, train),
-        fold(f"Images a class ({train.num_classes} classes)", _class_counts(train, held_out)),
+        fold(f"Images per class ({train.num_classes} classes)", _class_counts(train, held_out)),
         fold("The whole config", _config_table(config)),
         h("p.quiet", f"Sampled with JAX {jax.__version__} on {jax.devices()[0].device_kind}."),
     )
 
 
 def _started_config(run: TunedRun) -> dict[str, Any]:
-    """The config a run was started with, in today's fields; nets may have moved since."""
+    """Returns the config that a run was started with, in today's fields; nets may have moved."""
     return migrate(read_record(run.workdir)["config"])
 
 
 def count(params: Any) -> int:
-    """Number of parameters in a tree."""
+    """Counts the parameters in a tree."""
     return sum(x.size for x in jax.tree.leaves(params))
 
 
@@ -114,7 +114,7 @@ def _net_row(role: str, net: PretrainedNet, path: str) -> list:
 
 
 def _digest(digest: str) -> Node:
-    """Its beginning; the whole when pointed at."""
+    """Shows the beginning of a digest; all of it as a tooltip."""
     return h("code", digest[:12], title=digest)
 
 

@@ -1,6 +1,6 @@
-"""Charts as inline SVG: they take the page's colors, light or dark, and need no script.
+"""Charts as inline SVG: they use the page's colors, light or dark, and need no script.
 
-Every point tells its values when pointed at; sections put the values into tables, too.
+Every point shows its values as a tooltip; sections also put the values into tables.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from vpt_gen.report.html import Node, h
 
-# Drawn at about this size, so that the letters stay as large as they are meant.
+# Drawn at about this size, so that text keeps its size.
 _WIDTH, _HEIGHT = 380, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 14, 42
 _MAX_MARKERS = 40
@@ -27,8 +27,8 @@ class Series:
       color: of CSS.
       shape: number of the marker, see `_marker`.
       line: whether the points are joined, in their order.
-      labels: what each point says when pointed at; by default its name and values.
-      notes: text beside each point, or nothing.
+      labels: tooltip of each point; by default its name and values.
+      notes: text next to each point, or nothing.
       size: of a marker, from its middle to its edge.
     """
 
@@ -44,12 +44,12 @@ class Series:
 
 
 def class_color(number: int, count: int) -> str:
-    """A color for one of `count` classes, of one lightness: readable on white and on black."""
+    """Returns a color for one of `count` classes, readable on white and on black."""
     return f"oklch(0.64 0.17 {360 * number / max(count, 1):.0f})"
 
 
 def number(value: float) -> str:
-    """A figure as people read it: four digits that count, thousands parted."""
+    """Formats a figure with four significant digits and separated thousands."""
     if value != value or math.isinf(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 1e15:
@@ -66,16 +66,16 @@ def chart(
     y_shown: Sequence[float] = (),
     axes: bool = True,
 ) -> Node:
-    """A figure with its axes and a legend.
+    """Draws a chart with its axes and a legend.
 
     Args:
       series: what to draw, the first underneath.
-      title: what the chart shows, for those who cannot see it, and above it.
+      title: above the chart, and for screen readers.
       x_label: of the axis.
-      y_label: of the axis; it stands above it, level.
-      x_ticks: place -> text, where they are not simply numbers.
-      y_shown: values that must be in view, such as the ends of a scale.
-      axes: False where places mean nothing by themselves, as in a t-SNE.
+      y_label: of the axis, horizontal above it.
+      x_ticks: position -> text, if they are not plain numbers.
+      y_shown: values that must be visible, such as the ends of a scale.
+      axes: False if positions have no meaning, as in a t-SNE.
     """
     xs, ys = ([v for one in series for v in getattr(one, axis)] for axis in "xy")
     frame = _Frame(_room(xs), _room([*ys, *y_shown]))
@@ -102,7 +102,7 @@ def chart(
 
 @dataclasses.dataclass(frozen=True)
 class _Frame:
-    """From values to places in the drawing."""
+    """Maps values to positions in the drawing."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -115,7 +115,7 @@ class _Frame:
 
 
 def _room(values: Sequence[float]) -> tuple[float, float]:
-    """An interval around finite values, with some air."""
+    """Returns an interval around finite values, with a margin."""
     finite = [v for v in values if math.isfinite(v)] or [0.0]
     low, high = min(finite), max(finite)
     air = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
@@ -123,7 +123,7 @@ def _room(values: Sequence[float]) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers in an interval."""
+    """Returns about `count` round numbers in an interval."""
     step = 10.0 ** math.floor(math.log10((high - low) / count))
     step *= next((m for m in (1, 2, 5) if (high - low) / (step * m) <= count), 10)
     first = math.ceil(low / step)
@@ -156,7 +156,7 @@ def _words(x: float, y: float, text: str, anchor: str) -> Node:
 
 
 def _drawn(one: Series, frame: _Frame) -> list[Node]:
-    # What was not measured is nan.
+    # Values that were not measured are nan.
     finite = [i for i, y in enumerate(one.y) if math.isfinite(y)]
     places = [frame.at(one.x[i], one.y[i]) for i in finite]
     nodes = []
@@ -171,13 +171,13 @@ def _drawn(one: Series, frame: _Frame) -> list[Node]:
 
 
 def _notes(series: Sequence[Series], frame: _Frame) -> list[Node]:
-    """The notes, each at the side of its point where least is in its way."""
+    """Draws the notes, each at the side of its point with the least overlap."""
     covered = [box for one in series for box in _covered(one, frame)]
     notes = [note for one in series for note in zip(one.notes, one.x, one.y, strict=False)]
     placed: list[_Box] = []
 
     def in_the_way(box: _Box) -> float:
-        # Words on words are read by nobody, words on a line are.
+        # Text over text is unreadable; text over a line is readable.
         return sum(_overlap(box, x) for x in covered) + 5 * sum(_overlap(box, x) for x in placed)
 
     for note, x, y in notes:
@@ -192,7 +192,7 @@ _Box = tuple[float, float, float, float]
 
 
 def _covered(one: Series, frame: _Frame) -> list[_Box]:
-    """What a series covers: its markers, and its line in short pieces."""
+    """Returns the boxes that a series covers: its markers, and its line in short pieces."""
     points = [frame.at(x, y) for x, y in zip(one.x, one.y, strict=True)]
     boxes = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     for (x, y), (next_x, next_y) in itertools.pairwise(points if one.notes and one.line else []):
@@ -204,7 +204,7 @@ def _covered(one: Series, frame: _Frame) -> list[_Box]:
 
 
 def _beside(x: float, y: float, width: float) -> list[_Box]:
-    """Places for words of this width around a point, that lie in the drawing."""
+    """Returns boxes for text of this width around a point, inside of the drawing."""
     starts = [x + 8, x - 8 - width, x - width / 2]
     boxes = [
         (left, y - 6 + down, left + width, y + 8 + down) for down in (0, -14, 14) for left in starts
@@ -225,7 +225,7 @@ def _tip(one: Series, i: int) -> str:
 
 
 def _marker(x: float, y: float, one: Series, tip: str = "") -> Node:
-    """Circle, square, triangle or diamond, so that colors are not all there is."""
+    """Draws a circle, square, triangle or diamond, so that series differ not only by color."""
     r = one.size
     shapes: dict[int, list[tuple[float, float]]] = {
         1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],

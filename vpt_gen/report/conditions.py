@@ -1,4 +1,4 @@
-"""What the page generates images of: classes, or training images where prompts know only those."""
+"""Conditions of the page's images: classes, or training images if prompts have only these."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ MAX_CLASSES = 20
 
 
 def draw_classes(labels: np.ndarray, seed: int) -> np.ndarray:
-    """The classes that are among labels (n,), or `MAX_CLASSES` of them drawn by seed; in order."""
+    """Returns the classes among labels (n,), or `MAX_CLASSES` of them drawn by seed; in order."""
     drawn = np.random.default_rng([seed, 0xC1A5]).permutation(np.unique(labels))
     return np.sort(drawn[:MAX_CLASSES])
 
 
 def class_conditions(run: TunedRun, classes: np.ndarray, count: int) -> np.ndarray:
-    """Conditions (len(classes) * count, 2) of images of classes, as `sampler.class_bank` has them.
+    """Returns conditions (len(classes) * count, 2) of classes, as in `samples.class_bank`.
 
-    Where prompts know training images only, those of a class take turns.
+    If prompts have training images only, those of a class take turns.
     """
     conditions = class_bank(classes.repeat(count))[:, 0]
     if run.has_prompts and not run.token_sampler.method.num_classes:
@@ -28,10 +28,10 @@ def class_conditions(run: TunedRun, classes: np.ndarray, count: int) -> np.ndarr
 
 
 def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
-    """One pair of conditions (n, 2, 2) for each class, that class at its end.
+    """Returns a pair of conditions (n, 2, 2) for each class, with the class as its end.
 
-    It starts with a training image of the class where prompts know any, with the next class
-    otherwise. None where prompts know one class and nothing else.
+    It starts with a training image of the class if prompts have any, with the next class otherwise.
+    None if prompts have only one class.
     """
     method = run.token_sampler.method
     pairs = np.full((len(classes), 2, 2), NO_INSTANCE, np.int32)

@@ -1,4 +1,4 @@
-"""Section: how the losses fell."""
+"""Section: training curves."""
 
 import math
 
@@ -24,14 +24,14 @@ _MAX_ROWS = 40
 
 
 def curves_section(curves: Curves) -> Node:
-    """A chart for each scalar, with training and held-out values in one; and all in a table."""
+    """Draws one chart per scalar, with training and held-out values; and a table of all."""
     if not curves:
         return section(
             "curves",
             "Training curves",
             h(
                 "p",
-                "The working directory holds no TensorBoard events, so there is nothing to draw.",
+                "The working directory holds no TensorBoard events, so there are no curves.",
             ),
         )
     scalars = sorted({_base(name) for name in curves}, key=lambda name: (name != "loss", name))
@@ -40,18 +40,18 @@ def curves_section(curves: Curves) -> Node:
         "Training curves",
         h("p.quiet", _about(curves)),
         h("div.charts", *(_chart(curves, scalar) for scalar in scalars)),
-        fold("The same as a table", _table(curves)),
+        fold("As a table", _table(curves)),
     )
 
 
 def _base(name: str) -> str:
-    """train/loss and eval/loss belong together."""
+    """Returns the common name of train/loss and eval/loss."""
     part, _, rest = name.partition("/")
     return rest if part in _PARTS and rest else name
 
 
 def _about(curves: Curves) -> str:
-    text = "Values of training are means over the updates since the value before."
+    text = "Training values are means over the updates since the previous value."
     if "eval/loss" not in curves:
         return f"{text} No held-out loss was measured in this run."
     steps, values = curves["eval/loss"]
@@ -60,7 +60,7 @@ def _about(curves: Curves) -> str:
         return f"{text} The held-out loss was never finite: the run diverged."
     best = min(finite, key=values.__getitem__)
     if steps[best] == steps[-1]:
-        return f"{text} The held-out loss ended where it was lowest: {number(values[-1])}."
+        return f"{text} The held-out loss was lowest at the end: {number(values[-1])}."
     return (
         f"{text} The held-out loss was lowest at update {steps[best]:,}: {number(values[best])}; "
         f"it ended at {number(values[-1])}."
@@ -77,7 +77,7 @@ def _chart(curves: Curves, scalar: str) -> Node:
 
 
 def _table(curves: Curves) -> Node:
-    """Values at up to `_MAX_ROWS` updates, evenly drawn; those of evaluations are all there."""
+    """Formats values at up to `_MAX_ROWS` updates, evenly spaced, including all evaluations."""
     names = sorted(curves)
     at = {name: dict(zip(*curves[name], strict=True)) for name in names}
     steps = sorted({step for values in at.values() for step in values})

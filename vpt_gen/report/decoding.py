@@ -16,11 +16,11 @@ _MAX_FRAMES = 12
 
 
 def stage_ends(last: int, stages: int) -> list[int]:
-    """The step that ends each of up to `_MAX_FRAMES` stages, evenly drawn.
+    """Returns the last step of each of up to `_MAX_FRAMES` stages, evenly spaced.
 
     Args:
       last: number of the last step that fixes a token.
-      stages: equal stages that the steps 0..last fall into: iterations, or rows of tokens.
+      stages: number of equal stages of the steps 0..last: iterations, or rows of tokens.
     """
     ends = [(stage + 1) * (last + 1) // stages - 1 for stage in range(stages)]
     kept = np.unique(np.linspace(0, stages - 1, min(stages, _MAX_FRAMES)).round().astype(int))
@@ -28,7 +28,7 @@ def stage_ends(last: int, stages: int) -> list[int]:
 
 
 def uncover(image: np.ndarray, revealed_at: np.ndarray, end: int) -> np.ndarray:
-    """An image (H, W, 3) where its tokens (N,) were fixed by step `end`, transparent elsewhere."""
+    """Shows an image (H, W, 3) where its tokens (N,) were fixed by step `end`, else transparent."""
     height, width, _ = image.shape
     side = int(len(revealed_at) ** 0.5)
     known = (revealed_at <= end).reshape(side, side).astype(image.dtype)
@@ -37,7 +37,7 @@ def uncover(image: np.ndarray, revealed_at: np.ndarray, end: int) -> np.ndarray:
 
 
 _CHOICES = {
-    "confidence": "each predicts all open tokens at once and fixes those it is surest of",
+    "confidence": "each predicts all open tokens at once and fixes the most confident ones",
     "halton": "each predicts all tokens at once and fixes some, spread evenly over the image",
     "masked": "each predicts the open tokens and fixes some, spread evenly over the image",
     "frontier": "each predicts and fixes some tokens, spread evenly over the image",
@@ -47,12 +47,12 @@ _CHOICES = {
 def decoding_section(
     samples: Samples, class_names: list[str], decoder: str | None, stages: int
 ) -> Node:
-    """A filmstrip for each sample.
+    """Draws a filmstrip for each sample.
 
     Args:
       samples: a few.
       class_names: of all classes.
-      decoder: one of `decode.decoders.DECODERS`; None where tokens come one by one.
+      decoder: one of `decode.decoders.DECODERS`; None if tokens are decoded one by one.
       stages: decoding iterations, or rows of the image's tokens.
     """
     num_tokens = samples.revealed_at.shape[1]
@@ -61,7 +61,7 @@ def decoding_section(
     how = (
         f"Decoding takes {stages} iterations; {_CHOICES[decoder]}."
         if decoder
-        else f"Decoding takes {num_tokens} steps, one a token; a frame is one of {stages} rows."
+        else f"Decoding takes {num_tokens} steps, one per token; a frame is one of {stages} rows."
     )
     films = [
         _film(image, revealed, class_names[c], ends, "iteration" if decoder else "step")
@@ -74,8 +74,8 @@ def decoding_section(
         "How an image appears",
         h(
             "p",
-            f"{how} Frames show the finished image where its tokens are fixed by then; under them "
-            "stands how many are. The last is the order of all: dark blue first, yellow last.",
+            f"{how} Frames show the finished image where its tokens are fixed; the number below is "
+            "how many are fixed. The last frame is the order of all: dark blue first, yellow last.",
         ),
         *films,
     )

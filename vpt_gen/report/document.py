@@ -1,4 +1,4 @@
-"""The whole page: opens the run's data, generates, measures, and puts the sections together."""
+"""The whole page: opens the run's data, generates, measures, and assembles the sections."""
 
 import shlex
 
@@ -30,26 +30,26 @@ MARQUEE_PAIRS = 10
 
 
 def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun]) -> str:
-    """The HTML of a run's page.
+    """Makes the HTML of a run's page.
 
     Args:
-      run: opened.
-      num: images a class, and of each pair of prompts under each marquee schedule.
-      seed: of all that is generated or drawn.
+      run: the opened run.
+      num: images per class, and per pair of prompts and marquee schedule.
+      seed: of all generated images and random draws.
       compared: name -> other runs on the same classes, for the analysis of prompts.
 
     Raises:
-      UserError: data that is missing or not what the run was trained on, or damaged metrics.
+      UserError: data that are missing or not those of the training, or damaged metrics.
     """
     workdir, class_names = run.workdir, run.facts["class_names"]
     metrics = read_metrics(workdir)
     real = open_real(run)
     classes = conditions.draw_classes(real.train.labels, seed)
 
-    say("Images of each class, and the training images nearest to them")
+    say("Generating images of each class, and finding the nearest training images")
     wanted = conditions.class_conditions(run, classes, num)
     grid = make_grid(real, wanted, num, seed)
-    say("The order of decoding")
+    say("Drawing the order of decoding")
     films = run.sampler.sample(run.params, wanted[::num][:FILMS, None], seed)
     of_prompts = _prompt_sections(real, classes, num, seed, compared) if run.has_prompts else []
     sections = [
@@ -67,9 +67,9 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
 def _prompt_sections(
     real: RealImages, classes: np.ndarray, num: int, seed: int, compared: dict[str, TunedRun]
 ) -> list[html.Node]:
-    """What there is to say of prompts alone; for the arguments see `make_page`."""
+    """Makes the sections for prompts only; for the arguments see `make_page`."""
     run, class_names = real.run, real.run.facts["class_names"]
-    say("Marquee schedules")
+    say("Generating images under marquee schedules")
     pairs = conditions.prompt_pairs(run, classes[:MARQUEE_PAIRS])
     marquee = study(real, pairs, num, seed) if len(pairs) else None
     say("Prompts")
@@ -80,12 +80,12 @@ def _prompt_sections(
 
 
 def evaluation_command(workdir: str) -> str:
-    """What measures a run."""
+    """Returns the command that measures a run."""
     return f"python -m vpt_gen.evaluate --checkpoint={shlex.quote(workdir)}"
 
 
 def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
-    """How tokens came; nothing where there are none, as a GAN draws whole images."""
+    """Makes the section of the decoding order; empty for a GAN, which draws whole images."""
     if not films.tokens.size:
         return []
     sampler, names = run.token_sampler, run.facts["class_names"]
@@ -96,12 +96,12 @@ def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
 def _searched(real: RealImages) -> str:
     found, count = len(real.searched), len(real.train)
     if found < count:
-        return f"Searched are {found:,} of the {count:,} training images, drawn at random."
-    return f"Searched are all {count:,} training images."
+        return f"The search covers {found:,} of the {count:,} training images, drawn at random."
+    return f"The search covers all {count:,} training images."
 
 
 def _class_means(real: RealImages) -> np.ndarray:
-    """(C, d) mean features of each class's training images; nan where it has none."""
+    """Returns mean features (C, d) of each class's training images; nan if it has none."""
     labels = real.train.labels[real.searched]
     features = real.train_rows[real.extractor.space.near]
     return np.stack(

@@ -1,4 +1,4 @@
-"""Section: what was measured, with all that fixes each number."""
+"""Section: the measured figures, each with everything needed to reproduce it."""
 
 import json
 import math
@@ -19,18 +19,18 @@ from vpt_gen.report.html import (
     table,
 )
 
-# Where training and `vpt_gen.evaluate` leave what they measured.
+# Files with the measurements of `vpt_gen.evaluate` and of training.
 FILES = ("evaluation/metrics.json", "metrics.json")
 _BETTER = {"lower": "↓ lower", "higher": "↑ higher", "neither": "like real"}
-# What a figure of the demo was measured on, by the end of its name.
+# Ends of the demo's names of figures, by what was measured.
 _COLUMNS = ("_untuned", "", "_reconstructed", "_real")
 
 
 def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
-    """File -> its record, of those that lie in a run's working directory.
+    """Reads the records in a run's working directory: file -> record.
 
     Raises:
-      UserError: a file that is no JSON.
+      UserError: a file that is not JSON.
     """
     records = {}
     for name in FILES:
@@ -39,22 +39,22 @@ def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
             try:
                 records[name] = with_new_names(json.loads(path.read_text()))
             except ValueError as error:
-                raise UserError(f"{path} is damaged ({error}); measure anew.") from error
+                raise UserError(f"{path} is damaged ({error}); measure again.") from error
     return records
 
 
 def figures_section(records: Mapping[str, Mapping[str, Any]], measuring: str) -> Node:
-    """The figures of each file.
+    """Makes the section of the figures of each file.
 
     Args:
       records: see `read_metrics`.
-      measuring: the command for that.
+      measuring: the command that measures the run.
     """
     parts = []
     for name, record in records.items():
         parts.append(h("h3", h("code", name)) if len(records) > 1 else None)
         parts += _record(record)
-    hint = "To measure anew" if records else "Nothing was measured in this run yet. To measure it"
+    hint = "To measure again" if records else "Nothing was measured in this run yet. To measure it"
     return section("figures", "Figures", *parts, h("p", f"{hint}:"), command(measuring))
 
 
@@ -62,17 +62,17 @@ def _record(record: Mapping[str, Any]) -> list[Node]:
     nodes = []
     if figures := record.get("figures"):
         rows = [_row(name, figure) for name, figure in figures.items()]
-        head = ["figure", "generated", "real", "against real", "better", "what it says"]
+        head = ["figure", "generated", "real", "against real", "better", "meaning"]
         nodes.append(h("div.figures", table(head, rows)))
         nodes.append(
             h(
                 "p.quiet",
-                "Real: the floor, what the same code gives for real images in the place of the "
-                "generated ones. The bar is the generated value, the mark on it the real one.",
+                "Real: the floor, the same figure of real images instead of generated ones. The "
+                "bar is the generated value, the mark on it the real one.",
             )
         )
     if protocols := _protocols(record):
-        nodes.append(fold("How they were taken: the whole protocol of each", *protocols))
+        nodes.append(fold("How they were measured: the whole protocol of each", *protocols))
     plain = {k: v for k, v in record.items() if isinstance(v, int | float)}
     if plain:
         nodes += _plain(plain)
@@ -91,9 +91,9 @@ def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
 
 
 def _bar(figure: Mapping[str, Any]) -> Node | str:
-    """The value as a bar, and its floor as a mark; both from 0, what is below counts as 0.
+    """Draws the value as a bar, and its floor as a mark; values below 0 count as 0.
 
-    Nothing where one of them could not be taken.
+    Empty if one of them could not be measured.
     """
     if not all(_is_number(figure.get(part)) for part in ("value", "floor")):
         return ""
@@ -108,14 +108,14 @@ def _bar(figure: Mapping[str, Any]) -> Node | str:
 
 
 def _protocols(record: Mapping[str, Any]) -> list[Node]:
-    """One fold a figure, behind that of what they share."""
+    """Makes one fold per figure, after that of the common protocol."""
     shared = {"all figures": record.get("protocol")}
     own = {name: figure.get("protocol") for name, figure in record.get("figures", {}).items()}
     return [fold(name, _tree(protocol)) for name, protocol in (shared | own).items() if protocol]
 
 
 def _tree(value: Any) -> Node:
-    """A record of any depth as a table of names and values."""
+    """Formats a record of any depth as a table of names and values."""
     return table(["field", "value"], [[k, h("code", str(v))] for k, v in _leaves(value)])
 
 
@@ -128,7 +128,7 @@ def _leaves(value: Any, name: str = ""):
 
 
 def _plain(values: Mapping[str, float]) -> list[Node]:
-    """Figures without a protocol: name, name_untuned, name_real, ... in one row; then counts."""
+    """Formats figures without protocol: name, name_untuned, name_real, ...; then counts."""
     measured = {n for n in values if any(n + end in values for end in _COLUMNS if end)}
     rows = [
         [name.replace("_", " "), *(_cell(values.get(name + end)) for end in _COLUMNS)]

@@ -1,6 +1,6 @@
-"""HTML as a tree, so that whatever a class or a folder is called, it is text; and the page itself.
+"""HTML as a tree, in which names of classes and folders are always text; and the whole page.
 
-The page asks the network for nothing: its policy forbids that even where a browser would.
+The page uses no network: its content policy forbids it.
 """
 
 import base64
@@ -18,18 +18,18 @@ from vpt_gen.images.codec import to_uint8
 
 Node = ET.Element
 
-# Larger images are shrunk: a page of several hundred must stay light.
+# Larger images are shrunk: a page of several hundred images must stay small.
 MAX_SIDE = 160
-# Up to this side an image is kept exactly, and a browser magnifies it without smoothing.
+# Up to this side an image is stored exactly, and a browser magnifies it without smoothing.
 _EXACT_SIDE = 64
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def h(tag: str, *children: Node | str | float | None, **attributes: str | float) -> Node:
-    """An element.
+    """Makes an element.
 
     Args:
-      tag: its name, and after dots its classes: "p.note".
+      tag: its name, and its classes after dots: "p.note".
       *children: elements and text, in order; None is left out.
       **attributes: an underscore stands for a dash.
     """
@@ -48,7 +48,7 @@ def h(tag: str, *children: Node | str | float | None, **attributes: str | float)
 
 
 def _text(value: str | float) -> str:
-    """As text without what HTML cannot hold: control characters, and halves of characters."""
+    """Removes what HTML cannot hold from text: control characters and lone surrogates."""
     return "".join(
         "\ufffd" if unicodedata.category(x) in ("Cc", "Cs") and x not in "\n\t" else x
         for x in str(value)
@@ -56,26 +56,26 @@ def _text(value: str | float) -> str:
 
 
 def table(head: Sequence[Node | str], rows: Iterable[Sequence[Node | str]]) -> Node:
-    """A table that scrolls by itself where it is wider than the page; its first column heads."""
+    """Makes a table that scrolls if it is wider than the page; its first column is a header."""
     body = [h("tr", h("th", row[0], scope="row"), *(h("td", x) for x in row[1:])) for row in rows]
     columns = h("tr", *(h("th", x, scope="col") for x in head))
-    # Whoever has no mouse scrolls with the keys: hence tabindex.
+    # tabindex allows scrolling with the keyboard.
     return h("div.wide", h("table", h("thead", columns), h("tbody", *body)), tabindex=0)
 
 
 def command(text: str) -> Node:
-    """A command to copy; where it is wider than the page, it is parted before a flag."""
+    """Makes a command to copy; if it is wider than the page, it is broken before a flag."""
     parts = re.split(r"(?= --)", text)
     return h("pre", *(h("span", part) for part in parts))
 
 
 def fold(summary: Node | str, *children: Node | str) -> Node:
-    """What is folded out on request."""
+    """Makes content that is unfolded on request."""
     return h("details", h("summary", summary), *children)
 
 
 def section(anchor: str, title: str, *children: Node | str | None) -> Node:
-    """A chapter of the page; the page's menu leads to `anchor`."""
+    """Makes a section of the page; the page's menu links to `anchor`."""
     return h("section", h("h2", title), *children, id=anchor)
 
 
@@ -99,17 +99,17 @@ def picture(image: np.ndarray, alt: str) -> Node:
 
 
 def strip(label: str, cells: Sequence[Node], columns: int = 0) -> Node:
-    """Cells in one line behind a label; strips of as many columns stand in line."""
+    """Puts cells in one line after a label; strips with equally many columns are aligned."""
     style = f"--columns:{columns or len(cells)}"
     return h("div.strip", h("span", label), h("div.cells", *cells, style=style))
 
 
 def page(title: str, lead: Sequence[Node], sections: Sequence[Node]) -> str:
-    """The whole document.
+    """Makes the whole document.
 
     Args:
       title: of the page.
-      lead: what stands under the title.
+      lead: text under the title.
       sections: made by `section`; the menu lists them.
     """
     style = importlib.resources.files(__package__).joinpath("style.css").read_text()

@@ -1,4 +1,4 @@
-"""Section: fidelity against diversity as the prompt changes earlier or later while decoding."""
+"""Section: fidelity against diversity as the prompt changes earlier or later in decoding."""
 
 import dataclasses
 
@@ -20,12 +20,12 @@ from vpt_gen.report.html import (
 from vpt_gen.report.real import RealImages, Rows
 from vpt_gen.runs.opened import TunedRun
 
-_SHOWN = 3  # Pairs whose images the page shows; the figures are of all.
+_SHOWN = 3  # Pairs with images on the page; the figures are of all pairs.
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """A way from the first prompt of a pair to the second: its names and W (T, 2)."""
+    """A schedule from the first prompt of a pair to the second: its names and W (T, 2)."""
 
     name: str
     short: str
@@ -39,7 +39,7 @@ class Figures:
     Attributes:
       diversity: mean distance between two images of one pair.
       distance: to the nearest training image.
-      agreement: share of images in which a classifier sees the class; nan where there is one class.
+      agreement: share of images whose class a classifier predicts; nan if there is one class.
     """
 
     diversity: tuple[float, float]
@@ -52,11 +52,11 @@ class MarqueeStudy:
     """The same pairs of prompts under every schedule.
 
     Attributes:
-      pairs: (n, 2, 2) where an image starts and ends: class, and training image or none.
-      schedules: from the second prompt alone to the first alone.
+      pairs: (n, 2, 2) start and end of an image: class, and training image or none.
+      schedules: from the second prompt only to the first only.
       images: for each schedule (n, m, H, W, 3): m images of each pair, of the same keys.
       figures: of each schedule.
-      real: of held-out images, in place of pairs their classes; None where there are none.
+      real: figures of held-out images, with classes instead of pairs; None if there are none.
       starts: (n, R, R, 3) the training image that a pair starts from; None without one.
     """
 
@@ -69,7 +69,7 @@ class MarqueeStudy:
 
 
 def make_schedules(run: TunedRun) -> list[Schedule]:
-    """From the end's prompt alone over ever later changes to the start's prompt alone."""
+    """Makes schedules: the second prompt only, then later and later changes, the first only."""
     sampler = run.token_sampler
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     cutoffs = sorted({max(1, round(stages * share)) for share in (0.1, 0.25, 0.5, 1.0)})
@@ -82,7 +82,7 @@ def make_schedules(run: TunedRun) -> list[Schedule]:
 
 
 def _ends(run: TunedRun) -> tuple[str, str]:
-    """What the two prompts of a pair are, in a word."""
+    """Names the two prompts of a pair."""
     method = run.token_sampler.method
     if not method.num_instances:
         return "other class", "own class"
@@ -112,7 +112,7 @@ def study(real: RealImages, pairs: np.ndarray, count: int, seed: int) -> Marquee
 
 
 def _figures(real: RealImages, rows: Rows, groups: np.ndarray, class_ids: np.ndarray) -> Figures:
-    """Of images given by their features and classes; those of one group are of one pair."""
+    """Computes the figures of images from features and classes; a group is of one pair."""
     space = real.extractor.space
     distances = real.nearest(rows).distances
     right = np.full(len(groups), np.nan)
@@ -129,7 +129,7 @@ def _figures(real: RealImages, rows: Rows, groups: np.ndarray, class_ids: np.nda
 
 
 def _mean(values: list[float]) -> tuple[float, float]:
-    """Mean and its standard error."""
+    """Returns the mean and its standard error."""
     if len(values) < 2:
         return (float(np.mean(values)) if values else float("nan")), float("nan")
     return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
@@ -145,11 +145,11 @@ def _of_held_out(real: RealImages, classes: np.ndarray) -> Figures | None:
 
 
 def marquee_section(found: MarqueeStudy | None, class_names: list[str]) -> Node:
-    """Charts, the same as a table, and strips of images; a sentence where there is no pair."""
+    """Makes charts, a table, and strips of images; a sentence if there is no pair."""
     title = "Fidelity against diversity"
     if found is None:
         return section(
-            "marquee", title, h("p", "These prompts know one class only: there is no way to go.")
+            "marquee", title, h("p", "These prompts have only one class, so there are no pairs.")
         )
     rows = [
         [schedule.name, *map(_with_error, dataclasses.astuple(figures))]
@@ -178,9 +178,10 @@ def _what(found: MarqueeStudy) -> str:
         way = "from the prompt of one training image to that of another of its class"
     return (
         f"A marquee changes the prompt while an image is decoded: here {way}. The cutoff is the "
-        "stage (iteration, or row of tokens) at which the second prompt has taken over; before, "
+        "stage (iteration, or row of tokens) at which the second prompt has full weight; before, "
         "its weight rises with the square of the stage. In the charts a point is named by its "
-        "cutoff, or by the prompt that is kept throughout. All start from the same noise."
+        "cutoff, or by the prompt used throughout. All start from the same noise. The weights are "
+        "our reading of the paper's idea."
     )
 
 
@@ -190,8 +191,8 @@ def _how(found: MarqueeStudy) -> str:
         f"{pairs} pairs of prompts with {count} images each; means and standard errors over the "
         "pairs. Diversity: mean distance between two images of a pair (of held-out images: of a "
         "class). Distance to training: to the nearest training image. Right class: share of images "
-        "in which a classifier of pixels, trained on the training images, sees the class of the "
-        "second prompt. Distances are in the tokenizer's features, as vpt_gen.evaluate takes them."
+        "of which a classifier of pixels, trained on the training images, predicts the class of "
+        "the second prompt. Distances are in the tokenizer's features, as in vpt_gen.evaluate."
     )
 
 
@@ -201,7 +202,7 @@ def _with_error(figure: tuple[float, float]) -> str:
         return "–"
     return (
         f"{mean:.3g}" if np.isnan(error) else f"{mean:.3g}\u00a0±\u00a0{error:.1g}"
-    )  # Not parted at the end of a line.
+    )  # Not broken at the end of a line.
 
 
 def _charts(found: MarqueeStudy) -> list[Node]:
@@ -212,7 +213,7 @@ def _charts(found: MarqueeStudy) -> list[Node]:
 
 
 def _tradeoff(found: MarqueeStudy, name: str, label: str) -> Node:
-    """One measure of fidelity against diversity, along the schedules and for real images."""
+    """Draws a measure of fidelity against diversity, for the schedules and for real images."""
     series = [
         Series(
             "schedules",

@@ -26,21 +26,21 @@ from vpt_gen.report.html import (
 from vpt_gen.runs.opened import TunedRun
 
 MAX_INSTANCES = 1000
-_MIN_POINTS = 4  # Fewer have no neighborhoods to keep.
-_MAX_NAMED = 12  # More classes are told by pointing at them.
+_MIN_POINTS = 4  # Fewer points have no neighborhoods.
+_MAX_NAMED = 12  # More classes are only named by tooltips.
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptStudy:
-    """A run's prompts in numbers.
+    """Measurements of a run's prompts.
 
     Attributes:
       conditions: (n, 2) of the prompts: class, and training image or `NO_INSTANCE`.
-      plane: (n, 2) their t-SNE; None where they are too few.
-      alone: (n, 2) the t-SNE of instances whose class part is taken out; None where there is none.
-      clusters: s -> how clusters of instance prompts cut to s tokens match classes.
-      similarity: (C, C) cosines between class prompts; None where there are none, or one.
-      resemblance: s -> how far classes with like prompts, cut to s tokens, look alike.
+      plane: (n, 2) their t-SNE; None if they are too few.
+      alone: (n, 2) the t-SNE of instances without their class part; None if there is none.
+      clusters: s -> how clusters of instance prompts, cut to s tokens, match classes.
+      similarity: (C, C) cosines between class prompts; None if there are none, or one.
+      resemblance: s -> how similar classes with similar prompts, cut to s tokens, look.
     """
 
     conditions: np.ndarray
@@ -55,8 +55,8 @@ def study_prompts(run: TunedRun, looks: np.ndarray, seed: int) -> PromptStudy:
     """Measures the prompts of a run.
 
     Args:
-      run: opened.
-      looks: (C, d) mean features of each class's real images; nan where a class has none.
+      run: the opened run.
+      looks: (C, d) mean features of each class's real images; nan if a class has none.
       seed: of the draw of instances, of k-means and of t-SNE.
     """
     generator = _generator(run)
@@ -93,12 +93,12 @@ def _class_conditions(count: int) -> np.ndarray:
 
 
 def _generator(run: TunedRun) -> PromptGenerator:
-    """That of a run that has prompts."""
+    """Returns the prompt generator of a run with prompts."""
     return cast(PromptGenerator, run.token_sampler.method.generator)
 
 
 def _instance_conditions(run: TunedRun, seed: int) -> np.ndarray | None:
-    """All training images that prompts know, or `MAX_INSTANCES` drawn by seed."""
+    """Returns all training images of prompts, or `MAX_INSTANCES` drawn by seed."""
     if not _generator(run).num_instances:
         return None
     labels = np.array(run.facts["instance_labels"], np.int32)
@@ -117,7 +117,7 @@ def _clusters(prompts: np.ndarray, labels: np.ndarray, seed: int) -> dict[int, C
 
 
 def _resemblance(prompts: np.ndarray, looks: np.ndarray, seed: int) -> dict[int, Resemblance]:
-    """Of classes with images; a correlation needs more than one pair of distances."""
+    """Compares classes with images; a correlation needs more than one pair of distances."""
     seen = ~np.isnan(looks).any(axis=1)
     if seen.sum() < _MIN_POINTS:
         return {}
@@ -132,7 +132,7 @@ def prompts_section(
     class_names: list[str],
     compared: Mapping[str, PromptStudy] | None = None,
 ) -> Node:
-    """Maps of the prompts, how they match the classes at each length, and which are alike.
+    """Shows maps of the prompts, how they match classes at each length, and similar classes.
 
     Args:
       study: of the run.
@@ -151,22 +151,22 @@ def prompts_section(
 
 def _maps(study: PromptStudy, class_names: list[str]) -> list[Node]:
     if study.plane is None:
-        return [h("p", "These are too few prompts for a map.")]
+        return [h("p", "There are too few prompts for a map.")]
     of_class = study.conditions[:, 1] == NO_INSTANCE
     both = of_class.any() and not of_class.all()
     what = "all prompts" if both else "class prompts" if of_class.all() else "instance prompts"
     maps = [_map(study.plane, study.conditions, class_names, f"t-SNE of {what}")]
     if study.alone is not None:
         instances = study.conditions[~of_class]
-        title = "t-SNE of instance prompts, their class taken out"
+        title = "t-SNE of instance prompts, without their class part"
         maps.append(_map(study.alone, instances, class_names, title))
     return maps
 
 
 def _map(plane: np.ndarray, conditions: np.ndarray, class_names: list[str], title: str) -> Node:
-    """Points by class; a class prompt is larger, and bears its name where names are few."""
+    """Draws points by class; a class prompt is larger, and named if there are few names."""
     count = len(class_names)
-    written = (conditions[:, 1] == NO_INSTANCE).any()  # Then a legend would only repeat them.
+    written = (conditions[:, 1] == NO_INSTANCE).any()  # With these names a legend is not needed.
     series = []
     for c in np.unique(conditions[:, 0]).tolist():
         for of_class in (False, True):
@@ -206,7 +206,7 @@ def _cluster_part(study: PromptStudy, others: Mapping[str, PromptStudy]) -> list
         "themselves): above 0, a prompt is nearer to its class than to the next."
     )
     if study.alone is not None:
-        text += " The class part of the prompts is taken out: it would give the class away."
+        text += " The class part of the prompts is removed: it would reveal the class."
     lines = {
         "purity": ("purity", "var(--first)"),
         "purity by chance": ("chance", "var(--quiet)"),
@@ -226,9 +226,7 @@ def _cluster_part(study: PromptStudy, others: Mapping[str, PromptStudy]) -> list
         h("h3", "Do clusters of instance prompts match the classes?"),
         h("p", text),
         h("div.charts", _length_chart(series, "Match of clusters and classes")),
-        fold(
-            "The same as a table", table(["tokens", "purity", "chance", "NMI", "silhouette"], rows)
-        ),
+        fold("As a table", table(["tokens", "purity", "chance", "NMI", "silhouette"], rows)),
     ]
 
 
@@ -246,7 +244,7 @@ def _by_length(name: str, values: Mapping[int, float], color: str, shape: int) -
 def _of_others(
     others: Mapping[str, PromptStudy], figures: Callable[[PromptStudy], Mapping[int, float]]
 ) -> list[Series]:
-    """One point for each other run: its figure at its whole length."""
+    """Makes one point for each other run: its figure at its whole length."""
     points = {name: max(figures(study).items()) for name, study in others.items() if figures(study)}
     if not points:
         return []
@@ -276,11 +274,11 @@ def _class_part(
     if study.similarity is None:
         return []
     nodes = [
-        h("h3", "Which classes have prompts that are alike?"),
+        h("h3", "Which classes have similar prompts?"),
         h(
             "p",
-            "Cosine between the prompts of two classes, after taking out what all classes share; "
-            f"unrelated ones would lie at {-1 / (len(class_names) - 1):.2f}.",
+            "Cosine between the prompts of two classes, after subtracting the mean of all classes; "
+            f"unrelated ones would have {-1 / (len(class_names) - 1):.2f}.",
         ),
         h(
             "div.charts",
@@ -300,14 +298,14 @@ def _class_part(
             *_of_others(others, _correlations),
         ]
         nodes += [
-            h("h3", "Do classes that look alike have prompts that are alike?"),
+            h("h3", "Do similar classes have similar prompts?"),
             h(
                 "p",
                 "Rank correlation (Spearman) between the distances of class prompts, cut to their "
                 "first tokens, and the distances of the classes' mean real images in the "
                 "tokenizer's feature space. 1: the same order; 0: nothing in common.",
             ),
-            h("div.charts", _length_chart(series, "Likeness of prompts and of images")),
+            h("div.charts", _length_chart(series, "Similarity of prompts and of images")),
         ]
     return nodes
 
@@ -317,7 +315,7 @@ def _correlations(study: PromptStudy) -> dict[int, float]:
 
 
 def _heat_map(similarity: np.ndarray, class_names: list[str]) -> Node | None:
-    """A square of colors, each telling its value when pointed at; nothing where it is too fine."""
+    """Draws a square of colors with values as tooltips; nothing if it is too fine."""
     count = len(class_names)
     if count > MAX_CLASSES:
         return None
@@ -333,7 +331,7 @@ def _heat_map(similarity: np.ndarray, class_names: list[str]) -> Node | None:
     numbers = h("tr", h("th"), *(h("th", name, scope="col") for name in class_names))
     return h(
         "figure",
-        h("figcaption", "Orange: alike; blue: opposed."),
+        h("figcaption", "Orange: similar; blue: opposite."),
         h("div.wide", h("table.heat", numbers, *rows), tabindex=0),
     )
 
@@ -345,4 +343,4 @@ def _closest(similarity: np.ndarray, class_names: list[str], count: int = 8) -> 
     rows = [
         [f"{class_names[first[i]]} and {class_names[second[i]]}", f"{values[i]:.2f}"] for i in order
     ]
-    return table(["most alike", "cosine"], rows)
+    return table(["most similar", "cosine"], rows)

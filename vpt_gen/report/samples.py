@@ -18,16 +18,16 @@ from vpt_gen.report.real import RealImages
 
 @dataclasses.dataclass(frozen=True)
 class SampleGrid:
-    """Generated images beside real ones.
+    """Generated images and the real ones to compare with.
 
     Attributes:
-      conditions: (n, 2) what each image is of: class, and training image or `NO_INSTANCE`.
+      conditions: (n, 2) of the images: class, and training image or `NO_INSTANCE`.
       images: (n, H, W, 3) in [0, 1].
       distances: (n,) to the nearest training image.
       nearest: (n, R, R, 3) that training image.
-      prompted_by: (n, R, R, 3) the training image whose prompt was taken; None without one.
-      held_out: class -> real images (m, R, R, 3) that were kept from training.
-      memorization: how many are suspiciously near; None where nothing is held out.
+      prompted_by: (n, R, R, 3) the training image whose prompt was used; None without one.
+      held_out: class -> held-out real images (m, R, R, 3).
+      memorization: its rate and ratios; None if nothing is held out.
     """
 
     conditions: np.ndarray
@@ -40,12 +40,12 @@ class SampleGrid:
 
 
 def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -> SampleGrid:
-    """Generates one image for each of the conditions (n, 2), and finds what lies beside it.
+    """Generates one image for each condition (n, 2), and finds the nearest training images.
 
     Args:
       real: the run and its images.
       conditions: see `conditions.class_conditions`.
-      count: held-out images a class.
+      count: held-out images per class.
       seed: of the images, and of the draw of held-out ones.
     """
     run = real.run
@@ -70,7 +70,7 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
 
 
 def _held_out(real: RealImages, classes: np.ndarray, count: int, seed: int):
-    """Class -> up to `count` held-out images drawn by seed; only of classes that have any."""
+    """Draws up to `count` held-out images per class by seed, of classes that have any."""
     drawn: dict[int, np.ndarray] = {}
     if real.held_out is None:
         return drawn
@@ -83,12 +83,12 @@ def _held_out(real: RealImages, classes: np.ndarray, count: int, seed: int):
 
 
 def samples_section(grid: SampleGrid, class_names: list[str], seed: int, searched: str) -> Node:
-    """One block a class.
+    """Makes one block per class.
 
     Args:
-      grid: what to show.
+      grid: images to show.
       class_names: of all classes.
-      seed: that the images were made with.
+      seed: of the images.
       searched: which training images were searched for neighbors, in words.
     """
     classes = list(dict.fromkeys(grid.conditions[:, 0].tolist()))
@@ -97,10 +97,10 @@ def samples_section(grid: SampleGrid, class_names: list[str], seed: int, searche
         "Samples",
         h(
             "p",
-            f"Unselected: the first images of seed {seed}. Under each stands the training image "
-            f"nearest to it. {searched}",
+            f"Unselected: the first images of seed {seed}. Under each is the nearest training "
+            f"image. {searched}",
         ),
-        h("p", f"Shown are {len(classes)} of {len(class_names)} classes, drawn by the seed.")
+        h("p", f"Shown: {len(classes)} of {len(class_names)} classes, drawn by the seed.")
         if len(classes) < len(class_names)
         else None,
         _memorization(grid.memorization),
@@ -112,13 +112,13 @@ def _memorization(found: Memorization | None) -> Node:
     if found is None:
         return h(
             "p",
-            "The number is the distance between the two; a copy would be at 0. How near is too "
-            "near cannot be said here: nothing is held out in this run (config.data.holdout).",
+            "The number is the distance between the two; a copy would be at 0. A threshold for "
+            "copies needs held-out images, which this run does not have (config.data.holdout).",
         )
     return h(
         "p",
-        "The number is how near that is: the distance over that to the next four training images. "
-        "A copy would be at 0, an image of its own is somewhat below 1. Of these "
+        "The number is its distance relative to that of the next four training images. A copy "
+        "would be at 0, a new image is somewhat below 1. Of these "
         f"{len(found.flagged):,} samples {found.flagged.sum():,} ({found.rate:.0%}) are below "
         f"{found.threshold:.2f} and framed. Of new real images {found.nominal:.0%} would be; far "
         "more than that is memorization.",
@@ -152,7 +152,7 @@ def _class_block(grid: SampleGrid, class_id: int, name: str) -> Node:
 
 
 def hero(grid: SampleGrid, class_names: list[str]) -> Node:
-    """The first sample of each class shown."""
+    """Shows the first sample of each class."""
     _, first = np.unique(grid.conditions[:, 0], return_index=True)
     cells = []
     for i in first:

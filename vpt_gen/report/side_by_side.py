@@ -1,4 +1,4 @@
-"""Pictures of runs side by side: samples beside real images, and marquees."""
+"""Pictures of runs side by side: samples with real images, and marquees."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from vpt_gen.runs.opened import TunedRun
 def side_by_side(
     runs: dict[str, TunedRun], num: int, seed: int, with_real: bool = True
 ) -> np.ndarray:
-    """The picture: for each class a row of real images, where they are wanted, and one a run."""
+    """Makes the picture: for each class a row of real images, if requested, and one per run."""
     first = next(iter(runs.values()))
     names = first.facts["class_names"]
     class_ids = np.arange(len(names)).repeat(num)
@@ -32,14 +32,14 @@ def side_by_side(
 
 
 def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
-    """The same keys under ever later changes of the prompt, one column a class.
+    """Draws the same keys with later and later changes of the prompt, one column per class.
 
     Raises:
       UserError: a run without prompts, or with one condition only.
     """
     classes = np.arange(len(run.facts["class_names"]))
     if not run.has_prompts or not len(pairs := prompt_pairs(run, classes)):
-        raise UserError(f"{run.workdir} has no two prompts to go between: leave --marquee out.")
+        raise UserError(f"{run.workdir} has only one prompt: leave --marquee out.")
     rows = {}
     for schedule in make_schedules(run):
         rows[schedule.name] = run.sampler.sample(run.params, pairs, seed, schedule.weights).images

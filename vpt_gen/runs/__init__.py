@@ -1,1 +1,1 @@
-"""A run in memory and on disk: how it is built, opened, sampled and measured."""
+"""Runs in memory and on disk: building, opening, sampling and measuring them."""

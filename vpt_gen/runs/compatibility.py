@@ -1,4 +1,4 @@
-"""Do the nets, the image size and a checkpoint of what was trained on them belong together?"""
+"""Checks whether nets, image size and a checkpoint trained on the nets fit together."""
 
 import dataclasses
 from typing import Any
@@ -20,33 +20,33 @@ from vpt_gen.training.compute import hold_frozen
 
 
 def check_image_size(net: Tokenizer, image_size: int) -> None:
-    """Raises UserError where the tokenizer does not divide the image side."""
+    """Raises UserError if the tokenizer does not divide the image side."""
     if image_size % net.downsampling:
         raise UserError(
-            f"config.data.image_size {image_size} does not suit the tokenizer: it must be a "
+            f"config.data.image_size {image_size} does not fit the tokenizer: it must be a "
             f"multiple of {net.downsampling}."
         )
 
 
 def check_resolution(image_size: int) -> None:
-    """Raises UserError where BigGAN has no net for the image side."""
+    """Raises UserError if BigGAN has no net for the image side."""
     if image_size not in RESOLUTIONS:
         raise UserError(
-            f"config.data.image_size is {image_size}; BigGAN knows "
+            f"config.data.image_size is {image_size}; BigGAN supports "
             f"{', '.join(map(str, RESOLUTIONS))}."
         )
 
 
 def tokens_per_image(net: Tokenizer, image_size: int) -> int:
-    """N, the number of visual tokens of a square image."""
+    """Returns N, the number of visual tokens of a square image."""
     return (image_size // net.downsampling) ** 2
 
 
 def load_tokenizer_and_transformer(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
-    """The tokenizer and the transformer that a config adapts, on the mesh, as it says.
+    """Loads a config's tokenizer and the transformer that it adapts, on the mesh.
 
     Raises:
-      UserError: one is missing or damaged, or they do not fit each other or the image size.
+      UserError: a missing or damaged net, or nets that do not fit each other or the image size.
     """
     vqgan = _load_tokenizer(config, mesh)
     backbone = load_net(config.backbone.transformer, *transformers(), mesh=mesh)
@@ -62,10 +62,10 @@ def load_tokenizer_and_transformer(config: ConfigDict, mesh: Mesh) -> dict[str, 
 
 
 def load_tokenizer_and_gan(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
-    """The tokenizer, to measure with, and the BigGAN that a config adapts, on the mesh.
+    """Loads a config's tokenizer, for measuring, and the BigGAN that it adapts, on the mesh.
 
     Raises:
-      UserError: one is missing or damaged, or does not fit the image size.
+      UserError: a missing or damaged net, or one that does not fit the image size.
     """
     vqgan = _load_tokenizer(config, mesh)
     gan = load_net(config.backbone.gan, "biggan", mesh=mesh)
@@ -84,7 +84,7 @@ def _load_tokenizer(config: ConfigDict, mesh: Mesh) -> PretrainedNet:
 
 
 def check_family(config: ConfigDict, net: TokenTransformer) -> None:
-    """Raises UserError if the config's fields or its decoder do not suit the transformer."""
+    """Raises UserError if the config's family or decoder does not fit the transformer."""
     if net.family != config.family:
         raise UserError(
             f"{config.backbone.transformer} holds a {net.title}, which is of the family "
@@ -94,17 +94,17 @@ def check_family(config: ConfigDict, net: TokenTransformer) -> None:
     decoder = config.decode.get("decoder", net.decoders[0])
     if decoder not in net.decoders:
         raise UserError(
-            f"config.decode.decoder is {decoder!r}, which does not suit the {net.title} in "
+            f"config.decode.decoder is {decoder!r}, which does not work with the {net.title} in "
             f"{config.backbone.transformer}; use one of {', '.join(net.decoders)}."
         )
 
 
 def check_codebooks(vqgan: Tokenizer, net: TokenTransformer) -> None:
-    """Raises UserError where a transformer speaks of other codes than the tokenizer's."""
+    """Raises UserError if a transformer and a tokenizer have different codebook sizes."""
     if vqgan.codebook_size != net.codebook_size:
         raise UserError(
-            f"The tokenizer has {vqgan.codebook_size} codes, the transformer knows "
-            f"{net.codebook_size}: these are nets that do not belong together."
+            f"The tokenizer has {vqgan.codebook_size} codes, but the transformer has "
+            f"{net.codebook_size}: use the tokenizer that the transformer was trained on."
         )
 
 
@@ -121,10 +121,10 @@ def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer
 
 
 def check_backbone(facts: dict[str, Any], nets: dict[str, PretrainedNet]) -> None:
-    """Raises UserError where a checkpoint was trained on other nets than these."""
+    """Raises UserError if a checkpoint was trained on other nets."""
     for name, net in nets.items():
         if facts[name] != net.digest:
             raise UserError(
-                f"The run was trained on a {name} with digest {facts[name][:12]}, this one has "
-                f"{net.digest[:12]}: point --{name} to the right one."
+                f"The run was trained on a {name} with digest {facts[name][:12]}, but this one has "
+                f"{net.digest[:12]}: give the right one with --{name}."
             )

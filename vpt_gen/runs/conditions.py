@@ -1,4 +1,4 @@
-"""What to draw, from words: class names, numbers of training images, names of marquees."""
+"""Conditions from the command line: class names, training images, marquees."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from vpt_gen.runs.samples import class_bank
 
 
 def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
-    """Class names, or their numbers -> numbers; all classes where nothing is wanted."""
+    """Class names, or their numbers -> numbers; all classes if none are given."""
     numbers = []
     for name in wanted:
         if name in class_names:
@@ -23,13 +23,13 @@ def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
 
 
 def instance_numbers(wanted: list[str], known: int) -> list[int]:
-    """Numbers of training images; UserError names one that is none."""
+    """Returns numbers of training images; UserError for an invalid one."""
     for name in wanted:
         if not name.isdecimal() or int(name) >= known:
             raise UserError(
-                f"--instances={name}: the prompts know training images 0 to {known - 1}."
+                f"--instances={name}: the prompts have training images 0 to {known - 1}."
                 if known
-                else "This run knows no training images: leave --instances out."
+                else "The prompts of this run have no training images: leave --instances out."
             )
     return [int(name) for name in wanted]
 
@@ -37,21 +37,21 @@ def instance_numbers(wanted: list[str], known: int) -> list[int]:
 def choose(
     classes: list[str], instances: list[str], class_names: list[str], num_instances: int
 ) -> tuple[list[int], list[int]]:
-    """The numbers of the classes and of the training images that were asked for.
+    """Returns the numbers of the requested classes and training images.
 
     Raises:
-      UserError: a class or a training image that is unknown, or both kinds at once.
+      UserError: an unknown class or training image, or both kinds at once.
     """
     if classes and instances:
         raise UserError(
-            "--classes and --instances exclude each other, as every training image is of one "
-            "class already: leave one of them out."
+            "--classes and --instances exclude each other, as every training image has its "
+            "class: leave one of them out."
         )
     return class_numbers(classes, class_names), instance_numbers(instances, num_instances)
 
 
 def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float) -> np.ndarray:
-    """The matrix W (T, M) that --marquee names, for M = `num_headers` with the image's own."""
+    """Returns the matrix W (T, M) of --marquee; M = `num_headers`, with the image's own prompt."""
     needs = {"constant": num_headers == 1, "instance_to_class": num_headers == 2}
     if not needs.get(name, True):
         wanted = {
@@ -79,13 +79,13 @@ def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float)
 def make_bank(
     classes: list[int], headers: list[int], instances: list[int], labels: list[int], marquee: str
 ) -> np.ndarray:
-    """The marquee bank (n, M, 2), one row for each condition that was asked for.
+    """Makes the marquee bank (n, M, 2), one row per requested condition.
 
     Args:
-      classes: numbers of classes; instances have classes of their own.
-      headers: classes whose prompts stand before.
+      classes: numbers of classes; instances have their own classes.
+      headers: classes of the header prompts.
       instances: numbers of training images, or nothing.
-      labels: the class of every training image that the prompts know.
+      labels: the class of every training image of the prompts.
       marquee: `instance_to_class` goes from each instance to its class.
     """
     if not instances:

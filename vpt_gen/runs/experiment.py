@@ -12,7 +12,7 @@ from vpt_gen.training.state import Params, Task
 
 
 def unchanged(params: Params) -> Params:
-    """Trained parameters as they are."""
+    """Returns trained parameters unchanged."""
     return params
 
 
@@ -22,15 +22,15 @@ class Experiment:
 
     Attributes:
       task: what to train.
-      net: the net that trains.
+      net: the net in training.
       train_source, eval_source: the examples; `eval_source` is None if none are held out.
       train_batches: start step -> batches.
       eval_batches: -> one pass over the evaluation examples, or None.
-      facts: what a checkpoint must say besides its config: class names, digests.
-      exported: of pretraining: trained parameters -> those of the net that the run leaves.
+      facts: what a checkpoint records besides its config: class names, digests.
+      exported: for pretraining: trained parameters -> those of the exported net.
       nets: the pretrained nets that a method adapts, by their names in `config.backbone`;
         otherwise none.
-      sampler: draws images from the parameters that a method trains; otherwise None.
+      sampler: for a method: draws images from the trained parameters; otherwise None.
     """
 
     task: Task
@@ -46,6 +46,6 @@ class Experiment:
 
     @property
     def drawer(self) -> Sampler:
-        """The sampler of a run of a method."""
+        """The sampler, if the run is of a method."""
         assert self.sampler is not None
         return self.sampler

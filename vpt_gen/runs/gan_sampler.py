@@ -1,7 +1,7 @@
-"""Many images from an adapted BigGAN, in batches of one size.
+"""Draws many images from an adapted BigGAN, in batches of one size.
 
-Image j of class c has a latent of its own, made of seed, c and j: it is the same image whatever
-else is sampled beside it. Standing statistics are of latents of their own, made of the seed.
+Image j of class c has its own latent, derived from seed, c and j: it does not depend on the other
+images. Standing statistics use separate latents, derived from the seed.
 """
 
 import dataclasses
@@ -20,22 +20,22 @@ from vpt_gen.nets.biggan import Generator, standing_statistics
 from vpt_gen.runs.samples import Samples, gather, image_keys
 from vpt_gen.training.adversarial_task import GENERATOR
 
-# Folded into the seed where an image has its class.
+# Folded into the seed in place of an image's class.
 _STANDING = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class GanSampler:
-    """How a method draws, and its options.
+    """The sampler of a GAN method, and its options.
 
     Attributes:
       net: the generator.
-      inputs: (params, z, class_ids) -> what it makes images (B, R, R, 3) of.
-      group_of: path of a parameter -> its group, or None where it never trains.
-      num_classes: that can be asked for.
-      options: `z_scale`, the latents' standard deviation: below 1 images vary less; and
-        `standing_accumulations`, batches of latents whose statistics the generator normalizes by,
-        0 for its running ones.
+      inputs: (params, z, class_ids) -> the generator's inputs for images (B, R, R, 3).
+      group_of: path of a parameter -> its group, or None if it never trains.
+      num_classes: number of classes.
+      options: `z_scale`, the latents' standard deviation (below 1 images vary less); and
+        `standing_accumulations`, the number of batches of latents for the statistics of
+        normalization, 0 for the running statistics.
       batch_size: images at a time, rounded up so that the devices share them evenly; latents in a
         batch of standing statistics, not rounded.
       mesh: devices.
@@ -69,11 +69,11 @@ class GanSampler:
         """Generates n images, batch by batch and in the order of the bank; they have no tokens.
 
         Args:
-          params: of the run; they stay as they are.
+          params: of the run; they do not change.
           bank: (n, 1, 2), see `sampler.class_bank`.
           seed: of all latents.
-          weights: None; a marquee is of prompts.
-          skip: leave out so many of the first images.
+          weights: None; marquees need prompts.
+          skip: number of first images to leave out.
 
         Raises:
           ValueError: a marquee.
@@ -86,7 +86,7 @@ class GanSampler:
         params = self._with_statistics(sharding.put(params, self.mesh), seed)
         size = sharding.full_batch(self.batch_size, self.mesh)
         for start in range(skip // size * size, len(bank), size):
-            rows = np.arange(start, start + size) % len(bank)  # The last batch is filled up.
+            rows = np.arange(start, start + size) % len(bank)  # The last batch is padded.
             batch = sharding.share({"keys": keys[rows], "classes": bank[rows, -1, 0]}, self.mesh)
             with sharding.use(self.mesh):
                 images = jax.device_get(self._images(params, batch["keys"], batch["classes"]))
@@ -95,7 +95,7 @@ class GanSampler:
             yield Samples(images[new], none, none, bank[rows[new], -1, 0])
 
     def counts(self, params: Any) -> tuple[int, int]:
-        """Numbers of parameters: that train, the discriminator's among them, and that never do."""
+        """Returns the numbers of trained (with the discriminator's) and frozen parameters."""
         trained = frozen = 0
         for path, leaf in traverse_util.flatten_dict(params).items():
             if "params" not in path[:2]:
@@ -107,9 +107,9 @@ class GanSampler:
         return trained, frozen
 
     def _with_statistics(self, params: Any, seed: int) -> Any:
-        """Parameters with the statistics to normalize by.
+        """Returns parameters with the statistics for normalization.
 
-        As in BigGAN's code: of even classes, and of latents that are not scaled.
+        As in BigGAN's code, they are of uniform classes and of unscaled latents.
         """
         count = self.options["standing_accumulations"]
         if not count:
@@ -123,7 +123,7 @@ class GanSampler:
 
     @functools.cached_property
     def _batch(self):
-        """Key data -> what the generator makes a batch of any images of."""
+        """Key data -> the generator's inputs for a batch of arbitrary images."""
 
         def batch(params, key):
             z_key, class_key = jax.random.split(jax.random.wrap_key_data(key))
@@ -135,7 +135,7 @@ class GanSampler:
 
     @functools.cached_property
     def _images(self):
-        """Images of keys and classes, compiled once for all calls."""
+        """Draws images of keys and classes; compiled once for all calls."""
 
         def images(params, keys, class_ids):
             def latent(key):

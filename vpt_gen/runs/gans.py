@@ -23,20 +23,20 @@ Nets = dict[str, PretrainedNet]
 
 
 def load_nets(config: ConfigDict, mesh: Mesh) -> Nets:
-    """The tokenizer, to measure with, and the BigGAN."""
+    """Loads the tokenizer, for measuring, and the BigGAN."""
     check_parts(config, mesh)
     return load_tokenizer_and_gan(config, mesh)
 
 
 def make_facts(config: ConfigDict, train: Source, held_out: Source | None) -> dict[str, Any]:
-    """What sampling must know of the data besides a digest."""
+    """Returns facts about the data that sampling needs."""
     del held_out
     method = _method(config)
     return {"class_names": method.class_names(train.class_names)}
 
 
 def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Mesh) -> GanSampler:
-    """What draws images from the parameters that a run trains.
+    """Makes the sampler of a run's trained parameters.
 
     Args:
       config: of the run.
@@ -65,7 +65,7 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
 
 
 def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: GanSampler) -> Task:
-    """What trains the method's parts of the generator, and a discriminator."""
+    """Makes the task that trains the method's parts of the generator, and a discriminator."""
     del sampler
     method, source = _method(config), nets["gan"]
     return method.make_task(
@@ -85,14 +85,14 @@ def make_batches(
     held_out: Source | None,
     nets: Nets,
 ) -> Batches:
-    """Batches of images, see `image_batches`."""
+    """Makes batches of images, see `image_batches`."""
     del workdir, nets
     rows = sharding.process_rows(config.batch_size, mesh)
     return image_batches(config, train, held_out, rows)
 
 
 def hold(config: ConfigDict, sampler: GanSampler, params: Any) -> Any:
-    """A run's parameters: a GAN's have one layout."""
+    """Returns a run's parameters unchanged: a GAN's have one layout."""
     del config, sampler
     return params
 
@@ -102,7 +102,7 @@ def _method(config: ConfigDict) -> GanMethod:
 
 
 def adversarial_options(config: ConfigDict) -> dict[str, Any]:
-    """Options of `training.adversarial.Adversaries` from `config.adversarial`."""
+    """Returns options of `training.adversarial.Adversaries` from `config.adversarial`."""
     options = config.adversarial
     return {
         "loss": options.loss,
@@ -116,7 +116,7 @@ def adversarial_options(config: ConfigDict) -> dict[str, Any]:
 
 
 def adversarial_optimizers(config: ConfigDict, groups: Sequence[str]):
-    """Adam for the discriminator, and for each group on the generator's side."""
+    """Makes Adam for the discriminator and for each group on the generator's side."""
     options = config.optimizer
     factors = {**dict.fromkeys(groups, 1.0), DISCRIMINATOR: options.discriminator_factor}
     return {

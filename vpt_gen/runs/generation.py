@@ -1,4 +1,4 @@
-"""Images drawn from a run: under which conditions, and the record of all that fixes them."""
+"""Images drawn from a run: their conditions, and a record to reproduce them."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from vpt_gen.runs.samples import Samples, class_bank
 
 @dataclasses.dataclass(frozen=True)
 class Generation:
-    """n images to be drawn.
+    """n images to draw.
 
     Attributes:
-      run: that they are drawn from.
+      run: to draw from.
       bank: (n, M, 2), the conditions of each image, see `sampler.class_bank`.
       weights: marquee matrix (T, M); None stays on the last condition.
-      marquee: how the matrix is called, with what makes it, for the record.
+      marquee: the matrix's name and options, for the record.
       seed: of all keys.
     """
 
@@ -33,29 +33,29 @@ class Generation:
 
     @property
     def class_ids(self) -> np.ndarray:
-        """(n,) the class of each image."""
+        """(n,) class of each image."""
         return self.bank[:, -1, 0]
 
     def samples(self) -> Samples:
-        """All images at once."""
+        """Draws all images at once."""
         return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
 
     def batches(self, skip: int = 0) -> Iterator[Samples]:
-        """All images but the first `skip`, batch by batch; each is drawn when it is asked for."""
+        """Yields batches of all images but the first `skip`; each is drawn on demand."""
         return self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights, skip)
 
     def stream(self) -> Iterator[np.ndarray]:
-        """The images, uint8 (B, H, W, 3), batch by batch."""
+        """Yields the images, uint8 (B, H, W, 3), batch by batch."""
         return (to_uint8(samples.images) for samples in self.batches())
 
     def image_set(self, **record: Any) -> ImageSet:
-        """The images as a set to be measured; `record` says more of how they were chosen."""
+        """Returns the images as a set to measure; `record` adds how they were chosen."""
         class_names = tuple(self.run.facts["class_names"])
         record = {"count": len(self.bank), **record, **self.record()}
         return ImageSet("generated images", self.class_ids, class_names, self.stream, record)
 
     def record(self) -> dict[str, Any]:
-        """Checkpoint, nets and sampler settings, as JSON takes them."""
+        """Returns checkpoint, nets and sampler settings, for JSON."""
         sampler, config = self.run.sampler, self.run.config
         return {
             "checkpoint": {
@@ -76,7 +76,7 @@ class Generation:
 
 
 def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
-    """Images of classes (n,) without a marquee; where prompts know instances alone, of these."""
+    """Makes images of classes (n,) without a marquee; of instances if prompts have only these."""
     bank = class_bank(class_ids)
     if run.has_prompts and not run.token_sampler.method.num_classes:
         bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
@@ -84,22 +84,22 @@ def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generat
 
 
 def even_class_ids(num: int, num_classes: int) -> np.ndarray:
-    """Classes (n,) of n images, equally many of each; of the first classes one more."""
+    """Returns classes (n,) of n images, equally many of each; the first ones may have one more."""
     return np.sort(np.arange(num) % num_classes)
 
 
 def proportional_class_ids(num: int, counts: np.ndarray | Sequence[int]) -> np.ndarray:
-    """Classes (n,) of n images in the proportions of `counts` (C,), by largest remainders."""
+    """Returns classes (n,) of n images in proportion to `counts` (C,), by largest remainders."""
     shares = num * np.asarray(counts, np.float64) / np.sum(counts)
     numbers = np.floor(shares + 1e-9).astype(int)
-    # Of equal remainders the lower class gets the image.
+    # With equal remainders the lower class gets the image.
     largest = np.argsort(-np.round(shares - numbers, 9), kind="stable")[: num - numbers.sum()]
     numbers[largest] += 1
     return np.repeat(np.arange(len(numbers)), numbers)
 
 
 def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:
-    """Training images (n,) to start from, each of its image's class: a class's in turn."""
+    """Returns training images (n,) to start from, those of an image's class in turn."""
     chosen = np.empty(len(class_ids), np.int64)
     for label in np.unique(class_ids):
         rows = class_ids == label

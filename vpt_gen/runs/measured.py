@@ -1,4 +1,4 @@
-"""What an adaptation draws, measured against real images: now and then, and at its end."""
+"""Measures images of an adaptation against real images, during training and at its end."""
 
 import dataclasses
 from typing import Any
@@ -27,11 +27,11 @@ _HIGHER_IS_BETTER = frozenset(name for name, of in FIGURES.items() if of.better 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """Images that were drawn and measured.
+    """Drawn and measured images.
 
     Attributes:
       found: their figures.
-      measured: the set, and its features.
+      measured: the set with its features.
       pictures: the first of each class, uint8 (H, W, 3).
       labels: (n,) of `pictures`.
     """
@@ -47,16 +47,16 @@ class Drawn:
         return np.stack(self.pictures) / np.float32(255.0)
 
     def grid(self) -> np.ndarray:
-        """The pictures, a row a class, labeled."""
+        """Returns the pictures, one labeled row per class."""
         names = list(self.measured.images.class_names)
         return grids.class_grid(self.images, self.labels, names, _GRID_COLUMNS)
 
 
 class Measurer:
-    """Draws from parameters of a run and measures the images, always in the same way."""
+    """Draws images from a run's parameters and measures them, always in the same way."""
 
     def __init__(self, config: ConfigDict, experiment: Experiment, workdir: str, mesh: Mesh):
-        """Opens the feature space; nothing is drawn yet.
+        """Opens the feature space; draws nothing yet.
 
         Args:
           config: of the run, with `evaluation.num_samples` above 0.
@@ -65,7 +65,7 @@ class Measurer:
           mesh: devices.
 
         Raises:
-          UserError: weights of the feature space that are damaged or cannot be fetched.
+          UserError: feature weights that are damaged or cannot be fetched.
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         evaluation, tokenizer = config.evaluation, experiment.nets["tokenizer"]
@@ -82,7 +82,7 @@ class Measurer:
 
     @property
     def measurement(self) -> Measurement | None:
-        """What the training loop does now and then; None if `evaluation.every` is 0."""
+        """Returns the training loop's measurement; None if `evaluation.every` is 0."""
         every = self._config.evaluation.every
         return Measurement(every, self._figures, _HIGHER_IS_BETTER) if every else None
 
@@ -92,7 +92,7 @@ class Measurer:
         return {name: figure.value for name, figure in drawn.found.values.items()}
 
     def draw(self, params: Any) -> Drawn:
-        """Draws and measures; what the loop measured last is not drawn again."""
+        """Draws and measures; reuses the loop's last measurement."""
         if self._latest and self._latest[0] is params:
             return self._latest[1]
         images = self.images(params, step=0)
@@ -104,7 +104,7 @@ class Measurer:
         return Drawn(*measure(self.yardstick, streamed), pictures, images.labels[shown])
 
     def images(self, params: Any, step: int) -> ImageSet:
-        """What parameters draw; `step` is for the record alone."""
+        """Returns the images of parameters; `step` is only for the record."""
         config, of = self._config, self._experiment
         run = TunedRun(self._workdir, config, of.facts, step, params, of.drawer, of.nets)
         class_ids = even_class_ids(config.evaluation.num_samples, len(of.facts["class_names"]))

@@ -1,4 +1,4 @@
-"""A run of a method as it lies on disk, opened to generate with."""
+"""Opens a run of a method on disk, to generate images."""
 
 import ast
 import contextlib
@@ -32,12 +32,12 @@ class TunedRun:
     """A run that has adapted pretrained nets to new images.
 
     Attributes:
-      workdir: where it lies.
-      config: it was started with, its backbone where it is now.
-      facts: about it: `class_names`, digests, `instance_labels` where prompts know instances.
-      step: updates behind `params`.
-      params: what it trained.
-      sampler: its method, nets and decoding options.
+      workdir: its directory.
+      config: of its start, with the backbone's current paths.
+      facts: `class_names`, digests, and `instance_labels` if prompts have instances.
+      step: number of updates of `params`.
+      params: the trained parameters.
+      sampler: of its method, nets and decoding options.
       nets: the pretrained nets, by their names in `config.backbone`.
     """
 
@@ -51,7 +51,7 @@ class TunedRun:
 
     @property
     def tokenizer(self) -> PretrainedNet:
-        """Of whose features figures can be taken."""
+        """The tokenizer, whose features figures can use."""
         return self.nets["tokenizer"]
 
     @property
@@ -61,7 +61,7 @@ class TunedRun:
 
     @property
     def has_prompts(self) -> bool:
-        """Whether it trained prompts, which can be steered and compared."""
+        """Whether it trained prompts, for marquees and comparisons."""
         return self.sampler.has_prompts
 
 
@@ -78,20 +78,20 @@ def open_run(
     Args:
       workdir: of a run with a method as its task.
       step: of a checkpoint that was kept.
-      tokenizer: its directory, where it has moved since.
-      transformer: its directory, or the BigGAN's, where it has moved since.
+      tokenizer: its directory, if it has moved.
+      transformer: its directory, or the BigGAN's, if it has moved.
       decode: changes of `config.decode`, such as "num_iterations=8".
-      mesh: devices to generate on; None for all, each with the whole nets.
+      mesh: devices to generate on; None for all, with replicated nets.
 
     Raises:
-      UserError: no such run, checkpoint or decoding option, or nets that are not those it was
-        trained on.
+      UserError: a missing run, checkpoint or decoding option, or other nets than it was trained
+        on.
     """
     record = read_record(workdir)
     given, facts = migrate(record["config"]), record["facts"]
     if given["task"] not in METHODS:
         raise UserError(
-            f"{workdir} is a run of {given['task']}; generating needs one of a method: "
+            f"{workdir} is a run of {given['task']}; generating needs a run of a method: "
             f"{', '.join(METHODS)}."
         )
     config = as_config(given)
@@ -109,16 +109,16 @@ def open_run(
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
         params = make.hold(config, sampler, store.restore_params(step))
-        # One was restored, so there is one.
+        # A checkpoint was restored, so one exists.
         at = cast(int, store.latest_step()) if step is None else step
     return TunedRun(workdir, config, facts, at, params, sampler, nets)
 
 
 def set_option(decode: ConfigDict, setting: str) -> None:
-    """Changes an option of a config's `decode` as "num_iterations=8" says.
+    """Changes an option of a config's `decode`, given as "num_iterations=8".
 
     Raises:
-      UserError: no such option, or a value of another kind than it has.
+      UserError: an unknown option, or a value of the wrong type.
     """
     name, _, text = setting.partition("=")
     if name not in decode:
@@ -135,5 +135,5 @@ def set_option(decode: ConfigDict, setting: str) -> None:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise UserError(f"--set={setting}: {name} is of the kind {decode[name]!r}.")
+        raise UserError(f"--set={setting}: {name} must be a value like {decode[name]!r}.")
     decode[name] = value

@@ -1,4 +1,4 @@
-"""Images of a pretrained transformer's own classes, without any prompts."""
+"""Draws images of a pretrained transformer's own classes, without prompts."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ from vpt_gen.machine.progress import track
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.runs.transformers import decode_options
 
-FEW = 8  # classes, where none are named
+FEW = 8  # classes, if none are given
 
 
 def own_num_tokens(net: TokenTransformer) -> int:
-    """N, the visual tokens of an image that a transformer was trained on.
+    """Returns N, the visual tokens per image of a transformer's training.
 
     Raises:
-      UserError: they make no square image.
+      UserError: they form no square image.
     """
     _, count = net.token_counts
     try:
@@ -32,9 +32,9 @@ def own_num_tokens(net: TokenTransformer) -> int:
 
 
 def choose_classes(wanted: Sequence[str], net: TokenTransformer, names: Sequence[str]) -> list[int]:
-    """Names or numbers of classes -> numbers; the first few where none are named.
+    """Names or numbers of classes -> numbers; the first few if none are given.
 
-    If neither a record nor the net tells how many classes it knows, any code may be one.
+    If neither a record nor the net tells the number of classes, any code is accepted.
     """
     of_net = net.codebook_size if net.known_classes is None else net.known_classes
     known = len(names) or of_net
@@ -49,7 +49,7 @@ def choose_classes(wanted: Sequence[str], net: TokenTransformer, names: Sequence
         else:
             raise UserError(f"--classes={name}: the transformer has classes 0 to {known - 1}.")
     if not known:
-        raise UserError("The transformer knows no classes, so it needs prompts.")
+        raise UserError("The transformer has no classes, so it needs prompts.")
     return numbers or list(range(min(FEW, known)))
 
 
@@ -60,11 +60,11 @@ def draw(
     seed: int,
     decode: ConfigDict,
 ) -> np.ndarray:
-    """Images (n, H, W, 3) of classes (n,); the k-th of a class is the same whatever the others.
+    """Draws images (n, H, W, 3) of classes (n,); the k-th of a class does not depend on the others.
 
     Args:
-      tokenizer: turns tokens to images.
-      transformer: whose classes they are.
+      tokenizer: decodes tokens to images.
+      transformer: with its own classes.
       class_ids: sorted.
       seed: of all keys.
       decode: a config's `decode`.
@@ -88,7 +88,7 @@ def draw(
     parts = []
     with track(total=len(class_ids), label="drawing") as bar:
         for start in range(0, len(class_ids), decode.batch_size):
-            # The last batch is filled up, so that one compilation serves all.
+            # The last batch is padded, so that one compilation is enough.
             rows = np.arange(start, start + decode.batch_size) % len(class_ids)
             count = min(decode.batch_size, len(class_ids) - start)
             parts.append(np.asarray(some(*params, keys[rows], class_ids[rows]))[:count])

@@ -1,4 +1,4 @@
-"""From a config to the experiment of a net that is pretrained: one function per task."""
+"""Builds the experiment of pretraining from a config: one function per task."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ from vpt_gen.training.optimizers import make_optimizer
 
 
 def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    """A VQGAN, with or without a discriminator and a perceptual distance."""
+    """Builds a VQGAN, with or without a discriminator and a perceptual distance."""
     del workdir
     net = VQGAN(**_fields(config.model))
     check_image_size(net, config.data.image_size)
@@ -41,7 +41,7 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
     if options.adversarial_weight > 0 and config.data.image_size not in RELEASED_WIDTHS:
         raise UserError(
             f"The discriminator takes images of {', '.join(map(str, RELEASED_WIDTHS))} pixels, not "
-            f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to train without."
+            f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to omit it."
         )
     perceptual, perceptual_params = _perceptual(options.perceptual_weights, config.data.image_size)
     task = tokenizer.make_task(
@@ -73,7 +73,7 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
 
 
 def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array] | None, Any]:
-    """The perceptual distance of `config.losses` and its parameters; None where there is none."""
+    """Returns the perceptual distance of `config.losses` and its parameters; None if disabled."""
     if not weights:
         return None, None
     if (pathlib.Path(weights) / "net.json").is_file():
@@ -88,7 +88,7 @@ def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array]
 
 
 def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    """A classifier of images."""
+    """Builds a classifier of images."""
     del workdir
     train_source, eval_source = open_sources(config)
     net = Classifier(train_source.num_classes, **_fields(config.model))
@@ -105,7 +105,7 @@ def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Exper
 
 
 def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    """A class-conditional transformer of a tokenizer's tokens."""
+    """Builds a class-conditional transformer of a tokenizer's tokens."""
     vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
@@ -152,7 +152,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
 
 
 def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    """A BigGAN."""
+    """Builds a BigGAN."""
     del workdir
     check_resolution(config.data.image_size)
     check_parts(config, mesh)
@@ -173,12 +173,12 @@ def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 
 def _fields(model: ConfigDict) -> dict[str, Any]:
-    """A net's fields from its config group, sequences as tuples."""
+    """Returns a net's fields from its config group, sequences as tuples."""
     return {name: tuple(x) if isinstance(x, list) else x for name, x in model.items()}
 
 
 def _averaged(config: ConfigDict, experiment: Experiment) -> Experiment:
-    """The experiment with an average of its parameters, if `config.average_decay` asks for one."""
+    """Adds an average of the parameters to the experiment, if `config.average_decay` is set."""
     if not config.average_decay:
         return experiment
     return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The flags of programs that draw from a run, and what they ask for."""
+"""The flags of programs that draw from a run, and the requested images."""
 
 import numpy as np
 from absl import flags
@@ -13,9 +13,9 @@ FLAGS = flags.FLAGS
 
 
 def define_generation_flags() -> None:
-    """What every program has that draws from a run; not at import, see `define_flags`."""
-    flags.DEFINE_integer("seed", 0, "Same seed, same images.", lower_bound=0)
-    flags.DEFINE_integer("step", None, "Checkpoint of this update; by default the newest.")
+    """Defines the common flags of programs that draw from a run; not at import."""
+    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
+    flags.DEFINE_integer("step", None, "Update of the checkpoint to open; by default the newest.")
     flags.DEFINE_multi_string(
         "set",
         [],
@@ -25,26 +25,26 @@ def define_generation_flags() -> None:
     flags.DEFINE_string(
         "marquee",
         "constant",
-        "How the prompt changes while decoding, in runs of prompts: constant (the class prompt "
+        "How the prompt changes during decoding, in runs of prompts: constant (the class prompt "
         "throughout), scroll (from the first of --headers over the others to the class), "
-        "instance_to_class (leaves the one header, or a training image's prompt, for the class "
+        "instance_to_class (from one header, or a training image's prompt, to the class prompt "
         "until --cutoff), or a .npy file with a matrix (stages, headers + 1) whose rows sum to 1. "
-        "Stages are decoding iterations, or with autoregressive transformers rows of the image's "
-        "tokens.",
+        "Stages are decoding iterations, or rows of tokens for autoregressive transformers. The "
+        "weights are our reading of the paper's idea.",
     )
-    flags.DEFINE_list("headers", [], "Classes whose prompts stand before the class's own.")
-    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class prompt rules.")
-    flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, where it has moved.")
-    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, where it has moved.")
+    flags.DEFINE_list("headers", [], "Classes whose prompts come before the class's own.")
+    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class has full weight.")
+    flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, if it has moved.")
+    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
 
 
 def open_flagged_run() -> TunedRun:
-    """The run that the command line names."""
+    """Opens the run of the command line."""
     return open_run(FLAGS.checkpoint, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer, FLAGS.set)
 
 
 def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) -> Generation:
-    """What the command line says to draw from a run.
+    """Returns the requested images of a run.
 
     Args:
       run: to draw from.
@@ -53,30 +53,30 @@ def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) 
     """
     if FLAGS["cutoff"].present and FLAGS.marquee != "instance_to_class":
         raise UserError(
-            "--cutoff belongs to --marquee=instance_to_class and changes nothing with "
+            "--cutoff needs --marquee=instance_to_class and has no effect with "
             f"--marquee={FLAGS.marquee}: leave it out."
         )
     class_names, labels = run.facts["class_names"], run.facts.get("instance_labels", [])
     if not run.has_prompts:
         if FLAGS.headers or FLAGS.marquee != "constant":
             raise UserError(
-                f"--marquee and --headers steer prompts, and {run.workdir} is a run of "
+                f"--marquee and --headers need prompts, but {run.workdir} is a run of "
                 f"{run.config.task}: leave them out."
             )
         return plain_generation(run, np.array(classes), FLAGS.seed)
     sampler = run.token_sampler
     method = sampler.method
     if not method.num_classes and not instances:
-        raise UserError("These prompts know training images only: name some by --instances=0,1.")
+        raise UserError("These prompts have training images only: add --instances=0,1.")
     headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
     if headers and instances and FLAGS.marquee == "instance_to_class":
         raise UserError(
-            "--marquee=instance_to_class leaves each training image for its own class and takes no "
-            "--headers beside training images: leave --headers out, or use --marquee=scroll."
+            "--marquee=instance_to_class goes from each training image to its class and takes no "
+            "--headers with training images: leave --headers out, or use --marquee=scroll."
         )
     to_class = headers or FLAGS.marquee == "instance_to_class"
     if to_class and not method.num_classes:
-        raise UserError("These prompts know no classes: leave --headers and --marquee out.")
+        raise UserError("These prompts have no classes: leave --headers and --marquee out.")
     bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
     weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)

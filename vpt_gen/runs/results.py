@@ -1,4 +1,4 @@
-"""What an adaptation ends with: `metrics.json`, grids of samples, and a table."""
+"""Results of an adaptation: `metrics.json`, grids of samples, and a table."""
 
 import json
 
@@ -30,14 +30,14 @@ def write_results(
     workdir: str,
     mesh: Mesh,
 ) -> None:
-    """Measures a finished run, and writes and prints what was found.
+    """Measures a finished run, and writes and prints the results.
 
     Args:
       measurer: of the run.
       config: its config.
       experiment: its parts.
       state: after the last update.
-      workdir: what is written to.
+      workdir: folder of the results.
       mesh: devices.
     """
     untuned, tuned = None, measurer.draw(state.params)
@@ -62,7 +62,7 @@ def write_results(
     counts = {"num_samples": len(images)} | _counts(experiment, state, workdir)
     folder = epath.Path(workdir)
     _write_pictures(folder, untuned, tuned)
-    # Last, as whoever waits for a run looks for it.
+    # Written last, as programs that wait for a run look for it.
     write_text(folder / "metrics.json", json.dumps({**compared, **counts, **record}, indent=1))
     say(report.table(record))
     say(_counted(compared | counts))
@@ -74,7 +74,7 @@ def write_results(
 
 
 def _command(config: ConfigDict, workdir: str) -> str:
-    """What draws and measures the same images once more."""
+    """Returns the command that draws and measures the same images again."""
     values = {
         "checkpoint": workdir,
         "weights_dir": config.evaluation.weights_dir,
@@ -88,7 +88,7 @@ def _command(config: ConfigDict, workdir: str) -> str:
 
 
 def _agreements(yardstick: Yardstick, untuned: Drawn, tuned: Drawn, given_back) -> dict[str, float]:
-    """Class agreement before, after, and of real images as they are and reconstructed."""
+    """Returns class agreement before, after, and of real images, original and reconstructed."""
     agreement = tuned.found.values["class_agreement"]
     metrics = {
         "class_agreement_untuned": untuned.found.values["class_agreement"].value,
@@ -97,14 +97,14 @@ def _agreements(yardstick: Yardstick, untuned: Drawn, tuned: Drawn, given_back) 
     if yardstick.train:  # Otherwise the classifier has seen half of the reference.
         measured = yardstick.features_of(given_back)
         metrics["class_agreement_reconstructed"] = yardstick.agreement(measured)
-    assert agreement.floor is not None  # It is measured with every agreement.
+    assert agreement.floor is not None  # Measured together with every agreement.
     return metrics | {"class_agreement_real": agreement.floor}
 
 
 def _pixel_distances(
     yardstick: Yardstick, untuned: Drawn, tuned: Drawn, config: ConfigDict
 ) -> dict[str, float]:
-    """Distances from held-out images before, after, and of as many training images."""
+    """Returns distances from held-out images before, after, and of as many training images."""
     if yardstick.train is None:
         return {}
     train, held_out = (
@@ -144,7 +144,7 @@ def _counted(metrics: dict[str, float]) -> str:
     lines = [""]
     if "class_agreement_reconstructed" in metrics:
         agreement = f"{metrics['class_agreement_reconstructed']:>11.4g}"
-        about = "real images through the tokenizer: its ceiling"
+        about = "real images through the tokenizer: the best it allows"
         lines.append(f"{'class agreement, reconstructed':32}{agreement}   {about}")
     lines += [
         f"{'images generated':32}{metrics['num_samples']:>11,}   unselected",

@@ -1,7 +1,7 @@
-"""What all samplers share: the conditions of images, their keys, and what comes out.
+"""The common part of all samplers: conditions of images, their keys, and the result.
 
-Image j of a condition (class c, training instance i or none) has a key made of seed, c, i and j: it
-is the same image whatever else is sampled beside it.
+Image j of a condition (class c, training instance i or none) has a key derived from seed, c, i and
+j: it does not depend on the other images.
 """
 
 import collections
@@ -20,7 +20,7 @@ from vpt_gen.nets.prompt_generator import NO_INSTANCE
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """What was generated.
+    """Generated images.
 
     Attributes:
       images: (n, H, W, 3) float32 in [0, 1].
@@ -36,10 +36,10 @@ class Samples:
 
 
 def class_bank(class_ids: Sequence[int] | np.ndarray, headers: Sequence[int] = ()) -> np.ndarray:
-    """The marquee bank (n, M, 2) of images of classes, after the prompts of header classes.
+    """Makes the marquee bank (n, M, 2) of classes, with header classes first.
 
-    A bank's entries are pairs (class, training instance or `NO_INSTANCE`); the last of an image is
-    what the image is of.
+    A bank's entries are pairs (class, training instance or `NO_INSTANCE`); an image's last entry is
+    its own condition.
     """
     bank = np.full((len(class_ids), len(headers) + 1, 2), NO_INSTANCE, np.int32)
     bank[:, :-1, 0] = np.array(headers, np.int32)
@@ -48,7 +48,7 @@ def class_bank(class_ids: Sequence[int] | np.ndarray, headers: Sequence[int] = (
 
 
 def gather(stream: Iterator[Samples], count: int) -> Samples:
-    """All of a stream of `count` images, with progress."""
+    """Collects a stream of `count` images, with progress."""
     parts = []
     with track(total=count, label="sampling") as bar:
         for part in stream:
@@ -59,7 +59,7 @@ def gather(stream: Iterator[Samples], count: int) -> Samples:
 
 
 def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
-    """Keys (n,) from conditions (n, 2): the k-th occurrence of one gets its key k."""
+    """Returns keys (n,) of conditions (n, 2): the k-th occurrence of one gets its key k."""
     seen: collections.Counter = collections.Counter()
     numbers = []
     for condition in map(tuple, conditions.tolist()):
@@ -68,7 +68,7 @@ def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
 
     def key(condition, number):
         key = jax.random.key(seed)
-        # A shift makes `NO_INSTANCE` the 0 that fold_in takes.
+        # The shift maps `NO_INSTANCE` to 0, which fold_in accepts.
         for part in (condition[0], condition[1] - NO_INSTANCE, number):
             key = jax.random.fold_in(key, part)
         return key
@@ -77,12 +77,12 @@ def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
 
 
 class Sampler(Protocol):
-    """Draws images from the parameters that a run trains.
+    """Draws images from a run's trained parameters.
 
     Attributes:
-      options: of decoding, as the record of a generation has them.
+      options: of decoding, for the record of a generation.
       batch_size: images at a time.
-      has_prompts: whether prompts are the condition, which marquees steer.
+      has_prompts: whether prompts are the condition, so that marquees apply.
       has_tokens: whether images are drawn token by token.
       mesh: devices.
     """
@@ -103,7 +103,7 @@ class Sampler(Protocol):
     def mesh(self) -> Mesh: ...
 
     def counts(self, params: Any) -> tuple[int, int]:
-        """Numbers of parameters: that train, and that stay frozen."""
+        """Returns the numbers of trained and of frozen parameters."""
 
     def sample(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""Samples as a folder of PNG files, with a record of how they were made."""
+"""Samples as a folder of PNG files, with their generation record."""
 
 import collections
 import hashlib
@@ -18,16 +18,16 @@ from vpt_gen.machine.files import written_whole
 from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.generation import Generation
 
-# What the pictures of all samples show at most, so that they fit into memory.
+# Limits of the pictures of all samples, so that they fit in memory.
 GRID_COLUMNS, GRID_CLASSES = 10, 100
 TRACE_IMAGES = 400
 _PICTURES = {"grid.png", "trace.png"}
-# Orders of the traced tokens, for the picture, until it is drawn.
+# File of the traced orders, until the picture is drawn.
 _ORDERS = ".revealed_at.npy"
 
 
 def file_stems(class_names: list[str]) -> list[str]:
-    """A file name for each class, without what file systems mind; no two are the same."""
+    """Returns a distinct file name for each class, without special characters."""
     stems = ["".join(x if x.isalnum() or x in "-_" else "_" for x in name) for name in class_names]
     if len({stem.lower() for stem in stems}) < len(stems):
         return [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
@@ -35,7 +35,7 @@ def file_stems(class_names: list[str]) -> list[str]:
 
 
 def file_names(class_ids: np.ndarray, class_names: list[str]) -> list[str]:
-    """`<class>_<number>.png` for every image."""
+    """Returns `<class>_<number>.png` for every image."""
     stems = file_stems(class_names)
     numbers: collections.Counter = collections.Counter()
     names = []
@@ -52,10 +52,10 @@ def save_images(
     folder: epath.Path,
     record: dict[str, Any],
 ) -> None:
-    """Writes a PNG for every image; says what else already lay in the folder.
+    """Writes a PNG for every image; reports other images in the folder.
 
-    `samples.json` keeps the class of each and the record of the generation, for whoever measures
-    the folder (`data/sampled.py`).
+    `samples.json` keeps the classes and the generation record, for measuring the folder
+    (`data/sampled.py`).
     """
     names = file_names(class_ids, class_names)
     older = _older(folder, names)
@@ -66,13 +66,13 @@ def save_images(
 def save_generation(generation: Generation, folder: epath.Path, trace: bool = False) -> None:
     """Draws images and writes those of each batch before the next is drawn, then `grid.png`.
 
-    The record comes last. If the same request was interrupted in this folder, it resumes: the
-    images it had written are not drawn again. A request is all that fixes the images.
+    The record is written last. If the same request was interrupted in this folder, it resumes:
+    existing images are not drawn again. A request is everything that determines the images.
 
     Args:
       generation: what to draw.
       folder: for the images.
-      trace: also draw `trace.png`, when the tokens of the first images were revealed.
+      trace: also write `trace.png`, the order of tokens in the first images.
     """
     class_ids, class_names = generation.class_ids, list(generation.run.facts["class_names"])
     record, names = generation.record(), file_names(generation.class_ids, class_names)
@@ -81,7 +81,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
     done = _whole(folder, names, sampled.begin(folder, request))
     orders = _read_orders(folder, done) if trace else None
     if done:
-        say(f"{done} of {len(names)} images are in {folder}; the rest is drawn now.")
+        say(f"{done} of {len(names)} images are in {folder}; drawing the rest.")
     with track(total=len(names), initial=done, label="sampling") as bar:
         for batch in generation.batches(done):
             count = len(batch.images)
@@ -101,7 +101,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
 
 
 def _digest(generation: Generation, record: dict[str, Any], trace: bool) -> str:
-    """A name for a request: equal for two that make the same files."""
+    """Returns the digest of a request, equal for two that make the same files."""
     weights = None if generation.weights is None else generation.weights.tolist()
     names = list(generation.run.facts["class_names"])
     request = [record, generation.bank.tolist(), weights, names, trace]
@@ -109,7 +109,7 @@ def _digest(generation: Generation, record: dict[str, Any], trace: bool) -> str:
 
 
 def _whole(folder: epath.Path, names: Sequence[str], done: int) -> int:
-    """How many of the first `done` images are there, up to the first that is missing."""
+    """Returns how many of the first `done` images exist, up to the first missing one."""
     there = {path.name for path in folder.glob("*.png")}
     missing = (i for i, name in enumerate(names[:done]) if name not in there)
     return next(missing, min(done, len(names)))
@@ -121,13 +121,13 @@ def _older(folder: epath.Path, names: Sequence[str]) -> set[str]:
 
 def _write(folder: epath.Path, names: Sequence[str], images: np.ndarray) -> None:
     paths = [folder / name for name in names]
-    # Compression takes longer than small nets take to draw, and leaves Python's lock alone.
+    # Compression takes longer than drawing with small nets, and releases Python's lock.
     with ThreadPoolExecutor() as pool:
         list(pool.map(grids.save_png, paths, to_uint8(images)))
 
 
 def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
-    """Images (n, H, W, 3) in [0, 1] that were written."""
+    """Reads written images (n, H, W, 3) in [0, 1]."""
     images = []
     for name in names:
         with (folder / name).open("rb") as file:
@@ -136,7 +136,7 @@ def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
 
 
 def _read_orders(folder: epath.Path, done: int) -> np.ndarray | None:
-    """The orders of those of the first `done` images that are traced."""
+    """Reads the orders of the traced images among the first `done`."""
     if not done:
         return None
     with (folder / _ORDERS).open("rb") as file:
@@ -144,7 +144,7 @@ def _read_orders(folder: epath.Path, done: int) -> np.ndarray | None:
 
 
 def _add_orders(folder: epath.Path, orders: np.ndarray | None, more: np.ndarray) -> np.ndarray:
-    """Keeps the orders (n, N) for a run that resumes; no more than the picture shows."""
+    """Saves the orders (n, N) for a resumed run; no more than the picture shows."""
     orders = more if orders is None else np.concatenate([orders, more])
     orders = orders[:TRACE_IMAGES]
     with written_whole(folder / _ORDERS) as partial, partial.open("wb") as file:
@@ -169,4 +169,4 @@ def _finish(folder, names, class_ids, class_names, record, older: set[str]) -> N
     classes = [class_names[c] for c in class_ids.tolist()]
     sampled.write(folder, dict(zip(names, classes, strict=True)), record)
     if older:
-        say(f"Note: {folder} also holds {len(older)} images that are not of this call.")
+        say(f"Note: {folder} also holds {len(older)} other images.")

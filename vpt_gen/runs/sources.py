@@ -1,4 +1,4 @@
-"""What a run adapts: the protocol of `runs/transformers.py` and `runs/gans.py`."""
+"""The protocol of `runs/transformers.py` and `runs/gans.py`: runs that adapt a source."""
 
 from typing import Any, Protocol
 
@@ -17,25 +17,25 @@ Nets = dict[str, PretrainedNet]
 
 
 class Adapting(Protocol):
-    """How a run of a method is made of its config."""
+    """Builds a run of a method from its config."""
 
     def load_nets(self, config: ConfigDict, mesh: Mesh) -> Nets:
-        """The pretrained nets, by their names in `config.backbone`."""
+        """Loads the pretrained nets, by their names in `config.backbone`."""
 
     def make_facts(
         self, config: ConfigDict, train: Source, held_out: Source | None
     ) -> dict[str, Any]:
-        """What sampling must know of the data: `class_names`, and more."""
+        """Returns facts about the data that sampling needs: `class_names`, and more."""
 
     def make_sampler(
         self, config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Mesh
     ) -> Sampler:
-        """What draws images."""
+        """Makes the sampler."""
 
     def make_task(
         self, config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: Any
     ) -> Task:
-        """What trains."""
+        """Makes the task."""
 
     def make_batches(
         self,
@@ -46,15 +46,15 @@ class Adapting(Protocol):
         held_out: Source | None,
         nets: Nets,
     ) -> Batches:
-        """Training and evaluation batches, see `data.batches.image_batches`."""
+        """Makes training and evaluation batches, see `data.batches.image_batches`."""
 
     def hold(self, config: ConfigDict, sampler: Any, params: Any) -> Any:
-        """Stored parameters in the layout that the sampler takes."""
+        """Converts stored parameters to the sampler's layout."""
 
 
 ADAPTING: dict[str, Adapting] = {"transformer": transformers, "gan": gans}
 
 
 def adapting(config: ConfigDict) -> Adapting:
-    """Of what the method of a run adapts."""
+    """Returns the protocol for the source of a run's method."""
     return ADAPTING[METHODS[config.task].source]

@@ -1,4 +1,4 @@
-"""Many images from a method that adapted a transformer, in batches of one size (`samples.py`)."""
+"""Draws many images from an adapted transformer, in batches of one size (`samples.py`)."""
 
 import dataclasses
 import functools
@@ -21,10 +21,10 @@ from vpt_gen.runs.samples import Samples, gather, image_keys
 
 @dataclasses.dataclass(frozen=True)
 class TokenSampler:
-    """The nets, the frozen parameters and the decoding options.
+    """The sampler of a transformer's method: nets, frozen parameters and decoding options.
 
     Attributes:
-      method: whose trained parameters are drawn from.
+      method: of the trained parameters.
       transformer: its transformer.
       tokenizer: its tokenizer.
       frozen: {"transformer": ..., "tokenizer": ...} parameters, see `Method.frozen`.
@@ -32,7 +32,7 @@ class TokenSampler:
       options: of `decode.generate.generate`.
       batch_size: images at a time in the transformer, rounded up so that the devices share them
         evenly.
-      tokenizer_batch_size: images at a time in the tokenizer, rounded up likewise.
+      tokenizer_batch_size: images at a time in the tokenizer, also rounded up.
       mesh: devices.
     """
 
@@ -50,16 +50,16 @@ class TokenSampler:
 
     @property
     def has_prompts(self) -> bool:
-        """Whether prompts are the condition, which marquees steer."""
+        """Whether prompts are the condition, so that marquees apply."""
         return self.method.generator is not None
 
     @property
     def images_at_a_time(self) -> int:
-        """Images in a batch of `stream`, but for the last."""
+        """Images per batch of `stream`, except the last."""
         return sharding.full_batch(self.batch_size, self.mesh)
 
     def counts(self, params: Any) -> tuple[int, int]:
-        """Numbers of parameters: that the method trains, and that stay frozen."""
+        """Returns the numbers of trained and of frozen parameters."""
         trained, frozen = (
             sum(x.size for x in jax.tree.leaves(tree)) for tree in (params, self.frozen)
         )
@@ -82,13 +82,14 @@ class TokenSampler:
         """Generates n images, batch by batch and in the order of the bank.
 
         Args:
-          params: what the method trained.
-          bank: (n, M, 2), see `class_bank`; a condition named k times gives its images 0..k-1.
+          params: trained parameters of the method.
+          bank: (n, M, 2), see `class_bank`; a condition that occurs k times gives its images
+            0..k-1.
           seed: of all keys.
-          weights: marquee matrix (T, M), T as `decode.generate.num_stages` says; None stays on
-            the last entry of the bank.
-          skip: leave out so many of the first images; the others stay in the batches, and so are
-            the same to the last digit.
+          weights: marquee matrix (T, M), T from `decode.generate.num_stages`; None stays on the
+            last entry of the bank.
+          skip: number of first images to leave out; the others stay in their batches, so that they
+            are the same to the last digit.
 
         Raises:
           ValueError: a marquee, M > 1, of a method without prompts.
@@ -100,14 +101,14 @@ class TokenSampler:
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
-        # Keys as their data: typed ones cannot be shared out by rows.
+        # Keys as raw data: typed keys cannot be split by rows.
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
         params, frozen = sharding.put((params, self.frozen), self.mesh)
         size = self.images_at_a_time
-        # The last batch is filled up.
+        # The last batch is padded.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
-        # One number of conditions for all batches: what is compiled hangs on it.
+        # The same number of conditions for all batches, to compile once.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
             if rows[0] + size <= skip:
@@ -153,7 +154,7 @@ class TokenSampler:
         return jax.jit(functools.partial(tokens_to_images, self.tokenizer), out_shardings=whole)
 
     def _images(self, tokenizer_params, tokens: np.ndarray) -> np.ndarray:
-        """Tokens (B, N) -> images, in batches of the tokenizer's own size."""
+        """Tokens (B, N) -> images, in batches of the tokenizer's batch size."""
         size = sharding.full_batch(self.tokenizer_batch_size, self.mesh)
         parts = [
             self._detokenize(tokenizer_params, self._share(np.resize(x, (size, x.shape[1]))))

@@ -24,16 +24,16 @@ load_nets = load_tokenizer_and_transformer
 
 
 def make_facts(config: ConfigDict, train: Source, held_out: Source | None) -> dict[str, Any]:
-    """What sampling must know of the data besides a digest.
+    """Returns facts about the data that sampling needs.
 
     Raises:
-      UserError: images are held out, of which prompts of instances know nothing.
+      UserError: images are held out, but prompts have instances.
     """
     facts: dict[str, Any] = {"class_names": list(train.class_names)}
     condition = _method(config).condition
     if condition == "instance" and held_out is not None:
         raise UserError(
-            "Prompts of instances know training images only, so none can be held out: set "
+            "Prompts of instances exist for training images only, so none can be held out: set "
             "config.data.holdout to 0 (and config.data.eval_split to '')."
         )
     if "instance" in condition:
@@ -42,12 +42,12 @@ def make_facts(config: ConfigDict, train: Source, held_out: Source | None) -> di
 
 
 def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Mesh) -> TokenSampler:
-    """What draws images from the parameters that a run trains.
+    """Makes the sampler of a run's trained parameters.
 
     Args:
       config: of the run.
       nets: {"tokenizer": ..., "transformer": ...}, pretrained.
-      facts: of the run: `class_names`, and `instance_labels` if prompts know instances.
+      facts: of the run: `class_names`, and `instance_labels` if prompts have instances.
       mesh: devices.
     """
     vqgan, backbone = nets["tokenizer"], nets["transformer"]
@@ -74,7 +74,7 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
 
 
 def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: TokenSampler) -> Task:
-    """What trains the method's parameters."""
+    """Makes the task that trains the method's parameters."""
     del facts
     net = nets["transformer"].net
     return adaptation.make_task(
@@ -97,12 +97,12 @@ def make_batches(
     held_out: Source | None,
     nets: Nets,
 ) -> Batches:
-    """Batches of visual tokens, see `token_batches`."""
+    """Makes batches of visual tokens, see `token_batches`."""
     return token_batches(config, workdir, mesh, train, held_out, nets["tokenizer"])
 
 
 def hold(config: ConfigDict, sampler: TokenSampler, params: Any) -> Any:
-    """A run's parameters as they were stored, laid out as the sampler's net is."""
+    """Converts a run's stored parameters to the layout of the sampler's net."""
     return hold_trained(sampler.transformer, params, config.compute)
 
 
@@ -111,6 +111,6 @@ def _method(config: ConfigDict) -> TransformerMethod:
 
 
 def decode_options(config: ConfigDict) -> dict[str, Any]:
-    """The options of `decode.generate` from `config.decode`."""
+    """Returns the options of `decode.generate` from `config.decode`."""
     sizes = ("batch_size", "tokenizer_batch_size")
     return {name: value for name, value in config.decode.items() if name not in sizes}

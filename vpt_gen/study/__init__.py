@@ -1,1 +1,1 @@
-"""A study: methods, data sets, shots and seeds side by side, each cell a run of its own."""
+"""A study: a grid of methods, data sets, shots and seeds; each cell is a run."""

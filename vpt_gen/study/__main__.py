@@ -1,10 +1,10 @@
-"""`python -m vpt_gen.study --config=configs/study_demo.py`: many ways to adapt, side by side.
+"""`python -m vpt_gen.study --config=configs/study_demo.py`: compares methods of adaptation.
 
-A grid of variants, data sets, shots and seeds. Each cell is a run of its own in
+Runs a grid of variants, data sets, shots and seeds. Each cell is a run in
 <workdir>/cells/<variant>/<data>/<shots>/<seed>, started by a command that you could give yourself.
-What was done is not done again: stop the study at any time, and give the same command to go on.
-Cells that failed are named, and tried again then. At the end, and by --gather at any time, all
-figures are gathered in results.csv, results.json and a page with pictures.
+Stop the study at any time; the same command resumes it, and finished cells are not run again.
+Failed cells are listed, and tried again when it resumes. At the end, and at any time with --gather,
+all figures are collected in results.csv, results.json and a page with pictures.
 """
 
 import pathlib
@@ -27,27 +27,27 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The command line; not at import, so that programs can share a process."""
+    """Defines the flags; not at import, so that programs can share a process."""
     flag.define(
         "The study: a file configs/study_*.py. Its fields are set as with other "
         "programs: --config.seeds='(0,1)'."
     )
     flags.DEFINE_string(
-        "workdir", None, "Where the study lives; by default runs/<name of the config>."
+        "workdir", None, "Folder of the study; by default runs/<name of the config>."
     )
-    flags.DEFINE_bool("list", False, "Print the cells and their states, and end.")
-    flags.DEFINE_bool("gather", False, "Gather what is there, and end.")
+    flags.DEFINE_bool("list", False, "Only print the cells and their states.")
+    flags.DEFINE_bool("gather", False, "Only collect the existing results.")
     flags.DEFINE_multi_string(
         "only",
         [],
-        "Work only at cells whose path has this in it, such as lora/digits/5 (may be repeated: all "
-        "must be in it).",
+        "Run only cells whose path contains this, such as lora/digits/5 (may be repeated: the path "
+        "must contain all).",
     )
     flags.DEFINE_string(
         "shard",
         "0/1",
-        "i/n: work at every n-th pair of a variant and a data set from number i on. n hosts "
-        "that see the same folder then do the study together.",
+        "i/n: run every n-th pair of a variant and a data set, from number i on. n hosts that "
+        "share the folder can so run the study together.",
     )
     flags.DEFINE_string(
         "page", None, "The page to write, such as docs/study_demo.md; by default <workdir>/page.md."
@@ -55,13 +55,13 @@ def define_flags() -> None:
 
 
 def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
-    """Writes tables, the page and its pictures, and says where they are."""
+    """Writes tables, the page and its pictures, and prints their paths."""
     found = results.gather(study, folder, runner.state)
     paths = results.write_results(study, found, folder)
     page = pathlib.Path(FLAGS.page or folder / "page.md")
     pictures = plots.pictures(study, runs, folder, found)
     if not plots.can_plot():
-        say("Plots are left out, as they need matplotlib: pip install -e .[demo], then --gather.")
+        say("Plots are left out: they need matplotlib (pip install -e .[demo]), then --gather.")
     write_page(study, found, pictures, folder, page, command)
     say(f"Gathered {len(found.rows)} results: {', '.join(map(str, [*paths, page]))}.")
 

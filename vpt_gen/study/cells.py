@@ -1,4 +1,4 @@
-"""The cells of a study: what they are, in which order they run, and where they lie."""
+"""The cells of a study, their order and their folders."""
 
 import dataclasses
 import pathlib
@@ -11,12 +11,12 @@ KINDS = ("calibration", "search", "cells")
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """What shares a learning rate and a number of updates.
+    """Cells that share a learning rate and a number of updates.
 
     Attributes:
-      variant: name of one that is trained.
+      variant: name of a trained variant.
       dataset: name of the data set.
-      shots: training images a class; 0 for all.
+      shots: training images per class; 0 for all.
     """
 
     variant: str
@@ -29,9 +29,9 @@ class Cell:
     """One run.
 
     Attributes:
-      kind: of `KINDS`: measures the rate of updates, tries a learning rate, or counts.
-      group: that it belongs to.
-      variant: its own, which may be one that only samples differently.
+      kind: of `KINDS`: measures the rate of updates, tries a learning rate, or gives results.
+      group: its group.
+      variant: its own, which may only sample differently.
       seed: of everything that is drawn.
       multiple: of the learning rate, in a search.
     """
@@ -44,7 +44,7 @@ class Cell:
 
     @property
     def path(self) -> pathlib.PurePath:
-        """Where it lies in the study's folder."""
+        """Its folder in the study's folder."""
         shots = str(self.group.shots or "all")
         last = {
             "calibration": (),
@@ -60,9 +60,9 @@ class Cell:
 
 
 def groups(study: ConfigDict, shard: tuple[int, int] = (0, 1)) -> list[Group]:
-    """The groups of a shard (i, n), in the order in which they run.
+    """Returns the groups of a shard (i, n), in the order of running.
 
-    A shard has every n-th pair of variant and data set from number i on, with all their shots; the
+    A shard has every n-th pair of variant and data set, from number i on, with all their shots; the
     shots that choose the learning rate for others come first.
     """
     index, count = shard
@@ -79,14 +79,14 @@ def groups(study: ConfigDict, shard: tuple[int, int] = (0, 1)) -> list[Group]:
 
 
 def searched(study: ConfigDict, group: Group) -> Group:
-    """The group whose search chooses the learning rate of `group`: its own, or another's."""
+    """Returns the group whose search chooses the learning rate of `group`: itself, or another."""
     if study.search.shots is None:
         return group
     return dataclasses.replace(group, shots=study.search.shots)
 
 
 def cells_of(study: ConfigDict, group: Group) -> Iterator[Cell]:
-    """The cells of a group; each needs some that come before it, and none that come after."""
+    """Returns the cells of a group; each may need earlier ones, never later ones."""
     if study.budget.seconds:
         yield Cell("calibration", group, group.variant, study.search.seed)
     if searches(study) and searched(study, group) == group:
@@ -100,10 +100,10 @@ def cells_of(study: ConfigDict, group: Group) -> Iterator[Cell]:
 
 
 def all_cells(study: ConfigDict, shard: tuple[int, int] = (0, 1)) -> list[Cell]:
-    """The cells of all groups of a shard (i, n), each after those that it needs."""
+    """Returns the cells of all groups of a shard (i, n), each after those that it needs."""
     return [cell for group in groups(study, shard) for cell in cells_of(study, group)]
 
 
 def searches(study: ConfigDict) -> bool:
-    """Whether learning rates are searched for."""
+    """Whether learning rates are searched."""
     return len(study.search.multiples) > 1

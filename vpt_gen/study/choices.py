@@ -1,4 +1,4 @@
-"""What a group's first cells decide for its others: the number of updates and the learning rate."""
+"""Choices of a group's first cells for the others: number of updates and learning rate."""
 
 import json
 import pathlib
@@ -33,7 +33,7 @@ CHOSEN = "chosen.json"
 
 
 class NotYet(Exception):
-    """A cell lacks what other cells decide; the message says which."""
+    """A cell needs the choice of other cells; the message says which."""
 
 
 class _NoScore(Exception):
@@ -41,18 +41,18 @@ class _NoScore(Exception):
 
 
 def write_rate(folder: pathlib.Path) -> None:
-    """Reads the seconds an update off a short run's events, and writes them down.
+    """Reads the seconds per update from a short run's events, and writes them to a file.
 
-    The first interval is left out, which has the compilation in it; of the others the middle one
-    counts, as a busy machine makes some too long.
+    The first interval, which includes compilation, is left out; of the others the median is used,
+    as a busy machine makes some too long.
 
     Raises:
-      UserError: the run left too few events.
+      UserError: the run has too few events.
     """
     times = _event_times(folder)
     rates = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(times[1:], times[2:], strict=False)]
     if not rates or min(rates) <= 0:
-        raise UserError(f"{folder} left no times of its updates; delete it to measure them anew.")
+        raise UserError(f"{folder} has no times of its updates; delete it to measure them again.")
     record = {
         "seconds_per_update": statistics.median(rates),
         "intervals": rates,
@@ -62,7 +62,7 @@ def write_rate(folder: pathlib.Path) -> None:
 
 
 def _event_times(folder: pathlib.Path) -> list[tuple[int, float]]:
-    """Updates that a run told its loss of, and when."""
+    """Returns the updates with a logged loss, and their times."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
@@ -73,7 +73,7 @@ def _event_times(folder: pathlib.Path) -> list[tuple[int, float]]:
 
 
 def num_steps(study: ConfigDict, folder: pathlib.Path, group: Group) -> int:
-    """Updates of a whole run of the group.
+    """Returns the number of updates of a whole run of the group.
 
     Raises:
       NotYet: the rate of updates is not measured yet.
@@ -88,13 +88,13 @@ def num_steps(study: ConfigDict, folder: pathlib.Path, group: Group) -> int:
 
 
 def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
-    """The number of updates, and the multiple of the learning rate that was nearest to validation.
+    """Chooses the number of updates, and the best multiple of the learning rate on validation data.
 
-    It is written down, and not chosen again when it is there.
+    The choice is saved and not made again.
 
     Raises:
-      NotYet: a cell that it hangs on is not done; one that diverged counts as done, and is never
-        chosen.
+      NotYet: a cell that the choice depends on is not done; one that diverged counts as done, and
+        is never chosen.
     """
     updates = num_steps(study, folder, group)
     if not searches(study):
@@ -114,7 +114,7 @@ def _search(study: ConfigDict, folder: pathlib.Path, tried: list[Cell]) -> dict[
         if is_complete(folder / cell.path / "metrics.json"):
             try:
                 scores[cell.multiple] = _score(study, folder, cell)
-            except _NoScore as error:  # Images that cannot be measured: it has collapsed.
+            except _NoScore as error:  # Images that cannot be measured: the run has collapsed.
                 diverged.append(cell.multiple)
                 reason = str(error)
             continue

@@ -1,4 +1,4 @@
-"""Which cells a command line names, and whether their data are there."""
+"""The cells that a command line selects, and a check of their data."""
 
 import collections
 import re
@@ -11,7 +11,7 @@ from vpt_gen.study.runs import Runs
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """'1/4' -> (1, 4).
+    """Parses a shard: '1/4' -> (1, 4).
 
     Raises:
       UserError: anything else.
@@ -23,22 +23,22 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def chosen_cells(study, only: list[str], shard: tuple[int, int]) -> list[Cell]:
-    """The cells that the command line names, in the order in which they run.
+    """Returns the cells that the command line selects, in the order of running.
 
     Raises:
-      UserError: there are none.
+      UserError: no cells are selected.
     """
     cells = [cell for cell in all_cells(study, shard) if all(part in f"{cell}/" for part in only)]
     if not cells:
         raise UserError(
-            f"No cell is left by --only={' --only='.join(only) or 'all'} and --shard="
-            f"{shard[0]}/{shard[1]}; --list without them shows the cells there are."
+            f"No cell matches --only={' --only='.join(only) or 'all'} and --shard="
+            f"{shard[0]}/{shard[1]}; --list without them shows all cells."
         )
     return cells
 
 
 def check_data(study, runs: Runs) -> None:
-    """Opens all data once, so that what is wrong with them is told before anything runs.
+    """Opens all data once, so that errors are found before anything runs.
 
     Raises:
       UserError: data that cannot be opened, too few for the shots, or for validation.
@@ -57,7 +57,7 @@ def check_data(study, runs: Runs) -> None:
 
 
 def list_cells(cells: list[Cell], runner: Runner) -> None:
-    """Prints a line a cell, and how many are in which state."""
+    """Prints one line per cell, and how many are in which state."""
     states = {cell: runner.state(cell) for cell in cells}
     for cell, state in states.items():
         print(f"{cell!s:60} {state}")

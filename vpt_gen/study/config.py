@@ -1,4 +1,4 @@
-"""The config of a study: every field with its default, and the check of it.
+"""The config of a study: every field with its default, and its check.
 
 A file `configs/study_<name>.py` starts from `default_study()` and names variants and data sets.
 """
@@ -14,14 +14,14 @@ from vpt_gen.config.check import check
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.spaces import NAMES
 
-# Names of variants and data sets are names of folders, too.
+# Names of variants and data sets are also names of folders.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 
 def default_study() -> ConfigDict:
-    """All fields of a study; locked, but for the names of variants and data sets."""
+    """Returns all fields of a study, locked except for the names of variants and data sets."""
     study = ConfigDict()
-    # Heading of the page that docs/ gets.
+    # Title of the page.
     study.title = "A study"
     # The axes: `in_order(name=variant(...))` and `in_order(name=dataset(...))`, training images a
     # class (0 for all), and seeds. A seed draws training images, parameters, batches and samples.
@@ -29,23 +29,23 @@ def default_study() -> ConfigDict:
     study.datasets = ConfigDict()
     study.shots = (0,)
     study.seeds = (0, 1, 2)
-    # What every run is given, one of the two: updates, or seconds of updates. Seconds become a
-    # number of updates by a short run of so many updates, so that the schedule ends with the run.
+    # Budget of every run, one of the two: updates, or seconds of updates. A short run of
+    # calibration_steps updates converts seconds to updates, so that the schedule ends with the run.
     study.budget = ConfigDict({"steps": 0, "seconds": 0.0, "calibration_steps": 60})
     study.search = _search()
     study.samples = _samples()
-    # Share of what is not held out, of each class, that learning rates are chosen by.
+    # Share of each class, of what is not held out, to choose learning rates on.
     study.validation = 0.1
-    # Fields of the config of every run, in parts: {"decode": {"num_iterations": 8}}.
+    # Fields of the config of every run, nested: {"decode": {"num_iterations": 8}}.
     study.set = ConfigDict()
     return study.lock()
 
 
 def _search() -> ConfigDict:
-    # The learning rate of a variant is chosen once for each data set and number of shots: among
+    # The learning rate of a variant is chosen for each data set and number of shots: among
     # multiples of the variant's own, by the distance of generated from validation images, in runs
-    # of `seed` that get a share of the budget. One multiple is taken without a search. `shots`, one
-    # of the study's, spares time: what was found with so many is taken for all.
+    # of `seed` that get a share of the budget. A single multiple needs no search. `shots`, one of
+    # the study's, saves time: its choice is used for all numbers of shots.
     search = ConfigDict(
         {"multiples": (1 / 3, 1.0, 3.0), "share": 1.0, "seed": 0, "num_samples": 200}
     )
@@ -54,16 +54,16 @@ def _search() -> ConfigDict:
 
 
 def _samples() -> ConfigDict:
-    # Images to generate for the figures of a cell, over all classes evenly; the features that they
-    # are taken in, 'tokenizer' or 'inception'; and the real images a class that class agreement is
-    # learned from and floors are taken of, alike for all shots and seeds (0: those trained on).
+    # Images to generate for the figures of a cell, over all classes evenly; the features of
+    # figures, 'tokenizer' or 'inception'; and the real images per class for the classifier of class
+    # agreement and for floors, the same for all shots and seeds (0: the training images).
     return ConfigDict(
         {"num": 500, "features": "tokenizer", "weights_dir": "weights", "judge_shots": 0}
     )
 
 
 def in_order(**entries: ConfigDict) -> ConfigDict:
-    """Variants or data sets by name, which stay in this order; a plain ConfigDict sorts them."""
+    """Returns variants or data sets by name, in this order; a plain ConfigDict sorts them."""
     return ConfigDict(entries, sort_keys=False)
 
 
@@ -77,19 +77,18 @@ def variant(
     trained_as: str = "",
     sampling: Sequence[str] = (),
 ) -> ConfigDict:
-    """A method as it stands in a study.
+    """Makes a variant: a method with its settings in a study.
 
     Args:
       method: argument of the data set's config file: configs/demo.py:lora.
-      label: for people; '' is the name.
-      set: fields of its runs, in parts: {"prompt": {"num_prompt_tokens": 4}}.
-      shares: fields that are a share of a run's updates, however many these are, in parts:
-        {"minegan": {"miner_steps": 0.3}}.
-      learning_rates: fields that the search multiplies, all alike.
-      keep_best: also report the checkpoint that was nearest to the validation images (measured five
-        times in a run), beside the last, which counts: for methods that may collapse.
-      trained_as: name of the variant whose runs are used, where only sampling differs.
-      sampling: then, flags of vpt_gen.evaluate, such as "--marquee=instance_to_class".
+      label: for tables; '' for the name.
+      set: fields of its runs, nested: {"prompt": {"num_prompt_tokens": 4}}.
+      shares: fields that are a share of a run's updates, nested: {"minegan": {"miner_steps": 0.3}}.
+      learning_rates: fields that the search multiplies by the same factor.
+      keep_best: also report the checkpoint closest to the validation images (measured five times in
+        a run), besides the last, which is the result: for methods that may collapse.
+      trained_as: name of the variant whose runs are used, if only sampling differs.
+      sampling: in this case, flags of vpt_gen.evaluate, such as "--marquee=instance_to_class".
     """
     return ConfigDict(
         {
@@ -106,21 +105,21 @@ def variant(
 
 
 def dataset(config: str, label: str = "", set: Mapping[str, Any] | None = None) -> ConfigDict:
-    """Data to adapt to, and the source model.
+    """Makes a data set: data to adapt to, and the source model.
 
     Args:
       config: file of configs/ that takes a method as its argument.
-      label: for people; '' is the name.
-      set: fields of its runs, in parts: {"data": {"path": "my_images"}}.
+      label: for tables; '' for the name.
+      set: fields of its runs, nested: {"data": {"path": "my_images"}}.
     """
     return ConfigDict({"config": config, "label": label, "set": ConfigDict(dict(set or {}))})
 
 
 def check_study(study: ConfigDict) -> None:
-    """Raises UserError for a grid that is impossible; the runs' own configs are checked apart."""
+    """Raises UserError for an impossible grid; the configs of runs are checked separately."""
     for axis in ("variants", "datasets", "shots", "seeds"):
         if not len(study[axis]):
-            raise UserError(f"config.{axis} is empty: a study needs one of them or more.")
+            raise UserError(f"config.{axis} is empty: a study needs at least one.")
     for axis in ("shots", "seeds"):
         values = study[axis]
         if len(set(values)) < len(values) or any(type(x) is not int or x < 0 for x in values):
@@ -130,7 +129,7 @@ def check_study(study: ConfigDict) -> None:
     for name in (*study.variants, *study.datasets):
         if not _NAME.fullmatch(name):
             raise UserError(
-                f"{name!r} names a folder of the study, too: use letters, digits, _, + and -."
+                f"{name!r} names a folder of the study: use only letters, digits, _, + and -."
             )
     _check_numbers(study)
     for name, of in study.variants.items():
@@ -175,11 +174,11 @@ def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:
     if other is None or other.trained_as:
         trained = ", ".join(other for other, v in study.variants.items() if not v.trained_as)
         raise UserError(
-            f"config.variants.{name} is trained_as {of.trained_as!r}, which is no variant that is "
-            f"trained; there are {trained}."
+            f"config.variants.{name} is trained_as {of.trained_as!r}, which is not a trained "
+            f"variant; use one of {trained}."
         )
     if of.method != other.method or of.set or of.shares or of.keep_best:
         raise UserError(
-            f"config.variants.{name} is trained_as {of.trained_as!r}: it takes that one's method, "
-            "and neither set, shares nor keep_best."
+            f"config.variants.{name} is trained_as {of.trained_as!r}: it uses that one's method, "
+            "so leave out set, shares and keep_best."
         )

@@ -1,4 +1,4 @@
-"""The page of a study in Markdown: what was run, what came out, and what is missing."""
+"""The page of a study in Markdown: its runs, results, and missing cells."""
 
 import pathlib
 import re
@@ -34,9 +34,9 @@ from vpt_gen.study.results import (
 from vpt_gen.study.runs import distance_of
 from vpt_gen.study.states import read_attempts, read_json
 
-# What people write about the results stands between these lines, and is kept.
+# Text that people write about the results is between these lines, and is kept.
 FINDINGS, END = "<!-- findings -->", "<!-- end of findings -->"
-# A last checkpoint that is so many times as far from real images as the best one has collapsed.
+# A run has collapsed if the last checkpoint's distance is this multiple of the best one's.
 COLLAPSED = 2.0
 _FACTS = {
     "trained_parameters": "parameters trained",
@@ -54,13 +54,13 @@ def write_page(
     path: pathlib.Path,
     command: str,
 ) -> None:
-    """Writes the page and its pictures beside it; findings that people wrote into it are kept.
+    """Writes the page and its pictures next to it; keeps findings that people wrote into it.
 
     Args:
-      study: checked.
+      study: the checked study.
       results: of its cells.
       pictures: see `plots.pictures`.
-      folder: where the study lives.
+      folder: of the study.
       path: of the page.
       command: that runs the study.
     """
@@ -90,14 +90,14 @@ def _about(study: ConfigDict, results: Results, command: str) -> Iterator[str]:
     if budget.seconds:
         given = (
             f"{budget.seconds:g} seconds of updates, turned into a number of updates by the rate "
-            f"of {budget.calibration_steps} before (compilation does not count)"
+            f"of {budget.calibration_steps} updates (without compilation)"
         )
     yield (
         f"Runs done: {done} of {len(cells)}. Every method gets the same training images, "
         f"{given}, and draws {study.samples.num:,} images, the same number of each class, which "
         f"are compared with held-out ones in {study.samples.features} features "
         "(docs/evaluation.md). A seed draws the training images, the parameters, the "
-        "batches and the samples; what is held out is the same for all."
+        "batches and the samples; the held-out images are the same for all."
     )
     if searches(study):
         multiples = ", ".join(f"{x:.3g}" for x in search.multiples)
@@ -106,9 +106,9 @@ def _about(study: ConfigDict, results: Results, command: str) -> Iterator[str]:
         yield (
             f"The learning rate of each row is the best of {multiples} times the method's default, "
             f"in runs of seed {search.seed} that get {share} budget{images}: the one with the "
-            f"least {report.label(distance_of(study))} of {search.num_samples:,} generated images "
+            f"lowest {report.label(distance_of(study))} of {search.num_samples:,} generated images "
             f"from validation images ({study.validation:g} of what is not held out, never trained "
-            "on). All methods are chosen by this one score, as GANs have no likelihood."
+            "on). This score is used for all methods, as GANs have no likelihood."
         )
 
 
@@ -125,7 +125,7 @@ def _tables(
             )
         elif not can_plot():
             yield (
-                "The plot of these figures is left out, as it needs matplotlib: "
+                "The plot of these figures is left out, because it needs matplotlib: "
                 "`pip install -e .[demo]`, then the same command with `--gather`."
             )
         for shots in study.shots:
@@ -137,8 +137,8 @@ def _tables(
                     f"of each class, seed {study.seeds[0]}, unselected.*"
                 )
     yield (
-        f"Medians over seeds; in brackets from where to where they lie ({spread_name(num_seeds)}). "
-        "`seconds`: of training, with compilation and what is measured in between. What is best: "
+        f"Medians over seeds; in parentheses their range ({spread_name(num_seeds)}). `seconds`: of "
+        "training, with compilation and measurements in between. Better values: "
         + ", ".join(f"{report.label(n)} {report.direction(n)}" for n in shown_figures(study))
         + "."
     )
@@ -159,7 +159,7 @@ def _table(study: ConfigDict, results: Results, dataset: str, shots: int) -> str
             spreads = [found[name].get(key) for name in names]
             facts = [found[name].get(key) for name in _FACTS]
             cells = [label_of(study, variant, checkpoint), f"{count} of {len(study.seeds)}"]
-            # What has no classes, for one, has no class agreement.
+            # For example, a variant without classes has no class agreement.
             absent = "not measured" if count else "missing"
             cells += [_spread(x) if x else absent for x in spreads]
             lines.append(_line([*cells, *(f"{x.median:,.0f}" if x else "" for x in facts)]))
@@ -179,7 +179,7 @@ def _line(cells: list[str]) -> str:
 
 
 def _collapses(study: ConfigDict, results: Results) -> Iterator[str]:
-    """Runs whose last checkpoint is much worse than their best, or too bad to be measured."""
+    """Lists runs whose last checkpoint is much worse than the best, or cannot be measured."""
     name = distance_of(study)
     rows = {(row.cell, row.checkpoint): row.figures.get(name) for row in results.rows}
     fallen = [
@@ -191,8 +191,8 @@ def _collapses(study: ConfigDict, results: Results) -> Iterator[str]:
     ]
     if fallen:
         yield (
-            f"## Collapsed\n\nAt the end {COLLAPSED:g} times as far from real images as before, "
-            "or with images that cannot be measured:"
+            f"## Collapsed\n\nThe distance from real images at the end is {COLLAPSED:g} times the "
+            "best one or more, or the images cannot be measured:"
         )
         yield "\n".join(fallen)
 
@@ -219,23 +219,23 @@ def _learning_rates(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:
         scores += [f"{multiple:.4g}: diverged" for multiple in record["diverged"]]
         edge = "at the edge" if record["at_the_edge"] else ""
         lines.append(_line([*where, f"{record['multiple']:.3g}", "; ".join(scores), edge]))
-    yield "## Learning rates\n\nThe multiple that was chosen, and the distance with each:"
+    yield "## Learning rates\n\nThe chosen multiple, and the distance with each:"
     yield "\n".join(lines)
 
 
 def _repeating(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:
-    """One command of each variant, as it was run."""
+    """Lists one command of each variant, as it was run."""
     commands = []
     for variant in study.variants:
         cells = [c for c in all_cells(study) if (c.kind, c.variant) == ("cells", variant)]
         attempts = [a for cell in cells[:1] for a in read_attempts(folder / cell.path)]
         commands += list(dict.fromkeys(attempt.command for attempt in attempts))
     if commands:
-        yield "## One run of each variant\n\nAll commands stand in the cells' `attempts.json`."
+        yield "## One run of each variant\n\nAll commands are in the cells' `attempts.json`."
         yield "```\n" + "\n\n".join(commands) + "\n```"
 
 
 def _missing(results: Results) -> Iterator[str]:
     if results.missing:
-        yield "## What is missing"
+        yield "## Missing cells"
         yield "\n".join(f"- `{cell}`: {why}" for cell, why in results.missing.items())

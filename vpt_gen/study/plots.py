@@ -22,31 +22,31 @@ from vpt_gen.study.runs import Runs, distance_of
 
 
 def shown_figures(study: ConfigDict) -> tuple[str, ...]:
-    """The figures that pages show; results.csv has all."""
+    """Returns the figures on pages; results.csv has all."""
     rest = ("coverage", "intra_class_diversity", "memorization_rate")
     return ("class_agreement", distance_of(study), *rest)
 
 
 def label_of(study: ConfigDict, variant: str, checkpoint: str = LAST) -> str:
-    """A variant's name for people."""
+    """Returns a variant's label."""
     label = study.variants[variant].label or variant
     return label if checkpoint == LAST else f"{label}, {checkpoint} checkpoint"
 
 
 def shots_label(shots: int) -> str:
-    """A number of training images, for people."""
-    return f"{shots} a class" if shots else "all images"
+    """Formats a number of training images."""
+    return f"{shots} per class" if shots else "all images"
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is there; a study does not need it for anything but its plots."""
+    """Whether matplotlib is installed; a study needs it only for its plots."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarray:
-    """All shown figures of a data set: a row a variant, a color for each number of shots.
+    """Plots all shown figures of a data set: one row per variant, one color per number of shots.
 
-    Points are medians over seeds, bars their spread, dashed lines what real images reach. Needs
+    Points are medians over seeds, bars their spread, dashed lines the values of real images. Needs
     matplotlib; see `can_plot`.
     """
     from matplotlib import colormaps, ticker
@@ -86,7 +86,7 @@ def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarra
 
 
 def _points(axis, results: Results, name, dataset, shots, rows, shift, color) -> None:
-    """The medians and spreads of one figure at one number of shots, at their rows."""
+    """Plots the medians and spreads of one figure at one number of shots, in their rows."""
     found = {
         (variant, checkpoint): spread
         for (group, variant, checkpoint), spread in results.spreads(name).items()
@@ -119,9 +119,9 @@ def _drawn(figure) -> np.ndarray:
 def samples_picture(
     study: ConfigDict, runs: Runs, folder: pathlib.Path, results: Results, dataset: str, shots: int
 ) -> np.ndarray | None:
-    """A row of unselected images for each variant, the first of each class, of its first seed.
+    """Draws a row of unselected images per variant, the first of each class, of its first seed.
 
-    Above them the first held-out real images; None where no variant is done.
+    Above them are the first held-out real images; None if no variant is done.
     """
     rows: dict[str, np.ndarray] = {}
     seed = study.seeds[0]
@@ -141,7 +141,7 @@ def samples_picture(
 def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
     config = runs.base(next(iter(study.variants)), dataset)
     train, held_out = open_sources(config)
-    # Folders without a split may have nothing held out, whatever the config names.
+    # Folders without a split may have no held-out images, whatever the config says.
     real = real_images(held_out or train, "real images", "held out", image_spec(config.data))
     chosen = grids.in_strip(real.labels)
     pictures: list[np.ndarray] = []
@@ -155,7 +155,7 @@ def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
 def pictures(
     study: ConfigDict, runs: Runs, folder: pathlib.Path, results: Results
 ) -> Mapping[str, np.ndarray]:
-    """All pictures of a study, by name; without plots where matplotlib is not there."""
+    """Returns all pictures of a study, by name; without plots if matplotlib is missing."""
     drawn = {}
     for dataset in study.datasets:
         if can_plot() and any(row.cell.group.dataset == dataset for row in results.rows):

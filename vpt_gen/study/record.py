@@ -1,4 +1,4 @@
-"""What a study's folder belongs to: a study may grow, and not change."""
+"""The record of a study in its folder: a study may grow, but not change."""
 
 import json
 import pathlib
@@ -15,19 +15,19 @@ from vpt_gen.study.runs import Runs
 from vpt_gen.study.states import read_json
 
 RECORD = "study.json"
-# Axes: what is on both sides must be the same. The rest must be the same as a whole.
+# Axes: common entries must be equal. Everything else must be equal as a whole.
 _GROWS = ("variants", "datasets", "configs")
 _MAY_CHANGE = ("title", "shots", "seeds")
 
 
 def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
-    """Writes the study down, or checks that the folder belongs to it.
+    """Records the study, or checks that the folder belongs to it.
 
-    More variants, data sets, shots and seeds may come in the same folder; what is there must mean
-    the same.
+    Variants, data sets, shots and seeds may be added in the same folder; existing ones must not
+    change.
 
     Raises:
-      UserError: the folder is another study's, or a variant of it was changed.
+      UserError: the folder belongs to another study, or a variant was changed.
     """
     record = json.loads(json.dumps(study.to_dict()))
     record["configs"] = {
@@ -41,14 +41,14 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
     if changed := list(_changes(old, record)):
         raise UserError(
             f"{folder} belongs to another study ({'; '.join(changed[:3])}); choose another "
-            "--workdir, or go back to its config."
+            "--workdir, or use its config."
         )
     grown = {name: {**old[name], **record[name]} for name in _GROWS}
     write_text(path, json.dumps({**record, **grown}, indent=1))
 
 
 def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:
-    """A record, perhaps of an older version, with the fields that came since."""
+    """Adds newer fields to a record, perhaps of an older version."""
     new = with_defaults(old, default_study().to_dict())
     variants, datasets = new["variants"], new["datasets"]
     for name, of in variants.items():

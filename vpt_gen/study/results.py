@@ -1,4 +1,4 @@
-"""What the cells of a study found, gathered: a row a cell, and medians over seeds."""
+"""Results of a study: one row per cell, and medians over seeds."""
 
 import csv
 import dataclasses
@@ -21,24 +21,24 @@ from vpt_gen.study.cells import (
 from vpt_gen.study.choices import choose
 from vpt_gen.study.states import is_number, read_done
 
-# Of metrics.json, beside the figures; the same for all methods.
+# Values of metrics.json besides the figures, the same for all methods.
 COUNTS = ("trained_parameters", "frozen_parameters", "optimizer_bytes", "tuning_seconds")
 LAST, BEST = "last", "best"
-# Fewer seeds have no quartiles to speak of.
+# With fewer seeds, quartiles have no meaning.
 _FEWEST_FOR_QUARTILES = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one checkpoint of one cell reached.
+    """The results of one checkpoint of one cell.
 
     Attributes:
       cell: of the kind 'cells'.
-      checkpoint: `LAST`, or `BEST` on validation images where the variant keeps it.
-      figures: name -> value; without those that could not be taken.
-      floors: name -> what real images reach; likewise.
+      checkpoint: `LAST`, or `BEST` on validation images if the variant keeps it.
+      figures: name -> value, without those that could not be measured.
+      floors: name -> value of real images, without those that could not be measured.
       facts: `COUNTS`, the learning rate's multiple, and the number of updates.
-      floor_of: what stood in the generated images' place.
+      floor_of: the real images that replaced the generated ones.
     """
 
     cell: Cell
@@ -50,15 +50,16 @@ class Row:
 
     @property
     def key(self) -> tuple[Group, str, str]:
-        """What rows of all seeds share: the group (data and shots), variant and checkpoint."""
+        """The common key of all seeds: group (data and shots), variant and checkpoint."""
         return self.cell.group, self.cell.variant, self.checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """A figure over seeds: the median, and from where to where values lie.
+    """A figure over seeds: the median, and the range of values.
 
-    Of five seeds or more `low` and `high` are quartiles; of fewer, the least and the largest value.
+    With five or more seeds `low` and `high` are quartiles; with fewer, the smallest and largest
+    value.
     """
 
     median: float
@@ -68,7 +69,7 @@ class Spread:
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Median and spread of one value or more."""
+    """Returns median and spread of one or more values."""
     values = np.array(list(values), np.float64)
     ends = (25, 75) if len(values) >= _FEWEST_FOR_QUARTILES else (0, 100)
     low, high = np.percentile(values, ends)
@@ -76,24 +77,24 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def spread_name(num_seeds: int) -> str:
-    """What `low` and `high` are, for people."""
-    return "quartiles" if num_seeds >= _FEWEST_FOR_QUARTILES else "least to largest"
+    """Names `low` and `high`."""
+    return "quartiles" if num_seeds >= _FEWEST_FOR_QUARTILES else "smallest to largest"
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All that there is of a study.
+    """All results of a study.
 
     Attributes:
-      rows: of the cells that are done.
-      missing: cell -> why it is not there; of all kinds.
+      rows: of the finished cells.
+      missing: cell of any kind -> why it is missing.
     """
 
     rows: list[Row]
     missing: dict[Cell, str]
 
     def spreads(self, name: str) -> dict[tuple[Group, str, str], Spread]:
-        """A figure, or a fact, of each variant over the seeds that are there."""
+        """Returns the spread of a figure or fact for each variant over the existing seeds."""
         values: dict[tuple[Group, str, str], list[float]] = {}
         for row in self.rows:
             value = {**row.facts, **row.figures}.get(name)
@@ -102,7 +103,7 @@ class Results:
         return {key: spread(found) for key, found in values.items()}
 
     def floors(self, name: str, dataset: str, shots: int) -> Spread | None:
-        """What real images reach, over seeds; a seed's is the same for all variants."""
+        """Returns the floor over seeds; a seed's floor is the same for all variants."""
         by_seed = {
             row.cell.seed: row.floors[name]
             for row in self.rows
@@ -114,11 +115,11 @@ class Results:
 
 
 def gather(study: ConfigDict, folder: pathlib.Path, state: Callable[[Cell], str]) -> Results:
-    """Reads what all cells left.
+    """Reads the results of all cells.
 
     Args:
-      study: checked.
-      folder: where it lives.
+      study: the checked study.
+      folder: of the study.
       state: cell -> 'done', or why not.
     """
     rows, missing = [], {}
@@ -145,7 +146,7 @@ def _rows(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> list[Row]:
 
 
 def result_folders(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> dict[str, pathlib.Path]:
-    """Where the figures and pictures of a cell's checkpoints lie."""
+    """Returns the folders with figures and pictures of a cell's checkpoints."""
     own = folder / cell.path
     kept = study.variants[cell.variant].keep_best
     return {LAST: own / LAST, BEST: own / BEST} if kept else {LAST: own}
@@ -165,7 +166,7 @@ def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
 
 
 def write_results(study: ConfigDict, results: Results, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Writes `results.csv`, a row a cell, and `results.json`, with medians and what is missing."""
+    """Writes `results.csv` (one row per cell) and `results.json` (medians, missing cells)."""
     names = sorted({name for row in results.rows for name in row.figures})
     facts = sorted({name for row in results.rows for name in row.facts})
     table = io.StringIO()

@@ -1,8 +1,8 @@
-"""Runs the cells of a study one after another, each step in a process of its own.
+"""Runs the cells of a study one after another, each step in its own process.
 
-Everything that is known lies in the cells' folders, so that a runner may be killed at any moment:
-the next one looks at what is there. A cell's process outlives a runner that is killed with SIGKILL;
-it holds the same lock, and the next runner waits for it.
+All state is in the cells' folders, so that a runner may be killed at any moment, and the next one
+reads it. A cell's process outlives a runner that is killed with SIGKILL; it holds the same lock,
+and the next runner waits for it.
 """
 
 import contextlib
@@ -39,22 +39,22 @@ from vpt_gen.study.runs import (
 )
 from vpt_gen.study.states import Attempt
 
-_TAIL = 2000  # bytes of a log in which its last line is looked for
+_TAIL = 2000  # bytes at the end of a log to search for its last line
 
 
 class Stopped(SystemExit):
-    """The runner was asked to stop; the exit code is 128 + the signal."""
+    """A signal stopped the runner; the exit code is 128 + the signal."""
 
 
 class Runner:
-    """Works at a list of cells until each is done or has failed once."""
+    """Runs a list of cells until each is done or has failed once."""
 
     def __init__(self, study: ConfigDict, folder: pathlib.Path, runs: Runs):
         """Starts nothing yet.
 
         Args:
-          study: checked.
-          folder: where it lives.
+          study: the checked study.
+          folder: of the study.
           runs: the commands.
         """
         self._study, self._folder, self._runs = study, folder, runs
@@ -62,7 +62,7 @@ class Runner:
         self._signal = 0
 
     def is_done(self, cell: Cell) -> bool:
-        """Whether all results of a cell are there."""
+        """Whether all results of a cell exist."""
         try:
             steps = list(self._steps(cell))
         except (NotYet, OSError):
@@ -70,7 +70,7 @@ class Runner:
         return all(states.is_complete(step.result) for step in steps)
 
     def state(self, cell: Cell) -> str:
-        """Of a cell, in a few words."""
+        """Returns the state of a cell in a few words."""
         if self.is_done(cell):
             return "done"
         if failed := states.failure(self._folder / cell.path):
@@ -78,14 +78,14 @@ class Runner:
         return "interrupted" if states.was_started(self._folder / cell.path) else "waiting"
 
     def run(self, cells: list[Cell], lock: int) -> dict[Cell, str]:
-        """Works at all cells that are not done.
+        """Runs all cells that are not done.
 
         Args:
-          cells: in the order in which they need each other.
+          cells: in an order in which each comes after those that it needs.
           lock: descriptor of the lock's file, which processes inherit.
 
         Returns:
-          Why the others could not be done.
+          Cells that could not be done, and why.
 
         Raises:
           Stopped: after SIGINT or SIGTERM, when the process of the cell has saved and ended.
@@ -109,7 +109,7 @@ class Runner:
         return missing
 
     def _tell(self, cell: Cell, seconds: float) -> None:
-        """Says how long a cell took and how near it came."""
+        """Prints how long a cell took and its distance."""
         record = states.read_done(list(self._steps(cell))[-1].result)
         name = distance_of(self._study)
         value = record.get("figures", {}).get(name, {}).get("value")
@@ -129,11 +129,11 @@ class Runner:
         """Runs a step to its end.
 
         Raises:
-          _FailedError: it ended otherwise than well.
-          Stopped: the runner was asked to stop meanwhile.
+          _FailedError: the step failed.
+          Stopped: a signal stopped the runner.
         """
         folder = self._folder / cell.path
-        if cell.kind == "calibration":  # A measurement that was interrupted is none.
+        if cell.kind == "calibration":  # An interrupted measurement is not used.
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         attempt = Attempt(str(step), _now())
@@ -145,14 +145,14 @@ class Runner:
             write_rate(folder)
         message = "" if code in (0, *states.STOPPED) else _reason(folder / states.LOG, code)
         if code == 0 and not states.is_complete(step.result):
-            code, message = 1, f"it ended well, and left no {step.result.name}"
+            code, message = 1, f"it ended without error but wrote no {step.result.name}"
         seconds = time.monotonic() - start
         attempt = dataclasses.replace(attempt, seconds=seconds, exit_code=code, message=message)
         states.write_attempts(folder, [*before, attempt])
         if self._signal:
             raise Stopped(128 + self._signal)
         if code:
-            raise _FailedError(message or f"it was stopped from outside (exit code {code})")
+            raise _FailedError(message or f"it was stopped by a signal (exit code {code})")
 
     def _run_process(self, step: Step, log: pathlib.Path, lock: int) -> int:
         if self._signal:
@@ -166,7 +166,7 @@ class Runner:
                 stdout=output,
                 stderr=output,
                 pass_fds=(lock,),
-                # Ctrl-C at a terminal reaches all of a group; the runner alone hands it on.
+                # Ctrl-C at a terminal reaches a whole process group; only the runner passes it on.
                 start_new_session=True,
             )
         try:
@@ -176,16 +176,16 @@ class Runner:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Hands SIGINT and SIGTERM on as SIGTERM, on which a run saves and ends."""
+        """Passes SIGINT and SIGTERM on as SIGTERM, on which a run saves and ends."""
 
         def note(number: int, unused_frame: object) -> None:
             process = self._process
             if self._signal and number == signal.SIGINT and process:
-                process.kill()  # Asked twice, by a person.
+                process.kill()  # A second Ctrl-C.
                 return
             self._signal = self._signal or number
             if process:
-                say("Stopping: the cell saves what it has; the same command goes on from there.")
+                say("Stopping: the cell saves its state; the same command resumes.")
                 process.terminate()
 
         handled = (signal.SIGINT, signal.SIGTERM)
@@ -198,11 +198,11 @@ class Runner:
 
 
 class _FailedError(Exception):
-    """A step that ended otherwise than well."""
+    """A step failed."""
 
 
 class _Clock:
-    """How far a study is, and how long the rest of it may take."""
+    """Progress of a study, and an estimate of the remaining time."""
 
     def __init__(self, cells: list[Cell], folder: pathlib.Path, done: list[Cell]):
         self._cells = cells
@@ -220,7 +220,7 @@ class _Clock:
         self._seconds[cell] = seconds
 
     def about(self) -> str:
-        """The time left, from the cells that are most like those that are left."""
+        """Estimates the remaining time from the most similar finished cells."""
         expected = [self._expected(cell) for cell in self._left]
         known = [seconds for seconds in expected if seconds is not None]
         if not known:
@@ -237,10 +237,10 @@ class _Clock:
 
 @contextlib.contextmanager
 def alone(folder: pathlib.Path) -> Iterator[int]:
-    """Waits until no other runner, nor a process that one left, works in a folder.
+    """Waits until no other runner, and no process that one left, works in a folder.
 
     Yields:
-      The lock's descriptor; the lock lasts as long as a process has it open.
+      The lock's descriptor; the lock is held as long as a process has it open.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -251,7 +251,7 @@ def alone(folder: pathlib.Path) -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"Another runner, or a cell that one left behind, works in {folder}: waiting.")
+            say(f"Another runner, or a cell that one left running, works in {folder}: waiting.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
     finally:
@@ -263,7 +263,7 @@ def _now() -> str:
 
 
 def _reason(log: pathlib.Path, code: int) -> str:
-    """The last line that a process said, or what killed it."""
+    """Returns the last line of a process's log, or the signal that killed it."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     with log.open("rb") as file:

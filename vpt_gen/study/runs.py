@@ -1,4 +1,4 @@
-"""From a cell to the commands that make it: what a user would type, and nothing else."""
+"""Commands that run a cell: exactly what a user would type."""
 
 import dataclasses
 import math
@@ -15,20 +15,20 @@ from vpt_gen.config.check import check_config
 from vpt_gen.errors import UserError
 from vpt_gen.study.cells import Cell
 
-# Of a run whose best checkpoint is kept: how often it is measured.
+# Number of measurements in a run that keeps its best checkpoint.
 MEASUREMENTS = 5
-# Of a run that measures the rate of updates: how often it tells the time, and the result.
+# In a run that measures the rate of updates: the number of logged times, and the result's file.
 LOGGED = 10
 RATE = "rate.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A command, and the file that is there once it has ended well.
+    """A command, and the file that exists after it has succeeded.
 
     Attributes:
       arguments: of Python.
-      result: written whole by the command, as its last deed.
+      result: written atomically by the command, as its last action.
     """
 
     arguments: tuple[str, ...]
@@ -36,21 +36,21 @@ class Step:
 
     @property
     def command(self) -> list[str]:
-        """For a process of its own."""
+        """The command for a process."""
         return [sys.executable, *self.arguments]
 
     def __str__(self) -> str:
-        """For a shell."""
+        """Returns the command for a shell."""
         return " ".join(["python", *map(shlex.quote, self.arguments)])
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What the cells of a group learned for those after them.
+    """The choices of a group's first cells for the later ones.
 
     Attributes:
       num_steps: updates of a whole run.
-      multiple: of the variant's learning rates.
+      multiple: factor of the variant's learning rates.
     """
 
     num_steps: int
@@ -64,15 +64,15 @@ class Runs:
         """Opens nothing yet.
 
         Args:
-          study: checked.
-          folder: where the study lives.
-          cache: folder of token caches, to which one process at a time writes.
+          study: the checked study.
+          folder: of the study.
+          cache: folder of token caches, which one process at a time writes.
         """
         self._study, self._folder, self._cache = study, folder, cache
         self._bases: dict[tuple[str, str], ConfigDict] = {}
 
     def steps(self, cell: Cell, choice: Choice) -> Iterator[Step]:
-        """What makes a cell; each step can be told once those before it are done."""
+        """Yields the steps of a cell; a step may depend on the results of earlier ones."""
         if cell.kind == "calibration":
             yield self._calibration(cell)
         elif cell.kind == "search":
@@ -85,7 +85,7 @@ class Runs:
             yield self._training(cell, self._final_fields(cell, choice))
 
     def _calibration(self, cell: Cell) -> Step:
-        """Trains a little; the runner writes `rate.json` from what it leaves."""
+        """Trains briefly; the runner writes `rate.json` from the events."""
         num_steps = self._study.budget.calibration_steps
         fields = {"num_steps": num_steps, "log_every": max(1, num_steps // LOGGED)}
         fields |= {"checkpoint_every": 0, "evaluation.num_samples": 0}
@@ -106,7 +106,7 @@ class Runs:
         return self._trained_fields(cell, choice) | samples
 
     def _best_and_last(self, cell: Cell, choice: Choice) -> Iterator[Step]:
-        """Training that looks at validation images now and then; then the two checkpoints."""
+        """Yields training with measurements on validation images, then two evaluations."""
         fields = self._final_fields(cell, choice) | {
             "evaluation.every": math.ceil(choice.num_steps / MEASUREMENTS),
             "best_metric": distance_of(self._study),
@@ -120,7 +120,7 @@ class Runs:
             yield self._evaluation(cell, cell, name, (*flags, f"--step={step}"))
 
     def _resampling(self, cell: Cell) -> Step:
-        """Images of the runs of another variant, sampled differently."""
+        """Draws images from the runs of another variant, sampled differently."""
         variant = self._study.variants[cell.variant]
         trained = dataclasses.replace(cell, variant=variant.trained_as)
         return self._evaluation(cell, trained, "", tuple(variant.sampling))
@@ -146,17 +146,17 @@ class Runs:
         return Step(("-m", "vpt_gen.evaluate", *given, *flags), output / "metrics.json")
 
     def base(self, variant: str, dataset: str) -> ConfigDict:
-        """The config that all runs of a variant on a data set share; each caller gets a copy.
+        """Returns the common config of all runs of a variant on a data set, as a copy.
 
         Raises:
-          UserError: a method, file or field that is not there, or an impossible config.
+          UserError: a missing method, file or field, or an impossible config.
         """
         if (variant, dataset) not in self._bases:
             self._bases[variant, dataset] = self._load_base(variant, dataset)
         return self._bases[variant, dataset].copy_and_resolve_references()
 
     def _load_base(self, variant: str, dataset: str) -> ConfigDict:
-        """`base`, from its file; loading and checking take longer than the rest of a cell."""
+        """Loads `base` from its file; loading and checking take longer than the rest of a cell."""
         where = f"Variant {variant} on data set {dataset}"
         try:
             config = flag.load(*self._config_file(variant, dataset))
@@ -167,12 +167,12 @@ class Runs:
             raise UserError(f"{where}: {error}") from error
         if not (config.data.holdout or config.data.eval_split):
             raise UserError(
-                f"{where}: nothing is held out to measure with; set data.holdout above 0."
+                f"{where}: there are no held-out images to measure with; set data.holdout above 0."
             )
         return config
 
     def _config_file(self, variant: str, dataset: str) -> tuple[str, str]:
-        """The file of configs/ and its argument: a family where there is one, and a method."""
+        """Returns the file of configs/ and its argument: a family, if any, and a method."""
         file, *family = self._study.datasets[dataset].config.split(":", 1)
         return file, ",".join([*family, self._study.variants[variant].method])
 
@@ -204,14 +204,14 @@ class Runs:
         return (f"--config={file}{argument and ':'}{argument}", *given)
 
     def _trained_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
-        """The number of updates, and what hangs on it or on the multiple of learning rates."""
+        """Returns the number of updates, and fields that depend on it or on the multiple."""
         config = self.base(cell.group.variant, cell.group.dataset)
         variant = self._study.variants[cell.group.variant]
         shares = repeat.flatten(variant.shares.to_dict())
         return {
             "num_steps": choice.num_steps,
             **{name: round(share * choice.num_steps) for name, share in shares.items()},
-            # Six digits, as these are read and typed by people.
+            # Six digits, for people to read and type.
             **{
                 name: float(f"{choice.multiple * _get(config, name):.6g}")
                 for name in variant.learning_rates
@@ -220,12 +220,12 @@ class Runs:
 
 
 def distance_of(study: ConfigDict) -> str:
-    """The figure that learning rates and best checkpoints are chosen by; lower is better."""
+    """Returns the figure for choosing learning rates and best checkpoints; lower is better."""
     return "fid" if study.samples.features == "inception" else "frechet"
 
 
 def checkpoints_of(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The finished checkpoints of a run."""
+    """Returns the finished checkpoints of a run."""
     return [path for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal()]
 
 

@@ -1,4 +1,4 @@
-"""What a cell's folder tells: whether it is done, what was tried, and what it found."""
+"""The state of a cell from its folder: whether it is done, its attempts, and its results."""
 
 import dataclasses
 import json
@@ -10,20 +10,20 @@ from vpt_gen.errors import DivergedError
 from vpt_gen.machine.files import write_text
 
 ATTEMPTS, LOG = "attempts.json", "log.txt"
-# Exit codes of a run that was asked to stop: 128 + SIGINT, 128 + SIGTERM.
+# Exit codes of a run that a signal stopped: 128 + SIGINT, 128 + SIGTERM.
 STOPPED = (130, 143)
 
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """One process that worked at a cell.
+    """One process that ran a cell.
 
     Attributes:
       command: for a shell.
       started: time, ISO 8601.
-      seconds: that it took; 0 while it runs, and where nobody saw its end.
-      exit_code: None likewise; negative is the signal that killed it.
-      message: the last line that it said, where it failed.
+      seconds: of its run; 0 while it runs, and if its end is unknown.
+      exit_code: None in these cases; negative for the signal that killed it.
+      message: its last line, if it failed.
     """
 
     command: str
@@ -38,22 +38,22 @@ class Attempt:
 
     @property
     def diverged(self) -> bool:
-        """Whether it would end likewise if it were tried again."""
+        """Whether another attempt would end the same way."""
         return self.exit_code == DivergedError.exit_code
 
 
 def read_attempts(folder: pathlib.Path) -> list[Attempt]:
-    """All attempts at the cell in `folder`, in order."""
+    """Reads all attempts at the cell in `folder`, in order."""
     return [Attempt(**fields) for fields in read_json(folder / ATTEMPTS) or []]
 
 
 def write_attempts(folder: pathlib.Path, attempts: list[Attempt]) -> None:
-    """Writes down what was tried for the cell in `folder`."""
+    """Writes the attempts at the cell in `folder`."""
     write_text(folder / ATTEMPTS, json.dumps([dataclasses.asdict(a) for a in attempts], indent=1))
 
 
 def read_json(path: pathlib.Path) -> Any | None:
-    """The content of a file that is there whole or not at all; None where it is not."""
+    """Reads a file that is written atomically; None if it does not exist."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -61,7 +61,7 @@ def read_json(path: pathlib.Path) -> Any | None:
 
 
 def read_done(path: pathlib.Path) -> dict[str, Any]:
-    """The record that a step has left; the step is done."""
+    """Reads the record of a finished step."""
     return json.loads(path.read_text())
 
 
@@ -71,22 +71,22 @@ def is_number(figure: float | None) -> bool:
 
 
 def is_complete(result: pathlib.Path) -> bool:
-    """Whether a step's result is there: a record of figures, or the rate of updates."""
+    """Whether a step's result exists: a record of figures, or the rate of updates."""
     record = read_json(result)
     return isinstance(record, dict) and bool(record.keys() & {"figures", "seconds_per_update"})
 
 
 def failure(folder: pathlib.Path) -> Attempt | None:
-    """The last attempt at a cell that is not done, where it failed."""
+    """Returns the last attempt at an unfinished cell, if it failed."""
     attempts = read_attempts(folder)
     return attempts[-1] if attempts and attempts[-1].failed else None
 
 
 def was_started(folder: pathlib.Path) -> bool:
-    """Whether a process has worked at the cell in `folder`."""
+    """Whether a process has run the cell in `folder`."""
     return bool(read_attempts(folder))
 
 
 def seconds_spent(folder: pathlib.Path) -> float:
-    """By all attempts whose end was seen."""
+    """Returns the seconds of all attempts with a known end."""
     return sum(attempt.seconds for attempt in read_attempts(folder))

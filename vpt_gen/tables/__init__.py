@@ -1,1 +1,1 @@
-"""What nets and methods cost, on paper."""
+"""Calculated costs of nets and methods."""

@@ -1,4 +1,4 @@
-"""What fits on a TPU slice, and how fast it can be, on paper: the tables of docs/scaling.md."""
+"""Calculates what fits on a TPU slice, and how fast it can be: the tables of docs/scaling.md."""
 
 import math
 
@@ -19,37 +19,37 @@ from vpt_gen.tables.costs import (
 )
 
 UTILIZATION = 0.5  # of a chip's peak, and of its bandwidth
-FREE = 0.1  # of the memory, for what is not counted here
+FREE = 0.1  # of the memory, for everything not counted here
 
 
 def make_mesh(chips: int, fsdp: int = 1, tensor: int = 1) -> AbstractMesh:
-    """A mesh of a slice without its devices."""
+    """Makes the mesh of a slice without its devices."""
     shape = (chips // (fsdp * tensor), fsdp, tensor)
     return AbstractMesh(shape, sharding.AXES, axis_types=(AxisType.Auto,) * len(shape))
 
 
 def largest_batch(where: Slice, weights: int, net: TokenTransformer, an_image: int) -> int:
-    """Images that a chip's memory has room for beside the weights and a layer's copy of them."""
+    """Returns the images that fit in a chip's memory besides weights and a layer's copy of them."""
     room = where.chip.memory * (1 - FREE) - weights - 2 * net.layer_parameters
     return max(0, int(room // an_image))
 
 
 def token_seconds(model: Model, where: Slice, images: int) -> float:
-    """One token of each of a chip's images, autoregressively: weights and cache are read once."""
+    """Seconds per token of a chip's images, autoregressive: weights and cache are read once."""
     flops = images * decoding_flops(model) / model.num_tokens
     read = weight_bytes(model.net, make_mesh(1)) + images * decoding_bytes(model)
     return max(flops / where.chip.flops, read / where.chip.bandwidth) / UTILIZATION
 
 
 def decoded_images_a_second(model: Model, where: Slice, images: int) -> float:
-    """Of a chip that decodes `images` at a time."""
+    """Returns the images per second of a chip that decodes `images` at a time."""
     if model.autoregressive:
         return images / (model.num_tokens * token_seconds(model, where, images))
     return UTILIZATION * where.chip.flops / decoding_flops(model)
 
 
 def _about(rate: float) -> str:
-    """A rate with two digits that count: an estimate has no more."""
+    """Formats a rate with two significant digits: an estimate has no more."""
     digits = 1 - math.floor(math.log10(rate))
     return f"{round(rate, digits):,.{max(digits, 0)}f}"
 
@@ -61,7 +61,7 @@ def _table(head: str, rows: list[list[str]]) -> str:
 
 
 def chips_table() -> str:
-    """What is published of the chips."""
+    """Formats the published data of the chips."""
     rows = [
         [
             f"{name} ({where.count} chips)",
@@ -76,7 +76,7 @@ def chips_table() -> str:
 
 
 def models_table() -> str:
-    """Parameters, and FLOPs of an image."""
+    """Formats parameters, and FLOPs per image."""
     rows = []
     for name, model in MODELS.items():
         flops = [tuning_flops(model, remat) for remat in ("none", "dots", "layer")]
@@ -89,14 +89,14 @@ def models_table() -> str:
             ]
         )
     return _table(
-        "model | parameters | in bfloat16 | tuning, TFLOPs an image | remat 'dots' | "
-        "remat 'layer' | decoding, TFLOPs an image",
+        "model | parameters | in bfloat16 | tuning, TFLOPs per image | remat 'dots' | "
+        "remat 'layer' | decoding, TFLOPs per image",
         rows,
     )
 
 
 def tuning_table(remat: str = "dots") -> str:
-    """Prompt tuning on the slices, all chips along `data`."""
+    """Formats prompt tuning on the slices, all chips along `data`."""
     rows = []
     for name, where in SLICES.items():
         for label, model in MODELS.items():
@@ -116,12 +116,13 @@ def tuning_table(remat: str = "dots") -> str:
                 ]
             )
     return _table(
-        "slice | model | weights a chip | an image adds | largest batch | images/s | tokens/s", rows
+        "slice | model | weights per chip | an image adds | largest batch | images/s | tokens/s",
+        rows,
     )
 
 
 def decoding_table() -> str:
-    """Decoding on the slices, all chips along `data`, with as many images as there is room for."""
+    """Formats decoding on the slices, all chips along `data`, with as many images as fit."""
     rows = []
     for name, where in SLICES.items():
         for label, model in MODELS.items():
@@ -140,14 +141,14 @@ def decoding_table() -> str:
                 ]
             )
     return _table(
-        "slice | model | an image adds | largest batch | images/s of 1 a chip | of 8 a chip | "
+        "slice | model | an image adds | largest batch | images/s of 1 per chip | of 8 per chip | "
         "of the largest batch | tokens/s of that",
         rows,
     )
 
 
 def sharding_table() -> str:
-    """A chip's part of the weights in other meshes; the other chips are along `data`."""
+    """Formats a chip's part of the weights in other meshes; the other chips are along `data`."""
     meshes: tuple[dict[str, int], ...] = (
         {},
         {"fsdp": 4},

@@ -1,4 +1,4 @@
-"""TPU chips and slices of them, as their vendor publishes them."""
+"""TPU chips and slices, with the data published by their vendor."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What its vendor publishes of a chip.
+    """Published data of a chip.
 
     Attributes:
-      flops: peak, a second, bfloat16.
+      flops: peak per second, in bfloat16.
       memory: bytes of HBM.
-      bandwidth: of the HBM, bytes a second.
-      source: where that is said.
+      bandwidth: of the HBM, bytes per second.
+      source: of these data.
     """
 
     flops: float
@@ -31,7 +31,7 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """Chips that work together; names of v4 and v5p count two cores a chip."""
+    """Chips that work together; names of v4 and v5p count two cores per chip."""
 
     chip: Chip
     count: int

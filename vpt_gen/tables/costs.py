@@ -1,9 +1,9 @@
-"""What the published transformers cost, by formula: parameters, FLOPs and bytes.
+"""Costs of the published transformers, by formula: parameters, FLOPs and bytes.
 
-FLOPs are those of products (`tables/flops.py`); memory is that of matrices in bfloat16 and a
-float32 residual stream (`nets/precision.py`). Letters as everywhere: N visual tokens, S prompt
+FLOPs are those of products (`tables/flops.py`). Memory is for matrices in bfloat16 and a float32
+residual stream (`nets/precision.py`). Letters as everywhere: N visual tokens, S prompt
 tokens, L positions, D width, H heads, K codes; M is the width of the MLPs.
-`python -m tests.compiled_capacity` compares all of it with what XLA counts in compiled programs.
+`python -m tests.compiled_capacity` compares all of it with XLA's counts of compiled programs.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from vpt_gen.tables import flops
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A published transformer and what it is tuned and decoded with.
+    """A published transformer and its numbers of tokens, prompts and iterations.
 
     Attributes:
       net: the transformer.
@@ -62,14 +62,14 @@ MODELS = {
 
 @functools.cache
 def param_shapes(net: TokenTransformer) -> Any:
-    """The shapes of a net's parameters, without making them."""
+    """Returns the shapes of a net's parameters, without allocating them."""
     tokens, class_ids = jnp.zeros((1, 1), jnp.int32), jnp.zeros(1, jnp.int32)
     init = functools.partial(net.init, tokens=tokens, class_ids=class_ids)
     return jax.eval_shape(init, jax.random.key(0))["params"]
 
 
 def num_params(net: TokenTransformer) -> int:
-    """Parameters of a net."""
+    """Counts the parameters of a net."""
     return sum(x.size for x in jax.tree.leaves(param_shapes(net)))
 
 
@@ -77,10 +77,10 @@ def num_params(net: TokenTransformer) -> int:
 
 
 def tuning_flops(model: Model, remat: str) -> int:
-    """One update: forward, backward through frozen weights, and what is computed again for it.
+    """Counts one update: forward, backward through frozen weights, and recomputation.
 
-    What is not kept (`remat`, see `nets/stack.py`) is attention's products and, with 'layer',
-    those with a layer's matrices; a GPT, which has no norm behind it, can do without its last.
+    Recomputed (`remat`, see `nets/stack.py`) are attention's products and, with 'layer', those with
+    a layer's matrices; a GPT, which has no norm after the last one, does not need that one.
     """
     net, length = model.net, model.length
     attention = 4 * length**2 * net.hidden_size
@@ -96,7 +96,7 @@ def tuning_flops(model: Model, remat: str) -> int:
 
 
 def decoding_flops(model: Model) -> int:
-    """One image: T passes over all positions, or the prefix and then a token at a time."""
+    """Counts one image: T passes over all positions, or the prefix and then a token at a time."""
     if model.autoregressive:
         return flops.cached_decoding(model.net, model.num_tokens, model.num_prompt_tokens)
     return flops.parallel_decoding(
@@ -104,11 +104,11 @@ def decoding_flops(model: Model) -> int:
     )
 
 
-# Bytes of a chip. `size` is that of a number in the type of the matrices: 2 in bfloat16.
+# Bytes per chip. `size` is the bytes of a number in the type of the matrices: 2 for bfloat16.
 
 
 def weight_bytes(net: TokenTransformer, mesh: Mesh | AbstractMesh, size: int = 2) -> int:
-    """A chip's part of the weights, by the rules of `machine/sharding.py`."""
+    """Returns a chip's part of the weights, by the rules of `machine/sharding.py`."""
     shapes = param_shapes(net)
     parts = jax.tree.map(
         lambda x, where: math.prod(where.shard_shape(x.shape)) * (size if x.ndim > 1 else 4),
@@ -119,13 +119,13 @@ def weight_bytes(net: TokenTransformer, mesh: Mesh | AbstractMesh, size: int = 2
 
 
 def kept_bytes(model: Model, remat: str, size: int = 2) -> int:
-    """What a layer's forward pass keeps for its backward pass, of one image (`nets/stack.py`).
+    """Returns what a layer's forward pass stores per image for the backward pass (`nets/stack.py`).
 
-    'layer' keeps the layer's input. 'dots' also keeps what products with matrices give and backward
-    needs: queries, keys, values, the attention's output, the hidden units and, where a norm follows
-    (MaskGIT), the MLP's output. 'none' keeps the attention's weights, six arrays of the stream, and
-    three (GPT) or five (MaskGIT, whose GELU is the tanh one) of the hidden units; this is counted
-    in compiled programs.
+    'layer' stores the layer's input. 'dots' also stores the results of matrix products that
+    backward needs: queries, keys, values, the attention's output, the hidden units and, if a norm
+    follows (MaskGIT), the MLP's output. 'none' stores the attention's weights, six arrays of the
+    stream, and three (GPT) or five (MaskGIT, with the tanh GELU) of the hidden units, as counted in
+    compiled programs.
     """
     net, length = model.net, model.length
     d, m = net.hidden_size, net.intermediate_size
@@ -139,14 +139,14 @@ def kept_bytes(model: Model, remat: str, size: int = 2) -> int:
 
 
 def tuning_bytes(model: Model, remat: str, size: int = 2) -> int:
-    """What one image adds while prompts are tuned: what is kept, and one layer or head at work."""
+    """Returns an image's memory in prompt tuning: what is stored, and one active layer or head."""
     head = 2 * 4 * model.rows * model.net.codebook_size
     at_work = max(kept_bytes(model, "none", size), head)
     return model.net.num_layers * kept_bytes(model, remat, size) + at_work
 
 
 def decoding_bytes(model: Model, size: int = 2) -> int:
-    """What one decoded image adds: a layer at work, or (AR) keys and values of all layers."""
+    """Returns a decoded image's memory: an active layer, or (AR) keys and values of all layers."""
     net = model.net
     if model.autoregressive:
         return 2 * size * net.num_layers * model.length * net.hidden_size

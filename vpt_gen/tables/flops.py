@@ -1,8 +1,8 @@
 """Floating-point operations of products: multiplications and additions of matrices and filters.
 
-Two ways, which tests hold against each other: formulas, for paper; and a count of the products that
-a program holds as it is written, for any program. What is not a product (norms, softmax, GELU) is
-counted in neither: it is what keeps a program from the rate of its products.
+Two methods, which tests compare: formulas, for tables; and a count of the products in any program.
+Operations that are not products (norms, softmax, GELU) are not counted: they keep a program below
+the rate of its products.
 """
 
 import math
@@ -16,7 +16,7 @@ from vpt_gen.nets.transformer import TokenTransformer
 
 
 def tuning_step(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
-    """Of the loss and its gradient at the prompts, for one example of visual tokens."""
+    """FLOPs of the loss and its gradient at the prompts, for one example of visual tokens."""
     length = net.num_inputs(num_tokens, num_prompt_tokens)
     return net.layers_flops(length, backward=True) + net.head_flops(num_tokens, backward=True)
 
@@ -24,14 +24,14 @@ def tuning_step(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) 
 def parallel_decoding(
     net: TokenTransformer, num_tokens: int, num_prompt_tokens: int, num_iterations: int
 ) -> int:
-    """Of one image; where n images share a condition, each has a first iteration less 1 - 1/n."""
+    """FLOPs per image; if n images share a condition, they share the first iteration."""
     length, rows = num_prompt_tokens + num_tokens, net.num_logit_rows(num_tokens)
     iteration = net.layers_flops(length) + net.head_flops(rows)
     return num_iterations * iteration
 
 
 def cached_decoding(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
-    """Of one image, token after token: the prefix once, then each token with those before it."""
+    """FLOPs per image, token by token: the prefix once, then each token with those before it."""
     d = net.hidden_size
     lengths = num_prompt_tokens + np.arange(num_tokens)
     tokens = num_tokens * 2 * net.layer_parameters + 4 * d * int(lengths.sum())
@@ -43,7 +43,7 @@ def cached_decoding(net: TokenTransformer, num_tokens: int, num_prompt_tokens: i
 def bytes_a_token(
     params: Any, net: TokenTransformer, batch: int, num_prompt_tokens: int, num_tokens: int
 ) -> int:
-    """What a step of cached decoding must read, on average: every matrix, and the cache so far."""
+    """Bytes that a step of cached decoding must read, on average: all matrices, and the cache."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     matrices = [x for path, x in leaves if path[-1].key == "kernel"]
     length = num_prompt_tokens + (num_tokens - 1) // 2
@@ -52,10 +52,10 @@ def bytes_a_token(
 
 
 def count(function: Callable, *arguments: Any) -> int:
-    """Of the products in a program, loops included.
+    """Counts the FLOPs of the products in a program, including loops.
 
     Raises:
-      ValueError: a loop whose length is not known before it runs.
+      ValueError: a loop of unknown length.
     """
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 

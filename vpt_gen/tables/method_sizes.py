@@ -1,6 +1,6 @@
 """`python -m vpt_gen.tables.method_sizes`: what each method trains, and its optimizer's memory.
 
-Counted on the real modules and the real optimizer, without making them, for docs/methods.md.
+Counted on the real modules and the real optimizer, without allocating them, for docs/methods.md.
 """
 
 import functools
@@ -32,7 +32,7 @@ _DEMO, _VTAB = 10, 102
 def train_state(
     config: ConfigDict, net: TokenTransformer, num_tokens: int, num_classes: int
 ) -> TrainState:
-    """The shapes of what a config's method trains and of its optimizer's state."""
+    """Returns the shapes of the trained parameters and the optimizer state of a config's method."""
     target = Target(net, num_tokens, num_classes, dtype=config.compute.dtype)
     record = cast(TransformerMethod, METHODS[config.task].from_config(config))
     method = record.adapt(target)
@@ -42,12 +42,12 @@ def train_state(
 
 
 def size(tree: Any) -> int:
-    """Numbers in a tree."""
+    """Counts the numbers in a tree."""
     return sum(x.size for x in jax.tree.leaves(tree))
 
 
 def num_bytes(tree: Any) -> int:
-    """Bytes of a tree."""
+    """Counts the bytes of a tree."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
@@ -62,7 +62,7 @@ def _row(method: str) -> str:
 
 @functools.cache
 def _models():
-    """Name -> net, N, C, and the recipe that makes its config."""
+    """Returns name -> net, N, C, and the recipe of its config."""
     demo = load_net(f"{shipped.DEMO}/transformer", "maskgit").net
     published = {
         "MaskGIT, 256 px": (MODELS["MaskGIT-256"], "nar"),
@@ -84,7 +84,7 @@ def _published(family: str, method: str) -> ConfigDict:
 
 
 def table() -> str:
-    """A row a method: parameters trained, their share of the transformer's, optimizer megabytes."""
+    """One row per method: trained parameters, their share of the transformer's, optimizer MB."""
     heads = [
         f" {name}: trained | of {num_params(net) / 1e6:,.1f} M | optimizer, MB |"
         for name, (net, *_) in _models().items()

@@ -1,6 +1,6 @@
 """`python -m vpt_gen.tables.prompt_sizes`: how many parameters each prompt generator trains.
 
-Counted on the real modules, for the table in the README.
+Counted on the real modules, for the table in docs/prompts.md.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
 
 
 def table() -> str:
-    """Trainable parameters by design and number of prompt tokens, and their share of `full`."""
+    """Formats trained parameters by design and prompt tokens, and their share of `full`."""
     heads = "".join(f" S = {s} | of full |" for s in NUM_PROMPT_TOKENS)
     rows = [f"| design |{heads}", "|---|" + "---:|---:|" * len(NUM_PROMPT_TOKENS)]
     for label, fields in DESIGNS.items():

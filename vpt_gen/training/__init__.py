@@ -1,1 +1,1 @@
-"""One loop (`loop.py`) and one file a task; tasks import without TensorFlow and CLU."""
+"""One loop (`loop.py`) and one file per task; tasks import without TensorFlow and CLU."""

@@ -1,9 +1,9 @@
-"""One update of a generator and a discriminator against each other, as BigGAN's trainer makes it.
+"""One update of a generator and a discriminator against each other, as in BigGAN's trainer.
 
 Source: ajbrock/BigGAN-PyTorch `train_fns.py`, which cGANTransfer and MineGAN share. The
-discriminator steps first; each step adds up the gradients of so many parts of the batch, so that
-batch normalization sees a part at a time. Every call of a net moves its running statistics and its
-spectral norms' state, whosever step it is.
+discriminator steps first; each step accumulates the gradients of several parts of the batch, so
+that batch normalization sees one part at a time. Every call of a net updates its running statistics
+and its spectral norms' state, no matter which net the step trains.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ DISCRIMINATOR = "discriminator"
 
 @flax.struct.dataclass
 class Draws:
-    """What the generator is fed in an update: a part for each time it is run.
+    """Inputs of the generator in an update: one part for each time it is run.
 
     Attributes:
       z: (parts, b, latent size).
@@ -45,14 +45,14 @@ class Adversaries:
     Variables are {"generator": ..., "discriminator": ..., ...}, each with all its collections.
 
     Attributes:
-      generate: (variables, z, class_ids) -> images, and the variables with what that has moved.
-      discriminate: (variables, images, class_ids) -> logits, and the variables likewise.
+      generate: (variables, z, class_ids) -> images, and the updated variables.
+      discriminate: (variables, images, class_ids) -> logits, and the updated variables.
       optimizers: name of a group of parameters -> its optimizer; `DISCRIMINATOR` is one of them.
-      group_of: path of a parameter -> its group, or None where it never trains.
+      group_of: path of a parameter -> its group, or None if it never trains.
       loss: one of `LOSSES`.
       steps: updates of the discriminator for each of the generator.
       accumulations: parts whose gradients are averaged for one update.
-      penalty: variables -> what is added to the generator's loss.
+      penalty: variables -> a term of the generator's loss.
       orthogonal: group -> strength of the orthogonal regularization; 0 or missing for none.
     """
 
@@ -68,18 +68,18 @@ class Adversaries:
 
     @property
     def num_parts(self) -> int:
-        """How often the generator is run in an update."""
+        """Number of times that the generator is run in an update."""
         return (self.steps + 1) * self.accumulations
 
     def init_optimizers(self, variables: Params) -> dict[str, Any]:
-        """The optimizers' states, each for its own group alone."""
+        """Initializes the optimizers' states, each for its own group only."""
         return {
             name: optimizer.init(self.take(variables, name))
             for name, optimizer in self.optimizers.items()
         }
 
     def take(self, variables: Params, group: str) -> Params:
-        """The parameters of a group, as a part of the tree."""
+        """Selects the parameters of a group, as a part of the tree."""
         flat = traverse_util.flatten_dict(variables)
         return traverse_util.unflatten_dict(
             {path: leaf for path, leaf in flat.items() if self.group_of(path) == group}
@@ -94,7 +94,7 @@ class Adversaries:
         draws: Draws,
         training: Mapping[str, bool | jax.Array],
     ) -> tuple[Params, dict[str, Any], dict[str, jax.Array]]:
-        """The discriminator's step or steps, and one of the generator.
+        """Takes the discriminator's steps, and one step of the generator.
 
         Args:
           variables: of all nets.
@@ -102,9 +102,10 @@ class Adversaries:
           images: real ones, (steps * accumulations * b, R, R, 3) in [0, 1].
           class_ids: theirs.
           draws: `num_parts` parts of b latents, the discriminator's first.
-          training: group on the generator's side -> whether it trains now. What does not is left as
-            it is, its optimizer too; its gradient is formed and dropped, because a branch in the
-            program would cost more (see `_scan`). A group that is not named forms none.
+          training: group on the generator's side -> whether it trains now. A group that does not
+            train keeps its parameters and optimizer state; its gradient is computed and dropped,
+            because a branch in the program would cost more (see `_scan`). For a group that is not
+            named no gradient is computed.
 
         Returns:
           The next variables and optimizers' states, and the losses of the last parts.
@@ -129,7 +130,7 @@ class Adversaries:
         return variables, states, metrics | found
 
     def _step(self, variables, opt_state, training, loss, parts):
-        """One update of some groups by the mean of the parts' gradients."""
+        """Updates some groups by the mean of the parts' gradients."""
         trained = {group: self.take(variables, group) for group in training}
 
         def add_part(carry, part):
@@ -181,7 +182,7 @@ class Adversaries:
 
 
 def _scan(function, carry, parts):
-    """`jax.lax.scan`; on a CPU without a loop, in which convolutions take 50 times as long."""
+    """`jax.lax.scan`; unrolled on a CPU, where convolutions in a loop take 50 times as long."""
     count = len(jax.tree.leaves(parts)[0])
     if count > 1 and jax.default_backend() != "cpu":
         return jax.lax.scan(function, carry, parts)
@@ -196,7 +197,7 @@ def _scan(function, carry, parts):
 def draw(
     key: jax.Array, adversaries: Adversaries, batch_size: int, latent_size: int, num_classes: int
 ) -> Draws:
-    """Normal latents and even classes for an update on a batch of real images."""
+    """Draws normal latents and uniform classes for an update on a batch of real images."""
     z_key, class_key = jax.random.split(key)
     size = batch_size // (adversaries.steps * adversaries.accumulations)
     shape = (adversaries.num_parts, size)
@@ -206,19 +207,19 @@ def draw(
 
 
 def merge(tree: Params, part: Params) -> Params:
-    """A tree with the leaves of a part of it in their places."""
+    """Replaces leaves of a tree by those of a part of it."""
     flat = traverse_util.flatten_dict(tree) | traverse_util.flatten_dict(part)
     return traverse_util.unflatten_dict(flat)
 
 
 def orthogonal_gradient(params: Params, strength: float) -> Params:
-    """What BigGAN's orthogonal regularization adds to the gradient: 2 s ((W W^T) * (1 - I)) W.
+    """Returns the gradient of BigGAN's orthogonal regularization: 2 s ((W W^T) * (1 - I)) W.
 
-    W is a weight as torch stores it, (out, rest); vectors and the shared table of classes, for
-    which it means nothing, get 0.
+    W is a weight as torch stores it, (out, rest). Vectors and the shared table of classes are not
+    regularized and get 0.
 
     Args:
-      params: of some nets.
+      params: the parameters.
       strength: s.
     """
 
@@ -237,5 +238,5 @@ def orthogonal_gradient(params: Params, strength: float) -> Params:
 
 
 def moving_average(average: Params, current: Params, decay: jax.Array | float) -> Params:
-    """Decay * average + (1 - decay) * current, of every leaf."""
+    """Returns decay * average + (1 - decay) * current for every leaf."""
     return jax.tree.map(lambda a, c: decay * a + (1.0 - decay) * c, average, current)

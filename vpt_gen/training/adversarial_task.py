@@ -43,13 +43,13 @@ def make_adversarial_task(
     """Builds a task whose state holds the variables of all nets.
 
     Args:
-      adversaries: the nets as they train.
-      discriminator: one of them; evaluation is its loss on real images, which rises on new ones as
-        it learns by heart.
-      init: key -> variables; a `Partial` where it starts from others.
-      generate: (variables, z, class_ids) -> images, as they are drawn after training.
+      adversaries: the nets in training.
+      discriminator: one of them; evaluation is its loss on real images, which rises on held-out
+        ones when it overfits.
+      init: key -> variables; a `Partial` if it starts from others.
+      generate: (variables, z, class_ids) -> images, as drawn after training.
       latent_size: of z.
-      num_classes: that class_ids come from; 0 where the generator is told none.
+      num_classes: number of classes to draw class_ids from; 0 for a generator without classes.
       training: updates done -> `Adversaries.update`'s `training`.
     """
 
@@ -91,7 +91,7 @@ def make_adversarial_task(
 def calls(
     generator: Generator, discriminator: Discriminator
 ) -> tuple[Callable[..., tuple[jax.Array, Params]], Callable[..., tuple[jax.Array, Params]]]:
-    """`Adversaries.generate` and `.discriminate` of two nets."""
+    """Returns `Adversaries.generate` and `.discriminate` of two nets."""
 
     def generate(variables: Params, z: jax.Array, class_ids: jax.Array):
         images, moved = run(generator, variables[GENERATOR], z, class_ids)

@@ -1,4 +1,4 @@
-"""A moving average of the parameters over the updates, which is what is evaluated and exported."""
+"""A moving average of the parameters over the updates, which is evaluated and exported."""
 
 import dataclasses
 
@@ -13,12 +13,12 @@ from vpt_gen.training.state import (
 
 
 def averaged(task: Task, decay: float) -> Task:
-    """The task with parameters {"trained": ..., "average": ...}.
+    """Wraps a task: its parameters become {"trained": ..., "average": ...}.
 
     Args:
       task: trains all of its parameters.
-      decay: share of the average that stays in an update, in [0, 1); less in the first updates,
-        (1 + t) / (10 + t), so that the initial parameters do not stay.
+      decay: weight of the old average in an update, in [0, 1); lower in the first updates,
+        (1 + t) / (10 + t), so that the initial parameters fade.
     """
 
     def init(key: jax.Array) -> TrainState:

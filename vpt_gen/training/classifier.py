@@ -1,4 +1,4 @@
-"""Task: train a classifier of the images of a source, whose features then measure and guide."""
+"""Task: train a classifier of a source's images, whose features serve metrics and losses."""
 
 from typing import Any
 

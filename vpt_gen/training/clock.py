@@ -1,4 +1,4 @@
-"""How long a run has trained, over all of its interruptions."""
+"""Measures how long a run has trained, across interruptions."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from vpt_gen.machine.files import write_text
 
 
 class Clock:
-    """Seconds spent in the loop, over all of a run's interruptions, kept in `seconds.json`."""
+    """Seconds spent in the loop, across a run's interruptions, kept in `seconds.json`."""
 
     def __init__(self, workdir: str):
         self._path = epath.Path(workdir) / "seconds.json"
@@ -25,5 +25,5 @@ class Clock:
 
 
 def training_seconds(workdir: str) -> float:
-    """Seconds that the run in `workdir` has spent training, compilation included."""
+    """Returns the seconds that the run in `workdir` has trained, compilation included."""
     return json.loads((epath.Path(workdir) / "seconds.json").read_text())

@@ -1,4 +1,4 @@
-"""How a transformer is held and computed: from `config.compute`, for every program alike."""
+"""How a transformer is stored and computed, by `config.compute`; the same for every program."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ SCAN_LAYERS = ("auto", "yes", "no")
 
 
 def scans_layers(compute: ConfigDict) -> bool:
-    """Whether layers are one `lax.scan`; 'auto' says no on a CPU (see `nets/stack.py`)."""
+    """Whether layers are one `lax.scan`; 'auto' means no on a CPU (see `nets/stack.py`)."""
     if compute.scan_layers == "auto":
         return jax.default_backend() != "cpu"
     return compute.scan_layers == "yes"
 
 
 def hold_frozen(net: TokenTransformer, params: Any, compute: ConfigDict) -> tuple[Any, Any]:
-    """A frozen transformer and its parameters as they are used, from those that were read."""
+    """Converts a frozen transformer and its parameters from the stored form to the one in use."""
     params = cast_matrices(params, compute.dtype)
     if scans_layers(compute):
         params = stack_layers(params, net.layer_prefix)
@@ -33,11 +33,11 @@ def hold_frozen(net: TokenTransformer, params: Any, compute: ConfigDict) -> tupl
 
 
 def hold_trained(net: TokenTransformer, params: Any, compute: ConfigDict) -> Any:
-    """A method's trained parameters, laid out as the frozen ones are, however they were stored."""
+    """Converts a method's trained parameters to the layout of the frozen ones."""
     params = as_published(net, params)
     return stack_layers(params, net.layer_prefix) if scans_layers(compute) else params
 
 
 def as_published(net: TokenTransformer, params: Any) -> Any:
-    """Parameters in the tree that the net's files have."""
+    """Converts parameters to the tree of the net's files."""
     return unstack_layers(params, net.layer_prefix) if STACKED in params else params

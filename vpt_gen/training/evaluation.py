@@ -38,11 +38,11 @@ class Evaluation:
         """Compiles nothing yet.
 
         Args:
-          task: whose metrics and pictures.
+          task: defines the metrics and pictures.
           frozen: the task's frozen parameters, on the mesh.
-          batches: -> one pass, see `loop.train`; None where there is no evaluation data.
+          batches: -> one pass, see `loop.train`; None if there is no evaluation data.
           mesh: devices.
-          key: of all evaluations alike.
+          key: the same for all evaluations.
           workdir: pictures go to its folder `pictures`.
         """
         whole = sharding.replicated(mesh)
@@ -59,11 +59,11 @@ class Evaluation:
         Args:
           step: updates done.
           params: to evaluate.
-          batch: of training, for pictures where there is no evaluation data.
+          batch: of training, for pictures if there is no evaluation data.
           writer: of metrics.
 
         Returns:
-          The mean of every metric over the examples; nothing where there are none.
+          The mean of every metric over the examples; nothing if there are none.
         """
         metrics: dict[str, float] = {}
         if self._batches is not None:
@@ -80,7 +80,7 @@ class Evaluation:
     def _average(
         self, params: Params, batches: Iterator[Mapping[str, np.ndarray]]
     ) -> tuple[dict[str, float], Batch]:
-        """The metrics of one pass, and its first batch."""
+        """Returns the metrics of one pass, and its first batch."""
         parts: list[Any] = []
         first: Batch = {}
         for number, rows in enumerate(batches):
@@ -96,7 +96,7 @@ class Evaluation:
 
 
 def _sums(task: Task):
-    """The sums of `task`'s metrics over the examples of a batch that count, and their number."""
+    """Returns the sums of `task`'s metrics over a batch's valid examples, and their number."""
 
     def sums(params, frozen, batch, valid, key):
         metrics = task.eval_step(params, frozen, batch, key)

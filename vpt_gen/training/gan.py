@@ -1,7 +1,7 @@
 """Task: train BigGAN, the source of the GAN methods (arXiv 1809.11096).
 
-As in ajbrock/BigGAN-PyTorch: an average of the generator over the updates is what is used
-afterwards; it takes in everything that the generator holds, also its statistics.
+As in ajbrock/BigGAN-PyTorch, an average of the generator over the updates is used after training.
+It includes everything in the generator's variables, also the statistics.
 """
 
 import dataclasses
@@ -46,8 +46,8 @@ def make_task(
     Args:
       net: both nets.
       optimizers: of "generator" and "discriminator".
-      average_decay: share of the average that stays in an update.
-      average_start: update up to which the average is the generator itself.
+      average_decay: weight of the old average in an update.
+      average_start: update until which the average is a copy of the generator.
       options: `loss`, `steps`, `accumulations` and `orthogonal` of `Adversaries`.
     """
     adversaries = Adversaries(
@@ -83,11 +83,11 @@ def make_task(
 
 
 def group_of(path: tuple[str, ...]) -> str | None:
-    """The group of a parameter: its net, but for the average, which does not train."""
+    """Returns the group of a parameter: its net, or None for the average, which does not train."""
     net, collection, *_ = path
     return net if collection == "params" and net != AVERAGE else None
 
 
 def exported(params: Params) -> Params:
-    """What a pretrained net holds: the generator's average, and the discriminator."""
+    """Returns the parameters to export: the generator's average, and the discriminator."""
     return {GENERATOR: params[AVERAGE], DISCRIMINATOR: params[DISCRIMINATOR]}

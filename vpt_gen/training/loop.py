@@ -1,4 +1,4 @@
-"""The one training loop. It knows no task: a task hands in pure functions (`state.Task`)."""
+"""The training loop, the same for all tasks: a task passes pure functions (`state.Task`)."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class LoopOptions:
     """How long to train and how often to do what, in updates; 0 means never.
 
     Attributes:
-      num_steps: updates in all.
+      num_steps: total updates.
       seed: of parameters, training and evaluation.
-      log_every: write metrics and look for a non-finite loss.
+      log_every: write metrics and check for a non-finite loss.
       eval_every: evaluate and draw pictures (also after the last update).
       checkpoint_every: save (also after the last update and on an interrupt).
       keep_checkpoints: newest checkpoints to keep.
@@ -60,12 +60,12 @@ class LoopOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """Figures that no loss tells, such as distances of generated images from real ones.
+    """Figures that the loss does not capture, such as distances of generated from real images.
 
     Attributes:
-      every: updates between two; the state after the last update is measured, too.
-      measure: parameters -> {name: value}; where a figure cannot be taken, it is missing.
-      higher_is_better: names of the figures that are; of the others the lowest is the best.
+      every: updates between two; the state after the last update is measured too.
+      measure: parameters -> {name: value}; a figure that cannot be computed is missing.
+      higher_is_better: names of the figures of which the highest is the best.
     """
 
     every: int
@@ -82,7 +82,7 @@ def train(
     mesh: Mesh,
     measurement: Measurement | None = None,
 ) -> TrainState:
-    """Trains to `options.num_steps`, going on from the newest checkpoint in `workdir`.
+    """Trains to `options.num_steps`, resuming from the newest checkpoint in `workdir`.
 
     Args:
       task: what to train.
@@ -90,13 +90,13 @@ def train(
       workdir: checkpoints, TensorBoard events and pictures go here.
       train_batches: start step -> this process's batches from that update on.
       eval_batches: -> this process's batches of one pass over the evaluation data, with `valid`
-        bool (B,) for the rows that count; None where there is no such data.
+        bool (B,), False for padding; None if there is no such data.
       mesh: devices.
-      measurement: what else to measure now and then.
+      measurement: further figures to measure.
 
     Raises:
       UserError: a loss that is not finite; names the step.
-      Interrupted: after SIGINT or SIGTERM, once the state is saved.
+      Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     _, train_key, eval_key = keys(options.seed)
     state = initial_state(task, options.seed, mesh)
@@ -112,7 +112,7 @@ def train(
         stack.callback(store.close)
         if (restored := store.restore(state)) is not None:
             state = restored
-            say(f"Going on from update {int(state.step)} of {workdir}.")
+            say(f"Resuming from update {int(state.step)} of {workdir}.")
         start = int(state.step)
         writer = _open_writer(workdir)
         stack.callback(writer.close)
@@ -146,19 +146,19 @@ def train(
             stopping = stop.asked(asked)
             best_candidate = options.best_metric in eval_metrics
             if _due(step, options.checkpoint_every) or last or stopping or best_candidate:
-                log.flush()  # A state behind a non-finite loss must not be saved.
+                log.flush()  # A state after a non-finite loss must not be saved.
                 store.save(step, state, eval_metrics)
                 clock.save()
             if stopping:
-                say(f"Stopping at update {step}; the same command goes on from there.")
+                say(f"Stopping at update {step}; the same command resumes from there.")
                 raise Interrupted(128 + stopping)
         if (best := store.best_step()) is not None:
-            say(f"The best {options.best_metric} is that of update {best} (--step={best}).")
+            say(f"Update {best} has the best {options.best_metric} (--step={best}).")
     return state
 
 
 def _compiled_update(task: Task, state: TrainState, mesh: Mesh):
-    """One update, which also takes the largest of all processes' signals (`signals.py`)."""
+    """Compiles an update that also returns the largest of all processes' signals (`signals.py`)."""
 
     def update(state, frozen, batch, key, signals):
         state, metrics = task.train_step(state, frozen, batch, key)
@@ -171,7 +171,7 @@ def _compiled_update(task: Task, state: TrainState, mesh: Mesh):
 
 
 def _open_writer(workdir: str) -> metric_writers.MetricWriter:
-    from clu import metric_writers  # Takes seconds, as TensorFlow comes with it.
+    from clu import metric_writers  # Takes seconds to import, as it imports TensorFlow.
 
     if not distributed.is_first():
         return metric_writers.MultiWriter(())

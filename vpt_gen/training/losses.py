@@ -34,7 +34,7 @@ def mask_tokens(
 
 
 def draw_masks(key: jax.Array, tokens: jax.Array, schedule: str) -> tuple[jax.Array, jax.Array]:
-    """Masks every example at a rate and places of its own: rate = schedule(u), u ~ U(0, 1).
+    """Masks every example at its own rate and positions: rate = schedule(u), u ~ U(0, 1).
 
     Returns:
       Masked tokens (B, N) and weights (B, N), see `mask_tokens`.
@@ -48,31 +48,32 @@ def draw_masks(key: jax.Array, tokens: jax.Array, schedule: str) -> tuple[jax.Ar
 def masked_cross_entropy(
     logits: jax.Array, targets: jax.Array, weights: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """Cross-entropy (B,) of each example, averaged over its weighted positions.
+    """Returns the cross-entropy (B,) of each example, averaged over its weighted positions.
 
     The mean over the batch is the reference's loss.
 
     Args:
       logits: (B, L, K).
-      targets: (B, L) in [0, K); anything where the weight is 0.
+      targets: (B, L) in [0, K); ignored where the weight is 0.
       weights: (B, L); an example without weight contributes 0.
       label_smoothing: eps; the target distribution is onehot * (1 - eps) + eps / K.
     """
     targets = jnp.clip(targets, 0, logits.shape[-1] - 1)[..., None]
     on_target = jnp.take_along_axis(logits, targets, axis=-1)[..., 0]
     smoothed = (1.0 - label_smoothing) * on_target + label_smoothing * logits.mean(axis=-1)
-    # The target distribution sums to 1, so that the normalizer need not be taken off every logit.
+    # The target distribution sums to 1, so that the normalizer need not be subtracted from every
+    # logit.
     losses = jax.nn.logsumexp(logits, axis=-1) - smoothed
     total = jnp.maximum(weights.sum(axis=-1), 1e-8)
     return (losses * weights).sum(axis=-1) / total
 
 
 def entropy_loss(distances: jax.Array, loss_type: str = "softmax", temperature: float = 0.01):
-    """Sample entropy minus entropy of the mean assignment: pushes towards an evenly used codebook.
+    """Sample entropy minus entropy of the mean assignment: favors an evenly used codebook.
 
     Args:
       distances: (..., K) of latents to codes; nearer is likelier.
-      loss_type: 'softmax' or 'argmax', what stands for the assignment of one latent.
+      loss_type: 'softmax' or 'argmax', the assignment of one latent.
       temperature: of the softmax over negative distances.
 
     Raises:
@@ -107,14 +108,14 @@ def quantizer_losses(
     entropy_type: str = "softmax",
     entropy_temperature: float = 0.01,
 ) -> dict[str, jax.Array]:
-    """The quantizer's loss terms, each already multiplied by its cost; their sum is the loss.
+    """Returns the quantizer's loss terms, each multiplied by its cost; their sum is the loss.
 
     Args:
       latents: (..., d) before quantization.
       codebook: (K, d).
       tokens: (...) nearest codes of the latents.
       commitment_cost: of the term that pulls the latents to their codes.
-      entropy_ratio: cost of the entropy term; 0 leaves it out.
+      entropy_ratio: cost of the entropy term; 0 for none.
       entropy_type: see `entropy_loss`.
       entropy_temperature: see `entropy_loss`.
     """
@@ -142,7 +143,7 @@ def generator_loss(fake_logit: jax.Array, loss_type: str = "non-saturating") -> 
 def discriminator_loss(
     real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
 ) -> jax.Array:
-    """Mean of the real plus the fake term (not halved), from logits (B, 1)."""
+    """Returns the mean of the real plus the fake term (not halved), from logits (B, 1)."""
     real, fake = discriminator_losses(real_logit, fake_logit, loss_type)
     return real + fake
 
@@ -150,7 +151,7 @@ def discriminator_loss(
 def discriminator_losses(
     real_logit: jax.Array, fake_logit: jax.Array, loss_type: str = "non-saturating"
 ) -> tuple[jax.Array, jax.Array]:
-    """The means of the real and of the fake term; the batches may be of two sizes."""
+    """Returns the means of the real and of the fake term; the batches may differ in size."""
     if loss_type == "hinge":
         return jnp.mean(jax.nn.relu(1.0 - real_logit)), jnp.mean(jax.nn.relu(1.0 + fake_logit))
     return jnp.mean(jax.nn.softplus(-real_logit)), jnp.mean(jax.nn.softplus(fake_logit))

@@ -1,4 +1,4 @@
-"""The metrics of updates, written now and then so that the device is not waited for in between."""
+"""The metrics of updates, written at intervals so that the program seldom waits for the device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MetricLog:
-    """Collects the metrics of updates on the device and writes their means now and then."""
+    """Collects the metrics of updates on the device and writes their means at intervals."""
 
     def __init__(self, writer: metric_writers.MetricWriter):
         self._writer = writer

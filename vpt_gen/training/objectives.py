@@ -1,4 +1,4 @@
-"""What a transformer is trained to predict: masked tokens (NAR), or the next token (AR).
+"""Training objectives of transformers: masked tokens (NAR) or the next token (AR).
 
 An objective is a pure function
 `(params, tokens, key, prompts=None, class_ids=None, dropout_key=None) -> losses (B,)`.
@@ -19,12 +19,12 @@ Objective = Callable[..., jax.Array]
 def make_objective(
     net: TokenTransformer, label_smoothing: float, mask_schedule: str | None = None
 ) -> Objective:
-    """The objective of a transformer's family.
+    """Makes the objective of a transformer's family.
 
     Args:
       net: the transformer.
       label_smoothing: see `losses.masked_cross_entropy`.
-      mask_schedule: from which mask rates are drawn; NAR only.
+      mask_schedule: defines the distribution of mask rates; NAR only.
     """
     if net.family == "ar":
         return _next_token(net, label_smoothing)
@@ -66,14 +66,14 @@ def token_losses(
     class_ids: jax.Array | None = None,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Losses (B,) of a transformer on given inputs.
+    """Computes the losses (B,) of a transformer on given inputs.
 
     Args:
       net: the transformer.
       params: its parameters.
-      inputs: (B, N) tokens as it sees them, masked or not.
+      inputs: (B, N) input tokens, masked or not.
       targets: (B, N) tokens.
-      weights: (B, N), 1.0 where a token counts.
+      weights: (B, N), 1.0 for tokens in the loss.
       label_smoothing: see `losses.masked_cross_entropy`.
       prompts: (B, S, D), or None.
       class_ids: (B,), or None.

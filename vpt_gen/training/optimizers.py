@@ -4,12 +4,12 @@ import optax
 
 
 def make_schedule(config, num_steps: int) -> optax.Schedule:
-    """The learning rate by step.
+    """Returns the learning rate as a function of the step.
 
     Args:
       config: the `optimizer` part: `learning_rate`, `warmup_steps`, `schedule` ('cosine', which
         falls to 0 at `num_steps`, or 'constant').
-      num_steps: updates in all.
+      num_steps: total updates.
     """
     if config.schedule == "cosine":
         # As released: without warmup the very first update uses the peak rate.
@@ -35,13 +35,13 @@ def make_schedule(config, num_steps: int) -> optax.Schedule:
 def make_optimizer(
     config, num_steps: int, *, factor: float = 1.0, epsilon: float = 1e-8
 ) -> optax.GradientTransformation:
-    """AdamW (Adam where `weight_decay` is 0), clipped by global norm where `clip_norm` > 0.
+    """Makes AdamW (Adam if `weight_decay` is 0), clipped by global norm if `clip_norm` > 0.
 
     Args:
       config: the `optimizer` part.
-      num_steps: updates in all.
-      factor: of the learning rate.
-      epsilon: what Adam adds to the root of the second moment, after its correction for the start.
+      num_steps: total updates.
+      factor: multiplies the learning rate.
+      epsilon: Adam adds it to the root of the bias-corrected second moment.
     """
     schedule = make_schedule(config, num_steps)
     adamw = optax.adamw(

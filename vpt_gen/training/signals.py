@@ -1,10 +1,10 @@
-"""Stopping between two updates when SIGINT (Ctrl-C) or SIGTERM (a preemption) asks for it.
+"""Stops between two updates after SIGINT (Ctrl-C) or SIGTERM (a preemption).
 
-Of several processes perhaps one is asked, and the others may be an update ahead or behind. So each
-hands in its signal with every update, the update takes the largest, and all read the result
-`_LAG` updates later, when it has long been computed: they stop after the same update, and no
-device waits. A stop takes up to `_LAG` + 1 updates that way; a process that trains alone stops
-after the update under way.
+Perhaps only one of several processes gets the signal, and the others may be an update ahead or
+behind. So each process passes its signal into every update, the update computes the largest, and
+all read the result `_LAG` updates later, when it is certainly available: they stop after the same
+update, and no device waits. A stop takes up to `_LAG` + 1 updates; a single process stops after the
+current update.
 """
 
 import collections
@@ -21,16 +21,16 @@ _LAG = 2
 
 
 class Interrupted(SystemExit):
-    """The run was asked to stop, and its state is saved; the exit code is 128 + the signal."""
+    """A signal stopped the run, and its state is saved; the exit code is 128 + the signal."""
 
 
 def largest(signals: jax.Array) -> jax.Array:
-    """The signal that counts of those handed in; a part of the update."""
+    """Returns the largest of the signals passed in; a part of the update."""
     return jnp.max(signals)
 
 
 class StopSignal:
-    """Notes SIGINT and SIGTERM; a context manager that puts the handlers back at its end."""
+    """Records SIGINT and SIGTERM; a context manager that restores the handlers at its end."""
 
     def __init__(self, mesh: Mesh):
         self._noted = 0
@@ -50,7 +50,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def hand_in(self) -> jax.Array:
-        """This process's signal (0 for none), once for each of its devices; an array over all."""
+        """Returns this process's signal (0 for none) in an array over all devices."""
         noted = self._noted
         if noted not in self._handed_in:
             self._handed_in[noted] = jax.make_array_from_callback(
@@ -59,10 +59,10 @@ class StopSignal:
         return self._handed_in[noted]
 
     def asked(self, result: jax.Array) -> int:
-        """The signal to stop for, or 0; alike in all processes.
+        """Returns the signal to stop for, or 0; the same in all processes.
 
         Args:
-          result: what `largest` gave in this update.
+          result: of `largest` in this update.
         """
         if self._alone:
             return self._noted
@@ -70,6 +70,6 @@ class StopSignal:
         return int(self._results.popleft()) if len(self._results) > _LAG else 0
 
     def _note(self, number, unused_frame):
-        if self._noted and number == signal.SIGINT:  # Asked twice, by a person: stop at once.
+        if self._noted and number == signal.SIGINT:  # A second Ctrl-C: stop at once.
             raise KeyboardInterrupt
         self._noted = self._noted or number

@@ -1,4 +1,4 @@
-"""The training state, and what a task hands to the loop."""
+"""The training state, and what a task passes to the loop."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ Batch = Mapping[str, jax.Array]
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Everything that training changes, and all that a checkpoint must hold to go on.
+    """Everything that training changes and a checkpoint must hold to resume.
 
     Attributes:
       step: int32, updates done.
-      params: trained parameters only; a frozen backbone is never among them.
+      params: trained parameters only, never a frozen backbone.
       opt_state: the optimizer's state for `params`.
     """
 
@@ -33,14 +33,14 @@ class TrainState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One way of training, as pure functions; `frozen` is an ordinary argument of each.
+    """A training task, as pure functions; `frozen` is an ordinary argument of each.
 
     Attributes:
-      init: key -> TrainState; a `Partial` where it starts from parameters.
+      init: key -> TrainState; a `Partial` if it starts from parameters.
       train_step: (state, frozen, batch, key) -> (next state, scalar metrics).
-      eval_step: (params, frozen, batch, key) -> metrics (B,), one value an example.
+      eval_step: (params, frozen, batch, key) -> metrics (B,), one value per example.
       pictures: (params, frozen, batch, key) -> {name: images (n, H, W, 3) in [0, 1]}.
-      frozen: parameters that are used and never trained; an empty dict where there are none.
+      frozen: parameters that are used but not trained; an empty dict if there are none.
     """
 
     init: Callable[[jax.Array], TrainState]
@@ -53,7 +53,7 @@ class Task:
 def apply_gradients(
     state: TrainState, gradients: Params, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """One optimizer update of all of `state.params`."""
+    """Updates all of `state.params` by the optimizer."""
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     return state.replace(
         step=state.step + 1,
@@ -63,22 +63,22 @@ def apply_gradients(
 
 
 def keys(seed: int) -> jax.Array:
-    """The keys of initialization, training and evaluation."""
+    """Returns the keys of initialization, training and evaluation."""
     return jax.random.split(jax.random.key(seed), 3)
 
 
 def as_partial(function: Callable[..., Any]) -> Partial:
-    """A function as an argument of compiled ones; a `Partial`'s parameters are arguments, too.
+    """Wraps a function as an argument of compiled ones; a `Partial`'s parameters become arguments.
 
-    Of a `Partial`, `Partial` makes one whose parameters are constants of the program.
+    Wrapping a `Partial` in `Partial` would make its parameters constants of the program.
     """
     return function if isinstance(function, Partial) else Partial(function)
 
 
 def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
-    """The state before the first update; it is born on the mesh, and never whole in one place."""
+    """Returns the initial state, created on the mesh and never whole on one device."""
     key, init = keys(seed)[0], as_partial(task.init)
     shardings = sharding.shardings(jax.eval_shape(task.init, key), mesh)
     with sharding.use(mesh):
-        # A Partial is an argument, and so are the parameters that it holds.
+        # A Partial is an argument, and so are its parameters.
         return jax.jit(lambda init, key: init(key), out_shardings=shardings)(init, key)

@@ -1,7 +1,7 @@
 """Task: train the VQGAN tokenizer, optionally against a discriminator.
 
-Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptual (where a
-perceptual network is at hand), adversarial with R1, and the quantizer's three.
+Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptual (if a perceptual
+network is available), adversarial with R1, and the quantizer's three.
 """
 
 from collections.abc import Callable
@@ -45,15 +45,15 @@ def make_task(
 
     Args:
       net: the VQGAN.
-      optimizer: used alike for the VQGAN and the discriminator.
-      codebook_factor: of the codebook's learning rate. Adam moves each number by about the rate;
-        latents, which many numbers make, move farther, and leave a codebook as slow behind.
+      optimizer: for the VQGAN and, separately, the discriminator.
+      codebook_factor: multiplies the codebook's learning rate. Adam moves each parameter by about
+        the rate; latents depend on many parameters, move faster, and would outrun the codebook.
       image_size: side of the square training images.
-      quantizer_start: step at which the quantizer sets in, with latents of the last batch as its
-        codebook (arXiv 2005.08520, sec. 3): an autoencoder learns sooner without it.
+      quantizer_start: step from which latents are quantized, with latents of the last batch as the
+        codebook (arXiv 2005.08520): an autoencoder learns faster without quantization.
       reconstruction_weight: weight of the squared error.
-      adversarial_weight: 0 trains without a discriminator, which is then not even created.
-      adversarial_start: step at which the adversarial terms set in.
+      adversarial_weight: 0 trains without a discriminator, which is then not created.
+      adversarial_start: step from which the adversarial terms count.
       r1_cost: cost of the R1 penalty on real images.
       discriminator: its net.
       perceptual_weight: weight of the perceptual distance.
@@ -107,13 +107,13 @@ def make_task(
         )
 
     def update_if(on: jax.Array, state: TrainState, name: str, gradients: Params) -> TrainState:
-        """The state after an update if `on` is 1, or as it is: zeros would drain Adam's moments."""
+        """Updates the state only if `on` is 1; zero gradients would shrink Adam's moments."""
         return jax.tree.map(
             lambda new, old: jnp.where(on > 0, new, old), update(state, name, gradients), state
         )
 
     def start_codebook(state: TrainState, key, latents, begins) -> TrainState:
-        """Makes the codebook one of latents drawn from (B, h, w, d), where it begins."""
+        """Replaces the codebook by drawn latents (B, h, w, d) at the quantizer's first step."""
         latents = latents.reshape(-1, latents.shape[-1])
         codebook = state.params["vqgan"]["quantizer"]["codebook"]
 
@@ -122,14 +122,14 @@ def make_task(
                 key, latents, (len(codebook),), replace=len(latents) < len(codebook)
             )
 
-        # It begins once: no other step shuffles latents, or gathers them from all devices.
+        # This happens once: no other step shuffles latents or gathers them from all devices.
         quantizer = {"codebook": jax.lax.cond(begins, draw, lambda: codebook)}
         vqgan = {**state.params["vqgan"], "quantizer": quantizer}
         return state.replace(params={**state.params, "vqgan": vqgan})
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
         images = batch["image"]
-        # Multiplied, not `lax.cond`: on a CPU, convolutions in its branches are 30 times as slow.
+        # Multiplied, not `lax.cond`: on a CPU, convolutions in its branches are 30 times slower.
         starts = {"quantizer": quantizer_start, "adversarial": adversarial_start}
         on = {name: jnp.float32(state.step >= start) for name, start in starts.items()}
         objective = jax.value_and_grad(generator_objective, has_aux=True)

@@ -1,4 +1,4 @@
-"""The visual tokens of a batch: read from the token cache, or made from its images on the spot."""
+"""The visual tokens of a batch: from the token cache, or made from its images in the step."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from vpt_gen.training.state import Batch, Params
 
 
 def visual_tokens(tokenizer: Tokenizer, params: Params, batch: Batch) -> jax.Array:
-    """Tokens (B, N) int32 from `batch["tokens"]`, or else from `batch["image"]`."""
+    """Returns tokens (B, N) int32 from `batch["tokens"]`, or else from `batch["image"]`."""
     if "tokens" in batch:
         return batch["tokens"].astype("int32")
     tokens: Any = tokenizer.apply({"params": params}, batch["image"], method="tokenize")

@@ -1,8 +1,8 @@
 """Task: pretrain a transformer on visual tokens, class-conditional.
 
-Masked (MaskGIT, arXiv 2202.04200, sec. 3.1) or causal (Taming Transformers, arXiv 2012.09841). A
-masked transformer sees an example without its class with probability `class_dropout`, so that it
-also learns the unconditional distribution.
+Masked (MaskGIT, arXiv 2202.04200) or causal (Taming Transformers, arXiv 2012.09841). A masked
+transformer gets an example without its class with probability `class_dropout`, so that it also
+learns the unconditional distribution.
 """
 
 import jax
@@ -47,7 +47,7 @@ def make_task(
     Args:
       net: the transformer to train.
       objective: see `training/objectives.py`.
-      tokenizer: net that made (or makes) the visual tokens; frozen.
+      tokenizer: net that makes the visual tokens; frozen.
       tokenizer_params: its parameters.
       optimizer: for all parameters of `net`.
       num_classes: of the data.
@@ -55,7 +55,7 @@ def make_task(
       class_dropout: share of examples trained without their class; see
         `TokenTransformer.dropping_classes`.
       decode_options: of the pictures, see `decode.generate`.
-      dtype: of the net's matrices in its products; they are kept and updated in float32.
+      dtype: of the net's matrices in products; they are stored and updated in float32.
       scan_layers: whether the state holds the layers stacked, see `nets/stack.py`.
     """
 

@@ -93,7 +93,7 @@ def test_every_image_stands_at_its_label(mixed):
 def test_broken_and_foreign_files_are_named_hidden_ones_not(mixed, capsys):
     open_folder(str(mixed))
     broken, notes, total, classes = capsys.readouterr().out.splitlines()
-    assert notes == f"Left out: {mixed / 'dogs' / 'notes.txt'} (no image by its name)"
+    assert notes == f"Left out: {mixed / 'dogs' / 'notes.txt'} (not an image by its name)"
     assert broken.startswith(f"Left out: {mixed / 'cats' / 'broken.png'} (cannot be read: ")
     assert total == f"29 images in 5 classes, 2 left out: {mixed}"
     assert classes == "Classes: ants (3), bees (10), cats (5), dogs (4), eels (7)"
@@ -183,7 +183,7 @@ def test_folder_without_a_readable_image(tmp_path, capsys):
 def test_images_beside_class_folders(tmp_path):
     draw(tmp_path / "ants" / "1.png", 0)
     draw(tmp_path / "stray.jpg", 0)
-    with pytest.raises(UserError, match=r"images beside class folders \(stray\.jpg, for one\)"):
+    with pytest.raises(UserError, match=r"images next to class folders \(such as stray\.jpg\)"):
         open_folder(str(tmp_path))
 
 
@@ -303,7 +303,7 @@ def test_content_counts_and_not_the_extension(tmp_path, capsys):
     source = open_folder(str(tmp_path))
     np.testing.assert_array_equal(source.load(0), np.full((30, 20, 3), 9))
     out = capsys.readouterr().out
-    assert f"{tmp_path}/text.png (cannot be read: no image of a known format" in out
+    assert f"{tmp_path}/text.png (cannot be read: not an image of a supported format" in out
     assert f"{tmp_path}/zero.png (empty)" in out
     assert f"{tmp_path}/phone.HEIC (HEIC; convert it to JPEG)" in out
 
@@ -354,7 +354,7 @@ def test_links(tmp_path, capsys):
     ]  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
     reasons = dict(line.removeprefix(f"Left out: {root}/").split(" (", 1) for line in lines[:-2])
-    twice = "a link to a folder that is read already)"
+    twice = "a link to a folder that was already read)"
     assert reasons == {
         "a/to_itself.png": "cannot be followed: Too many levels of symbolic links)",
         "a/to_nothing.png": "a link to nothing)",
@@ -409,8 +409,8 @@ def test_a_class_without_images_can_be_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("images", "hint"),
     [
-        (("Train/1.png", "Test/2.png"), "called like splits: if they are, .*/Test.$"),
-        (("mine/cats/1.png", "mine/dogs/2.png"), "inside of the one class: .*/mine.$"),
+        (("Train/1.png", "Test/2.png"), "named like splits: if they are splits, .*/Test.$"),
+        (("mine/cats/1.png", "mine/dogs/2.png"), "inside of one class folder: .*/mine.$"),
         (("cats/1.png", "dogs/a/2.png"), ""),
         (("1.png", "2.png"), ""),
     ],
@@ -475,7 +475,7 @@ def test_a_folder_of_samples_has_the_classes_of_its_note(tmp_path, capsys):
     assert [gray(source, i) for i in range(3)] == [70, 10, 11]
     assert "grid.png (not listed in samples.json)" in capsys.readouterr().out
     (tmp_path / "a_b_1.png").unlink()
-    with pytest.raises(UserError, match=r"lacks 1 of the images .* \(a_b_1.png, for one\)"):
+    with pytest.raises(UserError, match=r"lacks 1 of the images .* \(such as a_b_1.png\)"):
         open_folder(str(tmp_path))
     (tmp_path / sampled.FILE).write_text("{")
     with pytest.raises(UserError, match="samples.json is damaged"):

@@ -78,7 +78,7 @@ def test_a_damaged_shard_is_named(tmp_path):
 def test_a_cache_without_a_manifest_is_refused(tmp_path, content):
     if content:
         (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(UserError, match="no finished token cache"):
+    with pytest.raises(UserError, match="not a finished token cache"):
         open_cache(tmp_path)
 
 

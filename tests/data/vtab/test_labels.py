@@ -18,7 +18,7 @@ CAR, VAN, TRUCK, PEDESTRIAN, DONT_CARE = 0, 1, 2, 3, 7
 
 
 def below(value):
-    """The next float32 towards zero, and `above` the next one away from it."""
+    """The next float32 toward zero, and `above` the next one away from it."""
     return float(np.nextafter(np.float32(value), np.float32(0)))
 
 

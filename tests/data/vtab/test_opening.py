@@ -201,10 +201,10 @@ def test_splits_of_tfds_are_opened_by_name(vtab_data, capsys):
     )
     config.data.flip = True
     batches.open_sources(config)
-    assert "Mirrored" not in capsys.readouterr().out
+    assert "Mirroring" not in capsys.readouterr().out
     config.data.name = "smallnorb_azimuth"
     batches.open_sources(config)
-    assert "Mirrored images of smallnorb_azimuth" in capsys.readouterr().out
+    assert "Mirroring changes the label of images of smallnorb_azimuth" in capsys.readouterr().out
 
 
 def test_azimuth_and_x_position_are_what_mirroring_changes():

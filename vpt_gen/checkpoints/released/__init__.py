@@ -1,4 +1,4 @@
-"""Readers of weights that others published, one file a format."""
+"""Readers of published weights, one file per format."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from vpt_gen.checkpoints.released import (
 )
 from vpt_gen.errors import UserError
 
-# kind -> the net of `vpt_gen.nets.NETS`, its reader, and what the reader takes besides the path.
+# kind -> the net of `vpt_gen.nets.NETS`, its reader, and the reader's arguments besides the path.
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
     "maskgit_tokenizer": ("vqgan", maskgit.read_tokenizer, ()),
     "maskgit_transformer": ("maskgit", maskgit.read_transformer, ("codebook_size",)),
@@ -32,27 +32,26 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
     Args:
       kind: a key of `READERS`.
       path: the file; for `diffusers_vqgan` also the folder that holds it.
-      overrides: what the tensors' shapes cannot tell; the defaults are the published models'.
-        `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
+      overrides: fields that the tensors' shapes do not tell; the defaults are the published
+        models'. `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
         channels), `attn_resolutions` and `resolution` (VQGANs of Taming Transformers: sides of the
-        feature maps with attention, for images of that side; where given, they are compared
-        with where the tensors have attention; 256), `bn_epsilon` and `sn_epsilon` (biggan). Any
-        other field of the net may be named
-        too, and is compared with what the tensors say.
+        feature maps with attention, for images of that side; if given, they are compared with the
+          attention in the tensors; 256), `bn_epsilon` and `sn_epsilon` (biggan). Any other field of
+          the net may be given too, and is compared with the tensors.
 
     Returns:
       The net's config, for `vpt_gen.nets.build`, and its parameters as float32 NumPy arrays.
 
     Raises:
-      UserError: unknown kind or field, no such file, a damaged one, or one of another net.
+      UserError: an unknown kind or field, or a file that is missing, damaged or of another net.
     """
     if kind not in READERS:
         raise UserError(f"Kind {kind!r} is not known; it must be one of {', '.join(READERS)}.")
     path = pathlib.Path(path).expanduser()
     if not path.exists():
-        raise UserError(f"{path} does not exist.")
+        raise UserError(f"{path} does not exist; check the path.")
     if not path.is_file() and (kind, path.is_dir()) != ("diffusers_vqgan", True):
-        raise UserError(f"{path} is no file; name the file of the weights.")
+        raise UserError(f"{path} is not a file; give the path of the file of weights.")
     net, reader, options = READERS[kind]
     chosen = {name: overrides.pop(name) for name in options if name in overrides}
     chosen = {name: value for name, value in chosen.items() if value is not None}

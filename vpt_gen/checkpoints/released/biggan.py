@@ -1,7 +1,7 @@
 """BigGAN in PyTorch: the state dicts `G_ema.pth` (or `G.pth`) and `D.pth` of one training.
 
-Source: ajbrock/BigGAN-PyTorch `utils.save_weights`. Transfer needs both nets, so that the
-discriminator's file is looked up beside the generator's, under the release's own name.
+Source: ajbrock/BigGAN-PyTorch `utils.save_weights`. Transfer needs both nets, so the
+discriminator's file is looked up next to the generator's, under the release's name.
 """
 
 import pathlib
@@ -26,9 +26,9 @@ from vpt_gen.nets.biggan import (
 _WHAT = {"generator": "generator of BigGAN", "discriminator": "discriminator of BigGAN"}
 _FIRST_CONV = "blocks.0.0.conv1.weight"
 _GAIN = "blocks.0.0.bn1.gain.weight"
-# As `launch_BigGAN_bs256x8.sh` sets them; no tensor tells.
+# As `launch_BigGAN_bs256x8.sh` sets them; the tensors do not tell.
 PUBLISHED_EPSILONS = {"bn_epsilon": 1e-5, "sn_epsilon": 1e-6}
-# Collection and leaf of ours -> the file's; parameters that are not here keep their name.
+# Our collection and leaf -> the file's name; other parameters keep their name.
 _LEAVES = {
     ("params", "kernel"): "weight",
     ("params", "embedding"): "weight",
@@ -44,7 +44,7 @@ def read(
     bn_epsilon: float = PUBLISHED_EPSILONS["bn_epsilon"],
     sn_epsilon: float = PUBLISHED_EPSILONS["sn_epsilon"],
 ) -> tuple[dict[str, Any], Any]:
-    """Fields of `nets.biggan.BigGAN` and the variables of both nets.
+    """Returns the fields of `nets.biggan.BigGAN` and the variables of both nets.
 
     Args:
       path: the generator's file; `G_ema_best0.pth` goes with `D_best0.pth`.
@@ -52,7 +52,7 @@ def read(
       sn_epsilon: of spectral norms.
 
     Raises:
-      UserError: a file that is missing, or tensors that such nets have not.
+      UserError: a missing file, or tensors that do not belong to such nets.
     """
     paths = {"generator": path, "discriminator": _discriminator_file(path)}
     tensors = {name: torch_file.tensors(file) for name, file in paths.items()}
@@ -80,11 +80,11 @@ def _discriminator_file(path: pathlib.Path) -> pathlib.Path:
     beside = path.with_name(re.sub(r"^G(_ema)?(?=[_.])", "D", path.name))
     if beside == path:
         raise UserError(
-            f"{path} must be called as the release calls it, G_ema.pth or G.pth, for D.pth to be "
-            "found beside it."
+            f"{path} must have its released name, G_ema.pth or G.pth, so that D.pth can be found "
+            "next to it; rename it."
         )
     if not beside.is_file():
-        raise UserError(f"{beside} is missing: a BigGAN is read with its discriminator.")
+        raise UserError(f"{beside} is missing: a BigGAN needs its discriminator; put it there.")
     return beside
 
 
@@ -95,7 +95,7 @@ def _generator_fields(path, found: layout.Shapes) -> dict[str, Any]:
     layout.require(path, _WHAT["generator"], found, ranks)
     blocks = _num_blocks(found)
     resolution = _resolution(path, GENERATOR_WIDTHS, blocks + 1)
-    # Where nothing is shared, gains are tables of classes.
+    # Without a shared embedding, gains are tables of classes.
     num_classes, shared_size = found["shared.weight"] if shared else (found[_GAIN][0], 0)
     hierarchical = shared and found[_GAIN][1] > shared_size
     z_size = found["linear.weight"][1]

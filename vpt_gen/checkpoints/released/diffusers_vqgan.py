@@ -23,7 +23,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets.group_norm import NUM_GROUPS
 
 WEIGHTS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
-# What `config.json` says and no shape tells, as the net has it.
+# Values of `config.json` that no shape tells, as the net has them.
 _BUILT_IN = {"norm_num_groups": NUM_GROUPS, "norm_type": "group", "act_fn": "silu"}
 
 _ENCODER_LEVEL = re.compile(r"encoder\.down_blocks\.(\d+)\.")
@@ -43,15 +43,15 @@ def read(
     resolution: int = taming_vqgan.PUBLISHED_RESOLUTION,
     attn_resolutions: Sequence[int] | None = None,
 ) -> tuple[dict[str, Any], Any]:
-    """Fields of `nets.taming_vqgan.TamingVQGAN` and its parameters.
+    """Returns the fields of `nets.taming_vqgan.TamingVQGAN` and its parameters.
 
     Args:
-      path: the weights, or the folder that holds them; `config.json` beside them is compared.
+      path: the weights or their folder; `config.json` next to them is compared.
       resolution: see `taming_vqgan.read`.
       attn_resolutions: see `taming_vqgan.read`.
 
     Raises:
-      UserError: no such file, or tensors or settings that such a net has not.
+      UserError: a missing file, or tensors or settings that such a net does not have.
     """
     file = _weights_file(path)
     _check_config(file.with_name("config.json"))
@@ -84,27 +84,27 @@ def _weights_file(path: pathlib.Path) -> pathlib.Path:
 
 
 def _check_config(path: pathlib.Path) -> None:
-    """Raises UserError where the config beside the weights names what the net does not have."""
+    """Raises UserError if the config next to the weights has settings that the net lacks."""
     if not path.is_file():
         return
     try:
         config = dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} is no config of diffusers ({error}); fetch it again.") from error
+        raise UserError(f"{path} is not a config of diffusers ({error}); refetch it.") from error
     for name, value in _BUILT_IN.items():
         if config.get(name, value) != value:
             raise UserError(f"{path} has {name} {config[name]}; only {value} is supported.")
 
 
 def _open_safetensors(file, stack):
-    """Shapes of all tensors, and the function that reads one while the stack is open."""
+    """Returns the shapes of all tensors, and a function that reads one while the stack is open."""
     try:
-        # In NumPy's own framework there is no bfloat16.
+        # The NumPy framework has no bfloat16.
         tensors = stack.enter_context(safetensors.safe_open(file, framework="flax"))
         shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
-            f"{file} is no safetensors file, or an incomplete one ({error}); fetch it again."
+            f"{file} is not a safetensors file, or is incomplete ({error}); fetch it again."
         ) from error
 
     def read_tensor(name):

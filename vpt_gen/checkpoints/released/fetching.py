@@ -1,7 +1,7 @@
-"""Downloads that resume, and the checksum that is noted beside each to find later changes.
+"""Downloads that resume, with a checksum noted next to each to detect later changes.
 
-While a file arrives it is `<file>.part`. Beside it `<file>.part.json` notes which version of which
-address it is the beginning of; only that version may continue it.
+During the download the file is `<file>.part`. Next to it, `<file>.part.json` notes the address and
+the version that it is the beginning of; only that version may continue it.
 """
 
 import base64
@@ -27,12 +27,12 @@ _TOTAL = re.compile(r"bytes \*/(\d+)")
 
 @dataclasses.dataclass(frozen=True)
 class _Version:
-    """The version of a file that a server holds.
+    """The version of a file on a server.
 
     Attributes:
-      address: where it is fetched.
-      validator: its strong ETag, or else when it was last modified, as the server writes it.
-      total: its bytes; None if the server does not say.
+      address: its URL.
+      validator: its strong ETag, or else its time of modification, as the server writes it.
+      total: its size in bytes; None if the server does not say.
     """
 
     address: str
@@ -42,9 +42,9 @@ class _Version:
 
 @dataclasses.dataclass
 class _Partial:
-    """A download that may have begun; hashes are taken while the file arrives.
+    """A download that may have begun, hashed while it arrives.
 
-    Reading gigabytes once more takes long.
+    Reading gigabytes again takes long.
     """
 
     path: pathlib.Path
@@ -52,7 +52,7 @@ class _Partial:
 
     @classmethod
     def at(cls, path: pathlib.Path) -> "_Partial":
-        """The partial file at `path`, of which nothing is hashed yet."""
+        """Returns the partial file at `path`, of which nothing is hashed yet."""
         return cls(path, {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)})
 
     @property
@@ -64,7 +64,7 @@ class _Partial:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self, address: str) -> _Version | None:
-        """What the partial file is the beginning of; None if it cannot be continued."""
+        """Returns the version that the file is the beginning of; None if it cannot be continued."""
         try:
             version = _Version(**json.loads(self.note.read_text()))
         except (OSError, ValueError, TypeError):
@@ -73,7 +73,7 @@ class _Partial:
         return version if known and self.size else None
 
     def begin(self, version: _Version) -> None:
-        """Empties the file and notes what comes; the old note goes before the old bytes do."""
+        """Empties the file and notes the version; deletes the old note before the old bytes."""
         self.note.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         if version.validator:
@@ -89,7 +89,7 @@ class _Partial:
                 self._hash(chunk)
 
     def append(self, answer: requests.Response, total: int | None) -> None:
-        """Writes the body of an answer behind what is here; `total` is for the progress bar."""
+        """Appends the body of an answer; `total` is for the progress bar."""
         with (
             open(self.path, "ab") as file,
             track(total=total or 0, initial=self.size, label="fetching", in_bytes=True) as bar,
@@ -108,15 +108,15 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
     """Downloads a file; resumes an earlier attempt if the server still holds the same version.
 
     Args:
-      address: where it is published.
-      path: where it shall lie.
+      address: URL of the published file.
+      path: of the downloaded file.
       sha256: the checksum that its publisher states; "" if none is known.
 
     Returns:
-      The names of the checksums from elsewhere that it was compared with: "sha256", "md5", none.
+      The names of the external checksums that it was compared with: "sha256", "md5", or none.
 
     Raises:
-      UserError: no network or no such address, or what came is not what was promised.
+      UserError: no network, no such address, or a file that does not match its checksum.
     """
     partial = _Partial.at(path.with_name(f"{path.name}.part"))
     try:
@@ -125,7 +125,7 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
     except requests.RequestException as error:
         raise UserError(
             f"{address} cannot be fetched ({type(error).__name__}); fetch it elsewhere and put it "
-            f"at {path}, or give the same command again to go on."
+            f"at {path}, or give the same command again to resume."
         ) from error
     digests = {name: one.hexdigest() for name, one in partial.hashes.items()}
     if any(digests[name] != digest for name, digest in announced.items()):
@@ -144,12 +144,12 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
 
 
 def compare(path: pathlib.Path, sha256: str = "") -> None:
-    """Checks a file that is here: against `sha256` if given, else against its own note.
+    """Checks a local file: against `sha256` if given, else against its own note.
 
-    The file is read only if its size or time is no longer the one noted.
+    The file is read only if its size or time has changed since it was noted.
 
     Raises:
-      UserError: it is another file than the published one, or than the one that was fetched.
+      UserError: the file is not the published one, or not the fetched one.
     """
     noted = _note_of(path)
     digest, *seen = (noted.read_text().split() if noted.exists() else []) or [""]
@@ -174,7 +174,7 @@ def compare(path: pathlib.Path, sha256: str = "") -> None:
 
 
 def _download(address: str, partial: _Partial) -> dict[str, str]:
-    """Completes the partial file; the checksums that the server announces."""
+    """Completes the partial file; returns the checksums that the server announces."""
     version = partial.version(address)
     if version:
         announced = _resume(version, partial)
@@ -185,8 +185,8 @@ def _download(address: str, partial: _Partial) -> dict[str, str]:
 
 
 def _resume(version: _Version, partial: _Partial) -> dict[str, str] | None:
-    """Like `_download`; None if the server's answer does not continue what is here."""
-    # With If-Range, a server that holds another version by now sends all of it.
+    """Like `_download`; None if the server's answer does not continue the partial file."""
+    # With If-Range, a server that now has another version sends all of it.
     wanted = {"Range": f"bytes={partial.size}-", "If-Range": version.validator}
     with _get(version.address, wanted) as answer:
         if answer.status_code == requests.codes.ok:
@@ -204,7 +204,7 @@ def _resume(version: _Version, partial: _Partial) -> dict[str, str] | None:
 
 
 def _start(address: str, answer: requests.Response, partial: _Partial) -> dict[str, str]:
-    """Takes a whole file from its first byte on."""
+    """Downloads a whole file from its first byte."""
     answer.raise_for_status()
     if answer.status_code != requests.codes.ok:
         raise requests.RequestException(f"status {answer.status_code}")
@@ -216,11 +216,11 @@ def _start(address: str, answer: requests.Response, partial: _Partial) -> dict[s
 def _receive(
     address: str, answer: requests.Response, partial: _Partial, total: int | None
 ) -> dict[str, str]:
-    """Takes the body of an answer, which shall make `total` bytes; the announced checksums.
+    """Receives the body of an answer, up to `total` bytes; returns the announced checksums.
 
     Raises:
-      requests.ConnectionError: fewer bytes are here than were promised; they are kept.
-      UserError: more bytes are here than were promised; none is kept.
+      requests.ConnectionError: fewer bytes than announced arrived; they are kept.
+      UserError: more bytes than announced arrived; none is kept.
     """
     size = "of unknown size" if total is None else f"{total / 1e6:,.0f} MB"
     say(f"Fetching {address}, {size}, into {partial.path.parent}.")
@@ -234,13 +234,13 @@ def _receive(
 
 
 def _get(address: str, headers: dict[str, str] | None = None) -> requests.Response:
-    # Places and lengths of a compressed answer would not be those of the file.
+    # Positions and lengths in a compressed answer would not be those of the file.
     headers = {"Accept-Encoding": "identity", **(headers or {})}
     return requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT)
 
 
 def _validator(answer: requests.Response) -> str:
-    """What tells a version from others byte for byte; "" if the server sends no such thing."""
+    """Returns what identifies a version byte for byte; "" if the server sends nothing like it."""
     if _is_encoded(answer):
         return ""
     tag = answer.headers.get("ETag", "")
@@ -257,7 +257,7 @@ def _length(answer: requests.Response) -> int | None:
 
 
 def _says_complete(answer: requests.Response, version: _Version, have: int) -> bool:
-    """Whether "nothing lies there" (416) means that all `have` bytes of the version are here."""
+    """Whether status 416 (no such range) means that all `have` bytes of the version are here."""
     total = _TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
     return (
         total is not None
@@ -268,7 +268,7 @@ def _says_complete(answer: requests.Response, version: _Version, have: int) -> b
 
 
 def _continues(answer: requests.Response, version: _Version, have: int) -> bool:
-    """Whether a partial answer is what follows `have` bytes of the version."""
+    """Whether a partial answer continues the version after `have` bytes."""
     place = _FIRST_AND_TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
     if answer.status_code != requests.codes.partial_content or place is None:
         return False
@@ -276,18 +276,18 @@ def _continues(answer: requests.Response, version: _Version, have: int) -> bool:
         return False
     if place[2] != "*" and version.total not in (None, int(place[2])):
         return False
-    # A server that honors If-Range need not repeat the date; another one contradicts, though.
+    # A server that honors If-Range need not repeat the date, but a different date contradicts.
     return _sent_again(answer, version) in (None, version.validator)
 
 
 def _sent_again(answer: requests.Response, version: _Version) -> str | None:
-    """What an answer holds in place of the version's validator."""
+    """Returns the answer's counterpart of the version's validator."""
     return answer.headers.get("ETag" if version.validator.startswith('"') else "Last-Modified")
 
 
 def _total_of_part(answer: requests.Response, have: int) -> int | None:
     place = _FIRST_AND_TOTAL.fullmatch(answer.headers["Content-Range"])
-    assert place is not None  # `_continues` has looked.
+    assert place is not None  # `_continues` has checked it.
     total = place[2]
     if total != "*":
         return int(total)
@@ -296,13 +296,13 @@ def _total_of_part(answer: requests.Response, have: int) -> int | None:
 
 
 def _announced(answer: requests.Response) -> dict[str, str]:
-    """The checksums, in hexadecimal, that a server sends: Google's storage, Hugging Face's."""
+    """Returns the hexadecimal checksums that a server sends (Google's storage, Hugging Face)."""
     checksums = {}
     for entry in answer.headers.get("x-goog-hash", "").split(","):
         name, _, value = entry.strip().partition("=")
         if name == "md5":
             checksums["md5"] = base64.b64decode(value).hex()
-    # Hugging Face names a large file's SHA-256 where it redirects to the file's place.
+    # Hugging Face sends a large file's SHA-256 with the redirect to the file.
     for redirect in answer.history:
         tag = redirect.headers.get("X-Linked-ETag", "").strip('"')
         if len(tag) == 64:

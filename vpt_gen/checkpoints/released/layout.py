@@ -1,7 +1,7 @@
-"""Whether the tensors of a file are those that a net has: one error lists all that differ.
+"""Checks whether a file's tensors are a net's: one error lists all differences.
 
-A reader takes the architecture from the shapes of a few tensors (`require`), builds the shapes that
-such a net has (`expect`), names them as the file does, and compares the two (`check`).
+A reader takes the architecture from the shapes of a few tensors (`require`), builds the shapes of
+such a net (`expect`), gives them the file's names, and compares the two (`check`).
 """
 
 import contextlib
@@ -23,23 +23,23 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def param_shapes(net: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, tuple[int, ...]]:
-    """{path with slashes: shape} of a net's parameters, without making any."""
+    """Returns {path with slashes: shape} of a net's parameters, without allocating any."""
     made = jax.eval_shape(net.init, jax.random.key(0), *inputs, **kwargs)["params"]
     return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(made, sep="/").items()}
 
 
 def image_batch(side: int) -> jax.ShapeDtypeStruct:
-    """An image batch of the smallest kind, for `param_shapes` of tokenizers."""
+    """Returns the smallest image batch, for `param_shapes` of tokenizers."""
     return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
 
 
 def token_batch(*shape: int) -> jax.ShapeDtypeStruct:
-    """Tokens or classes of a shape, for `param_shapes` of transformers."""
+    """Returns tokens or classes of a shape, for `param_shapes` of transformers."""
     return jax.ShapeDtypeStruct(shape, jnp.int32)
 
 
 def require(path: Any, what: str, found: Shapes, ranks: Mapping[str, int]) -> None:
-    """Raises UserError unless the tensors that tell the architecture are there, with their axes.
+    """Raises UserError unless the tensors that define the architecture exist, with their axes.
 
     Args:
       path: the file.
@@ -54,19 +54,19 @@ def require(path: Any, what: str, found: Shapes, ranks: Mapping[str, int]) -> No
     ]
     if problems:
         holds = _listed([f"{name} {shape}" for name, shape in found.items()], 3) or "nothing of it"
-        raise UserError(f"{path} is no {what}: {_listed(problems)}. It holds {holds}.")
+        raise UserError(f"{path} is not a {what}: {_listed(problems)}. It holds {holds}.")
 
 
 @contextlib.contextmanager
 def expect(path: Any, what: str) -> Iterator[None]:
-    """A block that builds the net which a file's shapes tell: failing, it raises UserError."""
+    """Context that builds the net of a file's shapes; turns its errors into UserError."""
     try:
         yield
-    # Flax, JAX and NumPy have many errors for sizes that do not go together.
+    # Flax, JAX and NumPy raise many errors for sizes that do not fit together.
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{path} is no {what}: its tensors' sizes do not go together ({reason})."
+            f"{path} is not a {what}: its tensors' sizes do not fit together ({reason})."
         ) from error
 
 
@@ -91,15 +91,15 @@ def _listed(entries: Sequence[str], most: int = _MOST_LISTED) -> str:
 
 
 def count(is_there: Callable[[int], bool]) -> int:
-    """The first number, from 0 on, of which nothing is there."""
+    """Returns the first number, from 0, for which `is_there` is false."""
     return next(number for number in itertools.count() if not is_there(number))
 
 
 def floats(path: Any, name: str, values: np.ndarray) -> np.ndarray:
-    """A copy of a tensor's values as float32.
+    """Copies a tensor's values as float32.
 
     Raises:
-      UserError: they are no floating-point numbers.
+      UserError: they are not floating-point numbers.
     """
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise UserError(f"{path}: {name} holds {values.dtype}, not floating-point numbers.")

@@ -17,15 +17,15 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
 PUBLISHED_CODEBOOK_SIZE = 1024
-# Where a train state has its parameters; the first that is there is entered.
+# Keys of the parameters in a train state; the first that exists is used.
 _WRAPPERS = ("optimizer", "target", "params", "ema_params")
 
 
 def read_tokenizer(path: pathlib.Path) -> tuple[dict[str, Any], Any]:
-    """Fields of `nets.vqgan.VQGAN` and its parameters.
+    """Returns the fields of `nets.vqgan.VQGAN` and its parameters.
 
     Raises:
-      UserError: no such file, or tensors that such a net has not.
+      UserError: a missing file, or tensors that such a net does not have.
     """
     what = "MaskGIT tokenizer"
     flat = _flat_params(path)
@@ -40,11 +40,11 @@ def read_tokenizer(path: pathlib.Path) -> tuple[dict[str, Any], Any]:
 def read_transformer(
     path: pathlib.Path, codebook_size: int = PUBLISHED_CODEBOOK_SIZE
 ) -> tuple[dict[str, Any], Any]:
-    """Fields of `nets.maskgit.MaskGIT` and its parameters.
+    """Returns the fields of `nets.maskgit.MaskGIT` and its parameters.
 
     Args:
       path: the file.
-      codebook_size: visual tokens; what is left of the vocabulary are classes and the mask.
+      codebook_size: visual tokens; the rest of the vocabulary are classes and the mask.
 
     Raises:
       UserError: see `read_tokenizer`; or a codebook as large as the vocabulary.
@@ -59,7 +59,7 @@ def read_transformer(
             f"for {codebook_size} visual tokens: set codebook_size to the tokenizer's."
         )
     if not fields["num_tokens"]:
-        raise UserError(f"{path} has one position, for a class and no visual tokens.")
+        raise UserError(f"{path} has one position: one for the class and none for visual tokens.")
     with layout.expect(path, what):
         expected = layout.param_shapes(
             MaskGIT(**fields),
@@ -71,7 +71,8 @@ def read_transformer(
 
 def _params(path, flat: dict[str, np.ndarray], expected: layout.Shapes) -> dict[str, Any]:
     layout.check(path, {name: value.shape for name, value in flat.items()}, expected)
-    # Taken out one by one, so that the file's tensors and their copies are never all held at once.
+    # Removed one by one, so that the file's tensors and their copies are never all in memory at
+    # once.
     return layout.nest({name: layout.floats(path, name, flat.pop(name)) for name in expected})
 
 
@@ -80,17 +81,17 @@ def _flat_params(path: pathlib.Path) -> dict[str, np.ndarray]:
         leaves = traverse_util.flatten_dict(_unwrapped(path))
     except (UserError, OSError):
         raise
-    # A file of another kind can provoke any error of msgpack's, Flax's and NumPy's.
+    # A file of another kind can cause any error of msgpack, Flax and NumPy.
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{path} is no Flax msgpack file, or an incomplete one ({reason}); fetch it again."
+            f"{path} is not a Flax msgpack file, or is incomplete ({reason}); fetch it again."
         ) from error
     flat = {"/".join(map(str, keys)): value for keys, value in leaves.items()}
     strangers = [name for name, value in flat.items() if not isinstance(value, np.ndarray)]
     if strangers or len(flat) < len(leaves):
         raise UserError(
-            f"{path}: {(strangers or ['a name'])[0]} is no tensor; is it a MaskGIT checkpoint?"
+            f"{path}: {(strangers or ['a name'])[0]} is not a tensor; is it a MaskGIT checkpoint?"
         )
     return flat
 
@@ -110,7 +111,7 @@ def _tokenizer_fields(path, what, found: layout.Shapes) -> dict[str, Any]:
 
     # The decoder has a first and a last convolution, and one after every upsampling.
     levels = max(number("decoder/Conv") - 1, 1)
-    # The encoder has as many blocks again after its last level as in each.
+    # After its last level the encoder has as many blocks as in each level.
     blocks = number("encoder/ResBlock") // (levels + 1)
     widths = [f"encoder/ResBlock_{level * blocks}/Conv_0/kernel" for level in range(levels)]
     first, codebook = "encoder/Conv_0/kernel", "quantizer/codebook"

@@ -1,8 +1,8 @@
-"""Looks through a pickle's opcodes before it is loaded, for what would crash the unpickler.
+"""Scans a pickle's opcodes before it is loaded, for those that would crash the unpickler.
 
-Python's unpickler trusts the pickle: it makes room for whatever place in its memo is named, and a
-tuple nested a million deep, or one that holds itself twice over and over, overflows the stack or
-never ends when it becomes a key.
+Python's unpickler trusts the pickle: it allocates its memo for any index, and a tuple that is
+nested a million deep, or repeatedly contains itself twice, overflows the stack or never finishes
+when it becomes a key.
 """
 
 import pickletools
@@ -16,11 +16,11 @@ _IN_PLACE = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 
 
 def check(file: BinaryIO) -> None:
-    """Reads one pickle from where the file stands.
+    """Reads one pickle from the file's position.
 
     Raises:
-      UserError: memo places or tuples that no writer of tensors makes.
-      ValueError, IndexError, KeyError: it is no pickle, or an incomplete one.
+      UserError: memo indices or tuples that no writer of tensors makes.
+      ValueError, IndexError, KeyError: it is not a pickle, or is incomplete.
     """
     # How many tuples each value on the unpickler's stack, and in its memo, consists of.
     stack: list[int | None] = []  # None is a mark.
@@ -42,7 +42,7 @@ def check(file: BinaryIO) -> None:
 
 
 def _run(opcode: pickletools.OpcodeInfo, stack: list[int | None]) -> None:
-    """Takes from the stack what an opcode takes, and puts its results there."""
+    """Pops an opcode's arguments from the stack and pushes its results."""
     below, parts = opcode.stack_before, []
     if pickletools.stackslice in below:
         while (part := stack.pop()) is not None:

@@ -1,4 +1,4 @@
-"""Which weights are published where, and how a file comes here: looked up, or fetched."""
+"""Published weights and their addresses; obtains a file from the folder or the network."""
 
 import dataclasses
 import pathlib
@@ -15,11 +15,11 @@ class Published:
     Attributes:
       kind: of `vpt_gen.checkpoints.released.READERS`.
       file: its name in the folder of weights.
-      address: where it is published.
-      megabytes: about how large it is.
-      purpose: what it is for.
-      sha256: the SHA-256 that its publisher states; "" if none is known. Never one computed from
-        a download: it would agree with whatever arrived.
+      address: its URL.
+      megabytes: its approximate size.
+      purpose: its use, for tables.
+      sha256: the SHA-256 that its publisher states; "" if none is known. Never computed from a
+        download, which would match itself.
     """
 
     kind: str
@@ -115,10 +115,10 @@ FILES = {
 
 
 def obtain(name: str, weights_dir: str) -> pathlib.Path:
-    """The path of a published file, which is fetched if the folder lacks it.
+    """Returns the path of a published file, fetching it if the folder lacks it.
 
-    A SHA-256 that the publisher states is compared. Beside a fetched file lies `<file>.sha256`,
-    which finds later changes; it says nothing about what was fetched.
+    A SHA-256 that the publisher states is compared. `<file>.sha256` next to a fetched file detects
+    later changes; it does not verify the download itself.
 
     Raises:
       UserError: unknown name, no network, or a file that is not the published one, or that
@@ -137,23 +137,23 @@ def obtain(name: str, weights_dir: str) -> pathlib.Path:
 
 
 def _assurance(published: Published, compared: tuple[str, ...]) -> str:
-    """What is known about a fetched file, said plainly."""
+    """Returns a sentence about what verified a fetched file."""
     if published.sha256:
         return f"{published.file} has the SHA-256 that its publisher states."
     if compared:
         sent = " and ".join({"md5": "MD5", "sha256": "SHA-256"}[name] for name in compared)
         return (
             f"{published.file} has the {sent} that its server sent; no SHA-256 stated by its "
-            "publisher is known beforehand."
+            "publisher is known."
         )
     return (
-        f"{published.file} was compared with no checksum: its publisher states no SHA-256 that is "
-        "known here, and its server sent none. Only its size was checked."
+        f"{published.file} could not be verified: no SHA-256 of its publisher is known, and its "
+        "server sent no checksum. Only its size was checked."
     )
 
 
 def table() -> str:
-    """The published files, as the README shows them."""
+    """Returns the table of published files for docs/weights.md."""
     rows = ["| name | file | MB | what it is for | SHA-256 known |", "|---|---|---|---|---|"]
     for name, published in FILES.items():
         link = f"[{published.file}]({published.address})"

@@ -1,10 +1,10 @@
 """The class-conditional GPT of Taming Transformers: a PyTorch Lightning `.ckpt`.
 
-Source: CompVis/taming-transformers, `Net2NetTransformer`. The transformer's tensors stand under
-`transformer.`; its tokenizer's beside them are for `taming_vqgan`. A class id k is fed as visual
-token k, so there is no table of classes. A permuter orders the visual tokens: the published
-class-conditional model's is the identity, which has no tensors; others have their two index lists,
-of which the first becomes the net's `order`.
+Source: CompVis/taming-transformers, `Net2NetTransformer`. The transformer's tensors are under
+`transformer.`; the other ones, of its tokenizer, are for `taming_vqgan`. A class id k is fed as
+visual token k, so there is no table of classes. A permuter orders the visual tokens: the published
+class-conditional model's is the identity, which has no tensors; others have two index lists, of
+which the first becomes the net's `order`.
 """
 
 import math
@@ -21,11 +21,11 @@ from vpt_gen.nets.gpt import GPT
 _WHAT = "GPT of Taming Transformers"
 _PREFIX = "transformer."
 _PERMUTER = "permuter."
-# Which visual token stands at a place of the sequence, and at which place a token stands.
+# Visual token at each place of the sequence, and place of each visual token.
 _ORDERS = ("permuter.forward_shuffle_idx", "permuter.backward_shuffle_idx")
-# Of the published models, 24 heads at width 1536 and 16 at 1024.
+# In the published models: 24 heads at width 1536 and 16 at 1024.
 HEAD_SIZE = 64
-# Modules of ours, and of the file: in a block, and around the blocks.
+# Our modules -> the file's: in a block, and around the blocks.
 _MODULES = {
     "attention_ln": "ln1",
     "mlp_ln": "ln2",
@@ -42,15 +42,15 @@ _MODULES = {
 
 
 def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, Any], Any]:
-    """Fields of `nets.gpt.GPT` and its parameters.
+    """Returns the fields of `nets.gpt.GPT` and its parameters.
 
     Args:
       path: the file.
-      num_heads: attention heads, which no shape tells; by default 64 channels a head.
+      num_heads: attention heads, which no shape tells; by default 64 channels per head.
 
     Raises:
-      UserError: no such file, tensors that such a net has not, attention that is not causal, or a
-        permuter that is no permutation.
+      UserError: a missing file, tensors that such a net does not have, attention that is not
+        causal, or a permuter that is not a permutation.
     """
     tensors = torch_file.tensors(path)
     found = {n: t.shape for n, t in tensors.items() if n.startswith((_PREFIX, _PERMUTER))}
@@ -100,7 +100,7 @@ def _fields(path, found: layout.Shapes, num_heads: int | None) -> dict[str, Any]
 
 
 def _buffer_shapes(found: layout.Shapes, fields: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shapes of what a file may hold besides parameters, as far as it does."""
+    """Returns the shapes of the buffers that the file holds besides parameters."""
     masks = {name for i in range(fields["num_layers"]) if (name := _mask_name(i)) in found}
     shapes = dict.fromkeys(masks, (1, 1, *2 * (fields["num_positions"],)))
     lengths = [math.prod(found[name]) for name in _ORDERS if name in found]
@@ -122,7 +122,7 @@ def _check_masks(path, tensors) -> None:
 
 
 def _order(path, num_positions: int, forward: np.ndarray, backward: np.ndarray) -> tuple[int, ...]:
-    """`GPT.order` of a permuter; () where it leaves the tokens in row-major order."""
+    """Returns `GPT.order` of a permuter; () if it keeps the tokens in row-major order."""
     places = np.arange(len(forward))
     if (
         len(places) > num_positions
@@ -131,8 +131,8 @@ def _order(path, num_positions: int, forward: np.ndarray, backward: np.ndarray) 
         or not np.array_equal(np.argsort(forward), backward)
     ):
         raise UserError(
-            f"{path}: {' and '.join(_ORDERS)} are no permutation of at most {num_positions} visual "
-            "tokens and its inverse."
+            f"{path}: {' and '.join(_ORDERS)} are not a permutation of at most {num_positions} "
+            "visual tokens and its inverse."
         )
     return () if np.array_equal(forward, places) else tuple(forward.tolist())
 
@@ -142,14 +142,14 @@ def _file_name(path: str) -> str:
     if path == "position_embeddings/embedding":
         return f"{_PREFIX}pos_emb"
     found = re.fullmatch(r"(?:block_(\d+)/)?(.+)/(\w+)", path)
-    assert found is not None  # Every parameter lies in a module.
+    assert found is not None  # Every parameter belongs to a module.
     block, module, leaf = found.groups()
     place = f"blocks.{block}." if block else ""
     return f"{_PREFIX}{place}{_MODULES[module]}.{'bias' if leaf == 'bias' else 'weight'}"
 
 
 def _file_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Matrices are (out, in), heads are part of the width, the position table has a batch axis."""
+    """Torch's shape: matrices (out, in), heads in the width, a batch axis on the position table."""
     if path == "position_embeddings/embedding":
         return (1, *shape)
     if path.endswith("/embedding"):

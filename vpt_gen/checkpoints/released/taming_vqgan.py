@@ -1,7 +1,7 @@
 """The VQGAN of Taming Transformers: a PyTorch Lightning `.ckpt`.
 
-Source: CompVis/taming-transformers. The tensors stand at the top (a VQGAN's own checkpoint) or
-under `first_stage_model.` (a transformer's). Those of the training loss are passed over.
+Source: CompVis/taming-transformers. The tensors are at the top level (a VQGAN's own checkpoint) or
+under `first_stage_model.` (a transformer's). Those of the training loss are ignored.
 """
 
 import pathlib
@@ -24,16 +24,16 @@ def read(
     resolution: int = PUBLISHED_RESOLUTION,
     attn_resolutions: Sequence[int] | None = None,
 ) -> tuple[dict[str, Any], Any]:
-    """Fields of `nets.taming_vqgan.TamingVQGAN` and its parameters.
+    """Returns the fields of `nets.taming_vqgan.TamingVQGAN` and its parameters.
 
     Args:
       path: the file.
-      resolution: image side that the release's config names; only for `attn_resolutions`.
-      attn_resolutions: sides of the feature maps with attention in that config. The tensors tell
-        them; where given, they are compared.
+      resolution: image side in the release's config; only for `attn_resolutions`.
+      attn_resolutions: sides of the feature maps with attention in that config. They follow from
+        the tensors; if given, they are compared.
 
     Raises:
-      UserError: no such file, or tensors that such a net has not.
+      UserError: a missing file, or tensors that such a net does not have.
     """
     tensors = torch_file.tensors(path)
     prefix = _FIRST_STAGE if any(name.startswith(_FIRST_STAGE) for name in tensors) else ""
@@ -59,12 +59,12 @@ def check_attention(
     resolution: int,
     attn_resolutions: Sequence[int] | None,
 ) -> None:
-    """Raises UserError where a config's attention is not the tensors'."""
+    """Raises UserError if a config's attention differs from the tensors'."""
     found = sorted(resolution >> level for level in fields["attention_levels"])
     if attn_resolutions is not None and sorted(attn_resolutions) != found:
         raise UserError(
             f"{path} has attention at resolutions {found} of images of {resolution} pixels, not at "
-            f"{sorted(attn_resolutions)}; give attn_resolutions together with its resolution."
+            f"{sorted(attn_resolutions)}; give attn_resolutions together with resolution."
         )
 
 
@@ -76,14 +76,14 @@ def convert(
     name_module: Callable[[str], str],
     attention_is_linear: bool = False,
 ) -> tuple[dict[str, Any], Any]:
-    """Fields and parameters from PyTorch's tensors of this net.
+    """Returns fields and parameters from PyTorch's tensors of this net.
 
     Args:
       path: for messages.
-      what: the net in the file's form, for messages.
+      what: name of the net and format, for messages.
       found: shapes of the file's tensors.
       read_tensor: name -> values; called once for each tensor.
-      name_module: path of a module of ours -> its name in the file.
+      name_module: path of our module -> its name in the file.
       attention_is_linear: attention's projections are matrices, not 1x1 convolutions.
 
     Raises:

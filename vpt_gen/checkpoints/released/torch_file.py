@@ -1,14 +1,13 @@
-"""Tensors of a file that `torch.save` wrote, without torch and without running what it holds.
+"""Reads tensors from a file of `torch.save`, without torch and without running code in the file.
 
 A torch file is a zip archive with a pickle of the object's structure and one uncompressed member
-for each storage; before torch 1.6 (2020) it was a row of pickles followed by the storages. A pickle
-can call whatever it names. The reader here builds dictionaries, lists and tensors; any other name
-in the file stands for an inert placeholder, and the attempt to call it ends the reading. (PyTorch
-Lightning files name classes without calling them: its callbacks' states are keyed by the callback's
-class.)
+for each storage; before torch 1.6 (2020) it was a sequence of pickles followed by the storages. A
+pickle can call anything it names. This reader builds dictionaries, lists and tensors; any other
+name in the file becomes an inert placeholder, and calling it is an error. (PyTorch Lightning files
+name classes without calling them: the states of callbacks are keyed by the callback's class.)
 
-The archive's checksums are not compared, as torch does not always write them; those of published
-files are compared whole, when they are fetched.
+The archive's checksums are not compared, as torch does not always write them; a published file is
+compared as a whole when it is fetched.
 """
 
 import collections
@@ -41,7 +40,7 @@ _DTYPES = {
     "torch.BoolStorage": np.bool_,
 }
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
-# How a file of the older format begins: the pickle of a magic number.
+# Start of a file of the older format: the pickle of a magic number.
 _LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _LARGEST_PICKLE = 2**28  # bytes; a published file's has about 2**20
 _LARGEST_TENSOR = 2**40  # numbers
@@ -49,16 +48,16 @@ _MOST_AXES = 32
 
 
 class _Fixed:
-    """What a pickle can name or make, but not change afterwards."""
+    """Base of what a pickle can name or make, but not change."""
 
     def __setstate__(self, state):
-        raise UserError("it changes what it has made; weights need no code")
+        raise UserError("it changes an object that it made; weights need no code")
 
 
 class _Placeholder(_Fixed):
-    """Stands for a name of the pickle that reading tensors does not need; never called.
+    """Placeholder for a name of the pickle that tensors do not need; never called.
 
-    A class of its own for each name, because a pickle can ask for an instance in two ways.
+    Each name gets its own class, because a pickle can ask for an instance in two ways.
     """
 
     name: str
@@ -69,7 +68,7 @@ class _Placeholder(_Fixed):
 
 @dataclasses.dataclass(eq=False)
 class _Storage(_Fixed):
-    """A row of numbers in the file; `start` is its first byte, known late in the older format."""
+    """Numbers in the file; `start` is the first byte, which the older format tells late."""
 
     path: pathlib.Path
     dtype: np.dtype
@@ -85,23 +84,23 @@ class _Storage(_Fixed):
         return self.count * self.dtype.itemsize
 
     def map(self) -> np.ndarray:
-        if not self.count:  # Nothing cannot be mapped.
+        if not self.count:  # An empty storage cannot be memory-mapped.
             return np.zeros(0, self.dtype)
         return np.memmap(self.path, self.dtype, "r", self.start, (self.count,))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TorchTensor(_Fixed):
-    """A tensor that is still in its file.
+    """A tensor that has not been read yet.
 
     Attributes:
-      storage: where its numbers are.
+      storage: holds its numbers.
       offset: its first number in the storage.
       shape: its shape.
-      strides: from one number to the next along each axis, counted in numbers.
+      strides: steps along each axis, in numbers.
 
     Raises:
-      UserError: it would reach beyond its storage.
+      UserError: the tensor would reach beyond its storage.
     """
 
     storage: _Storage
@@ -122,7 +121,7 @@ class TorchTensor(_Fixed):
             raise UserError("a tensor reaches beyond its storage: the file is damaged")
 
     def _end(self) -> int:
-        """The place after the last number."""
+        """Position after the last number."""
         if 0 in self.shape:
             return 0
         steps = zip(self.shape, self.strides, strict=True)
@@ -137,7 +136,7 @@ class TorchTensor(_Fixed):
         """The values: a view of the memory-mapped file."""
         if 0 in self.shape:
             return np.zeros(self.shape, self.dtype)
-        # An axis of one place has any stride.
+        # An axis of length 1 may have any stride.
         steps = [step if n > 1 else 0 for n, step in zip(self.shape, self.strides, strict=True)]
         size = self.dtype.itemsize
         return np.ndarray(
@@ -155,7 +154,7 @@ def _rebuild_tensor(storage, offset, size, stride, *unused):
 
 def _rebuild_parameter(data, *unused):
     if not isinstance(data, TorchTensor):
-        raise UserError("it holds a parameter that is no tensor")
+        raise UserError("it holds a parameter that is not a tensor")
     return data
 
 
@@ -191,7 +190,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unpickle(file: BinaryIO, storages) -> Any:
-    """Loads the pickle at which the file stands; `storages` makes a storage of key, type, count."""
+    """Loads the pickle at the file's position; `storages` makes a storage of key, type, count."""
     start = file.tell()
     pickle_scan.check(file)
     file.seek(start)
@@ -199,10 +198,10 @@ def _unpickle(file: BinaryIO, storages) -> Any:
 
 
 def load(path: pathlib.Path) -> Any:
-    """The object that the file holds, its tensors as `TorchTensor`.
+    """Returns the object in the file, its tensors as `TorchTensor`.
 
     Raises:
-      UserError: no torch file, a damaged one, or one that would run code.
+      UserError: not a torch file, a damaged one, or one that would run code.
     """
     try:
         with open(path, "rb") as file:
@@ -216,12 +215,12 @@ def load(path: pathlib.Path) -> Any:
         raise UserError(f"{path} cannot be read: {error}.") from error
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{path} is no torch file, or an incomplete one (it is no whole zip archive); fetch it "
+            f"{path} is not a torch file, or is incomplete (not a whole zip archive); fetch it "
             "again."
         ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    # What others wrote can provoke any error of the unpickler's, the archive's and NumPy's.
+    # Foreign files can cause any error of the unpickler, the archive and NumPy.
     except Exception as error:
         reason = str(error)[:200] or type(error).__name__
         raise UserError(f"{path} is damaged ({reason}); fetch it again.") from error
@@ -232,7 +231,7 @@ def _load_zip(path: pathlib.Path) -> Any:
         members = {member.filename: member for member in archive.infolist()}
         pickles = [name for name in members if name.endswith("data.pkl")]
         if len(pickles) != 1:
-            raise UserError("it is a zip archive but no torch file (no data.pkl)")
+            raise UserError("it is a zip archive but not a torch file (no data.pkl)")
         root = pickles[0].removesuffix("data.pkl")
         order = members.get(f"{root}byteorder")
         if order and _small_member(archive, order) != b"little":
@@ -264,14 +263,14 @@ def _first_byte(path: pathlib.Path, member: zipfile.ZipInfo) -> int:
 
 
 def _place(storage: _Storage, start: int) -> None:
-    """Says where a storage begins."""
+    """Sets where a storage begins."""
     if start + storage.num_bytes > storage.path.stat().st_size:
         raise UserError("a storage reaches beyond its end; fetch it again")
     storage.start = start
 
 
 def _load_legacy(file: BinaryIO) -> Any:
-    """Reads on after the magic number: version, facts of the machine, object, keys, storages."""
+    """Reads what follows the magic number: version, machine, object, keys, storages."""
     storages: dict[str, _Storage] = {}
 
     def storage(key, dtype, count):
@@ -285,7 +284,7 @@ def _load_legacy(file: BinaryIO) -> Any:
         raise UserError("it is of another version, or made on a big-endian machine")
     content, keys = _unpickle(file, storage), _unpickle(file, storage)
     if set(keys) != set(storages):
-        raise UserError("it lacks storages that its tensors are in")
+        raise UserError("it lacks storages of its tensors")
     place = file.tell()
     for key in keys:
         file.seek(place)
@@ -297,7 +296,7 @@ def _load_legacy(file: BinaryIO) -> Any:
 
 
 def tensors(path: pathlib.Path) -> dict[str, TorchTensor]:
-    """The named tensors of a checkpoint: those of its `state_dict`, where it has one.
+    """Returns the named tensors of a checkpoint: those of its `state_dict`, if it has one.
 
     Raises:
       UserError: see `load`; or no tensors inside.

@@ -1,4 +1,4 @@
-"""Which files of a folder decode, and the digest of each: found out once, and remembered."""
+"""Checks which files of a folder decode, and computes their digests; remembers the results."""
 
 import collections
 import dataclasses
@@ -22,23 +22,23 @@ from vpt_gen.machine.progress import say, track
 
 MAX_BYTES = 2**30
 _DIGEST_BYTES = hashlib.sha256().digest_size
-# A file that changed later than this before it was looked at might change again unseen: clocks of
-# file systems tick as slowly as every two seconds.
+# A file that changed less than this before the check could change again unnoticed: clocks of file
+# systems may tick only every two seconds.
 _SETTLED_NS = 2_000_000_000
 _SAVE_EVERY_S = 60.0
 _QUICKLY_LOOKED_AT = 10_000  # files; no progress is shown
 _UNKNOWN = -1
-# What decides whether a file can be read, besides the file.
+# Besides the file, this decides whether it can be read.
 _RULES = f"{images.DECODER} Pillow {PIL.__version__}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What is known about n files.
+    """Known results for n files.
 
     Attributes:
       stamps: (n, 3) int64, size and times of change (of content and of anything; ns) of each file
-        when it was checked; _UNKNOWN where it was not, or not for good.
+        when it was checked; _UNKNOWN if it was not, or if the result may change.
       digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
       errors: number of a file -> why it cannot be read.
     """
@@ -49,18 +49,18 @@ class Checked:
 
     @classmethod
     def nothing(cls, n: int) -> "Checked":
-        """Nothing is known yet."""
+        """Returns results of which nothing is known yet."""
         return cls(np.full((n, 3), _UNKNOWN, np.int64), np.zeros((n, _DIGEST_BYTES), np.uint8), {})
 
 
 def index_path(root: str) -> pathlib.Path:
-    """Where the findings about a folder are kept."""
+    """Returns the path of a folder's results."""
     key = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:16]
     return cache_folder() / "folders" / f"{key}.npz"
 
 
 def read_file(path: bytes) -> bytes:
-    """The content of a file; OSError where it is too large for memory, too."""
+    """Reads a file; raises OSError also if it is too large for memory."""
     if os.stat(path).st_size > MAX_BYTES:
         raise OSError(f"larger than {MAX_BYTES >> 30} GiB")
     with open(path, "rb") as file:
@@ -70,13 +70,12 @@ def read_file(path: bytes) -> bytes:
 def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
     """Decodes every file that is new or has changed since it was last checked.
 
-    What was found out is saved now and then, and also when Ctrl-C ends the check.
+    Results are saved at intervals, and also when Ctrl-C ends the check.
 
     Args:
       root: the folder.
       names: of its files.
-      wanted: numbers of the files to check, ascending; what is returned tells the truth about these
-        alone.
+      wanted: numbers of the files to check, ascending; the results are only valid for these.
     """
     folder = os.path.join(os.fsencode(os.path.abspath(root)), b"")
     index = index_path(root)
@@ -122,7 +121,7 @@ def _stamp(path: bytes) -> tuple[int, int, int]:
 
 
 def _examine(path: bytes) -> tuple[bytes, str, bool]:
-    """A file's digest, why it cannot be read (or ''), and whether that hangs on its content."""
+    """Returns a file's digest, why it cannot be read (or ''), and whether its content is why."""
     try:
         content = read_file(path)
     except (OSError, MemoryError) as error:
@@ -133,14 +132,14 @@ def _examine(path: bytes) -> tuple[bytes, str, bool]:
         images.decode(content)
     except MemoryError:
         return b"", "cannot be read: out of memory", False
-    except Exception as error:  # Pillow raises many kinds on broken input.
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files.
         reason = " ".join(str(error).split()) or type(error).__name__
         return b"", f"cannot be read: {reason}", True
     return hashlib.sha256(content).digest(), "", True
 
 
 def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
-    """task(item) for each item, in order; a bounded number is under way at any time."""
+    """Yields task(item) for each item, in order, with a bounded number in progress."""
     workers, chunk = min(32, (os.cpu_count() or 1) + 4), 16
     numbers = iter(items)
     chunks = iter(lambda: list(itertools.islice(numbers, chunk)), [])
@@ -158,7 +157,7 @@ def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
 
 
 def _load(index: pathlib.Path, names: Names) -> Checked:
-    """What an index knows about these files, be they the ones that it was made for or not."""
+    """Looks these files up in an index, which may have been made for others."""
     known = Checked.nothing(len(names))
     try:
         with np.load(index) as file:
@@ -169,7 +168,7 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
         errors = {int(i): text for i, text in json.loads(arrays["errors"].tobytes()).items()}
         found = Checked(arrays["stamps"], arrays["digests"], errors)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return known  # None yet, or damaged: then all is checked again.
+        return known  # Missing or damaged: everything is checked again.
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
         return found
     numbers = {name: i for i, name in enumerate(then)}
@@ -193,5 +192,5 @@ def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
                 digests=known.digests,
                 errors=np.frombuffer(json.dumps(known.errors).encode(), np.uint8),
             )
-    except OSError as error:  # It only saves time.
+    except OSError as error:  # The index only saves time.
         say(f"Cannot remember which images were checked in {index}: {error.strerror}.")

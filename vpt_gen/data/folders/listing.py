@@ -1,4 +1,4 @@
-"""The image files below a folder, by class: listed fast, and held in little memory."""
+"""Lists the image files below a folder, by class, fast and in little memory."""
 
 import array
 import dataclasses
@@ -12,21 +12,21 @@ from vpt_gen.images.codec import EXTENSIONS
 
 _EXTENSIONS = frozenset(os.fsencode(extension) for extension in EXTENSIONS)
 _HEIC = frozenset({b".heic", b".heif"})
-# What macOS, Synology and Windows leave in folders: as little meant as hidden files are.
+# Files that macOS, Synology and Windows leave in folders; ignored like hidden files.
 _LEFTOVERS = frozenset({b"__macosx", b"@eadir", b"thumbs.db", b"desktop.ini"})
 
 
 class Names:
-    """File names as the system has them (bytes), one after another in a single block of memory."""
+    """File names as bytes, one after another in a single block of memory."""
 
     def __init__(self, blob: bytes, ends: np.ndarray):
-        """The names' bytes joined, and where each one ends, int64 (n,)."""
+        """Takes the joined names and the end of each, int64 (n,)."""
         self.blob = blob
         self.ends = ends
 
     @classmethod
     def of(cls, names: Iterable[bytes]) -> "Names":
-        """Packs names, which may come one by one."""
+        """Packs names, which may be an iterator."""
         blob, ends = bytearray(), array.array("q")
         for name in names:
             blob += name
@@ -49,14 +49,14 @@ class Names:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What lies in a folder.
+    """Contents of a folder.
 
     Attributes:
       class_names: sorted.
       names: of the image files, relative to the folder and with '/' between the parts, sorted by
         these parts as bytes, whatever the file system and the locale.
       labels: (n,) int32, the class of each.
-      left_out: what is no image file: its name and why.
+      left_out: entries that are not image files: name and reason.
     """
 
     class_names: tuple[str, ...]
@@ -66,19 +66,19 @@ class Listing:
 
 
 def shown(name: bytes) -> str:
-    """A name that can be printed in one line: what cannot be is escaped."""
+    """Escapes the characters of a name that cannot be printed in one line."""
     text = name.decode(errors="backslashreplace")
     return text if text.isprintable() else repr(text)[1:-1]
 
 
 def list_folder(root: str) -> Listing:
-    """Lists a folder with one sub-folder a class, or with images right inside (one class).
+    """Lists a folder with one sub-folder per class, or directly with images (one class).
 
-    Hidden files and folders, and what systems leave behind, do not count. Links are followed, but
-    no folder is entered twice for the same class, so that links in a circle come to an end.
+    Hidden files and folders, and files that systems leave, are ignored. Links are followed, but no
+    folder is entered twice for the same class, so that circular links end.
 
     Raises:
-      UserError: images beside class folders, no images, or no right to look into the folder.
+      UserError: images next to class folders, no images, or a folder that cannot be listed.
     """
     path = os.fsencode(os.path.abspath(root))
     left_out: list[tuple[bytes, str]] = []
@@ -88,12 +88,12 @@ def list_folder(root: str) -> Listing:
         raise UserError(f"{root} cannot be listed: {error.strerror}.") from error
     folders = [name for name in members if name.endswith(b"/")]
     loose = [name for name in members if not name.endswith(b"/") and _is_image(name, left_out)]
-    # A link to the folder itself is no class.
+    # A link to the folder itself is not a class.
     folders = [name for name in folders if not _is_entered(path, name, {_identity(path)}, left_out)]
     if folders and loose:
         raise UserError(
-            f"{root} has images beside class folders ({shown(loose[0])}, for one); "
-            "put every image into a class folder, or use no folders at all."
+            f"{root} has images next to class folders (such as {shown(loose[0])}); "
+            "put every image into a class folder, or use no class folders."
         )
     if not folders and not loose:
         raise UserError(f"{root} holds no images ({', '.join(sorted(EXTENSIONS))}).")
@@ -116,7 +116,7 @@ def list_folder(root: str) -> Listing:
 
 
 def _walk(root: bytes, folder: bytes, left_out) -> Iterator[bytes]:
-    """The image files below a folder, relative to the root and in the order of their parts."""
+    """Yields the image files below a folder, relative to the root, ordered by their parts."""
     entered = {_identity(root)}
     pending = [folder]
     while pending:
@@ -133,7 +133,7 @@ def _walk(root: bytes, folder: bytes, left_out) -> Iterator[bytes]:
 
 
 def _children(root: bytes, folder: bytes, left_out) -> list[bytes]:
-    """The files and folders (with a '/' at the end) right inside a folder, sorted by name."""
+    """Lists the files and folders (ending in '/') directly in a folder, sorted by name."""
     names, folders = [], set()
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in entries:
@@ -151,14 +151,14 @@ def _children(root: bytes, folder: bytes, left_out) -> list[bytes]:
 
 
 def _kind(entry: os.DirEntry) -> str:
-    """'file', 'folder', or why an entry is neither."""
+    """Returns 'file', 'folder', or why an entry is neither."""
     try:
         if entry.is_file():
             return "file"
         if entry.is_dir():
             return "folder"
         return "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
-    except OSError as error:  # A link to itself, or to where one may not look.
+    except OSError as error:  # A link to itself, or to a place without permission.
         return f"cannot be followed: {error.strerror}"
 
 
@@ -167,7 +167,7 @@ def _is_image(name: bytes, left_out) -> bool:
     if extension in _EXTENSIONS:
         return True
     heic = extension in _HEIC
-    left_out.append((name, "HEIC; convert it to JPEG" if heic else "no image by its name"))
+    left_out.append((name, "HEIC; convert it to JPEG" if heic else "not an image by its name"))
     return False
 
 
@@ -177,10 +177,10 @@ def _identity(folder: bytes) -> tuple[int, int]:
 
 
 def _is_entered(root: bytes, folder: bytes, entered: set, left_out) -> bool:
-    """Whether a folder was entered before, which is told; notes it otherwise."""
+    """Whether a folder was entered before, with a message; records it otherwise."""
     identity = _identity(os.path.join(root, folder))
     if identity in entered:
-        left_out.append((folder, "a link to a folder that is read already"))
+        left_out.append((folder, "a link to a folder that was already read"))
         return True
     entered.add(identity)
     return False

@@ -1,4 +1,4 @@
-"""What a user is told of a folder of images: what is left out, what there is, what looks wrong."""
+"""Messages about a folder of images: what is left out, what it holds, what looks wrong."""
 
 import itertools
 import os
@@ -9,7 +9,7 @@ from vpt_gen.data.folders.listing import Names, shown
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 
-# So many files that were left out are named; more are counted, and listed in a file.
+# Left-out files to print; more are counted, and listed in a file.
 NAMED = 20
 _NAMED_CLASSES = 10
 
@@ -17,11 +17,11 @@ _NAMED_CLASSES = 10
 def tell(
     root: str, names: Names, counts: dict[str, int], left_out: list[tuple[bytes, str]]
 ) -> None:
-    """Prints it.
+    """Prints the messages.
 
     Args:
       root: the folder.
-      names: of the files that are read.
+      names: of the files to read.
       counts: class -> number of its files.
       left_out: file -> why it is not read.
     """
@@ -31,7 +31,7 @@ def tell(
 
 
 def _tell_left_out(root: str, left_out: list[tuple[bytes, str]]) -> None:
-    """Names the first files that are left out, and counts the others."""
+    """Prints the first left-out files, and counts the others."""
     lines = [f"Left out: {os.path.join(root, shown(name))} ({reason})" for name, reason in left_out]
     for line in lines[:NAMED]:
         say(line)
@@ -45,7 +45,7 @@ def _tell_left_out(root: str, left_out: list[tuple[bytes, str]]) -> None:
 
 
 def _sum_up(root: str, counts: dict[str, int], left_out: int) -> None:
-    """One line of counts and one of classes: a folder that was meant otherwise shows in them."""
+    """Prints a line of counts and one of classes, in which a wrong folder is easy to recognize."""
     good = sum(counts.values())
     say(
         f"{good:,} image{'s' * (good != 1)} in {len(counts):,} class{'es' * (len(counts) != 1)}, "
@@ -57,14 +57,14 @@ def _sum_up(root: str, counts: dict[str, int], left_out: int) -> None:
 
 
 def _doubt_classes(root: str, counts: dict[str, int], names: Names) -> None:
-    """Says so where the classes look like something else that folders are made for."""
+    """Warns if the classes look like something else, such as splits."""
     if len(counts) > 1 and all(name.lower() in split_folders.NAMES for name in counts):
         say(
-            "These classes are called like splits: if they are, set config.data.path to one of "
-            f"them, such as {os.path.join(root, next(iter(counts)))}."
+            "These classes are named like splits: if they are splits, set config.data.path to one "
+            f"of them, such as {os.path.join(root, next(iter(counts)))}."
         )
     elif len(counts) == 1 and names and all(name.count(b"/") > 1 for name in names):
         say(
-            "All images lie in folders inside of the one class: if these are the classes, set "
+            "All images are in folders inside of one class folder: if these are the classes, set "
             f"config.data.path to {os.path.join(root, next(iter(counts)))}."
         )

@@ -1,4 +1,4 @@
-"""A folder of images: one sub-folder a class, or flat (one class)."""
+"""A folder of images: one sub-folder per class, or flat (one class)."""
 
 import hashlib
 import itertools
@@ -24,21 +24,21 @@ from vpt_gen.images import codec as images
 
 
 def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
-    """Reads a folder of images; what is left out is named and counted.
+    """Opens a folder of images; prints and counts what is left out.
 
-    Every file is decoded once, the first time that the folder is opened; what was found out is
-    remembered as long as the files do not change (`checked.py`).
+    Every file is decoded once, when the folder is first opened; the results are kept as long as the
+    files do not change (`checked.py`).
 
     Args:
-      path: with one sub-folder a class (labels follow the sorted names), or images right inside:
-        then there is one class, named like the folder, or those that the note of `vpt_gen.sample`
-        tells (`sampled.py`).
-      classes: read the images of these classes alone; () for all. The others keep their labels,
-        and none of their files needs to be decoded.
+      path: with one sub-folder per class (labels follow the sorted names), or directly with images:
+        then there is one class, named like the folder, or the classes in the note of
+        `vpt_gen.sample` (`sampled.py`).
+      classes: read only the images of these classes; () for all. Labels do not change, and files
+        of other classes need not be readable.
 
     Raises:
-      UserError: missing folder, no images, a class without a readable image, images beside class
-        folders, a class in `classes` that is not there, or a note of images that are not there.
+      UserError: a missing folder, no images, a class without a readable image, images next to class
+        folders, a missing class in `classes`, or a note of missing images.
     """
     root = os.path.expanduser(path)
     if not path or not os.path.isdir(root):
@@ -86,13 +86,13 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
 
 
 def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing:
-    """The images that a note names, with its classes; all others are left out."""
+    """Returns the images of a note with its classes; all others are left out."""
     known = {os.fsencode(name): class_name for name, class_name in classes.items()}
     missing = known.keys() - set(listing.names)
     if missing:
         raise UserError(
             f"{root} lacks {len(missing):,} of the images that its {sampled.FILE} lists "
-            f"({shown(min(missing))}, for one): generate them anew, or delete {sampled.FILE}."
+            f"(such as {shown(min(missing))}): generate them again, or delete {sampled.FILE}."
         )
     class_names = tuple(sorted(set(known.values())))
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -107,7 +107,7 @@ def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing
 def _check_classes(root: str, counts: dict[str, int]) -> None:
     empty = [name for name, count in counts.items() if not count]
     if empty == list(counts):
-        raise UserError(f"{root} holds no readable image; see above what is wrong with each.")
+        raise UserError(f"{root} holds no readable image; the messages above say why.")
     if empty:
         more = f" (and so do {len(empty) - 1} more)" if len(empty) > 1 else ""
         raise UserError(

@@ -1,21 +1,21 @@
-"""Class folders that lie in a folder of their split, `path/<split>/<class>/`, as many sets come."""
+"""Class folders inside folders of splits: `path/<split>/<class>/`."""
 
 import pathlib
 
 from vpt_gen.data.vtab.splits import SPLITS
 from vpt_gen.errors import UserError
 
-# VTAB's, and what else splits are called.
+# VTAB's names of splits, and other usual ones.
 NAMES = (*SPLITS, "valid", "validation", "training", "testing", "dev")
 
 
 def split_folder(path: str, split: str) -> str:
-    """`path/<split>`, or '' where class folders lie right in `path`.
+    """Returns `path/<split>`, or '' if class folders are directly in `path`.
 
-    A folder without folders in it is no split: CIFAR-100 has a class that is called 'train'.
+    A folder without folders in it is not a split: CIFAR-100 has a class named 'train'.
 
     Raises:
-      UserError: there are folders of other splits and none of this one.
+      UserError: there are folders of other splits but not of this one.
     """
     if not path:
         return ""
@@ -26,7 +26,7 @@ def split_folder(path: str, split: str) -> str:
     if others:
         raise UserError(
             f"{root} has folders for the splits {', '.join(others)}, but none for {split!r}; add "
-            "it, or set config.data.train_split and config.data.eval_split to what there is."
+            "it, or set config.data.train_split and config.data.eval_split to existing ones."
         )
     return ""
 
@@ -34,5 +34,5 @@ def split_folder(path: str, split: str) -> str:
 def _holds_folders(path: pathlib.Path) -> bool:
     try:
         return any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir())
-    except OSError:  # No folder, or one that one may not look into.
+    except OSError:  # Not a folder, or one without permission.
         return False

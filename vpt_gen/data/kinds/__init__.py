@@ -1,4 +1,4 @@
-"""All kinds of data sets, by name; a new one is a file and a line here."""
+"""All kinds of data sets by name; a new one needs its file and a line here."""
 
 from ml_collections import ConfigDict
 
@@ -20,10 +20,10 @@ KINDS: dict[str, Kind] = {
 
 
 def kind_of(data: ConfigDict) -> Kind:
-    """The kind that `config.data` names.
+    """Returns the kind of `config.data`.
 
     Raises:
-      UserError: there is no such kind.
+      UserError: an unknown kind.
     """
     if data.kind not in KINDS:
         known = ", ".join(map(repr, KINDS))

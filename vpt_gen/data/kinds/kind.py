@@ -1,4 +1,4 @@
-"""What every kind of data set says about itself; `config.data.kind` names one."""
+"""What every kind of data set provides; `config.data.kind` names one."""
 
 import dataclasses
 import pathlib
@@ -12,11 +12,11 @@ from vpt_gen.data.source import Source
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Where TensorFlow Datasets looks.
+    """Folders of TensorFlow Datasets.
 
     Attributes:
-      data_dir: for prepared data; '' is what the config says, or TFDS's own.
-      manual_dir: for files that it does not fetch; '' is TFDS's own.
+      data_dir: for prepared data; '' for the config's, or TFDS's own.
+      manual_dir: for files that it does not fetch; '' for TFDS's own.
     """
 
     data_dir: str = ""
@@ -28,10 +28,10 @@ class Entry:
     """A data set as `vpt_gen.data.check` lists it.
 
     Attributes:
-      name: what people call it.
+      name: of the data set.
       status: whether it can be used.
-      builder: TFDS's, of a data set that is one of TFDS's.
-      manual_dir: where files that TFDS does not fetch belong.
+      builder: TFDS's, if the data set is from TFDS.
+      manual_dir: for files that TFDS does not fetch.
       configs: names of the configs that use it.
     """
 
@@ -50,27 +50,27 @@ class Kind:
 
         Args:
           data: `config.data`.
-          split: `data.train_split`, or what `eval_split` gives.
+          split: `data.train_split`, or the result of `eval_split`.
 
         Raises:
-          UserError: data that cannot be opened, or has no such split.
+          UserError: data that cannot be opened, or a missing split.
         """
         raise NotImplementedError
 
     def eval_split(self, data: ConfigDict) -> str:
-        """The split to evaluate on; '' if that is `data.holdout` of the training examples."""
+        """Returns the split to evaluate on; '' for `data.holdout` of the training examples."""
         return data.eval_split
 
     def remark(self, data: ConfigDict) -> str:
-        """What to tell before the data are used; '' if nothing."""
+        """Returns a message to print before the data are used, or ''."""
         del data
         return ""
 
     def entry(self, data: ConfigDict, places: Places) -> Entry:
-        """The data set that `data` names, for `vpt_gen.data.check`."""
+        """Returns the data set of `data`, for `vpt_gen.data.check`."""
         raise NotImplementedError
 
     def image_files(self, source: Source) -> list[bytes]:
-        """The paths of an opened source's images; none if they are not files of their own."""
+        """Returns the paths of an opened source's images; none if they are not single files."""
         del source
         return []

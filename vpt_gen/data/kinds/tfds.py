@@ -1,4 +1,4 @@
-"""A data set of TensorFlow Datasets, or class folders in its place."""
+"""A data set of TensorFlow Datasets, or class folders instead of it."""
 
 import pathlib
 
@@ -19,7 +19,7 @@ class Tfds(Folder):
         return tfds.open_tfds(data.name, split, data.data_dir)
 
     def builder_name(self, data: ConfigDict) -> str:
-        """What TFDS calls the data set."""
+        """Returns the data set's name in TFDS."""
         return data.name
 
     def entry(self, data: ConfigDict, places: Places) -> Entry:
@@ -33,5 +33,5 @@ class Tfds(Folder):
         return Entry(builder.info.full_name, status, builder, manual_dir)
 
     def image_files(self, source: Source) -> list[bytes]:
-        del source  # Of either sort; what TFDS prepared lies in record files.
+        del source  # Class folders have image files; TFDS stores images in record files.
         return []

@@ -23,6 +23,6 @@ class Vtab(Tfds):
         if not data.flip or find_task(data.name).flip != "label":
             return ""
         return (
-            f"Mirrored images of {data.name} have another label than they are given, as in the "
-            "released training: config.data.flip False trains without them."
+            f"Mirroring changes the label of images of {data.name}, but the label is kept, as in "
+            "the release: set config.data.flip to False to train without mirrored images."
         )

@@ -1,8 +1,7 @@
-"""Making the visual-token cache: a source tokenized once, in stated views, shard by shard.
+"""Builds the visual-token cache: tokenizes a source once, in fixed views, shard by shard.
 
-What a shard holds hangs on its examples alone, and not on what was made before or beside it: a
-build that was killed goes on at the first shard that is not there, several hosts share the shards,
-and all of them end with the same bytes.
+The content of a shard depends only on its examples, not on other shards: a killed build resumes at
+the first missing shard, several hosts share the work, and the bytes are always the same.
 """
 
 import dataclasses
@@ -36,20 +35,20 @@ _MAX_SHARDS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class CacheBuild:
-    """What a cache is made from, and where; one build at a time a folder.
+    """The inputs and the folder of a cache; one build at a time per folder.
 
     Attributes:
       source: examples.
       spec: preprocessing; its augmentation makes the views.
       tokenize: images (batch_size, R, R, 3) -> tokens (batch_size, h, w).
       tokenizer_digest: of the tokenizer's parameters.
-      cache_views: views an example; without augmentation one view is all there is.
-      batch_size: images that are tokenized at a time.
+      cache_views: views per example; without augmentation there is only one.
+      batch_size: images tokenized at a time.
       seed: of the augmentation.
       root: folder of caches, shared by all hosts; a cache's own folder in it is named by a digest
         of the source, spec, tokenizer, views and seed.
-      shard_images: images (of all views) a shard, which is what a killed build loses at most;
-        more where the cache would have over a thousand shards.
+      shard_images: images (of all views) per shard, the most that a killed build loses; more if
+        the cache would have over a thousand shards.
     """
 
     source: Source
@@ -63,11 +62,10 @@ class CacheBuild:
     shard_images: int = 1024
 
     def cache(self) -> TokenCache:
-        """Opens the cache; makes it first, or what is missing of it, together with other hosts.
+        """Opens the cache; first makes it, or its missing shards, together with other hosts.
 
         Raises:
-          UserError: an image that cannot be read, a damaged cache, or hosts without a shared
-            folder.
+          UserError: an unreadable image, a damaged cache, or hosts without a shared folder.
         """
         if not distributed.all_agree((self.folder / MANIFEST).exists()):
             self.make_shards(jax.process_index(), jax.process_count())
@@ -84,7 +82,7 @@ class CacheBuild:
 
     @property
     def made_from(self) -> dict[str, str | int]:
-        """All that the tokens hang on."""
+        """Everything that the tokens depend on."""
         return {
             "format": _FORMAT,
             "data": self.source.digest,
@@ -102,7 +100,7 @@ class CacheBuild:
 
     @functools.cached_property
     def shards(self) -> dict[pathlib.Path, range]:
-        """File -> its examples; by the number of examples and views alone."""
+        """File -> its examples; depends only on the numbers of examples and views."""
         n = len(self.source)
         size = max(1, self.shard_images // self.views, -(-n // _MAX_SHARDS))
         count = -(-n // size)
@@ -114,7 +112,7 @@ class CacheBuild:
         }
 
     def make_shards(self, process_index: int, process_count: int) -> None:
-        """Makes every `process_count`-th shard, from `process_index` on, but for intact ones."""
+        """Makes every `process_count`-th shard, from `process_index` on, except intact ones."""
         mine = dict(itertools.islice(self.shards.items(), process_index, None, process_count))
         missing = {p: examples for p, examples in mine.items() if not token_shards.is_intact(p)}
         total, left = (
@@ -126,7 +124,7 @@ class CacheBuild:
             f"Tokenizing {len(self.source)} images, {self.views} view(s) each, into "
             f"{self.folder}{there}."
         )
-        # One stream for all shards, so that images of the next are prepared in the meantime.
+        # One stream for all shards, so that images of the next one are prepared meanwhile.
         images = pipeline.view_stream(
             self.source,
             self.spec,
@@ -140,10 +138,10 @@ class CacheBuild:
                 token_shards.write_shard(path, self.source.labels[examples], tokens)
 
     def _tokens(self, images: Iterator[np.ndarray], advance: Callable[[int], None]) -> np.ndarray:
-        """Images of examples, each (V, R, R, 3) -> tokens (n, V, N).
+        """Tokenizes images of examples, each (V, R, R, 3) -> tokens (n, V, N).
 
-        A batch never spans two shards and is always full, the last one with zeros: rounding, which
-        may hang on a batch's shape, is then the same in every build.
+        A batch never spans two shards and is always full, padded with zeros: rounding, which may
+        depend on a batch's shape, is then the same in every build.
         """
         rows = []
         singles = itertools.chain.from_iterable(images)
@@ -161,8 +159,8 @@ class CacheBuild:
         missing = [name for name, checksum in checksums.items() if checksum is None]
         if missing:
             raise UserError(
-                f"Token shard {missing[0]} is not in {self.folder}: set config.data.cache_dir to "
-                "a folder that all hosts share."
+                f"Token shard {missing[0]} is missing in {self.folder}: set config.data.cache_dir "
+                "to a folder that all hosts share."
             )
         manifest = {
             "made_from": self.made_from,

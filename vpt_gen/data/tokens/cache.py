@@ -1,7 +1,7 @@
-"""The visual-token cache as training reads it: random access to tokens that stay on disk.
+"""The visual-token cache for training: random access to tokens that stay on disk.
 
-Training then never runs the tokenizer, which at 256 px is about 38 % of a step. A cache is a folder
-of shards (token_shards.py) and a manifest; build_tokens.py makes it. Nothing here needs TensorFlow.
+With it, training never runs the tokenizer, which at 256 px is about 38 % of a step. A cache is a
+folder of shards (shards.py) and a manifest; build.py makes it. Nothing here needs TensorFlow.
 """
 
 import dataclasses
@@ -22,16 +22,16 @@ from vpt_gen.machine.progress import track
 
 MANIFEST = "manifest.json"
 MAX_CODES = 2**16  # tokens are kept as uint16
-_QUICKLY_CHECKED = 2**30  # bytes that are hashed within a few seconds
+_QUICKLY_CHECKED = 2**30  # bytes that can be hashed in a few seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenCache:
-    """A tokenized source: V augmented views of n examples (V = 1: as they are), N tokens each.
+    """A tokenized source: V augmented views of n examples (V = 1: unchanged), N tokens each.
 
     Attributes:
-      shards: records of `token_shards.record_type` in the order of the examples; all shards but
-        the last are of one length.
+      shards: records of `shards.record_type` in the order of the examples; all shards but the last
+        have the same length.
     """
 
     shards: tuple[np.ndarray, ...]
@@ -50,7 +50,7 @@ class TokenCache:
         return self.shards[0]["tokens"].shape[1]
 
     def gather(self, views: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """The tokens (B, N) uint16 of examples `indices` (B,) in the views `views` (B,)."""
+        """Reads the tokens (B, N) uint16 of examples `indices` (B,) in the views `views` (B,)."""
         holders, rows = np.divmod(indices, len(self.shards[0]))
         tokens = np.empty((len(indices), self.shards[0]["tokens"].shape[2]), np.uint16)
         for holder in np.unique(holders):
@@ -59,7 +59,7 @@ class TokenCache:
         return tokens
 
     def batch(self, views: np.ndarray, indices: np.ndarray) -> Batch:
-        """Examples as training takes them: tokens uint16 (B, N), label and index int32 (B,)."""
+        """Makes a training batch: tokens uint16 (B, N), label and index int32 (B,)."""
         return {
             "tokens": self.gather(views, indices),
             "label": self.labels[indices],
@@ -71,14 +71,14 @@ def open_cache(folder: pathlib.Path) -> TokenCache:
     """Opens a finished cache and checks every shard against the manifest.
 
     Raises:
-      UserError: no manifest, or a shard that is missing or damaged.
+      UserError: a missing manifest, or a missing or damaged shard.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder} is no finished token cache: its {MANIFEST} is missing or damaged; delete "
-            "that file if it is there, and start again to finish the cache."
+            f"{folder} is not a finished token cache: its {MANIFEST} is missing or damaged; delete "
+            "that file if it exists, and start again to finish the cache."
         ) from error
     paths = [folder / name for name in manifest["sha256"]]
     _check(paths, list(manifest["sha256"].values()))
@@ -99,7 +99,7 @@ def _check(paths: list[pathlib.Path], checksums: list[str]) -> None:
             if actual != expected:
                 raise UserError(
                     f"Token shard {path} is {'damaged' if actual else 'missing'}: delete "
-                    f"{MANIFEST} beside it and start again, and only what is amiss is made anew."
+                    f"{MANIFEST} next to it and start again; only bad shards are rebuilt."
                 )
 
 
@@ -111,17 +111,17 @@ def token_batches(
     start_step: int = 0,
     rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
-    """Endless shuffled batches, from the one of update `start_step` on.
+    """Yields endless shuffled batches, from that of update `start_step` on.
 
-    Every epoch is a fresh permutation, and every draw picks one of the views. The global batch
-    hangs on (seed, step) alone.
+    Every epoch is a new permutation, and every draw picks one of the views. The global batch
+    depends only on (seed, step).
 
     Args:
       cache: the examples.
       batch_size: of the global batch.
       seed: of the order and of the views.
       start_step: of the first batch.
-      rows: of the global batch, those that this process needs; None for all.
+      rows: rows of the global batch that this process needs; None for all.
 
     Yields:
       Batches of `TokenCache.batch`.
@@ -145,10 +145,10 @@ def token_batches(
 
 
 def eval_token_shares(cache: TokenCache, *, batch_size: int, rows: np.ndarray) -> Iterator[Batch]:
-    """One pass over the first view, in order: `rows` of each batch, all batches of one size.
+    """Yields one pass over the first view, in order: `rows` of each batch, all of one size.
 
     Yields:
-      Batches of `TokenCache.batch`, with `valid` bool (B,) for the rows that count.
+      Batches of `TokenCache.batch`, with `valid` bool (B,), False for padding.
     """
     for indices, valid in pass_shares(len(cache), batch_size, rows):
         yield cache.batch(np.zeros_like(indices), indices) | {"valid": valid}

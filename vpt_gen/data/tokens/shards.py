@@ -1,8 +1,8 @@
 """One file of the token cache: TFRecords of fixed length, and a note with their checksum.
 
 A record's data is the label (int32) and then the tokens (V, N) uint16 of one example, both
-little-endian. As all records of a file are of one length, a file is an array on disk: reading takes
-neither parsing nor TensorFlow.
+little-endian. As all records of a file have the same length, a file is an array on disk: reading
+needs neither parsing nor TensorFlow.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ def _data_type(views: int, num_tokens: int) -> np.dtype:
 
 
 def record_type(views: int, num_tokens: int) -> np.dtype:
-    """A record as it lies in the file: its data framed by their length and two CRCs."""
+    """Returns the type of a record in the file: data framed by their length and two CRCs."""
     data = _data_type(views, num_tokens)
     return np.dtype(
         [("length", "<u8"), ("length_crc", "<u4"), *data.descr, ("data_crc", "<u4")],
@@ -32,7 +32,7 @@ def record_type(views: int, num_tokens: int) -> np.dtype:
 def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> None:
     """Writes labels (n,) and tokens (n, V, N), and then the note of the file's checksum.
 
-    What a killed writer of the same file left is removed.
+    Leftovers of a killed writer of the same file are removed.
     """
     import tensorflow as tf
 
@@ -45,36 +45,36 @@ def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> N
             for example in data:
                 writer.write(example.tobytes())
         checksum = sha256_of(partial)
-    # As the program sha256sum writes it, and can check it (`sha256sum -c *.sha256`).
+    # In the format of sha256sum, which can check it (`sha256sum -c *.sha256`).
     write_text(_note(path), f"{checksum}  {path.name}\n")
 
 
 def read_shard(path: pathlib.Path, views: int, num_tokens: int) -> np.ndarray:
-    """The records (n,) of a file, of `record_type`; they stay on disk until they are used."""
+    """Maps the records (n,) of a file, of `record_type`; they stay on disk until they are used."""
     return np.asarray(np.memmap(path, record_type(views, num_tokens), mode="r"))
 
 
 def num_tokens_in(path: pathlib.Path, views: int) -> int:
-    """N, from the length that the first record gives of its data."""
+    """Returns N, from the length of the first record's data."""
     (length,) = np.fromfile(path, "<u8", count=1)
     return (int(length) - 4) // (2 * views)
 
 
 def noted_checksum(path: pathlib.Path) -> str | None:
-    """The file's checksum by its note, or None where the file was never finished."""
+    """Reads the file's noted checksum; None if the file was never finished."""
     if not (path.is_file() and _note(path).is_file()):
         return None
     return _note(path).read_text().partition(" ")[0]
 
 
 def sha256_of(path: pathlib.Path) -> str:
-    """The checksum of a file's content, hexadecimal."""
+    """Computes the checksum of a file's content, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_intact(path: pathlib.Path) -> bool:
-    """Whether the file is there and is what its note says."""
+    """Whether the file exists and matches its note."""
     checksum = noted_checksum(path)
     return checksum is not None and checksum == sha256_of(path)
 

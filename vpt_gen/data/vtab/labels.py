@@ -21,33 +21,33 @@ _FEWEST_OBJECTS = 3
 
 
 def stored(key: str) -> Rule:
-    """The label as it is stored under `key`."""
+    """Reads the stored label `key`."""
     return lambda example: int(example[key])
 
 
 def binned(key: str, width: float) -> Rule:
-    """Stored labels in bins of `width`: floor(label / width)."""
+    """Bins stored labels by `width`: floor(label / width)."""
     return lambda example: int(np.floor(example[key] / width))
 
 
 def closest_vehicle(example: Mapping) -> int:
-    """KITTI: in which range the nearest car, van or truck is."""
+    """KITTI: returns the range of the nearest car, van or truck."""
     is_vehicle = example["objects/type"] < _NUM_VEHICLE_TYPES
     depths = example["objects/location"][is_vehicle, 2]
     return _bucket(_VEHICLE_DISTANCES, depths.min(initial=_NO_VEHICLE))
 
 
 def closest_object(example: Mapping) -> int:
-    """CLEVR: in which range the nearest object is; -1 where a record knows no objects."""
+    """CLEVR: returns the range of the nearest object; -1 if a record has no objects."""
     depths = example["objects/pixel_coords"][:, 2]
     return _bucket(_OBJECT_DISTANCES, depths.min()) if len(depths) else -1
 
 
 def count_objects(example: Mapping) -> int:
-    """CLEVR: the number of objects, from 3 on."""
+    """CLEVR: returns the number of objects, minus 3."""
     return len(example["objects/size"]) - _FEWEST_OBJECTS
 
 
 def _bucket(thresholds: tuple[float, ...], value: float) -> int:
-    """The last threshold that lies below the value; a value on a threshold belongs under it."""
+    """Returns the index of the last threshold below the value; a value on one belongs below it."""
     return int(np.searchsorted(thresholds, value, side="left")) - 1

@@ -25,7 +25,7 @@ _SHOWN = 5  # class names in a message
 
 
 def find_task(name: str) -> Task:
-    """The task with VTAB's name or the configs' shorter one, such as 'caltech101' or 'caltech'."""
+    """Finds a task by VTAB's or the configs' name, such as 'caltech101' or 'caltech'."""
     by_name = {task.short: task for task in TASKS.values()} | TASKS
     if name not in by_name:
         near = difflib.get_close_matches(name, by_name, n=1)
@@ -37,18 +37,18 @@ def find_task(name: str) -> Task:
 def open_task(
     name: str, split: str, *, version: str = "", data_dir: str = "", path: str = ""
 ) -> Source:
-    """One of VTAB's splits of a task, with the task's labels.
+    """Opens one of VTAB's splits of a task, with the task's labels.
 
     Args:
       name: of the task, see `find_task`.
       split: 'train', 'val', 'trainval', 'test', 'train800', 'val200', 'train800val200' or 'all'.
-      version: of the TFDS builder; '' is the table's.
-      data_dir: where TFDS keeps its data; '' is its default.
+      version: of the TFDS builder; '' for the table's.
+      data_dir: folder of TFDS's data; '' for its default.
       path: class folders to read instead of TFDS: `path/<split>/<class>/`, or `path/<class>/`,
         which then is every split.
 
     Raises:
-      UserError: unknown task or split, data that is not prepared, folders that are not the
+      UserError: an unknown task or split, data that are not prepared, or folders that are not the
         task's classes.
     """
     task = find_task(name)
@@ -67,7 +67,7 @@ def open_task(
 
 
 def class_names(task: Task, builder: tfds.core.DatasetBuilder | None = None) -> tuple[str, ...]:
-    """The names of a task's classes in the order of the labels; needs no data."""
+    """Returns the names of a task's classes in the order of the labels; needs no data."""
     if task.class_names:
         return task.class_names
     builder = builder or load_builder(f"{task.builder}:{task.version}")
@@ -75,7 +75,7 @@ def class_names(task: Task, builder: tfds.core.DatasetBuilder | None = None) -> 
 
 
 def folder_key(class_name: str) -> str:
-    """What a folder's name and a class's name must share: case and punctuation do not count."""
+    """Normalizes a name of a folder or class: case and punctuation are ignored."""
     return re.sub(r"[^a-z0-9]+", "_", class_name.lower()).strip("_")
 
 
@@ -85,7 +85,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _open_folders(task: Task, path: str) -> Source:
-    """Class folders with the task's labels, whatever order the folders have."""
+    """Opens class folders with the task's labels, whatever their order."""
     source = open_folder(path)
     names = class_names(task)
     label_of = {folder_key(name): label for label, name in enumerate(names)}

@@ -1,6 +1,6 @@
 """VTAB's splits as TFDS split expressions.
 
-Positions mean TFDS's own order of the records, which is shuffled, not the order of the original
+Positions refer to TFDS's order of the records, which is shuffled, not the order of the original
 files.
 """
 

@@ -18,7 +18,7 @@ _MIRRORED = {"safe": "same label", "odd": "odd pictures", "label": "**other labe
 
 
 def table() -> str:
-    """One line a task, as markdown."""
+    """Formats one line per task, as Markdown."""
     rows = [_HEAD, ("---",) * len(_HEAD), *(_row(task) for task in TASKS.values())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -1,7 +1,7 @@
-"""The facts about the 19 tasks of VTAB.
+"""Facts about the 19 tasks of VTAB.
 
-Sources: google-research/task_adaptation for splits and labels (its versions replaced by those that
-TFDS still has), the metadata that TFDS publishes for the sizes.
+Sources: google-research/task_adaptation for splits and labels (with versions that TFDS still has),
+and the metadata published by TFDS for the sizes.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from vpt_gen.data.vtab.splits import (
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What there is to know about a task.
+    """Facts about a task.
 
     Attributes:
       id: VTAB's name.
@@ -44,11 +44,11 @@ class Task:
       native_size: of the images, pixels, for people.
       features: keys of the features that the label rule reads.
       rule: features -> label.
-      class_names: (C,), or () where TFDS has names of its own.
-      flip: what mirroring left-right does: 'safe', 'odd' (impossible pictures under the right
-        label) or 'label' (wrong labels).
+      class_names: (C,), or () if TFDS has the names.
+      flip: effect of mirroring left-right: 'safe', 'odd' (impossible pictures with the right label)
+        or 'label' (wrong labels).
       image_key: feature that is the image.
-      pixel_scale: what stored pixels are multiplied by.
+      pixel_scale: factor of the stored pixels.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Task:
     pixel_scale: int = 1
 
     def count(self, split: str) -> int:
-        """The published number of examples in one of VTAB's splits."""
+        """Returns the published number of examples in one of VTAB's splits."""
         return self.published_splits[self.splits[split]].num_examples
 
     @functools.cached_property
@@ -87,7 +87,7 @@ class Task:
         )
 
 
-# TFDS knows these names only once it has prepared the data; class folders need them before.
+# TFDS knows these names only after it has prepared the data; class folders need them earlier.
 _CIFAR100_CLASSES = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
     butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab

@@ -1,4 +1,4 @@
-"""All metrics, in the order in which they are printed; a new one is a file and a line here."""
+"""All metrics, in the order of printing; a new one needs its file and a line here."""
 
 from vpt_gen.evaluation.figures import Figure
 from vpt_gen.evaluation.metrics.class_agreement import ClassAgreement
@@ -28,5 +28,5 @@ FIGURES: dict[str, Figure] = {
 
 
 def names_in(space: str) -> list[str]:
-    """The figures that there are in the feature space of this name."""
+    """Returns the names of the figures in a feature space."""
     return [figure.name for metric in METRICS if metric.fits(space) for figure in metric.figures]

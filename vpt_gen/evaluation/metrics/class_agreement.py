@@ -1,4 +1,4 @@
-"""Class agreement: does a classifier see the class that was asked for?"""
+"""Class agreement: whether a classifier predicts the requested class."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ class ClassAgreement(Metric):
         Figure(
             "class_agreement",
             "higher",
-            "Share of images in which a classifier trained on real ones sees the class asked for.",
+            "Share of images whose requested class a classifier trained on real ones predicts.",
         ),
     )
 

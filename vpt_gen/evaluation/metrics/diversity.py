@@ -1,4 +1,4 @@
-"""Diversity inside a class, in features and to the eye."""
+"""Diversity inside a class, in features and by LPIPS."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from vpt_gen.evaluation.yardstick import Measured, Yardstick
 
 
 class IntraClassDiversity(Metric):
-    """In the feature that distances are taken in; that of real images is its floor."""
+    """In the feature for distances; the floor is the diversity of real images."""
 
     figures = (
         Figure(
             "intra_class_diversity",
             "neither",
-            "Mean distance between two images of a class: best if it is that of real.",
+            "Mean distance between two images of a class: best if equal to that of real images.",
         ),
     )
 
@@ -37,8 +37,8 @@ class IntraLpips(Metric):
         Figure(
             "intra_lpips",
             "neither",
-            "Mean perceptual distance (LPIPS) between two images of a class: best if it is that of "
-            "real.",
+            "Mean perceptual distance (LPIPS) between two images of a class: best if equal to that "
+            "of real images.",
             "intra-class LPIPS",
         ),
     )
@@ -47,8 +47,8 @@ class IntraLpips(Metric):
         lpips = yardstick.lpips
         if lpips is None:
             raise UserError(
-                "Intra-LPIPS needs the weights of LPIPS in --weights_dir: "
-                "vpt_gen/checkpoints/perceptual.py says which files."
+                "Intra-LPIPS needs the weights of LPIPS in --weights_dir; "
+                "vpt_gen/checkpoints/perceptual.py lists the files."
             )
         yardstick.check_classes(generated)
         real = yardstick.real_with_pictures

@@ -1,4 +1,4 @@
-"""Frechet distance: FID in Inception's features, in others a distance of its own."""
+"""Frechet distance: FID in Inception's features, and its own figure in others."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ class Fid(_Frechet):
         Figure(
             "fid",
             "lower",
-            "Frechet Inception Distance: how far the generated images are from real.",
+            "Frechet Inception Distance of generated from real images.",
             "FID",
         ),
     )
@@ -33,14 +33,14 @@ class Fid(_Frechet):
 
 
 class FrechetDistance(_Frechet):
-    """The same distance in other features, which is no FID."""
+    """The same distance in other features, which is not a FID."""
 
     figures = (
         Figure(
             "frechet",
             "lower",
             "Frechet distance of generated from real images in a tokenizer's features; not a FID, "
-            "and comparable in the same feature space alone.",
+            "and only comparable in the same feature space.",
             "Frechet distance",
         ),
     )
@@ -50,7 +50,7 @@ class FrechetDistance(_Frechet):
 
 
 def frechet(a: Features, b: Features, name: str) -> float:
-    """The Frechet distance over all images, also those whose rows were not kept.
+    """Returns the Frechet distance over all images, including those whose rows were not kept.
 
     Raises:
       UserError: fewer than two images.

@@ -11,13 +11,13 @@ SPLITS = 10
 
 
 class InceptionScore(Distance):
-    """Of images alone; that of real images is its floor."""
+    """Needs generated images only; the floor is the score of real images."""
 
     figures = (
         Figure(
             "inception_score",
             "higher",
-            "Inception Score: are the images of one ImageNet class each, and of many in all?",
+            "Inception Score: whether each image is of one ImageNet class, and all are of many.",
             "Inception Score",
         ),
     )
@@ -27,7 +27,7 @@ class InceptionScore(Distance):
 
     def compare(self, space: FeatureSpace, images: Features, real: Features) -> Sequence[Value]:
         del real
-        assert space.logits is not None  # Inception has them.
+        assert space.logits is not None  # Inception has these logits.
         mean, std = distances.inception_score(images.rows[space.logits], splits=SPLITS)
         details = {"splits": SPLITS, "shuffle_seed": distances.SEED, "feature": space.logits}
         return [Value(mean, std, details=details)]

@@ -18,7 +18,7 @@ class Kid(Distance):
         Figure(
             "kid",
             "lower",
-            "Kernel distance (KID, unbiased): like the Frechet distance, and fair to small sets.",
+            "Kernel distance (KID): like the Frechet distance, but unbiased for small sets.",
             "KID",
         ),
     )
@@ -27,8 +27,8 @@ class Kid(Distance):
         rows, real_rows = images.rows[space.main], real.rows[space.main]
         fewest = min(len(rows), len(real_rows))
         if fewest < 4:
-            raise UserError(f"KID needs four images of each set or more, one has {fewest}.")
-        # Whole sets as subsets would vary in nothing; the mean does not depend on their size.
+            raise UserError(f"KID needs at least four images of each set, but one has {fewest}.")
+        # Subsets as large as the sets would not vary; the mean does not depend on their size.
         size = SUBSET_SIZE if fewest >= SUBSET_SIZE else fewest // 2
         mean, std = distances.kid(rows, real_rows, num_subsets=SUBSETS, subset_size=size)
         details = {

@@ -1,4 +1,4 @@
-"""Memorization: are generated images copies of training images?"""
+"""Memorization: whether generated images are copies of training images."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ class Memorization(Metric):
         Figure(
             "memorization_rate",
             "lower",
-            "Share of images as near to one training image as few real held-out ones are; only "
-            "what exceeds the floor counts.",
+            "Share of images that are closer to a training image than almost all held-out images "
+            "are; only the excess over the floor counts.",
         ),
     )
 
@@ -25,7 +25,7 @@ class Memorization(Metric):
         if yardstick.train is None:
             raise UserError(
                 "A memorization rate needs training images and others that were held out from "
-                "them: config.data.holdout above 0, or --train beside --reference."
+                "them: set config.data.holdout above 0, or give --train with --reference."
             )
         known, near = yardstick.features_of(yardstick.train), yardstick.extractor.space.near
         result = neighbors.memorization_rate(

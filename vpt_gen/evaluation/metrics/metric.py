@@ -1,6 +1,6 @@
-"""What every metric says about itself, and how it is taken.
+"""What every metric provides.
 
-A metric is a small class in a file of its own; `metrics/__init__.py` lists them.
+A metric is a small class in its own file; `metrics/__init__.py` lists them.
 """
 
 import dataclasses
@@ -14,41 +14,41 @@ from vpt_gen.evaluation.yardstick import Measured, Yardstick
 
 
 class Metric:
-    """One or more figures that are taken together.
+    """One or more figures that are computed together.
 
     Attributes:
-      figures: what it gives, in this order.
+      figures: its figures, in this order.
     """
 
     figures: ClassVar[tuple[Figure, ...]]
 
     def fits(self, space: str) -> bool:
-        """Whether it is taken in the feature space of this name."""
+        """Whether it is computed in the feature space of this name."""
         del space
         return True
 
     def measure(self, yardstick: Yardstick, generated: Measured) -> Sequence[Value]:
-        """A value for each of `figures`.
+        """Returns a value for each of `figures`.
 
         Args:
           yardstick: real images.
           generated: the images to measure.
 
         Raises:
-          UserError: it cannot be taken of these images; the message says why.
+          UserError: it cannot be computed for these images; the message says why.
         """
         raise NotImplementedError
 
 
 class Distance(Metric):
-    """Compares two sets of images by their features alone.
+    """Compares two sets of images by their features only.
 
-    It is taken twice by the same code: of generated against real images, and of as many real
+    It is computed twice by the same code: for generated against real images, and for as many real
     images against others, which is its floor.
     """
 
     def compare(self, space: FeatureSpace, images: Features, real: Features) -> Sequence[Value]:
-        """A value for each of `figures`; see `measure` for errors."""
+        """Returns a value for each of `figures`; see `measure` for errors."""
         raise NotImplementedError
 
     def measure(self, yardstick: Yardstick, generated: Measured) -> Sequence[Value]:
@@ -60,7 +60,7 @@ class Distance(Metric):
         ]
 
     def _floors(self, yardstick: Yardstick, count: int) -> Sequence[Value | None]:
-        """The same of real images; taken once for all sets of `count` images."""
+        """Returns the figures of real images, computed once for all sets of `count` images."""
         key = type(self).__name__, count
         if key not in yardstick.floors:
             drawn, tried = yardstick.real_against_real(count)

@@ -1,4 +1,4 @@
-"""Fidelity and diversity apart: precision and recall, density and coverage."""
+"""Fidelity and diversity separately: precision and recall, density and coverage."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ class DensityCoverage(Distance):
         Figure(
             "coverage",
             "higher",
-            "Share of real images with a generated one beside them: diversity, no lost class.",
+            "Share of real images with a generated one near them: diversity, no lost class.",
         ),
     )
 
