@@ -5,7 +5,9 @@ A run that was interrupted goes on when the same command is given again.
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
+import jax
 from absl import flags
 
 from vpt_gen import cli
@@ -28,15 +30,21 @@ from vpt_gen.runs.tuning_report import TuningReport
 from vpt_gen.training import loop
 
 
-def run(config, workdir: str) -> None:
-    """Trains, exports a pretrained net, and reports, as the config asks."""
+def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> None:
+    """Trains, exports a pretrained net, and reports, as the config asks.
+
+    Args:
+      config: of the run.
+      workdir: where the run lives.
+      devices: that share the work; None for all.
+    """
     check_config(config)
     adapts = config.task in METHODS
     if not adapts and in_bucket(workdir):
         raise UserError(
             f"Pretraining leaves its net in the working directory, so {workdir} must be a folder."
         )
-    mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
+    mesh = sharding.make_mesh(devices, [config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
     report = None
     if adapts and config.evaluation.num_samples:
