@@ -4,15 +4,17 @@ import copy
 import dataclasses
 import functools
 import json
+import shutil
 import sys
 
 import chex
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import made, programs
-from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.config import migration
 from vpt_gen.config.fields import default_config
@@ -49,6 +51,19 @@ def transformer(data, tokenizer, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("transformer")
     train(made.transformer_config(data, tokenizer / "net"), workdir)
     return workdir
+
+
+@pytest.fixture(scope="module")
+def finished(data, tokenizer, transformer, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    train(made.prompts_config(data, tokenizer / "net", transformer / "net"), workdir)
+    return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+    """A finished run of `config`, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 @pytest.fixture
@@ -113,8 +128,7 @@ def test_prompt_tuning_reports_before_and_after(config, tmp_path, capsys):
     assert np.asarray(Image.open(tmp_path / "samples.png")).ndim == 3
 
 
-def test_an_interrupted_run_ends_with_the_same_prompts(config, tmp_path, monkeypatch):
-    train(config, tmp_path / "whole")
+def test_an_interrupted_run_ends_with_the_same_prompts(config, finished, tmp_path, monkeypatch):
     original = tokens.token_batches
 
     def interrupted(cache, **options):
@@ -124,9 +138,11 @@ def test_an_interrupted_run_ends_with_the_same_prompts(config, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(tokens, "token_batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "parts")
-    train(config, tmp_path / "parts")
-    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+            train(config, tmp_path)
+    train(config, tmp_path)
+    whole, parts = (
+        Store(folder, read_only=True).restore_params() for folder in (finished, tmp_path)
+    )
     chex.assert_trees_all_equal(whole, parts)
 
 
@@ -141,11 +157,10 @@ def test_training_on_images_stores_only_the_generator(config, tmp_path):
     assert not (tmp_path / "tokens").exists()
 
 
-def test_a_workdir_of_another_config_is_refused(config, tmp_path):
-    train(config, tmp_path)
+def test_a_workdir_of_another_config_is_refused(config, workdir):
     config.optimizer.learning_rate = 0.5
     with pytest.raises(UserError, match="optimizer.learning_rate was 0.001, is 0.5"):
-        train(config, tmp_path)
+        train(config, workdir)
 
 
 def make_older(workdir, *fields):
@@ -159,35 +174,35 @@ def make_older(workdir, *fields):
 
 
 @pytest.mark.parametrize("task", ["transformer", "prompts"])
-def test_a_run_older_than_fields_resumes(task, config, data, tokenizer, tmp_path):
+def test_a_run_older_than_fields_resumes(
+    task, config, data, tokenizer, transformer, workdir, tmp_path
+):
     if task == "transformer":
         config = made.transformer_config(data, tokenizer / "net")
-    train(config, tmp_path)
+        workdir = shutil.copytree(transformer, tmp_path / "transformer")
     newest = ["average_decay"] if task == "transformer" else ["evaluation.judge_shots"]
-    make_older(tmp_path, "data.negative", *newest)
+    make_older(workdir, "data.negative", *newest)
     config.data.negative = True
     with pytest.raises(UserError, match="data.negative was False, is True"):
-        train(config, tmp_path)
+        train(config, workdir)
     config.data.negative = False
-    train(config, tmp_path)
+    train(config, workdir)
 
 
-def test_a_run_older_than_fields_draws_and_is_described_in_those_of_today(config, tmp_path):
-    train(config, tmp_path)
-    images = plain_generation(opened(tmp_path), np.array([0, 1]), 0).samples().images
-    make_older(tmp_path, "data.negative", "evaluation.judge_shots")
-    run = opened(tmp_path)
+def test_a_run_older_than_fields_draws_and_is_described_in_those_of_today(config, workdir):
+    images = plain_generation(opened(workdir), np.array([0, 1]), 0).samples().images
+    make_older(workdir, "data.negative", "evaluation.judge_shots")
+    run = opened(workdir)
     again = plain_generation(run, np.array([0, 1]), 0).samples().images
     np.testing.assert_array_equal(again, images)
     assert about._started_config(run) == json.loads(json.dumps(config.to_dict()))
 
 
-def test_a_run_with_a_removed_field_opens_and_resumes(config, tmp_path, monkeypatch):
-    train(config, tmp_path)
-    record = json.loads((tmp_path / "config.json").read_text())
+def test_a_run_with_a_removed_field_opens_and_resumes(config, workdir, monkeypatch):
+    record = json.loads((workdir / "config.json").read_text())
     record["config"]["data"]["sepia"] = False
-    (tmp_path / "config.json").write_text(json.dumps(record))
-    for use in (lambda: opened(tmp_path), lambda: train(config, tmp_path)):
+    (workdir / "config.json").write_text(json.dumps(record))
+    for use in (lambda: opened(workdir), lambda: train(config, workdir)):
         with pytest.raises(UserError, match="config.data.sepia, which .* a newer version made"):
             use()
         with monkeypatch.context() as patch:
@@ -195,14 +210,13 @@ def test_a_run_with_a_removed_field_opens_and_resumes(config, tmp_path, monkeypa
             use()
 
 
-def test_another_backbone_is_refused(config, data, tokenizer, tmp_path):
-    train(config, tmp_path / "run")
-    other = made.transformer_config(data, tokenizer / "net")
-    other.seed = 1
-    train(other, tmp_path / "other")
-    config.backbone.transformer = str(tmp_path / "other" / "net")
+def test_another_backbone_is_refused(config, transformer, workdir, tmp_path):
+    net = load_net(transformer / "net", "maskgit")
+    params = jax.tree.map(lambda x: x + 1, net.params)
+    save_net(str(tmp_path / "other"), net.net, params, net.about)
+    config.backbone.transformer = str(tmp_path / "other")
     with pytest.raises(UserError, match="facts.transformer"):
-        train(config, tmp_path / "run")
+        train(config, workdir)
 
 
 def test_impossible_sizes_are_named(config, tmp_path):

@@ -44,14 +44,15 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make_config(data, source, tiny_nets):
-    def make(method, first_stage=1):
+    def make(method):
         config = made.shared(default_config(method), data)
         config.eval_every = 0
+        config.keep_checkpoints = 2
         config.data.image_size = 32
         config.backbone.tokenizer = str(tiny_nets / "vqgan")
         config.backbone.gan = str(source)
         config.decode.batch_size = 4
-        config[method][STAGES[method][0]] = first_stage
+        config[method][STAGES[method][0]] = 1
         return config
 
     return make
@@ -191,13 +192,9 @@ def test_a_run_that_is_older_than_an_option_has_its_default(trained, tmp_path):
 
 
 @pytest.mark.parametrize("method", GAN_METHODS)
-def test_the_first_stage_leaves_the_generator_alone(method, make_config, tmp_path):
-    config = make_config(method, first_stage=1)
-    config.num_steps = 2
-    config.keep_checkpoints = 2
-    train(config, tmp_path)
-    store = Store(tmp_path, keep=2, read_only=True)
-    source = load_net(config.backbone.gan, "biggan").params["generator"]["params"]
+def test_the_first_stage_leaves_the_generator_alone(method, trained, source):
+    store = Store(trained(method), keep=2, read_only=True)
+    source = load_net(str(source), "biggan").params["generator"]["params"]
     first, second = (store.restore_params(step)["generator"]["params"] for step in (1, 2))
     for path in ("block_0/conv1/kernel", "linear/kernel", "output_norm/gain"):
         values = [_at(tree, path) for tree in (source, first, second)]
@@ -219,10 +216,9 @@ def _at(tree, path):
 
 @pytest.mark.parametrize("method", GAN_METHODS)
 def test_an_interrupted_run_ends_with_the_same_parameters(
-    method, make_config, tmp_path, monkeypatch
+    method, make_config, trained, tmp_path, monkeypatch
 ):
     config = make_config(method)
-    train(config, tmp_path / "whole")
     save = Store.save
 
     def save_and_stop(self, *arguments):
@@ -234,13 +230,17 @@ def test_an_interrupted_run_ends_with_the_same_parameters(
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "parts")
     train(config, tmp_path / "parts")
-    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+    whole, parts = (
+        Store(folder, read_only=True).restore_params()
+        for folder in (trained(method), tmp_path / "parts")
+    )
     chex.assert_trees_all_equal(whole, parts)
 
 
 def test_the_best_figure_is_kept_beside_the_last(make_config, tmp_path):
     config = make_config("minegan")
     config.num_steps = 3
+    config.keep_checkpoints = 1
     config.evaluation.num_samples = 4
     config.evaluation.every = 1
     config.best_metric = "frechet"

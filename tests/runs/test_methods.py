@@ -1,5 +1,6 @@
 """Runs of every method on tiny nets: they resume, and can be sampled, measured and looked at."""
 
+import functools
 import json
 
 import chex
@@ -45,22 +46,31 @@ def make_config(data, tiny_nets, tmp_path_factory):
     return make
 
 
+@pytest.fixture(scope="module")
+def trained(make_config, tmp_path_factory):
+    """The workdir of a method's run, which tests leave as it is."""
+
+    @functools.cache
+    def run(method):
+        workdir = tmp_path_factory.mktemp(method)
+        train(make_config(method), workdir)
+        return workdir
+
+    return run
+
+
 @pytest.mark.parametrize("method", OTHERS)
-def test_a_run_is_opened_by_its_workdir_alone(method, make_config, tmp_path):
-    train(make_config(method), tmp_path)
-    run = opened(tmp_path)
+def test_a_run_is_opened_by_its_workdir_alone(method, trained):
+    run = opened(trained(method))
     images = plain_generation(run, np.array([0, 1, 1]), seed=0).samples().images
     chex.assert_shape(images, (3, 32, 32, 3))
     assert "class_embeddings" in run.params
 
 
-def test_layers_may_be_scanned_when_a_run_is_opened_and_were_not_in_training(
-    make_config, tmp_path, monkeypatch
-):
-    train(make_config("lora"), tmp_path)
-    once = plain_generation(opened(tmp_path), np.array([0, 1]), 0).samples()
+def test_layers_may_be_scanned_when_a_run_is_opened_and_were_not_in_training(trained, monkeypatch):
+    once = plain_generation(opened(trained("lora")), np.array([0, 1]), 0).samples()
     monkeypatch.setattr("vpt_gen.training.compute.scans_layers", lambda compute: True)
-    run = opened(tmp_path)
+    run = opened(trained("lora"))
     assert "layers" in run.params
     again = plain_generation(run, np.array([0, 1]), 0).samples()
     np.testing.assert_array_equal(once.tokens, again.tokens)
@@ -84,9 +94,10 @@ def test_figures_and_page_of_a_run_without_prompts(make_config, tmp_path):
         call(sample, f"--checkpoint={tmp_path}", "--marquee=scroll", "--headers=0")
 
 
-def test_an_interrupted_run_ends_with_the_same_parameters(make_config, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_parameters(
+    make_config, trained, tmp_path, monkeypatch
+):
     config = make_config("adapters")
-    train(config, tmp_path / "whole")
     save = Store.save
 
     def save_and_stop(self, *arguments):
@@ -99,7 +110,10 @@ def test_an_interrupted_run_ends_with_the_same_parameters(make_config, tmp_path,
             train(config, tmp_path / "parts")
     assert Store(tmp_path / "parts").latest_step() == 1
     train(config, tmp_path / "parts")
-    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+    whole, parts = (
+        Store(folder, read_only=True).restore_params()
+        for folder in (trained("adapters"), tmp_path / "parts")
+    )
     chex.assert_trees_all_equal(whole, parts)
     with pytest.raises(UserError, match="task was 'adapters', is 'norm_bias'"):
-        train(make_config("norm_bias"), tmp_path / "whole")
+        train(make_config("norm_bias"), trained("adapters"))
