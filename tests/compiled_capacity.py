@@ -172,7 +172,7 @@ def compare_flops(chips: int) -> None:
 
 
 def compare_memory(chips: int) -> None:
-    """At full depth, layers in one loop; memory along `data` hangs on no other chip."""
+    """At full depth, layers in one loop; memory along `data` depends on no other chip."""
     print("chips  program   model         remat  images  MB of work, counted  formula  ratio")
     mesh = sharding.make_mesh(shape=(chips, 1, 1))
     for name, model in costs.MODELS.items():

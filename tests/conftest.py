@@ -1,20 +1,48 @@
-"""JAX as the tests want it: eight simulated devices, exact products, quick compilation."""
+"""JAX as the tests want it: eight simulated devices, exact products, compiled once and quickly."""
 
+import ctypes
+import gc
 import os
+import pathlib
 
-# Every test of a run is then a test of its sharding too.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
+# By the environment, which programs that tests start inherit.
+_CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
+_SETTINGS = {
+    "JAX_PLATFORMS": "cpu",
+    # Exact float32 products: an accelerator's own default is coarser than the golden tolerances.
+    "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+    # Tiny programs, each run once or twice: compiling them well takes longer than running them.
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    # The same programs in every run of the tests: kept on disk, however quickly they compile.
+    "JAX_COMPILATION_CACHE_DIR": str(_CACHE),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+for _name, _value in _SETTINGS.items():
+    os.environ.setdefault(_name, _value)
 import jax  # noqa: E402
-
-# Exact float32 products: an accelerator's own default is coarser than the golden tolerances.
-jax.config.update("jax_default_matmul_precision", "highest")
-# Tiny programs, each run once or twice: compiling them well takes longer than running them.
-jax.config.update("jax_disable_most_optimizations", True)
 import pytest  # noqa: E402
+
+# Read when the first program is compiled. Every test of a run is a test of its sharding, too.
+_FLAGS = ["--xla_force_host_platform_device_count=8"]
+if jax.__version_info__ < (0, 11):  # Which know the flag; an unknown one would end the process.
+    _FLAGS += ["--xla_cpu_use_fusion_emitters=false"]  # They take more than half of compilation.
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS])
+
+
+_LIBC = ctypes.CDLL(None)
+if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all can be given back.
+    _LIBC.mallopt(-8, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs():
+    """Programs leave memory with the file whose tests ran them; the disk still has them."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,17 +50,6 @@ def cache_folder(tmp_path_factory):
     """What is known about data sets is kept for this run of the tests alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VPT_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def one_device():
-    """Runs on a single device, for what does not hang on how devices share work."""
-    from vpt_gen.machine import sharding
-
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
         yield
 
 

@@ -1,24 +1,21 @@
 """Real training jobs of one or more processes on this machine, for the programs that stop them."""
 
 import contextlib
-import os
 import pathlib
 import socket
 import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 from absl import logging
 
 from tests import made
-from vpt_gen.checkpoints.backbone import save_net
+from tests.programs import ROOT, environment
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
-ROOT = pathlib.Path(__file__).parents[1]
 _CONFIG = """
 from tests import made
 
@@ -33,13 +30,10 @@ def write_config(folder, **changes):
     """Pictures, two frozen nets and a config of prompt tuning on them; the config's path."""
     folder = pathlib.Path(folder)
     made.write_folder(folder / "data")
-    key = jax.random.key(0)
     vqgan = VQGAN(32, (1, 1, 1), 1, 8, 16)
     net = MaskGIT(16, 2, 16, num_layers=2, hidden_size=16, num_heads=4, intermediate_size=32)
-    params = vqgan.init(key, np.zeros((1, 16, 16, 3)))["params"]
-    save_net(str(folder / "tokenizer"), vqgan, params, {})
-    params = net.init(key, np.zeros((1, 16), np.int32))["params"]
-    save_net(str(folder / "transformer"), net, params, {})
+    made.save_new(folder / "tokenizer", vqgan, np.zeros((1, 16, 16, 3)))
+    made.save_new(folder / "transformer", net, np.zeros((1, 16), np.int32))
     names = {name: str(folder / name) for name in ("data", "tokenizer", "transformer")}
     (folder / "config.py").write_text(_CONFIG.format(**names, changes=changes))
     return folder / "config.py"
@@ -58,11 +52,6 @@ class Job:
         self.workdir = pathlib.Path(workdir)
         self.log = self.workdir.with_suffix(".log")
         address = f"127.0.0.1:{free_port()}"
-        environment = {
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        }
         command = [sys.executable, "-m", "vpt_gen.main", f"--config={config}"]
         command += [f"--workdir={workdir}", *flags]
         self.processes = []
@@ -78,7 +67,7 @@ class Job:
                     subprocess.Popen(
                         command + together * (processes > 1),
                         cwd=ROOT,
-                        env=environment,
+                        env=environment(devices),
                         stdout=log,
                         stderr=log,
                     )

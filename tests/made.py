@@ -32,24 +32,27 @@ def write_folder(root, classes=("bars", "discs"), count=6, side=16):
 def save_nets(folder):
     """Saves the smallest nets for images of 32 pixels, 64 tokens of 256 codes: vqgan, nar, ar;
     and a classifier of them."""
-    key = jax.random.key(0)
-    vqgan = VQGAN(32, (1, 1, 1), 1, 8, 256)
-    save_net(str(folder / "vqgan"), vqgan, vqgan.init(key, np.zeros((1, 32, 32, 3)))["params"], {})
+    image = np.zeros((1, 32, 32, 3))
+    save_new(folder / "vqgan", VQGAN(32, (1, 1, 1), 1, 8, 256), image)
     sizes = {"num_layers": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
     tokens, labels = np.zeros((1, 64), np.int32), np.zeros(1, np.int32)
     for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
-        params = net.init(key, tokens, class_ids=labels)["params"]
-        save_net(str(folder / name), net, params, {})
-    classifier = Classifier(2, (8, 16))
-    params = classifier.init(key, np.zeros((1, 32, 32, 3)))["params"]
-    save_net(str(folder / "classifier"), classifier, params, {})
+        save_new(folder / name, net, tokens, class_ids=labels)
+    save_new(folder / "classifier", Classifier(2, (8, 16)), image)
     return folder
+
+
+def save_new(folder, net, *example, **named):
+    """Saves a net that has learned nothing."""
+    # One program: operation by operation, each would be compiled on its own.
+    params = jax.jit(net.init)(jax.random.key(0), *example, **named)["params"]
+    save_net(str(folder), net, params, {})
 
 
 def save_gan(folder, num_classes=3, **fields):
     """Saves a very small BigGAN for images of 32 pixels."""
     net = BigGAN(num_classes, 32, 2, 2, 8, 4, (), (), **fields)
-    save_net(str(folder), net, net.init(jax.random.key(0)), {})
+    save_net(str(folder), net, jax.jit(net.init)(jax.random.key(0)), {})
     return folder
 
 

@@ -19,6 +19,8 @@ from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import open_run
 from vpt_gen.runs.samples import class_bank
 
+pytestmark = pytest.mark.slow
+
 BEFORE = pathlib.Path(__file__).parent / "before"
 
 

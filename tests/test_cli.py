@@ -1,7 +1,5 @@
 """The programs as a user starts them: help, and one sentence for what is wrong."""
 
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -9,19 +7,17 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from vpt_gen import cli
+from tests.programs import ROOT, call, start
+from vpt_gen import cli, main, sample
+from vpt_gen.data import check
 
-ROOT = pathlib.Path(__file__).parents[1]
 
-
-def start(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "XLA_FLAGS": ""},
-    )
+def refusal(program, capsys, *given):
+    """What a program says on stderr about what it cannot do."""
+    assert cli.exit_code(lambda: call(program, *given)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    return said
 
 
 @pytest.mark.parametrize(
@@ -35,21 +31,27 @@ def start(*arguments):
         (("--config=configs/folder.py", "--config.data.path=nowhere"), "'nowhere' does not exist"),
     ],
 )
-def test_main_names_what_is_wrong(arguments, message, tmp_path):
-    run = start("vpt_gen.main", *arguments, f"--workdir={tmp_path / 'run'}")
+def test_main_names_what_is_wrong(arguments, message, tmp_path, capsys):
+    assert message in refusal(main, capsys, *arguments, f"--workdir={tmp_path / 'run'}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_ends_with_the_sentence_and_its_code(tmp_path):
+    run = start("vpt_gen.main", "--config=configs/nope.py", f"--workdir={tmp_path / 'run'}")
     assert run.returncode == 2
     lines = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and message in lines[0]
+    assert len(lines) == 1 and "configs/nope.py does not exist" in lines[0]
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_sample_names_a_missing_run(tmp_path):
-    run = start("vpt_gen.sample", f"--checkpoint={tmp_path}")
-    assert run.returncode == 2
-    assert "is not the working directory of a run" in run.stderr
+def test_sample_names_a_missing_run(tmp_path, capsys):
+    given = f"--checkpoint={tmp_path}"
+    assert "is not the working directory of a run" in refusal(sample, capsys, given)
 
 
+@pytest.mark.slow
 def test_help_explains_the_flags():
     run = start("vpt_gen.sample", "--help")
     assert "--marquee" in run.stdout
@@ -67,24 +69,22 @@ def test_a_full_disk_is_one_sentence(capsys):
         cli.exit_code(lambda: 1 / 0)
 
 
-def test_check_lists_what_is_missing(tmp_path):
-    only = "--only=vtab_dtd,vtab_resisc45,demo"
-    run = start("vpt_gen.data.check", only, f"--data_dir={tmp_path}")
-    assert run.returncode == 0, run.stderr
-    assert "put NWPU-RESISC45 at" in run.stdout
-    *_, blank, last = run.stdout.splitlines()
+def test_check_lists_what_is_missing(tmp_path, capsys):
+    call(check, "--only=vtab_dtd,vtab_resisc45,demo", f"--data_dir={tmp_path}")
+    said = capsys.readouterr().out
+    assert "put NWPU-RESISC45 at" in said
+    *_, blank, last = said.splitlines()
     summary = "1 ready, 1 downloadable, 1 needs files. --prepare needs 1.3 GB of disk."
     assert (blank, last) == ("", summary)
     assert list(tmp_path.iterdir()) == [], "only --prepare writes"
 
 
-def test_check_names_what_is_wrong():
-    run = start("vpt_gen.data.check", "--only=vtab_caltec")
-    assert run.returncode == 2
-    message = "error: No config 'vtab_caltec' in configs; did you mean vtab_caltech?"
-    assert run.stderr.splitlines()[-1] == message
+def test_check_names_what_is_wrong(capsys):
+    message = "error: No config 'vtab_caltec' in configs; did you mean vtab_caltech?\n"
+    assert refusal(check, capsys, "--only=vtab_caltec") == message
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_the_program_without_a_traceback():
     program = subprocess.Popen(
         [sys.executable, "-m", "vpt_gen.tables.prompt_sizes"],

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests import made
-from vpt_gen import main
+from tests.programs import train
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
@@ -59,7 +59,7 @@ def test_an_unknown_method_is_named():
         load_named("folder", "lore")
 
 
-@pytest.mark.usefixtures("one_device")
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ON_FOLDERS, ids=lambda p: p.stem)
 def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
     config = load(path)
@@ -86,20 +86,20 @@ def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
         transformer = "transformer" if config.family == "nar" else "transformer_ar"
         config.backbone.transformer = str(SHIPPED / transformer)
         config.evaluation.num_samples = 0
-    main.run(config, str(tmp_path / "run"))
+    train(config, tmp_path / "run")
     store = Store(tmp_path / "run")
     assert store.latest_step() == 1
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(store.restore_params()))
 
 
-@pytest.mark.usefixtures("one_device")
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["nar", "ar"])
 def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_path):
     config = load_named("folder", family)
     config.data.path = str(made.write_folder(tmp_path / "data", count=2, side=50))
     config.num_steps = 1
     config.evaluation.num_samples = config.decode.batch_size = 2
-    main.run(config, str(tmp_path / "run"))
+    train(config, tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["figures"]["frechet"]["value"] != metrics["figures"]["frechet"]["untuned"]
     samples, untuned = (

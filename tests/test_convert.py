@@ -1,10 +1,7 @@
 """The command line of `vpt_gen.convert`, on small files in the published formats."""
 
 import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import chex
 import jax.numpy as jnp
@@ -14,7 +11,8 @@ import safetensors.numpy
 from flax import serialization
 
 from tests import golden, golden_ar, torch_files
-from vpt_gen import convert, nets
+from tests.programs import call
+from vpt_gen import cli, convert, nets
 from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.released import layout, torch_file
@@ -199,18 +197,11 @@ def test_wrong_numbers_for_what_the_file_cannot_tell_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", TORCH_KINDS)
-def test_a_pickle_that_would_run_code_is_one_sentence_of_the_program(kind, tmp_path):
+def test_a_pickle_that_would_run_code_is_one_sentence_of_the_program(kind, tmp_path, capsys):
     source = torch_files.write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(2)}, callbacks=Hostile())
     refused(kind, source, tmp_path, "it would run .*system; weights need no code")
-    if kind != TORCH_KINDS[0]:
-        return  # One start of the program is enough.
-    run = subprocess.run(
-        [sys.executable, "-m", "vpt_gen.convert", f"--kind={kind}", f"--file={source}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(convert.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1
+    given = (f"--kind={kind}", f"--file={source}", f"--weights_dir={tmp_path}")
+    assert cli.exit_code(lambda: call(convert, *given)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]

@@ -107,6 +107,7 @@ def test_the_version_is_written_once():
     assert f"## [{vpt_gen.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_nothing_heavy():
     heavy = ("jax", "tensorflow", "numpy")
     code = f"import sys, vpt_gen; print([m for m in {heavy} if m in sys.modules])"

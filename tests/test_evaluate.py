@@ -2,39 +2,32 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shlex
 import shutil
-import subprocess
-import sys
-import types
 
-import jax
 import numpy as np
 import pytest
 from etils import epath
 from PIL import Image
 
 from tests import made
-from vpt_gen import (
-    main,
-)
+from tests.programs import call, flags_of, opened, start, train
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
-from vpt_gen.evaluate import drawn, real
-from vpt_gen.evaluate import flags as evaluate_flags
-from vpt_gen.machine import sharding
+from vpt_gen.evaluate import __main__ as evaluate
+from vpt_gen.evaluate.drawn import draw_from_run
+from vpt_gen.evaluate.real import open_real_sets
 from vpt_gen.methods import prompts
-from vpt_gen.runs import request, saved
+from vpt_gen.runs import saved
 from vpt_gen.runs.generation import even_class_ids, plain_generation
-from vpt_gen.runs.opened import open_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 NUM = 9
 
 pytest.importorskip("sklearn")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +35,10 @@ def data(tmp_path_factory):
     return made.write_folder(tmp_path_factory.mktemp("data") / "shapes", count=12, side=32)
 
 
-@pytest.fixture(scope="module")
-def workdir(data, tmp_path_factory):
-    """A run on the shipped nets, measured after both of its updates."""
-    config = default_config("prompts")
-    made.shared(config, data)
+def make_config(data, image_size=32):
+    config = made.shared(default_config("prompts"), data)
     config.eval_every = 0
-    config.data.image_size = 32
+    config.data.image_size = image_size
     config.backbone.tokenizer = "vpt_gen/assets/demo/tokenizer"
     config.backbone.transformer = "vpt_gen/assets/demo/transformer"
     config.prompt.num_prompt_tokens = 2
@@ -57,23 +47,16 @@ def workdir(data, tmp_path_factory):
     config.evaluation.num_samples = NUM
     config.evaluation.every = 1
     config.best_metric = "precision"
+    return config
+
+
+@pytest.fixture(scope="module")
+def workdir(data, tmp_path_factory):
+    """A run on the shipped nets, measured after both of its updates."""
+    config = make_config(str(data))
     workdir = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        mesh = sharding.make_mesh(jax.devices()[:1])
-        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
-        main.run(config, str(workdir))
+    train(config, workdir)
     return workdir
-
-
-def start(*arguments):
-    """Runs a program on one device, compiled as in tests/conftest.py: rounding hangs on both."""
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
-    )
 
 
 def read(folder):
@@ -114,7 +97,7 @@ def test_the_command_in_metrics_json_gives_its_figures_again(workdir):
 @pytest.fixture(scope="module")
 def samples(workdir, tmp_path_factory):
     """The run's images as vpt_gen.sample writes them."""
-    run = open_run(str(workdir))
+    run = opened(workdir)
     generation = plain_generation(run, even_class_ids(NUM, 2), 0)
     folder = tmp_path_factory.mktemp("samples")
     saved.save_generation(generation, epath.Path(folder))
@@ -169,66 +152,61 @@ def test_folders_of_mixed_images(data, tmp_path):
     assert "two classes" in record["left_out"]["class_agreement"]
 
 
-class Given:
-    """Flags as if a command line had set them."""
-
-    def __init__(self, **values):
-        self._values = values
-
-    def __getattr__(self, name):
-        if name == "config":
-            return self._values.get("config")
-        return self._values.get(name, [] if name in ("set", "headers") else "")
-
-    def __getitem__(self, name):
-        return types.SimpleNamespace(value=getattr(self, name), present=name in self._values)
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "either --checkpoint=<workdir> or --images=<folder>"),
-        ({"checkpoint": "a", "images": "b"}, "either --checkpoint=<workdir> or --images=<folder>"),
-        ({"images": "."}, "--reference=<folder> or --config=<config>"),
-        ({"checkpoint": "a", "config": object(), "reference": "."}, "either --config or"),
-        ({"checkpoint": "a", "train": "."}, "--train needs --reference"),
-        ({"images": ".", "reference": ".", "num": 5}, "--num only applies with --checkpoint"),
-        ({"images": "nowhere", "reference": "."}, "--images: the folder 'nowhere' does not exist"),
-        ({"images": ".", "reference": "nowhere"}, "--reference: the folder 'nowhere' does not"),
+        ([], "either --checkpoint=<workdir> or --images=<folder>"),
+        (["--checkpoint=a", "--images=b"], "either --checkpoint=<workdir> or --images=<folder>"),
+        (["--images=."], "--reference=<folder> or --config=<config>"),
+        (["--checkpoint=a", "--config=configs/demo.py", "--reference=."], "either --config or"),
+        (["--checkpoint=a", "--train=."], "--train needs --reference"),
+        (["--images=.", "--reference=.", "--num=5"], "--num only applies with --checkpoint"),
+        (["--images=nowhere", "--reference=."], "--images: the folder 'nowhere' does not exist"),
+        (["--images=.", "--reference=nowhere"], "--reference: the folder 'nowhere' does not"),
     ],
 )
-def test_flags_that_do_not_go_together_are_named(given, message, monkeypatch):
-    monkeypatch.setattr(evaluate_flags, "FLAGS", Given(**given))
+def test_flags_that_do_not_go_together_are_named(given, message):
     with pytest.raises(UserError, match=message):
-        evaluate_flags.check_flags()
+        call(evaluate, *given, needs_config=False)
 
 
-def open_sets(monkeypatch, run, **given):
-    monkeypatch.setattr(real, "FLAGS", Given(**given))
-    return real.open_real_sets(run)
+def open_sets(run, *given):
+    with flags_of(evaluate, *given, needs_config=False):
+        return open_real_sets(run)
 
 
-def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, monkeypatch):
-    run = open_run(str(workdir))
+def write_config(folder, **changes):
+    """The file of a config: that of the run `workdir` with changes."""
+    path = folder / "config.py"
+    path.write_text(
+        "from tests import test_evaluate\n\ndef get_config():\n"
+        f"    return test_evaluate.make_config(**{changes})\n"
+    )
+    return path
+
+
+def test_data_that_have_changed_since_the_tuning_are_refused(workdir, data, tmp_path):
+    run = opened(workdir)
     changed = data.parent / "changed"
     shutil.copytree(data, changed)
     (changed / "bars" / "0.png").unlink()
     run.config.data.path = str(changed)
     with pytest.raises(UserError, match="have changed since its training"):
-        open_sets(monkeypatch, run)
+        open_sets(run)
     # A config of the user's own says that it is meant.
-    reference, train, judge = open_sets(monkeypatch, run, config=run.config)
+    own = write_config(tmp_path, data=str(changed))
+    reference, train, judge = open_sets(run, f"--config={own}")
     assert judge is None
     assert len(reference) + len(train) == 23
 
 
-def test_a_folder_is_squared_as_the_run_saw_its_images(workdir, data, monkeypatch):
-    run = open_run(str(workdir))
-    reference, train, _ = open_sets(monkeypatch, run, reference=str(data))
+def test_a_folder_is_squared_as_the_run_saw_its_images(workdir, data):
+    run = opened(workdir)
+    reference, train, _ = open_sets(run, f"--reference={data}")
     assert train is None
     assert reference.record["preparation"].startswith("crop to 32x32")
     with pytest.raises(UserError, match="hold the same images"):
-        open_sets(monkeypatch, run, reference=str(data), train=str(data))
+        open_sets(run, f"--reference={data}", f"--train={data}")
 
 
 def test_a_run_older_than_a_field_of_its_config_has_the_default(workdir, tmp_path):
@@ -237,53 +215,51 @@ def test_a_run_older_than_a_field_of_its_config_has_the_default(workdir, tmp_pat
     record = json.loads((older / CONFIG_FILE).read_text())
     assert record["config"]["data"].pop("color_jitter") == 0.0
     (older / CONFIG_FILE).write_text(json.dumps(record))
-    assert open_run(str(older)).config == open_run(str(workdir)).config
+    assert opened(older).config == opened(workdir).config
 
 
-def test_images_of_another_size_than_the_run_makes_are_refused(workdir, monkeypatch):
-    run = open_run(str(workdir))
-    other = open_run(str(workdir)).config
-    other.data.image_size = 64
+def test_images_of_another_size_than_the_run_makes_are_refused(workdir, data, tmp_path):
+    run = opened(workdir)
+    other = f"--config={write_config(tmp_path, data=str(data), image_size=64)}"
     with pytest.raises(UserError, match="add --config.data.image_size=32"):
-        open_sets(monkeypatch, run, config=other)
+        open_sets(run, other)
+    assert len(open_sets(run, other, "--config.data.image_size=32")[0]) == 12
 
 
-def draw(monkeypatch, run, reference, **given):
-    flags = Given(**{"marquee": "constant", "seed": 0, **given})
-    monkeypatch.setattr(drawn, "FLAGS", flags)
-    monkeypatch.setattr(request, "FLAGS", flags)
-    return drawn.draw_from_run(run, reference)
+def draw(run, reference, *given):
+    with flags_of(evaluate, *given, needs_config=False):
+        return draw_from_run(run, reference)
 
 
-def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir, monkeypatch):
-    run = open_run(str(workdir))
+def test_prompts_of_instances_alone_have_no_class_to_go_to(workdir):
+    run = opened(workdir)
     old = run.sampler.method.generator
     method = prompts.make_method(dataclasses.replace(old, num_classes=0, num_instances=12))
     run = dataclasses.replace(run, sampler=dataclasses.replace(run.sampler, method=method))
     run.facts["instance_labels"] = [0] * 6 + [1] * 6
-    reference, *_ = open_sets(monkeypatch, run)
-    assert draw(monkeypatch, run, reference, num=4).labels.tolist() == [0, 0, 1, 1]
+    reference, *_ = open_sets(run)
+    assert draw(run, reference, "--num=4").labels.tolist() == [0, 0, 1, 1]
     with pytest.raises(UserError, match="These prompts have no classes"):
-        draw(monkeypatch, run, reference, num=4, marquee="instance_to_class")
+        draw(run, reference, "--num=4", "--marquee=instance_to_class")
 
 
-def test_classes_are_drawn_as_the_reference_has_them(workdir, data, monkeypatch, capsys):
-    run = open_run(str(workdir))
+def test_classes_are_drawn_as_the_reference_has_them(workdir, data, capsys):
+    run = opened(workdir)
     (data.parent / "lean" / "discs").mkdir(parents=True)
     shutil.copytree(data / "bars", data.parent / "lean" / "bars")
     shutil.copy(data / "discs" / "0.png", data.parent / "lean" / "discs")
-    lean, *_ = open_sets(monkeypatch, run, reference=str(data.parent / "lean"))
-    assert np.bincount(draw(monkeypatch, run, lean).labels).tolist() == [12, 1]
-    even = draw(monkeypatch, run, lean, class_counts="even", num=5)
+    lean, *_ = open_sets(run, f"--reference={data.parent / 'lean'}")
+    assert np.bincount(draw(run, lean).labels).tolist() == [12, 1]
+    even = draw(run, lean, "--class_counts=even", "--num=5")
     assert np.bincount(even.labels).tolist() == [3, 2]
     assert even.record["class_counts"] == "even"
     shutil.copytree(data / "bars", data.parent / "flat")
-    flat, *_ = open_sets(monkeypatch, run, reference=str(data.parent / "flat"))
+    flat, *_ = open_sets(run, f"--reference={data.parent / 'flat'}")
     capsys.readouterr()
-    assert draw(monkeypatch, run, flat).record["class_counts"] == "even"
+    assert draw(run, flat).record["class_counts"] == "even"
     assert "drawing evenly" in capsys.readouterr().out
     birds = dataclasses.replace(flat, class_names=("birds",))
     with pytest.raises(
         UserError, match="'birds' of the reference images is not a class of the run"
     ):
-        draw(monkeypatch, run, birds, class_counts="reference")
+        draw(run, birds, "--class_counts=reference")

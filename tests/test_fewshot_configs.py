@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from tests import made_fewshot
-from vpt_gen import main
+from tests.programs import train
 from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.config.check import check_config
 from vpt_gen.data.batches import open_sources
 from vpt_gen.data.tfds import load_builder
-from vpt_gen.machine import sharding
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("fewshot_*.py"))
 # Config -> training examples of each class, and classes.
@@ -98,10 +97,9 @@ def test_the_places_are_those_of_the_literature(data):
     assert [names.index(name) for name in config.data.classes] == [4, 12, 19, 27, 35]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ON_TFDS)
-def test_a_config_takes_a_real_step(name, data, tiny_nets, tmp_path, monkeypatch):
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+def test_a_config_takes_a_real_step(name, data, tiny_nets, tmp_path):
     config = small(name, data)
     config.num_steps = 1
     config.batch_size = 4
@@ -110,7 +108,7 @@ def test_a_config_takes_a_real_step(name, data, tiny_nets, tmp_path, monkeypatch
     config.data.cache_views = 1
     config.backbone.tokenizer = str(tiny_nets / "vqgan")
     config.backbone.transformer = str(tiny_nets / config.family)
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     assert len(read_record(str(tmp_path))["facts"]["class_names"]) == SETTINGS[name][1]
     params = Store(tmp_path).restore_params()
     assert params["prompt_embeddings"]["embedding"].shape[0] == SETTINGS[name][1]

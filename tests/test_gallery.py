@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests import made
-from vpt_gen import gallery, main
+from tests.programs import train
+from vpt_gen import gallery
 from vpt_gen.errors import UserError
 from vpt_gen.report.conditions import prompt_pairs
 from vpt_gen.report.marquee import make_schedules
@@ -12,7 +13,7 @@ from vpt_gen.report.real import open_real
 from vpt_gen.report.side_by_side import marquee_picture, side_by_side
 from vpt_gen.runs.generation import plain_generation
 
-pytestmark = pytest.mark.usefixtures("one_device")
+pytestmark = pytest.mark.slow
 SIDE, STEP = 64, 68  # of a magnified image, and from one row of the picture to the next
 
 
@@ -22,7 +23,7 @@ def workdir(tiny_nets, tmp_path_factory):
     data = made.write_folder(folder / "images")
     config = made.prompts_config(data, tiny_nets / "vqgan", tiny_nets / "nar")
     config.data.image_size = 32
-    main.run(config, str(folder / "run"))
+    train(config, folder / "run")
     return str(folder / "run")
 
 

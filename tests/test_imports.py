@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import vpt_gen.decode
 import vpt_gen.methods
 import vpt_gen.nets
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 STRANGERS = ["tensorflow", "tensorflow_datasets", "clu", "ml_collections"]

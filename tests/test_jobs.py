@@ -3,8 +3,11 @@
 import signal
 
 import chex
+import pytest
 
 from tests.jobs import Job, write_config
+
+pytestmark = pytest.mark.slow
 
 
 def test_two_processes_stop_together_and_end_where_one_does(tmp_path):

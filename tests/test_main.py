@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import json
+import shutil
 import sys
 
 import chex
@@ -12,15 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import made
-from vpt_gen import main
-from vpt_gen.checkpoints.backbone import load_net
+from tests import made, programs
+from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.config import migration
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.tokens import cache as tokens
 from vpt_gen.errors import UserError
-from vpt_gen.machine import sharding
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
@@ -28,16 +27,11 @@ from vpt_gen.packing import ship
 from vpt_gen.report import about
 from vpt_gen.runs.compatibility import check_num_tokens
 from vpt_gen.runs.generation import plain_generation
-from vpt_gen.runs.opened import open_run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def two_devices():
-    """Runs share two devices: enough to split a batch, and quick on few cores."""
-    mesh = sharding.make_mesh(jax.devices()[:2])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharding, "make_mesh", lambda **unused: mesh)
-        yield
+pytestmark = pytest.mark.slow
+# Runs share two devices: enough to split a batch, and quick on few cores.
+train = functools.partial(programs.train, devices=2)
+opened = functools.partial(programs.opened, devices=2)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +42,28 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tokenizer(data, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tokenizer")
-    main.run(made.tokenizer_config(data), str(workdir))
+    train(made.tokenizer_config(data), workdir)
     return workdir
 
 
 @pytest.fixture(scope="module")
 def transformer(data, tokenizer, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("transformer")
-    main.run(made.transformer_config(data, tokenizer / "net"), str(workdir))
+    train(made.transformer_config(data, tokenizer / "net"), workdir)
     return workdir
+
+
+@pytest.fixture(scope="module")
+def finished(data, tokenizer, transformer, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    train(made.prompts_config(data, tokenizer / "net", transformer / "net"), workdir)
+    return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+    """A finished run of `config`, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_pretraining_exports_its_net_and_draws(tokenizer, transformer):
 @pytest.fixture(scope="module")
 def ar_transformer(data, tokenizer, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("ar_transformer")
-    main.run(made.transformer_config(data, tokenizer / "net", "ar"), str(workdir))
+    train(made.transformer_config(data, tokenizer / "net", "ar"), workdir)
     return workdir
 
 
@@ -84,32 +91,32 @@ def test_the_autoregressive_family_goes_the_same_way(data, tokenizer, ar_transfo
     assert load_net(ar_transformer / "net", "gpt").net.num_positions == 16
     config = made.prompts_config(data, tokenizer / "net", ar_transformer / "net", "ar")
     config.evaluation.num_samples = 8
-    main.run(config, str(tmp_path / "run"))
+    train(config, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["num_samples"] == 8
     config.family = "nar"
     with pytest.raises(UserError, match="Unknown config field config.decode"):
-        main.run(config, str(tmp_path / "other"))
+        train(config, tmp_path / "other")
     masked = made.prompts_config(data, tokenizer / "net", ar_transformer / "net")
     with pytest.raises(UserError, match="holds a GPT, which is of the family 'ar'"):
-        main.run(masked, str(tmp_path / "other"))
+        train(masked, tmp_path / "other")
 
 
 def test_prompts_of_instances(config, tmp_path):
     config.prompt.condition = "class+instance"
     config.prompt.design = "factorized"
     config.prompt.num_factors = 2
-    main.run(config, str(tmp_path / "run"))
+    train(config, tmp_path / "run")
     params = Store(tmp_path / "run").restore_params()
     assert params["prompt_instance_embeddings"]["embedding"].shape == (6, 32)
     assert read_record(str(tmp_path / "run"))["facts"]["instance_labels"] == [0, 0, 0, 1, 1, 1]
     config.prompt.condition = "instance"
     with pytest.raises(UserError, match="none can be held out"):
-        main.run(config, str(tmp_path / "other"))
+        train(config, tmp_path / "other")
 
 
 def test_prompt_tuning_reports_before_and_after(config, tmp_path, capsys):
     config.evaluation.num_samples = 12
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["num_samples"] == 12
     assert metrics["trained_parameters"] == (2 + 3) * 16 + 2 * 16
@@ -121,8 +128,7 @@ def test_prompt_tuning_reports_before_and_after(config, tmp_path, capsys):
     assert np.asarray(Image.open(tmp_path / "samples.png")).ndim == 3
 
 
-def test_an_interrupted_run_ends_with_the_same_prompts(config, tmp_path, monkeypatch):
-    main.run(config, str(tmp_path / "whole"))
+def test_an_interrupted_run_ends_with_the_same_prompts(config, finished, tmp_path, monkeypatch):
     original = tokens.token_batches
 
     def interrupted(cache, **options):
@@ -132,15 +138,17 @@ def test_an_interrupted_run_ends_with_the_same_prompts(config, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(tokens, "token_batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            main.run(config, str(tmp_path / "parts"))
-    main.run(config, str(tmp_path / "parts"))
-    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+            train(config, tmp_path)
+    train(config, tmp_path)
+    whole, parts = (
+        Store(folder, read_only=True).restore_params() for folder in (finished, tmp_path)
+    )
     chex.assert_trees_all_equal(whole, parts)
 
 
 def test_training_on_images_stores_only_the_generator(config, tmp_path):
     config.data.cache = False
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     assert set(Store(tmp_path).restore_params()) == {
         "prompt_embeddings",
         "prompt_position_embeddings",
@@ -149,11 +157,10 @@ def test_training_on_images_stores_only_the_generator(config, tmp_path):
     assert not (tmp_path / "tokens").exists()
 
 
-def test_a_workdir_of_another_config_is_refused(config, tmp_path):
-    main.run(config, str(tmp_path))
+def test_a_workdir_of_another_config_is_refused(config, workdir):
     config.optimizer.learning_rate = 0.5
     with pytest.raises(UserError, match="optimizer.learning_rate was 0.001, is 0.5"):
-        main.run(config, str(tmp_path))
+        train(config, workdir)
 
 
 def make_older(workdir, *fields):
@@ -167,35 +174,35 @@ def make_older(workdir, *fields):
 
 
 @pytest.mark.parametrize("task", ["transformer", "prompts"])
-def test_a_run_older_than_fields_resumes(task, config, data, tokenizer, tmp_path):
+def test_a_run_older_than_fields_resumes(
+    task, config, data, tokenizer, transformer, workdir, tmp_path
+):
     if task == "transformer":
         config = made.transformer_config(data, tokenizer / "net")
-    main.run(config, str(tmp_path))
+        workdir = shutil.copytree(transformer, tmp_path / "transformer")
     newest = ["average_decay"] if task == "transformer" else ["evaluation.judge_shots"]
-    make_older(tmp_path, "data.negative", *newest)
+    make_older(workdir, "data.negative", *newest)
     config.data.negative = True
     with pytest.raises(UserError, match="data.negative was False, is True"):
-        main.run(config, str(tmp_path))
+        train(config, workdir)
     config.data.negative = False
-    main.run(config, str(tmp_path))
+    train(config, workdir)
 
 
-def test_a_run_older_than_fields_draws_and_is_described_in_those_of_today(config, tmp_path):
-    main.run(config, str(tmp_path))
-    images = plain_generation(open_run(str(tmp_path)), np.array([0, 1]), 0).samples().images
-    make_older(tmp_path, "data.negative", "evaluation.judge_shots")
-    run = open_run(str(tmp_path))
+def test_a_run_older_than_fields_draws_and_is_described_in_those_of_today(config, workdir):
+    images = plain_generation(opened(workdir), np.array([0, 1]), 0).samples().images
+    make_older(workdir, "data.negative", "evaluation.judge_shots")
+    run = opened(workdir)
     again = plain_generation(run, np.array([0, 1]), 0).samples().images
     np.testing.assert_array_equal(again, images)
     assert about._started_config(run) == json.loads(json.dumps(config.to_dict()))
 
 
-def test_a_run_with_a_removed_field_opens_and_resumes(config, tmp_path, monkeypatch):
-    main.run(config, str(tmp_path))
-    record = json.loads((tmp_path / "config.json").read_text())
+def test_a_run_with_a_removed_field_opens_and_resumes(config, workdir, monkeypatch):
+    record = json.loads((workdir / "config.json").read_text())
     record["config"]["data"]["sepia"] = False
-    (tmp_path / "config.json").write_text(json.dumps(record))
-    for use in (lambda: open_run(str(tmp_path)), lambda: main.run(config, str(tmp_path))):
+    (workdir / "config.json").write_text(json.dumps(record))
+    for use in (lambda: opened(workdir), lambda: train(config, workdir)):
         with pytest.raises(UserError, match="config.data.sepia, which .* a newer version made"):
             use()
         with monkeypatch.context() as patch:
@@ -203,30 +210,29 @@ def test_a_run_with_a_removed_field_opens_and_resumes(config, tmp_path, monkeypa
             use()
 
 
-def test_another_backbone_is_refused(config, data, tokenizer, tmp_path):
-    main.run(config, str(tmp_path / "run"))
-    other = made.transformer_config(data, tokenizer / "net")
-    other.seed = 1
-    main.run(other, str(tmp_path / "other"))
-    config.backbone.transformer = str(tmp_path / "other" / "net")
+def test_another_backbone_is_refused(config, transformer, workdir, tmp_path):
+    net = load_net(transformer / "net", "maskgit")
+    params = jax.tree.map(lambda x: x + 1, net.params)
+    save_net(str(tmp_path / "other"), net.net, params, net.about)
+    config.backbone.transformer = str(tmp_path / "other")
     with pytest.raises(UserError, match="facts.transformer"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, workdir)
 
 
 def test_impossible_sizes_are_named(config, tmp_path):
     config.batch_size = 9
     with pytest.raises(UserError, match="batch_size 9 cannot be shared by 2 devices"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     config.batch_size = 8
     config.data.image_size = 18
     with pytest.raises(UserError, match="image_size 18 does not suit the tokenizer"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     config.data.image_size = 32
     with pytest.raises(UserError, match="set it to 16"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     config.backbone.tokenizer = str(tmp_path)
     with pytest.raises(UserError, match="holds no pretrained vqgan"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -259,19 +265,19 @@ def test_a_transformer_fits_the_image_size(family, fields, sentence):
 def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
     config.best_metric = "accuracy"
     with pytest.raises(UserError, match="best_metric is 'accuracy'; .* measures loss"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     config.evaluation.num_samples = 2
     config.evaluation.every = 1
     with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_lpips"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     config.evaluation.every = 0
     config.best_metric = "loss"
     config.data.holdout = 0.0
     with pytest.raises(UserError, match="best_metric needs held-out examples"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     config.eval_every = 0
     with pytest.raises(UserError, match="best_metric is 'loss'; it must be ''"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -289,7 +295,7 @@ def test_shipped_nets_are_small_and_show_how_they_were_made(tokenizer, tmp_path)
 
 
 def test_adversarial_training_runs(data, tmp_path):
-    main.run(made.tokenizer_config(data, adversarial_weight=0.1), str(tmp_path))
+    train(made.tokenizer_config(data, adversarial_weight=0.1), tmp_path)
     assert (tmp_path / "net" / "net.json").is_file()
 
 

@@ -1,12 +1,11 @@
 """What frozen models generate by themselves: the classes asked for, the same whatever beside."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.programs import call
+from vpt_gen import preview
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
@@ -55,15 +54,8 @@ def test_classes_by_name_or_number():
 
 
 def test_the_program_draws_a_row_a_class(tiny_nets, tmp_path):
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "vpt_gen.preview", f"--tokenizer={tiny_nets / 'vqgan'}"),
-            *(f"--transformer={tiny_nets / 'ar'}", "--classes=3,1", "--num=2", "--set=top_k=5"),
-            f"--output={tmp_path / 'a.png'}",
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    nets = (f"--tokenizer={tiny_nets / 'vqgan'}", f"--transformer={tiny_nets / 'ar'}")
+    output = f"--output={tmp_path / 'a.png'}"
+    call(preview, *nets, "--classes=3,1", "--num=2", "--set=top_k=5", output)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.height == 2 * (64 + 2 + 2)

@@ -1,15 +1,16 @@
 """What a tokenizer can show: the images, the figures, and what a user may get wrong."""
 
 import json
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.programs import call
+from vpt_gen import reconstruct
 from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
@@ -60,9 +61,8 @@ def test_pairs_are_a_row_of_each_kind_a_class(images):
 
 
 def run(tiny_nets, *arguments):
-    command = [sys.executable, "-m", "vpt_gen.reconstruct"]
-    command += [f"--tokenizer={tiny_nets / 'vqgan'}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    tokenizer = f"--tokenizer={tiny_nets / 'vqgan'}"
+    call(reconstruct, tokenizer, *arguments, needs_config=False)
 
 
 def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
@@ -71,8 +71,7 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number}.png")
     output = tmp_path / "out"
-    done = run(tiny_nets, f"--images={tmp_path / 'images'}", f"--output={output}")
-    assert done.returncode == 0, done.stderr
+    run(tiny_nets, f"--images={tmp_path / 'images'}", f"--output={output}")
     record = json.loads((output / "metrics.json").read_text())
     assert record["figures"]["frechet"]["value"] > 0
     assert record["protocol"]["command"].startswith("python -m vpt_gen.reconstruct --tokenizer=")
@@ -88,6 +87,5 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(tiny_nets, tmp_path, arguments, message):
-    done = run(tiny_nets, *arguments, f"--output={tmp_path}")
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert message in done.stderr
+    with pytest.raises(UserError, match=message):
+        run(tiny_nets, *arguments, f"--output={tmp_path}")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from tests.programs import call, flags_of
 from vpt_gen import sample
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
@@ -96,38 +97,30 @@ def test_a_name_goes_before_a_number():
     assert conditions.class_numbers(["1"], ["1", "0"]) == [0]
 
 
-class Given:
-    """Flags as if a command line had set them."""
-
-    def __init__(self, **values):
-        self.__dict__ = {"headers": [], "seed": 0, "cutoff": 6.0, "marquee": "constant", **values}
-        self._given = values.keys()
-
-    def __getitem__(self, name):
-        return types.SimpleNamespace(present=name in self._given)
+def test_classes_beside_instances_are_refused():
+    given = ("--checkpoint=tests/before/run", "--classes=1", "--instances=0")
+    with pytest.raises(UserError, match="--classes and --instances exclude each other"):
+        call(sample, *given)
 
 
-def test_classes_beside_instances_are_refused_before_anything_is_opened(monkeypatch):
-    monkeypatch.setattr(sample, "FLAGS", Given(classes=["1"], instances=["0"]))
-    monkeypatch.setattr(sample, "open_flagged_run", None)
-    with pytest.raises(UserError, match="--classes and --instances both .* leave one of them out"):
-        sample.main(["sample"])
+def asked(run, *given, classes=(), instances=()):
+    """What a command line asks of a run."""
+    with flags_of(sample, "--checkpoint=run", *given):
+        return request.flagged_generation(run, list(classes), list(instances))
 
 
-def test_headers_beside_instances_that_go_to_their_classes_are_refused(monkeypatch):
-    flags = Given(headers=["cat"], marquee="instance_to_class")
-    monkeypatch.setattr(request, "FLAGS", flags)
+def test_headers_beside_instances_that_go_to_their_classes_are_refused():
     facts = {"class_names": ["cat", "dog"], "instance_labels": [0, 1]}
     sampler = types.SimpleNamespace(method=types.SimpleNamespace(num_classes=2))
     run = types.SimpleNamespace(facts=facts, token_sampler=sampler, has_prompts=True)
     with pytest.raises(UserError, match="takes no --headers with training images"):
-        request.flagged_generation(run, [], [1])
+        asked(run, "--headers=cat", "--marquee=instance_to_class", instances=[1])
 
 
-def test_a_cutoff_that_would_change_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(request, "FLAGS", Given(cutoff=3.0, marquee="scroll"))
+def test_a_cutoff_that_would_change_nothing_is_refused():
+    run = types.SimpleNamespace(has_prompts=True)
     with pytest.raises(UserError, match="--cutoff needs --marquee=instance_to_class"):
-        request.flagged_generation(types.SimpleNamespace(has_prompts=True), [0], [])
+        asked(run, "--cutoff=3", "--marquee=scroll", classes=[0])
 
 
 def test_unknown_classes_and_marquees_are_named(tmp_path):

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from vpt_gen import main
+from tests.programs import train
 from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
+from vpt_gen.data.batches import open_sources
 from vpt_gen.data.vtab.opening import TASKS
 from vpt_gen.errors import UserError
-from vpt_gen.machine import sharding
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 
@@ -22,14 +22,15 @@ def load(task, *family):
     return runpy.run_path(str(FOLDER / f"vtab_{task.short}.py"))["get_config"](*family)
 
 
-# A family is one argument of one recipe: one task stands for all.
-STEPS = [(task, "nar") for task in TASKS.values()] + [(TASKS["dtd"], "ar")]
+# One task of each label rule and scale of pixels: tests/data/vtab/test_opening.py reads the images
+# and labels of all. A family is one argument of one recipe: one task stands for all.
+KINDS = {(task.rule.__qualname__, task.pixel_scale): task for task in TASKS.values()}
+STEPS = [(task, "nar") for task in KINDS.values()] + [(TASKS["dtd"], "ar")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "family"), STEPS, ids=lambda x: getattr(x, "short", x))
-def test_a_task_takes_a_real_step(task, family, tiny_nets, vtab_data, tmp_path, monkeypatch):
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr(sharding, "make_mesh", lambda **unused: mesh)
+def test_a_task_takes_a_real_step(task, family, tiny_nets, vtab_data, tmp_path):
     config = load(task, family)
     config.num_steps = 1
     config.batch_size = 4
@@ -38,7 +39,7 @@ def test_a_task_takes_a_real_step(task, family, tiny_nets, vtab_data, tmp_path, 
     config.data.image_size = 32
     config.backbone.tokenizer = str(tiny_nets / "vqgan")
     config.backbone.transformer = str(tiny_nets / config.family)
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     assert len(read_record(str(tmp_path))["facts"]["class_names"]) == task.num_classes
     params = Store(tmp_path).restore_params()
     assert params["prompt_embeddings"]["embedding"].shape[0] == task.num_classes
@@ -57,6 +58,15 @@ def test_a_config_is_as_released(task):
         # In every task, also where docs/vtab.md says that it makes labels wrong.
         assert config.data.flip and config.data.random_crop
         assert (config.prompt.num_prompt_tokens, config.optimizer.learning_rate) == (32, 1e-3)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.short)
+def test_a_task_has_a_prompt_for_each_of_its_classes(task, vtab_data):
+    config = load(task)
+    config.data.data_dir = str(vtab_data)
+    train, evaluated = open_sources(config)
+    assert train.num_classes == evaluated.num_classes == task.num_classes
+    assert set(train.labels) <= set(range(task.num_classes))
 
 
 def test_every_task_has_a_config():

@@ -5,7 +5,9 @@ The same command resumes an interrupted run.
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
+import jax
 from absl import flags
 
 from vpt_gen import cli
@@ -29,15 +31,21 @@ from vpt_gen.runs.results import write_results
 from vpt_gen.training import loop
 
 
-def run(config, workdir: str) -> None:
-    """Trains, exports a pretrained net, and reports, depending on the config."""
+def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> None:
+    """Trains, exports a pretrained net, and reports, depending on the config.
+
+    Args:
+      config: of the run.
+      workdir: where the run lives.
+      devices: that share the work; None for all.
+    """
     check_config(config)
     adapts = config.task in METHODS
     if not adapts and in_bucket(workdir):
         raise UserError(
             f"Pretraining writes its net to the working directory, so {workdir} must be a folder."
         )
-    mesh = sharding.make_mesh(shape=[config.mesh[axis] for axis in sharding.AXES])
+    mesh = sharding.make_mesh(devices, [config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
     measurer = None
     if adapts and config.evaluation.num_samples:

@@ -5,8 +5,8 @@ import runpy
 import shlex
 
 import pytest
-from absl import flags
 
+from tests.programs import call
 from vpt_gen import convert
 from vpt_gen.checkpoints import origins
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
@@ -62,20 +62,7 @@ def test_the_command_writes_the_directory_that_is_missing(empty, monkeypatch, pa
     written = []
     monkeypatch.setattr(convert.published, "obtain", lambda *args: pathlib.Path("x"))
     monkeypatch.setattr(convert, "convert", lambda kind, source, output, *_: written.append(output))
-    values = flags.FlagValues()
-    with monkeypatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        for define in ("enum", "string", "multi_string", "bool"):
-            original = getattr(flags, f"DEFINE_{define}")
-            patch.setattr(
-                flags,
-                f"DEFINE_{define}",
-                lambda *args, original=original: original(*args, flag_values=values),
-            )
-        convert.define_flags()
-    values(shlex.split(text.split("`")[1])[2:])
-    monkeypatch.setattr(convert, "FLAGS", values)
-    convert.main()
+    call(convert, *shlex.split(text.split("`")[1])[3:])
     assert [pathlib.Path(output) for output in written] == [pathlib.Path(path)]
 
 

@@ -5,22 +5,19 @@ import shlex
 
 import pytest
 from absl import flags
-from ml_collections import config_flags
 
 from configs import demo, vtab_caltech
+from tests.programs import flags_of
+from vpt_gen import main
 from vpt_gen.config.repeat import training_command
 
 
-def parse(command, monkeypatch):
+def parse(command):
     """The config and the workdir that a command gives."""
-    words = shlex.split(command)
-    assert words[:3] == ["python", "-m", "vpt_gen.main"]
-    values = flags.FlagValues()
-    config = config_flags.DEFINE_config_file("config", flag_values=values)
-    flags.DEFINE_string("workdir", None, "", flag_values=values)
-    monkeypatch.setattr("sys.argv", words[2:])  # Where ml_collections looks for fields.
-    values(words[2:])
-    return config.value, values.workdir
+    python, option, program, *given = shlex.split(command)
+    assert (python, option, program) == ("python", "-m", "vpt_gen.main")
+    with flags_of(main, *given):
+        return flags.FLAGS.config, flags.FLAGS.workdir
 
 
 def changed(config, **fields):
@@ -51,11 +48,11 @@ def changed(config, **fields):
         (demo.get_config("norm_bias"), "--config=configs/demo.py:norm_bias"),
     ],
 )
-def test_the_command_gives_the_config(config, start, monkeypatch):
+def test_the_command_gives_the_config(config, start):
     record = json.loads(json.dumps(config.to_dict()))
     command = training_command(record, "a b")
     assert command.removeprefix("python -m vpt_gen.main ").startswith(start)
-    given, workdir = parse(command, monkeypatch)
+    given, workdir = parse(command)
     assert json.loads(json.dumps(given.to_dict())) == record
     assert workdir == "a b"
 

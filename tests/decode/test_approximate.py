@@ -71,7 +71,7 @@ def test_stacked_layers_and_batches_change_nothing(params, recompute, refresh_ev
 def test_one_layer_whose_all_positions_are_run_is_exact(params):
     """Recomputing what is masked or was just revealed leaves nothing stale but older tokens.
 
-    With one layer keys and values hang on a position's own token alone, so they are exact too.
+    With one layer keys and values depend on a position's own token alone, so they are exact too.
     """
     net = NET.clone(num_layers=1)
     one = {name: value for name, value in params.items() if name != "TransformerLayer_1"}

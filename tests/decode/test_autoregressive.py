@@ -13,6 +13,7 @@ from vpt_gen.decode.filters import filter_logits, top_k_filter
 from vpt_gen.decode.generate import generate
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.stack import stack_layers
+from vpt_gen.nets.transformer import NO_CLASS
 from vpt_gen.training.objectives import make_objective
 
 FILE = "gpt.npz"
@@ -243,3 +244,35 @@ def test_a_probability_reached_exactly_lets_one_more_in():
 def test_top_p_keeps_the_token_that_crosses(p, kept):
     logits = jnp.log(jnp.array([0.05, 0.64, 0.01, 0.3]))
     assert jnp.isfinite(filter_logits(logits, 1.0, 0, p)).sum() == kept
+
+
+@pytest.mark.parametrize("null_class", [-1, 4])
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_guidance_goes_from_nothing_beyond_the_condition(null_class, start):
+    net = GPT(9, 16, 2, 16, 2, 32, null_class=null_class)
+    tokens = jnp.zeros((1, 16), jnp.int32)
+    params = net.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    params = jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
+    prompts = jax.random.normal(jax.random.key(1), (3, 5, 16))
+    keys = jax.random.split(jax.random.key(2), 3)
+    found = autoregressive.decode(
+        net, params, keys, 16, prompts=prompts, temperature=0, guidance=2.0, guidance_start=start
+    )
+
+    if null_class >= 0:
+        nothing = {"class_ids": jnp.full(3, NO_CLASS)}
+    else:  # The first position, without a token.
+        first = params["position_embeddings"]["embedding"][0]
+        nothing = {"prompts": jnp.broadcast_to(first, (3, 1, 16))}
+    with_condition = net.apply({"params": params}, found, prompts=prompts)
+    without = net.apply({"params": params}, found, **nothing)
+    scale = jnp.where(jnp.arange(16) >= start * 16, 2.0, 0.0)[:, None]
+    logits = with_condition + scale * (with_condition - without)
+    np.testing.assert_array_equal(found, logits.argmax(-1))
+    assert (found != with_condition.argmax(-1)).any()
+
+
+def test_a_class_that_stands_for_none_needs_room():
+    assert GPT(9, 16).dropping_classes(8).null_class == 8
+    with pytest.raises(ValueError, match="9 classes leave none of its 9 for no class"):
+        GPT(9, 16).dropping_classes(9)

@@ -30,7 +30,7 @@ def draw(family, rows=None, params=None, **conditions):
     net = NETS[family]
     keys = jax.random.split(jax.random.key(1), len(ROWS))
     params = params_of(net) if params is None else params
-    return generate(net, params, keys, 16, rows=rows, **conditions, **OPTIONS[family])
+    return generate(net, params, keys, 16, rows=rows, **{**OPTIONS[family], **conditions})
 
 
 @families
@@ -122,3 +122,42 @@ def test_images_in_batches_are_the_images():
     images = tokens_to_images(net, params, tokens)
     assert images.shape == (5, 8, 8, 3)
     np.testing.assert_allclose(tokens_to_images(net, params, tokens, 2), images, atol=1e-5)
+
+
+@pytest.mark.parametrize("decoder", ["confidence", "halton"])
+def test_guidance_that_begins_late_leaves_the_first_iterations_alone(decoder):
+    conditions = {"rows": ROWS, "class_ids": CLASSES, "decoder": decoder}
+    (plain, reveal), (late, _), (always, _) = (
+        draw("nar", **conditions, guidance=guidance, guidance_start=start)
+        for guidance, start in ((0.0, 0.0), (5.0, 0.5), (5.0, 0.0))
+    )
+    early = np.asarray(reveal) < 2
+    np.testing.assert_array_equal(np.where(early, late, 0), np.where(early, plain, 0))
+    assert (late != plain).any() and (late != always).any()
+    # From the beginning is what a constant scale does.
+    barely, _ = draw("nar", **conditions, guidance=5.0, guidance_start=1e-9)
+    np.testing.assert_array_equal(
+        draw("nar", **conditions, guidance=5.0, guidance_start=0.2)[0],
+        draw("nar", **conditions, guidance=5.0, guidance_start=0.25)[0],
+    )
+    assert (barely != always).any()
+
+
+@pytest.mark.parametrize("decoder", ["confidence", "halton", "masked", "frontier"])
+def test_a_low_temperature_takes_likelier_tokens(decoder):
+    def mean_log_probability(temperature):
+        tokens, _ = draw(
+            "nar", **conditions, decoder=decoder, num_iterations=1, temperature=temperature
+        )
+        unknown = jnp.full((len(ROWS), 16), MASK_TOKEN_ID)
+        logits = NETS["nar"].apply({"params": params}, unknown, class_ids=CLASSES[ROWS])
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], axis=-1)
+        return float(chosen.mean()), tokens, logits
+
+    params = params_of(NETS["nar"])
+    conditions = {"rows": ROWS, "class_ids": CLASSES, "params": params}
+    warm, _, _ = mean_log_probability(2.0)
+    cool, _, _ = mean_log_probability(0.5)
+    _, cold, logits = mean_log_probability(1e-4)
+    assert cool > warm
+    np.testing.assert_array_equal(cold, logits.argmax(-1))

@@ -7,6 +7,8 @@ import yaml
 
 from tests.launch.fakes import error_of
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ("--config=configs/folder.py", "--workdir=gs://bucket/run")
 TPU = ("--tpu=v5p", "--topology=4x4x4", "--image=registry/vpt_gen:tpu", *TRAINING)
 GPUS = ("--gpus=8", "--nodes=2", "--image=registry/vpt_gen:cuda", *TRAINING)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.launch.fakes import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = sorted(path.name for path in (ROOT / "launch").glob("*.sh"))
 SHELLCHECK = shutil.which("shellcheck") or shutil.which(
     "shellcheck", path=pathlib.Path(sys.executable).parent

@@ -4,6 +4,8 @@ import pytest
 
 from tests.launch.fakes import error_of
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ("--config=configs/folder.py", "--workdir=runs/mine", "--config.data.path=a b")
 
 PLAN = """\

@@ -6,6 +6,8 @@ import pytest
 
 from tests.launch.fakes import GCLOUD, error_of
 
+pytestmark = pytest.mark.slow
+
 SLICE = ("--zone=z", "--accelerator=v5p-128")
 TRAINING = ("--config=configs/folder.py", "--workdir=gs://bucket/run", "--config.data.path=/a b")
 FLAGS = (*SLICE, *TRAINING)

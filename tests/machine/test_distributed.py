@@ -1,13 +1,13 @@
 """How processes end: with a word about why, and without keeping the others waiting."""
 
-import os
 import subprocess
 import sys
 import time
 
 import pytest
 
-from tests.jobs import ROOT, free_port
+from tests.jobs import free_port
+from tests.programs import ROOT, environment
 from vpt_gen.machine import distributed
 
 # Process 1 fails where process 0 waits for it.
@@ -34,13 +34,14 @@ def start(number, address):
     return subprocess.Popen(
         [*command, "--num_processes=2", f"--process_id={number}"],
         cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_of_one_process_ends_them_all():
     address = f"127.0.0.1:{free_port()}"
     first, second = (start(number, address) for number in range(2))

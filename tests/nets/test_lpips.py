@@ -40,7 +40,7 @@ def contributions(backbone, tmp_path_factory):
 
 @pytest.fixture
 def params(monkeypatch):
-    """Of a narrow VGG16, for what does not hang on its width."""
+    """Of a narrow VGG16, for what does not depend on its width."""
     monkeypatch.setattr(lpips, "STAGES", ((8, 2), (8, 2), (16, 3), (16, 3), (16, 3)))
     image = jnp.zeros((1, SIDE, SIDE, 3))
     return jax.jit(LPIPS().init)(jax.random.key(0), image, image)["params"]

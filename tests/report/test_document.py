@@ -3,23 +3,20 @@
 import functools
 import shutil
 
-import jax
 import jax.numpy as jnp
 import pytest
 
 from tests import made
+from tests.programs import opened, train
 from tests.report.pages import read
-from vpt_gen import main
-from vpt_gen.checkpoints.backbone import save_net
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.report.__main__ import open_compared
 from vpt_gen.report.document import make_page
-from vpt_gen.runs.opened import open_run
 
-pytestmark = pytest.mark.usefixtures("one_device")
+pytestmark = pytest.mark.slow
 
 CLASSES = ('<b>&"', "discs")
 SECTIONS = ["samples", "figures", "curves", "decoding", "marquee", "prompts", "run"]
@@ -36,8 +33,7 @@ def nets(tmp_path_factory):
         ("nar", MaskGIT(16, 2, 16, **SIZES), sequence),
         ("ar", GPT(16, 16, **SIZES), sequence),
     ):
-        params = jax.jit(net.init)(jax.random.key(0), *example)["params"]
-        save_net(str(folder / name), net, params, {})
+        made.save_new(folder / name, net, *example)
     return folder
 
 
@@ -47,7 +43,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def train(nets, data, tmp_path_factory):
+def trained(nets, data, tmp_path_factory):
     """Makes a run with prompts of a family for a condition, once."""
 
     @functools.cache
@@ -58,14 +54,14 @@ def train(nets, data, tmp_path_factory):
             config.data.holdout = 0.0
             config.eval_every = 0
         workdir = str(tmp_path_factory.mktemp("run"))
-        main.run(config, workdir)
+        train(config, workdir)
         return workdir
 
     return run
 
 
-def test_a_page_of_classes_and_instances(train, data):
-    run = open_run(train("nar", "class+instance"))
+def test_a_page_of_classes_and_instances(trained, data):
+    run = opened(trained("nar", "class+instance"))
     page = make_page(run, num=2, seed=0, compared={"<other>": run})
     reader = read(page)
     assert [a["id"] for tag, a in reader.elements if tag == "section"] == SECTIONS
@@ -83,24 +79,24 @@ def test_a_page_of_classes_and_instances(train, data):
     assert make_page(run, num=2, seed=0, compared={"<other>": run}) == page
 
 
-def test_a_page_of_classes_token_by_token(train):
-    page = make_page(open_run(train("ar", "class")), num=2, seed=0, compared={})
+def test_a_page_of_classes_token_by_token(trained):
+    page = make_page(opened(trained("ar", "class")), num=2, seed=0, compared={})
     reader = read(page)
     captions = [a["alt"] for tag, a in reader.elements if tag == "img"]
     assert "discs after step 4: 4 of 16 tokens" in captions
     assert "other class alone" in "".join(reader.text)
 
 
-def test_a_page_of_instances_alone(train):
-    run = open_run(train("nar", "instance"), decode=["decoder=frontier"])
+def test_a_page_of_instances_alone(trained):
+    run = opened(trained("nar", "instance"), decode=["decoder=frontier"])
     text = "".join(read(make_page(run, num=2, seed=0, compared={})).text)
     assert "each predicts and fixes some tokens, spread evenly over the image" in text
     assert "needs held-out images, which this run does not have" in text
     assert "prompt of" in text and "No held-out loss was measured" in text
 
 
-def test_what_keeps_a_page_from_being_made(train, data, tmp_path):
-    run, other = open_run(train("ar", "class")), train("nar", "class+instance")
+def test_what_keeps_a_page_from_being_made(trained, data, tmp_path):
+    run, other = opened(trained("ar", "class")), trained("nar", "class+instance")
     with pytest.raises(UserError, match="are for class.instance, those of .* for class"):
         open_compared(run, [other])
     elsewhere = tmp_path / "images"

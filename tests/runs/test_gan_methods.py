@@ -11,8 +11,8 @@ import pytest
 from jax.sharding import Mesh
 
 from tests import made
+from tests.programs import opened, train
 from tests.report.pages import read
-from vpt_gen import main
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config.fields import GAN_METHODS, default_config
@@ -24,9 +24,9 @@ from vpt_gen.recipes import demo
 from vpt_gen.report.document import make_page
 from vpt_gen.runs import gan_sampler, gans
 from vpt_gen.runs.generation import plain_generation
-from vpt_gen.runs.opened import open_run, set_option
+from vpt_gen.runs.opened import set_option
 
-pytestmark = pytest.mark.usefixtures("one_device")
+pytestmark = pytest.mark.slow
 
 # Parameters of a net that the first stage leaves alone, and the field that says how long it is.
 STAGES = {"minegan": ("miner_steps", minegan), "cgantransfer": ("norm_steps", cgantransfer)}
@@ -44,27 +44,28 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make_config(data, source, tiny_nets):
-    def make(method, first_stage=1):
+    def make(method):
         config = made.shared(default_config(method), data)
         config.eval_every = 0
+        config.keep_checkpoints = 2
         config.data.image_size = 32
         config.backbone.tokenizer = str(tiny_nets / "vqgan")
         config.backbone.gan = str(source)
         config.decode.batch_size = 4
-        config[method][STAGES[method][0]] = first_stage
+        config[method][STAGES[method][0]] = 1
         return config
 
     return make
 
 
 @pytest.fixture(scope="module")
-def trained(make_config, tmp_path_factory, one_device):
+def trained(make_config, tmp_path_factory):
     """The workdir of a method's run, which tests leave as it is."""
 
     @functools.cache
     def run(method):
         workdir = tmp_path_factory.mktemp(method)
-        main.run(make_config(method), str(workdir))
+        train(make_config(method), workdir)
         return str(workdir)
 
     return run
@@ -73,7 +74,7 @@ def trained(make_config, tmp_path_factory, one_device):
 def test_pretraining_leaves_a_net_that_methods_can_use(data, tmp_path):
     config = made.gan_config(data)
     config.average.start = 0
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     net = load_net(str(tmp_path / "net"), "biggan")
     assert (net.net.num_classes, net.net.resolution) == (2, 32)
     trained = Store(tmp_path).restore_params()
@@ -92,9 +93,9 @@ def test_figures_and_page_of_a_run(method, make_config, tmp_path):
     config = make_config(method)
     config.evaluation.num_samples = 4
     config.decode.standing_accumulations = 2
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    run = open_run(str(tmp_path))
+    run = opened(tmp_path)
     counts = run.sampler.counts(run.params)
     assert (metrics["trained_parameters"], metrics["frozen_parameters"]) == counts
     # Two moments of each, and the counts of steps of Adam and of its schedule, a group.
@@ -112,7 +113,7 @@ def test_figures_and_page_of_a_run(method, make_config, tmp_path):
 
 @pytest.mark.parametrize("method", GAN_METHODS)
 def test_an_image_is_the_same_beside_others(method, trained):
-    run = open_run(trained(method))
+    run = opened(trained(method))
     last = run.sampler.num_classes - 1
     images = plain_generation(run, np.array([last, 0, last]), seed=0).samples().images
     chex.assert_shape(images, (3, 32, 32, 3))
@@ -123,7 +124,7 @@ def test_an_image_is_the_same_beside_others(method, trained):
 
 
 def test_a_stream_that_skips_is_the_rest_to_the_last_digit(trained):
-    generation = plain_generation(open_run(trained("minegan")), np.zeros(10, int), seed=0)
+    generation = plain_generation(opened(trained("minegan")), np.zeros(10, int), seed=0)
     size = next(generation.batches()).images.shape[0]
     assert size < 10
     whole = generation.samples().images
@@ -136,8 +137,8 @@ def test_a_stream_that_skips_is_the_rest_to_the_last_digit(trained):
 @pytest.mark.parametrize("method", GAN_METHODS)
 def test_standing_statistics_are_a_choice_of_drawing(method, trained):
     settings = ["standing_accumulations=3", "batch_size=3"]
-    running = open_run(trained(method))
-    standing = open_run(trained(method), decode=settings)
+    running = opened(trained(method))
+    standing = opened(trained(method), decode=settings)
     before = jax.tree.map(np.array, standing.params)
 
     def images(run, seed=0):
@@ -148,15 +149,15 @@ def test_standing_statistics_are_a_choice_of_drawing(method, trained):
     np.testing.assert_array_equal(images(standing), stood)
     chex.assert_trees_all_equal(standing.params, before)
     np.testing.assert_array_equal(images(running), usual)
-    # Their batches are not rounded to what devices share evenly, and so do not hang on these.
+    # Their batches are not rounded to what devices share evenly, and so do not depend on these.
     mesh = Mesh(np.array(jax.devices()[:2]).reshape(2, 1, 1), AXES)
-    shared = open_run(trained(method), decode=settings, mesh=mesh)
+    shared = opened(trained(method), decode=settings, mesh=mesh)
     np.testing.assert_allclose(images(shared), stood, atol=1e-5)
 
 
 def test_what_standing_statistics_are_of(trained, monkeypatch):
     settings = ["standing_accumulations=50", "z_scale=0.1", "batch_size=8"]
-    run = open_run(trained("cgantransfer"), decode=settings)
+    run = opened(trained("cgantransfer"), decode=settings)
     taken = []
 
     def statistics(net, variables, batches):
@@ -179,7 +180,7 @@ def test_standing_statistics_that_cannot_be_are_named(trained):
     with pytest.raises(UserError, match=r"no option 'standing_accumulations' \(it is one of mine"):
         set_option(default_config("prompts").decode, "standing_accumulations=16")
     with pytest.raises(UserError, match="standing_accumulations is -1; it must be 0 or positive"):
-        open_run(trained("minegan"), decode=["standing_accumulations=-1"])
+        opened(trained("minegan"), decode=["standing_accumulations=-1"])
 
 
 def test_a_run_that_is_older_than_an_option_has_its_default(trained, tmp_path):
@@ -187,17 +188,13 @@ def test_a_run_that_is_older_than_an_option_has_its_default(trained, tmp_path):
     record = json.loads((workdir / "config.json").read_text())
     del record["config"]["decode"]["standing_accumulations"]
     (workdir / "config.json").write_text(json.dumps(record))
-    assert open_run(str(workdir)).sampler.options["standing_accumulations"] == 0
+    assert opened(workdir).sampler.options["standing_accumulations"] == 0
 
 
 @pytest.mark.parametrize("method", GAN_METHODS)
-def test_the_first_stage_leaves_the_generator_alone(method, make_config, tmp_path):
-    config = make_config(method, first_stage=1)
-    config.num_steps = 2
-    config.keep_checkpoints = 2
-    main.run(config, str(tmp_path))
-    store = Store(tmp_path, keep=2, read_only=True)
-    source = load_net(config.backbone.gan, "biggan").params["generator"]["params"]
+def test_the_first_stage_leaves_the_generator_alone(method, trained, source):
+    store = Store(trained(method), keep=2, read_only=True)
+    source = load_net(str(source), "biggan").params["generator"]["params"]
     first, second = (store.restore_params(step)["generator"]["params"] for step in (1, 2))
     for path in ("block_0/conv1/kernel", "linear/kernel", "output_norm/gain"):
         values = [_at(tree, path) for tree in (source, first, second)]
@@ -219,10 +216,9 @@ def _at(tree, path):
 
 @pytest.mark.parametrize("method", GAN_METHODS)
 def test_an_interrupted_run_ends_with_the_same_parameters(
-    method, make_config, tmp_path, monkeypatch
+    method, make_config, trained, tmp_path, monkeypatch
 ):
     config = make_config(method)
-    main.run(config, str(tmp_path / "whole"))
     save = Store.save
 
     def save_and_stop(self, *arguments):
@@ -232,19 +228,23 @@ def test_an_interrupted_run_ends_with_the_same_parameters(
     with monkeypatch.context() as patch:
         patch.setattr(Store, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            main.run(config, str(tmp_path / "parts"))
-    main.run(config, str(tmp_path / "parts"))
-    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+            train(config, tmp_path / "parts")
+    train(config, tmp_path / "parts")
+    whole, parts = (
+        Store(folder, read_only=True).restore_params()
+        for folder in (trained(method), tmp_path / "parts")
+    )
     chex.assert_trees_all_equal(whole, parts)
 
 
 def test_the_best_figure_is_kept_beside_the_last(make_config, tmp_path):
     config = make_config("minegan")
     config.num_steps = 3
+    config.keep_checkpoints = 1
     config.evaluation.num_samples = 4
     config.evaluation.every = 1
     config.best_metric = "frechet"
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     steps = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
     assert 3 in steps and len(steps) <= 2
 
@@ -265,7 +265,7 @@ def test_a_source_that_does_not_suit_is_named(method, fields, message, make_conf
     config = make_config(method)
     config.backbone.gan = str(made.save_gan(tmp_path / "gan", **fields))
     with pytest.raises(UserError, match=f"config.backbone.gan: .*{message}"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
 
 
 def test_parts_that_devices_cannot_share_are_named(make_config):
@@ -279,7 +279,7 @@ def test_an_image_size_that_is_not_the_sources_is_named(make_config, tmp_path):
     config = make_config("minegan")
     config.data.image_size = 64
     with pytest.raises(UserError, match="makes images of 32 pixels"):
-        main.run(config, str(tmp_path / "run"))
+        train(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("method", GAN_METHODS)

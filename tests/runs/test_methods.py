@@ -1,5 +1,6 @@
 """Runs of every method on tiny nets: they resume, and can be sampled, measured and looked at."""
 
+import functools
 import json
 
 import chex
@@ -7,17 +8,16 @@ import numpy as np
 import pytest
 
 from tests import made
+from tests.programs import call, opened, train
 from tests.report.pages import read
-from vpt_gen import main
+from vpt_gen import sample
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config.fields import TRANSFORMER_METHODS, default_config
 from vpt_gen.errors import UserError
 from vpt_gen.report.document import make_page
-from vpt_gen.runs import request
 from vpt_gen.runs.generation import plain_generation
-from vpt_gen.runs.opened import open_run
 
-pytestmark = pytest.mark.usefixtures("one_device")
+pytestmark = pytest.mark.slow
 
 OTHERS = [name for name in TRANSFORMER_METHODS if name != "prompts"]
 
@@ -46,50 +46,58 @@ def make_config(data, tiny_nets, tmp_path_factory):
     return make
 
 
+@pytest.fixture(scope="module")
+def trained(make_config, tmp_path_factory):
+    """The workdir of a method's run, which tests leave as it is."""
+
+    @functools.cache
+    def run(method):
+        workdir = tmp_path_factory.mktemp(method)
+        train(make_config(method), workdir)
+        return workdir
+
+    return run
+
+
 @pytest.mark.parametrize("method", OTHERS)
-def test_a_run_is_opened_by_its_workdir_alone(method, make_config, tmp_path):
-    main.run(make_config(method), str(tmp_path))
-    run = open_run(str(tmp_path))
+def test_a_run_is_opened_by_its_workdir_alone(method, trained):
+    run = opened(trained(method))
     images = plain_generation(run, np.array([0, 1, 1]), seed=0).samples().images
     chex.assert_shape(images, (3, 32, 32, 3))
     assert "class_embeddings" in run.params
 
 
-def test_layers_may_be_scanned_when_a_run_is_opened_and_were_not_in_training(
-    make_config, tmp_path, monkeypatch
-):
-    main.run(make_config("lora"), str(tmp_path))
-    once = plain_generation(open_run(str(tmp_path)), np.array([0, 1]), 0).samples()
+def test_layers_may_be_scanned_when_a_run_is_opened_and_were_not_in_training(trained, monkeypatch):
+    once = plain_generation(opened(trained("lora")), np.array([0, 1]), 0).samples()
     monkeypatch.setattr("vpt_gen.training.compute.scans_layers", lambda compute: True)
-    run = open_run(str(tmp_path))
+    run = opened(trained("lora"))
     assert "layers" in run.params
     again = plain_generation(run, np.array([0, 1]), 0).samples()
     np.testing.assert_array_equal(once.tokens, again.tokens)
 
 
-def test_figures_and_page_of_a_run_without_prompts(make_config, tmp_path, monkeypatch):
+def test_figures_and_page_of_a_run_without_prompts(make_config, tmp_path):
     config = make_config("lora", "ar")
     config.evaluation.num_samples = 4
-    main.run(config, str(tmp_path))
+    train(config, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     # Two classes of width 32; rank 4 beside queries and values of the one layer.
     assert metrics["trained_parameters"] == 2 * 32 + 2 * 4 * (32 + 32)
     assert metrics["optimizer_bytes"] == 8 * metrics["trained_parameters"] + 2 * 4
     assert metrics["protocol"]["generated"]["method"] == "lora"
-    run = open_run(str(tmp_path))
+    run = opened(tmp_path)
     reader = read(make_page(run, num=2, seed=0, compared={}))
     sections = [a["id"] for tag, a in reader.elements if tag == "section"]
     assert sections == ["samples", "figures", "curves", "decoding", "run"]
     assert "LoRA of rank 4 and a class token for each class" in "".join(reader.text)
-    flags = {"marquee": "scroll", "headers": ["0"]}
-    monkeypatch.setattr(request, "FLAGS", type("Flags", (), flags))
     with pytest.raises(UserError, match="need prompts, but .* is a run of lora: leave them out"):
-        request.flagged_generation(run, [0], [])
+        call(sample, f"--checkpoint={tmp_path}", "--marquee=scroll", "--headers=0")
 
 
-def test_an_interrupted_run_ends_with_the_same_parameters(make_config, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_parameters(
+    make_config, trained, tmp_path, monkeypatch
+):
     config = make_config("adapters")
-    main.run(config, str(tmp_path / "whole"))
     save = Store.save
 
     def save_and_stop(self, *arguments):
@@ -99,10 +107,13 @@ def test_an_interrupted_run_ends_with_the_same_parameters(make_config, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(Store, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            main.run(config, str(tmp_path / "parts"))
+            train(config, tmp_path / "parts")
     assert Store(tmp_path / "parts").latest_step() == 1
-    main.run(config, str(tmp_path / "parts"))
-    whole, parts = (Store(tmp_path / name).restore_params() for name in ("whole", "parts"))
+    train(config, tmp_path / "parts")
+    whole, parts = (
+        Store(folder, read_only=True).restore_params()
+        for folder in (trained("adapters"), tmp_path / "parts")
+    )
     chex.assert_trees_all_equal(whole, parts)
     with pytest.raises(UserError, match="task was 'adapters', is 'norm_bias'"):
-        main.run(make_config("norm_bias"), str(tmp_path / "whole"))
+        train(make_config("norm_bias"), trained("adapters"))

@@ -18,6 +18,8 @@ from vpt_gen.study.runner import (
 )
 from vpt_gen.study.states import LOG, read_attempts
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 # A cell counts its starts, fails where another process is at work in it, and takes a while.
 SLOW = """

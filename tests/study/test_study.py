@@ -2,17 +2,14 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from absl import flags
-from ml_collections import config_flags
 
 from tests import made
-from tests.jobs import ROOT
+from tests.programs import flags_of, start
 from tests.study.studies import small_study
+from vpt_gen import main
 from vpt_gen.config import repeat
 from vpt_gen.errors import UserError
 from vpt_gen.study import chosen
@@ -50,25 +47,14 @@ def get_config():
 """
 
 
-def start(folder):
-    """Runs the program on one device, compiled as in tests/conftest.py."""
-    command = [sys.executable, "-m", "vpt_gen.study", f"--config={folder}/study.py"]
-    return subprocess.run(
-        [*command, f"--workdir={folder}/study"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
-    )
-
-
+@pytest.mark.slow
 def test_a_real_study(tiny_nets, tmp_path):
     pytest.importorskip("sklearn")
     made.write_folder(tmp_path / "data", count=16, side=32)
     names = {"data": str(tmp_path / "data"), "nets": str(tiny_nets)}
     (tmp_path / "runs.py").write_text(_RUNS.format(**names))
     (tmp_path / "study.py").write_text(_STUDY.format(config=str(tmp_path / "runs.py")))
-    run = start(tmp_path)
+    run = start("vpt_gen.study", f"--config={tmp_path}/study.py", f"--workdir={tmp_path}/study")
     assert run.returncode == 0, run.stderr + run.stdout
     folder = tmp_path / "study" / "cells" / "full" / "made" / "4" / "1"
     config = json.loads((folder / "config.json").read_text())["config"]
@@ -85,7 +71,7 @@ def test_a_real_study(tiny_nets, tmp_path):
     assert "Runs done: 2 of 2." in page and (tmp_path / "study/page_made_4_samples.png").exists()
 
 
-def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
+def test_the_commands_are_those_of_a_user(tmp_path):
     """What the flags of a cell give is the config of its data set, and what the study sets."""
     study = small_study()
     fields = {"prompt": {"num_prompt_tokens": 4}}
@@ -104,12 +90,8 @@ def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
         assert step.arguments[:2] == ("-m", "vpt_gen.main") and step.result.parent.match(
             str(cell.path)
         )
-        values = flags.FlagValues()
-        config_flags.DEFINE_config_file("config", None, flag_values=values, lock_config=True)
-        # The overrides of a config are looked for there.
-        argv = ["main", *(a for a in step.arguments if a.startswith("--config"))]
-        monkeypatch.setattr(sys, "argv", argv)
-        values(argv)
+        with flags_of(main, *step.arguments[2:]):
+            given = repeat.flatten(flags.FLAGS.config.to_dict())
         base = repeat.flatten(runs.base("s4", "digits").to_dict())
         expected = (
             base
@@ -123,7 +105,7 @@ def test_the_commands_are_those_of_a_user(tmp_path, monkeypatch):
                 "data.cache_dir": str(tmp_path / "tokens"),
             }
         )
-        assert repeat.flatten(values.config.to_dict()) == expected
+        assert given == expected
         assert base["prompt.num_prompt_tokens"] == 4
 
 

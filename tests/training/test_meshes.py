@@ -26,6 +26,8 @@ from vpt_gen.training import transformer
 from vpt_gen.training.objectives import make_objective
 from vpt_gen.training.state import initial_state
 
+pytestmark = pytest.mark.slow
+
 BATCH, LAYERS, WIDTH, HIDDEN, HEADS, CODES, LENGTH = 40, 2, 32, 48, 8, 64, 16
 NET = MaskGIT(CODES, 5, LENGTH, LAYERS, WIDTH, HEADS, HIDDEN)
 MESHES = {

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 from vpt_gen.machine import sharding
 from vpt_gen.training.state import (
@@ -10,8 +9,6 @@ from vpt_gen.training.state import (
     TrainState,
     initial_state,
 )
-
-pytestmark = pytest.mark.usefixtures("one_device")
 
 
 def test_parameters_that_a_task_starts_from_are_arguments_of_its_program():
@@ -22,6 +19,6 @@ def test_parameters_that_a_task_starts_from_are_arguments_of_its_program():
         return TrainState(jnp.zeros((), jnp.int32), {"w": start + jax.random.uniform(key)}, ())
 
     task = Task(jax.tree_util.Partial(init, jnp.ones(3)), None, None, None, {})
-    state = initial_state(task, 0, sharding.make_mesh())
+    state = initial_state(task, 0, sharding.make_mesh(jax.devices()[:1]))
     assert state.params["w"].shape == (3,)
     assert traced[-1]  # A constant of the program would not be.

@@ -97,6 +97,7 @@ def decode(
     refresh_every: int = 0,
     num_iterations: int = 12,
     schedule: str = "arccos",
+    temperature: float = 1.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens of square images; `halton.decode` is the exact version.
 
@@ -114,6 +115,7 @@ def decode(
         first depends only on the condition and is computed once for each; 1 is exact.
       num_iterations: T.
       schedule: mask schedule.
+      temperature: divides the logits.
 
     Returns:
       Tokens (B, N), row-major, and for each the iteration that fixed it (B, N).
@@ -148,7 +150,7 @@ def decode(
 
     def reveal(tokens, hidden, positions, iteration):
         """Draws an iteration's tokens from hidden states (B, W, D) at positions (B, W)."""
-        drawn = halton.draw(draw_keys, positions, call("predict", hidden))
+        drawn = halton.draw(draw_keys, positions, call("predict", hidden) / temperature)
         now = _take(revealed_at, positions) == iteration
         return tokens.at[images, positions].set(jnp.where(now, drawn, _take(tokens, positions)))
 
@@ -207,6 +209,8 @@ class Masked(Decoder):
     num_iterations: int = 12
     # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
+    # Divides the logits; below 1 for likelier tokens and less variety.
+    temperature: float = 1.0
     # Interval of iterations that are computed in full; 0: only the first is.
     refresh_every: int = 0
 
@@ -216,6 +220,7 @@ class Masked(Decoder):
     def requirements(self) -> Iterable[Requirement]:
         yield "num_iterations", self.num_iterations > 0, "positive"
         yield schedule_requirement(self.schedule)
+        yield "temperature", self.temperature > 0, "positive"
         yield "refresh_every", self.refresh_every >= 0, "0 or positive"
 
     def num_stages(self, net, num_tokens: int) -> int:
@@ -234,6 +239,7 @@ class Masked(Decoder):
             refresh_every=self.refresh_every,
             num_iterations=self.num_iterations,
             schedule=self.schedule,
+            temperature=self.temperature,
         )
 
 

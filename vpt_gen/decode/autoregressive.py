@@ -13,7 +13,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode.decoder import Decoder, Given
+from vpt_gen.decode.decoder import Decoder, Given, guidance_requirements
 from vpt_gen.decode.filters import filter_logits
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import CausalTransformer
@@ -31,6 +31,8 @@ def decode(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    guidance: float = 0.0,
+    guidance_start: float = 0.0,
 ) -> jax.Array:
     """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
@@ -47,6 +49,8 @@ def decode(
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: only the k likeliest tokens; 0 for all.
       top_p: only the likeliest tokens that together reach this probability.
+      guidance: scale of classifier-free guidance, which doubles the work; see `decoder.Guided`.
+      guidance_start: share of the tokens that come before guidance sets in.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
@@ -78,28 +82,48 @@ def decode(
     net.check_length(first, num_tokens)
     _check_keys(keys, len(prefix) if rows is None else len(rows))
 
+    def guided(logits, without, n):
+        """The sequence without a condition goes along, with its own inputs and cache."""
+        x, cache = without
+        alone, cache = net.apply(variables, x, cache, n, method="run")
+        scale = jnp.where(n >= guidance_start * num_tokens, guidance, 0.0)
+        return logits + scale * (logits - alone), cache
+
     def step(carry, n):
-        x, cache = carry
+        x, cache, without = carry
         logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
+        if guidance:
+            logits, other_cache = guided(logits, without, n)
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
         x = net.apply(variables, token[:, None], first + n, method="embed")
-        return (x, cache), token
+        if guidance:
+            without = net.apply(variables, token[:, None], 1 + n, method="embed"), other_cache
+        return (x, cache, without), token
 
     def stretch(carry, inputs):
-        x, cache = carry
+        x, cache, without = carry
         prompts_t, positions = inputs
         _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="hidden_states")
         # Axis -4 is the batch; if layers are stacked, their axis comes before it.
         cache = jax.tree.map(
             lambda old, new: old.at[..., :length, :].set(of_images(new, -4)), cache, fresh
         )
-        (x, cache), tokens = jax.lax.scan(step, (x, _without_batch(cache)), positions)
-        return (x, _with_batch(cache)), tokens
+        carry = x, _without_batch(cache), without
+        (x, cache, without), tokens = jax.lax.scan(step, carry, positions)
+        return (x, _with_batch(cache), without), tokens
 
-    empty = net.apply(variables, len(keys), length + num_tokens - 1, method="empty_cache")
+    def empty_cache(length):
+        return net.apply(variables, len(keys), length, method="empty_cache")
+
+    without = None
+    if guidance:
+        nothing = net.apply(variables, method="unconditional_prefix")
+        nothing = jnp.broadcast_to(nothing, (len(keys), *nothing.shape[1:]))
+        without = nothing, _without_batch(empty_cache(num_tokens))
     positions = jnp.arange(num_tokens).reshape(count, -1)
     # The last prefix token is run again as the first input, so that all tokens share one step.
-    _, tokens = jax.lax.scan(stretch, (of_images(prefix[:, -1:]), empty), (stretches, positions))
+    carry = of_images(prefix[:, -1:]), empty_cache(length + num_tokens - 1), without
+    _, tokens = jax.lax.scan(stretch, carry, (stretches, positions))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
 
 
@@ -134,6 +158,10 @@ class Autoregressive(Decoder):
     top_k: int = 0
     # Draw only from the likeliest tokens that together reach this probability; 1 for all.
     top_p: float = 1.0
+    # Scale of classifier-free guidance, which doubles the work; 0 for none.
+    guidance: float = 0.0
+    # Share of the tokens that come before guidance sets in.
+    guidance_start: float = 0.0
 
     name = "autoregressive"
     family = "ar"
@@ -142,6 +170,7 @@ class Autoregressive(Decoder):
         yield "temperature", self.temperature >= 0, "0 or positive"
         yield "top_k", self.top_k >= 0, "0 or positive"
         yield "top_p", 0 <= self.top_p <= 1, "between 0 and 1"
+        yield from guidance_requirements(self.guidance, self.guidance_start)
 
     def num_stages(self, net, num_tokens: int) -> int:
         """Returns the number of image rows: the prompt changes at the start of each."""
@@ -159,6 +188,8 @@ class Autoregressive(Decoder):
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
+            guidance=self.guidance,
+            guidance_start=self.guidance_start,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
         return given.net.to_row_major(tokens), given.net.to_row_major(steps)

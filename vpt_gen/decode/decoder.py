@@ -5,7 +5,7 @@ A decoder is a frozen dataclass in the file of its algorithm. Its fields are its
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import jax
@@ -87,24 +87,55 @@ class Decoder:
         raise NotImplementedError
 
 
-def guided_logits(
-    net: MaskedTransformer, params: Any, guidance: float
-) -> Callable[[jax.Array, jax.Array | None, jax.Array | None], jax.Array]:
-    """(ids (B, L), prompts or None, class_ids or None) -> logits (B, L, K).
+@dataclasses.dataclass(frozen=True)
+class Guided:
+    """Logits of a masked transformer with guidance and a temperature.
 
-    Classifier-free guidance (arXiv 2207.12598): adds to the conditional logits `guidance` times
-    their difference from the unconditional ones. Those come from the source's own unconditional
-    model, so that with prompts, guidance leads away from the source.
+    Classifier-free guidance (arXiv 2207.12598): adds to the conditional logits `scale` times their
+    difference from the unconditional ones. Those come from the source's own unconditional model, so
+    that with prompts, guidance leads away from the source ("domain guidance", arXiv 2504.01521).
+
+    Attributes:
+      net: the transformer.
+      params: its parameters.
+      temperature: divides the result.
     """
 
-    def logits_of(ids, prompts, class_ids):
+    net: MaskedTransformer
+    params: Any
+    temperature: float = 1.0
+
+    def __call__(
+        self,
+        ids: jax.Array,
+        prompts: jax.Array | None,
+        class_ids: jax.Array | None,
+        scale: jax.Array | float,
+    ) -> jax.Array:
+        """(ids (B, L), conditions, scale) -> logits (B, L, K)."""
+
         def logits(*args):
-            return net.apply({"params": params}, *args, method="visual_logits")
+            return self.net.apply({"params": self.params}, *args, method="visual_logits")
 
         conditional = logits(ids, prompts, class_ids)
-        if not guidance:
-            return conditional
-        without = logits(net.unconditional_ids(ids), None, None)
-        return conditional + guidance * (conditional - without)
 
-    return logits_of
+        def beyond():
+            without = logits(self.net.unconditional_ids(ids), None, None)
+            return conditional + scale * (conditional - without)
+
+        if isinstance(scale, jax.Array):
+            guided = jax.lax.cond(scale > 0, beyond, lambda: conditional)
+        else:
+            guided = beyond() if scale else conditional
+        return guided if self.temperature == 1.0 else guided / self.temperature
+
+
+def guidance_scales(guidance: float, start: float, num_iterations: int) -> list[float]:
+    """The scale of guidance in each iteration: 0 in the first `start` of them, a share."""
+    return [guidance if t >= start * num_iterations else 0.0 for t in range(num_iterations)]
+
+
+def guidance_requirements(guidance: float, start: float) -> Iterable[Requirement]:
+    """What guidance and its beginning must be."""
+    yield "guidance", guidance >= 0, "0 or positive"
+    yield "guidance_start", 0 <= start < 1, "at least 0 and below 1"

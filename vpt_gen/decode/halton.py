@@ -7,13 +7,19 @@ revealed token stays; the paper's code draws all of them again in every iteratio
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vpt_gen.decode.decoder import Decoder, Given, guided_logits
+from vpt_gen.decode.decoder import (
+    Decoder,
+    Given,
+    Guided,
+    guidance_requirements,
+    guidance_scales,
+)
 from vpt_gen.decode.schedules import mask_rate, schedule_requirement
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
@@ -84,8 +90,8 @@ def draw(keys: jax.Array, positions: jax.Array, logits: jax.Array) -> jax.Array:
 def decode(
     keys: jax.Array,
     tokens: jax.Array,
-    logits_fn: Callable[[jax.Array, jax.Array | None], jax.Array],
-    prompts: jax.Array | None = None,
+    logits_fn: Callable[[jax.Array, Any], jax.Array],
+    stages: Any = None,
     first_logits: jax.Array | None = None,
     *,
     width: int,
@@ -97,8 +103,9 @@ def decode(
     Args:
       keys: (B,) PRNG keys, one per image.
       tokens: (B, N) int32, row-major, `MASK_TOKEN_ID` where unknown.
-      logits_fn: (tokens (B, N), prompts (B, S, D) or None) -> logits (B, N, K).
-      prompts: (T, B, S, D), the prompt of every iteration (see `decode/marquee.py`), or None.
+      logits_fn: (tokens (B, N), stage) -> logits (B, N, K).
+      stages: tree of arrays with a leading axis T, such as the prompts (T, B, S, D) of every
+        iteration (see `decode/marquee.py`); `logits_fn` is given one slice; or None.
       first_logits: (B, N, K), the result of `logits_fn` in the first iteration, if already
         computed.
       width: of the token grid; N is a multiple of it.
@@ -120,10 +127,10 @@ def decode(
         return jnp.where(revealed_at == iteration, drawn, tokens)
 
     def body(tokens, xs):
-        iteration, prompts_t = xs
-        return reveal(tokens, logits_fn(tokens, prompts_t), iteration), None
+        iteration, stage = xs
+        return reveal(tokens, logits_fn(tokens, stage), iteration), None
 
-    xs = jnp.arange(num_iterations), prompts
+    xs = jnp.arange(num_iterations), stages
     if first_logits is not None:
         tokens, xs = reveal(tokens, first_logits, 0), jax.tree.map(lambda x: x[1:], xs)
     tokens, _ = jax.lax.scan(body, tokens, xs)
@@ -148,8 +155,12 @@ class Halton(Decoder):
     num_iterations: int = 12
     # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
+    # Divides the logits; below 1 for likelier tokens and less variety.
+    temperature: float = 1.0
     # Scale of classifier-free guidance, which doubles the work; 0 for none.
     guidance: float = 0.0
+    # Share of the iterations that come before guidance sets in.
+    guidance_start: float = 0.0
 
     name = "halton"
     family = "nar"
@@ -157,24 +168,31 @@ class Halton(Decoder):
     def requirements(self) -> Iterable[Requirement]:
         yield "num_iterations", self.num_iterations > 0, "positive"
         yield schedule_requirement(self.schedule)
-        yield "guidance", self.guidance >= 0, "0 or positive"
+        yield "temperature", self.temperature > 0, "positive"
+        yield from guidance_requirements(self.guidance, self.guidance_start)
 
     def num_stages(self, net, num_tokens: int) -> int:
         return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
-        logits_of = guided_logits(net, given.params, self.guidance)
+        logits_of = Guided(net, given.params, self.temperature)
         constant, changing = given.stages()
+        scales = guidance_scales(self.guidance, self.guidance_start, self.num_iterations)
+        changing_scale = None if len(set(scales)) == 1 else jnp.array(scales)
 
-        def visual_logits(tokens, prompts, class_ids):
+        def visual_logits(tokens, prompts, class_ids, scale):
             ids = net.ids(tokens, class_ids)
-            return logits_of(ids, prompts, class_ids)[:, -n:]
+            return logits_of(ids, prompts, class_ids, scale)[:, -n:]
 
-        def logits_fn(tokens, prompts_t):
+        def logits_fn(tokens, stage):
+            prompts_t, scale = stage
             prompts_t = constant if prompts_t is None else prompts_t
             return visual_logits(
-                tokens, given.of_images(prompts_t), given.of_images(given.class_ids)
+                tokens,
+                given.of_images(prompts_t),
+                given.of_images(given.class_ids),
+                scales[0] if scale is None else scale,
             )
 
         nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
@@ -183,8 +201,8 @@ class Halton(Decoder):
             given.keys,
             jnp.full((len(given.keys), n), MASK_TOKEN_ID, jnp.int32),
             logits_fn,
-            changing,
-            given.of_images(visual_logits(nothing, first_prompts, given.class_ids)),
+            (changing, changing_scale),
+            given.of_images(visual_logits(nothing, first_prompts, given.class_ids, scales[0])),
             width=net.grid(n)[1],
             num_iterations=self.num_iterations,
             schedule=self.schedule,

@@ -10,6 +10,7 @@ one more unknown position, predicted from the last prompt token and discarded.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax
 import jax
@@ -122,8 +123,8 @@ def decode_iteration(
 def decode(
     key: jax.Array,
     ids: jax.Array,
-    logits_fn: Callable[[jax.Array, jax.Array | None], jax.Array],
-    prompts: jax.Array | None = None,
+    logits_fn: Callable[[jax.Array, Any], jax.Array],
+    stages: Any = None,
     first_logits: jax.Array | None = None,
     *,
     num_iterations: int = 12,
@@ -136,8 +137,9 @@ def decode(
     Args:
       key: PRNG key; one for the whole batch, as in the reference.
       ids: (B, L) int32 with `MASK_TOKEN_ID` where unknown.
-      logits_fn: (ids (B, L), prompts (B, S, D) or None) -> logits (B, L, K).
-      prompts: (T, B, S, D), the prompt of every iteration (see `decode/marquee.py`), or None.
+      logits_fn: (ids (B, L), stage) -> logits (B, L, K).
+      stages: tree of arrays with a leading axis T, such as the prompts (T, B, S, D) of every
+        iteration (see `decode/marquee.py`); `logits_fn` is given one slice; or None.
       first_logits: (B, L, K), the result of `logits_fn` in the first iteration, if already
         computed: while no token is known, it depends only on the prompt.
       num_iterations: T.
@@ -153,12 +155,12 @@ def decode(
             f"start_iteration must lie in [0, num_iterations = {num_iterations}), "
             f"not {start_iteration}."
         )
-    if prompts is not None:
-        if prompts.shape[0] != num_iterations:
+    for leaf in jax.tree.leaves(stages):
+        if len(leaf) != num_iterations:
             raise ValueError(
-                f"prompts hold {prompts.shape[0]} iterations but decoding takes {num_iterations}."
+                f"Stages hold {len(leaf)} iterations but decoding takes {num_iterations}."
             )
-        prompts = prompts[start_iteration:]
+    stages = jax.tree.map(lambda x: x[start_iteration:], stages)
 
     step = functools.partial(
         decode_iteration,
@@ -169,10 +171,10 @@ def decode(
 
     def body(carry, xs):
         state, _ = carry
-        iteration, prompts_t = xs
-        return step(state, logits_fn(state.ids, prompts_t), iteration), None
+        iteration, stage = xs
+        return step(state, logits_fn(state.ids, stage), iteration), None
 
-    carry, xs = (init_state(key, ids), ids), (jnp.arange(start_iteration, num_iterations), prompts)
+    carry, xs = (init_state(key, ids), ids), (jnp.arange(start_iteration, num_iterations), stages)
     if first_logits is not None:
         carry = step(carry[0], first_logits, start_iteration)
         xs = jax.tree.map(lambda x: x[1:], xs)

@@ -31,7 +31,13 @@ from vpt_gen.nets.stack import (
     rematerialized,
     scan_layers,
 )
-from vpt_gen.nets.transformer import CausalTransformer, LayerParts, Matrix, rows_modulo
+from vpt_gen.nets.transformer import (
+    NO_CLASS,
+    CausalTransformer,
+    LayerParts,
+    Matrix,
+    rows_modulo,
+)
 
 _kernel_init = nn.initializers.normal(0.02)
 
@@ -78,7 +84,7 @@ class GPT(CausalTransformer, nn.Module):
         mlp_adapter=("mlp_adapter",),
         prefix=("attention", "prefix"),
     )
-    from_data = ("codebook_size", "num_positions", "order")
+    from_data = ("codebook_size", "num_positions", "order", "null_class")
     # The paper's size; the net's own is that of the published model.
     pretraining = FrozenDict(
         {
@@ -87,6 +93,7 @@ class GPT(CausalTransformer, nn.Module):
             "num_heads": 16,
             "intermediate_size": 4096,
             "dropout_rate": 0.1,
+            "class_dropout": 0.0,
         }
     )
 
@@ -98,6 +105,8 @@ class GPT(CausalTransformer, nn.Module):
     intermediate_size: int = 6144
     dropout_rate: float = 0.0
     order: tuple[int, ...] = ()
+    # The class that stood for none in pretraining; -1: there was always one.
+    null_class: int = -1
     remat: str = "none"
 
     @classmethod
@@ -108,6 +117,15 @@ class GPT(CausalTransformer, nn.Module):
                 f"at least as many, and the tokenizer has {codebook_size}."
             )
         return cls(codebook_size, num_tokens, **fields)
+
+    @nn.nowrap
+    def dropping_classes(self, num_classes: int) -> Self:
+        if num_classes >= self.codebook_size:
+            raise ValueError(
+                f"A GPT takes class ids as visual tokens: {num_classes} classes leave none of its "
+                f"{self.codebook_size} for no class; set config.model.class_dropout to 0."
+            )
+        return self.clone(null_class=num_classes)
 
     @property
     def known_classes(self) -> int | None:
@@ -205,10 +223,21 @@ class GPT(CausalTransformer, nn.Module):
         prompts = prompts + self._positions(jnp.arange(count))
         return jnp.concatenate([prompts, self._embed_classes(class_ids, count)], axis=1), count + 1
 
+    def unconditional_prefix(self) -> jax.Array:
+        """What stands before the tokens if nothing is asked for, (1, 1, D).
+
+        A net that always had a class in pretraining sees the first position without a token there.
+        """
+        if self.null_class >= 0:
+            return self.embed(jnp.array([[self.null_class]]), 0)
+        return self._positions(jnp.arange(1))[None]
+
     def _embed_classes(self, class_ids: jax.Array, position: int) -> jax.Array:
         """Classes (B,) at a position -> (B, 1, D)."""
         rows = class_rows(self, class_ids)
         if rows is None:
+            if self.null_class >= 0:
+                class_ids = jnp.where(class_ids == NO_CLASS, self.null_class, class_ids)
             return self.embed(class_ids[:, None], position)
         rows = rows.astype(sum_type(rows.dtype))[:, None]
         return rows + self._positions(position + jnp.arange(1))

@@ -106,6 +106,15 @@ class TokenTransformer:
         """
         raise NotImplementedError
 
+    def dropping_classes(self, num_classes: int) -> Self:
+        """The net if it is pretrained with classes [0, num_classes) and, now and then, with none.
+
+        Raises:
+          ValueError: there is no room for one class more.
+        """
+        del num_classes
+        return self
+
     @property
     def known_classes(self) -> int | None:
         """Returns the number of classes it was pretrained on; None if its fields do not tell."""
@@ -223,8 +232,8 @@ class MaskedTransformer(TokenTransformer):
 class CausalTransformer(TokenTransformer):
     """Predicts each token from a prefix and the tokens before it (AR).
 
-    Its decoder calls the methods `prefix`, `embed`, `run`, `hidden_states` and `empty_cache`, and
-    `check_length`, which `nets/gpt.py` describes.
+    Its decoder calls the methods `prefix`, `unconditional_prefix`, `embed`, `run`, `hidden_states`,
+    `empty_cache` and `check_length`, which `nets/gpt.py` describes.
     """
 
     family = "ar"

@@ -116,6 +116,8 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         net = NETS[fields.pop("net")].for_data(
             vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields
         )
+        if class_dropout:
+            net = net.dropping_classes(train_source.num_classes)
     except ValueError as error:
         raise UserError(str(error)) from error
     task = transformer.make_task(

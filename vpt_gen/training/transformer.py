@@ -52,7 +52,8 @@ def make_task(
       optimizer: for all parameters of `net`.
       num_classes: of the data.
       num_tokens: N, visual tokens of an image.
-      class_dropout: share of examples trained without their class; 0 for a GPT.
+      class_dropout: share of examples trained without their class; see
+        `TokenTransformer.dropping_classes`.
       decode_options: of the pictures, see `decode.generate`.
       dtype: of the net's matrices in products; they are stored and updated in float32.
       scan_layers: whether the state holds the layers stacked, see `nets/stack.py`.

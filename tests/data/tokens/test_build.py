@@ -2,8 +2,6 @@
 
 import dataclasses
 import itertools
-import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -12,13 +10,13 @@ import time
 import numpy as np
 import pytest
 
+from tests.programs import ROOT, environment
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source
 from vpt_gen.data.tokens.build import CacheBuild
 from vpt_gen.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[2]
 PLAIN = ImageSpec(4, "crop")
 AUGMENTED = ImageSpec(4, "crop", Augmentation(rotation=90.0, shift=0.5))
 
@@ -195,15 +193,14 @@ def test_failure_while_tokenizing_leaves_nothing(tmp_path):
 LARGE = {"source": toy(60), "spec": AUGMENTED, "cache_views": 2, "shard_images": 10}
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path):
     code = (
         "from tests.data.tokens.test_build import LARGE, Tokenizer, build\n"
         f"build({str(tmp_path / 'killed')!r}, Tokenizer(seconds=0.2), **LARGE).cache()\n"
     )
     killed = build(tmp_path / "killed", **LARGE)
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "XLA_FLAGS": ""}
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment())
     try:
         deadline = time.monotonic() + 600
         while len(list(killed.folder.glob("*.sha256"))) < 2:

@@ -82,6 +82,7 @@ def test_a_cache_without_a_manifest_is_refused(tmp_path, content):
         open_cache(tmp_path)
 
 
+@pytest.mark.slow
 def test_reading_needs_no_tensorflow(tmp_path):
     write_cache(tmp_path)
     code = (
