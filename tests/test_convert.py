@@ -169,7 +169,7 @@ def test_a_file_of_any_other_kind_is_refused(kind, tmp_path):
         if other != kind and (kind, other) != ("taming_vqgan", "taming_gpt"):
             source = tmp_path / f"other{file.suffix}"
             shutil.copy(file, source)
-            refused(kind, source, tmp_path, "is no |cannot be read: it is a safetensors file")
+            refused(kind, source, tmp_path, "is not a |cannot be read: it is a safetensors file")
 
 
 def test_missing_unknown_and_misshapen_tensors_are_named(kind, tmp_path):
