@@ -248,7 +248,7 @@ def test_permuters_of_the_release_become_the_order(tmp_path):
     for name, lists in json.loads((AR / "permuters.json").read_text()).items():
         buffers = order(lists["forward"], lists["backward"])
         if len(lists["forward"]) > GPT_NET.num_positions:
-            with pytest.raises(UserError, match="no permutation of at most 16"):
+            with pytest.raises(UserError, match="not a permutation of at most 16"):
                 read("taming_gpt", tmp_path, buffers)
             continue
         config, params = read("taming_gpt", tmp_path, buffers)
@@ -415,5 +415,5 @@ def test_what_is_no_safetensors_file_is_named(tmp_path):
     with pytest.raises(UserError, match="is not a safetensors file"):
         released.read("diffusers_vqgan", path)
     path = write_safetensors(path, {"a": np.zeros(2, np.float32)}, {"float32": "F32"})
-    with pytest.raises(UserError, match=r"no VQModel of diffusers: .*It holds a \(2,\)\."):
+    with pytest.raises(UserError, match=r"not a VQModel of diffusers: .*It holds a \(2,\)\."):
         released.read("diffusers_vqgan", path)
