@@ -267,6 +267,23 @@ def color_transformer(family: str) -> ConfigDict:
     return config
 
 
+def photos_transformer(family: str) -> ConfigDict:
+    """Pretraining of a class-conditional transformer on the photos tokenizer's tokens."""
+    config = _small_transformer(family, num_layers=8, hidden_size=256, num_heads=4)
+    use_photos(config)
+    config.data.shift = 0.06
+    config.data.cache_views = 8
+    # Both families are guided by what they draw without a class.
+    config.model.class_dropout = 0.1
+    # A constant rate lets the run be continued for as long as it improves; samples and the exported
+    # net come from the average.
+    config.optimizer.schedule = "constant"
+    config.optimizer.learning_rate = 5e-4
+    config.average_decay = 0.9995
+    config.backbone.tokenizer = "runs/photos_tokenizer/net"
+    return config
+
+
 def _small_transformer(family: str, **sizes: int) -> ConfigDict:
     config = default_config("transformer", family)
     config.batch_size = 32

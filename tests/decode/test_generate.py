@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vpt_gen.decode.decoders import of_net
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
@@ -50,7 +51,7 @@ def test_shared_classes_give_the_same_tokens(family):
     np.testing.assert_array_equal(shared[0], own[0])
 
 
-@pytest.mark.parametrize("decoder", NETS["nar"].decoders)
+@pytest.mark.parametrize("decoder", of_net(NETS["nar"]))
 def test_no_condition_is_no_class(decoder):
     nothing, _ = draw("nar", decoder=decoder)
     no_class, _ = draw("nar", decoder=decoder, class_ids=jnp.full(len(ROWS), NO_CLASS))

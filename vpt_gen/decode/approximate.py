@@ -216,6 +216,8 @@ class Masked(Decoder):
 
     name = "masked"
     family = "nar"
+    needs = ("sequence", "embed_tokens", "run", "predict")
+    iteration = "predicts the open tokens and fixes some, spread evenly over the image"
 
     def requirements(self) -> Iterable[Requirement]:
         yield "num_iterations", self.num_iterations > 0, "positive"
@@ -248,3 +250,4 @@ class Frontier(Masked):
     """`config.decode.decoder = "frontier"`."""
 
     name = "frontier"
+    iteration = "predicts and fixes some tokens, spread evenly over the image"

@@ -42,6 +42,7 @@ class Confidence(Decoder):
 
     name = "confidence"
     family = "nar"
+    iteration = "predicts all open tokens at once and fixes the most confident ones"
 
     def requirements(self) -> Iterable[Requirement]:
         yield "num_iterations", self.num_iterations > 0, "positive"

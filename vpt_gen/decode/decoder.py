@@ -65,10 +65,19 @@ class Decoder:
     Attributes:
       name: in `config.decode.decoder`.
       family: of the transformers that it works with.
+      needs: methods that it calls on the net and that not every transformer of the family has.
+      iteration: what one iteration does, for a run's page; "" if tokens are decoded one by one.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    iteration: ClassVar[str] = ""
+
+    @classmethod
+    def works_with(cls, net: TokenTransformer) -> bool:
+        """Tells whether it can decode with a transformer."""
+        return net.family == cls.family and all(hasattr(net, name) for name in cls.needs)
 
     def requirements(self) -> Iterable[Requirement]:
         """Yields the requirements of the options."""

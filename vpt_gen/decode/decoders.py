@@ -9,6 +9,7 @@ from vpt_gen.decode.autoregressive import Autoregressive
 from vpt_gen.decode.confidence import Confidence
 from vpt_gen.decode.decoder import Decoder
 from vpt_gen.decode.halton import Halton
+from vpt_gen.nets.transformer import TokenTransformer
 
 # The first decoder of a family is its default.
 DECODERS: dict[str, type[Decoder]] = {
@@ -23,6 +24,11 @@ DECODERS: dict[str, type[Decoder]] = {
 def of_family(family: str) -> list[str]:
     """Returns the names of a family's decoders, the default first."""
     return [name for name, decoder in DECODERS.items() if decoder.family == family]
+
+
+def of_net(net: TokenTransformer) -> list[str]:
+    """Returns the names of the decoders that work with a transformer, the default first."""
+    return [name for name, decoder in DECODERS.items() if decoder.works_with(net)]
 
 
 def options_of(family: str) -> dict[str, Any]:

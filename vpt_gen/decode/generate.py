@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from vpt_gen.decode.decoder import Given
-from vpt_gen.decode.decoders import make_decoder
+from vpt_gen.decode.decoders import make_decoder, of_net
 from vpt_gen.nets.transformer import TokenTransformer
 
 
@@ -50,10 +50,10 @@ def generate(
       ValueError: options that make no decoder, or a decoder that does not work with the net.
     """
     decoder = make_decoder(net.family, options)
-    if decoder.name not in net.decoders:
+    if not decoder.works_with(net):
         raise ValueError(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
-            f"{', '.join(net.decoders)}."
+            f"{', '.join(of_net(net))}."
         )
     return decoder.decode(Given(net, params, keys, num_tokens, prompts, class_ids, rows))
 

@@ -164,6 +164,7 @@ class Halton(Decoder):
 
     name = "halton"
     family = "nar"
+    iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
 
     def requirements(self) -> Iterable[Requirement]:
         yield "num_iterations", self.num_iterations > 0, "positive"

@@ -192,7 +192,6 @@ class MaskGIT(MaskedTransformer, nn.Module):
     """
 
     title = "MaskGIT"
-    decoders = ("confidence", "halton", "masked", "frontier")
     layer_prefix = "TransformerLayer_"
     parts = LayerParts(
         matrices={

@@ -177,8 +177,7 @@ class TokenTransformer:
         Every weight is multiplied with every position, and every position with every other, twice
         (scores and sums of values). The backward pass through frozen layers computes gradients of
         activations only: the same again for the weights, and twice as much for attention, because
-          both
-        of its factors are activations.
+        both of its factors are activations.
         """
         weights = 2 * length * self.layer_parameters
         attention = 4 * length * length * self.hidden_size
@@ -199,7 +198,6 @@ class MaskedTransformer(TokenTransformer):
     """
 
     family = "nar"
-    decoders: ClassVar[tuple[str, ...]] = ("confidence", "halton")
 
     def ids(self, tokens: jax.Array, class_ids: jax.Array | None = None) -> jax.Array:
         """Returns tokens (B, N) and classes (B,) as ids (B, L)."""
@@ -237,7 +235,6 @@ class CausalTransformer(TokenTransformer):
     """
 
     family = "ar"
-    decoders: ClassVar[tuple[str, ...]] = ("autoregressive",)
 
     def check_length(self, first_position: int, num_tokens: int) -> None:
         """Raises ValueError if so many visual tokens do not fit into the position table."""

@@ -36,35 +36,25 @@ def uncover(image: np.ndarray, revealed_at: np.ndarray, end: int) -> np.ndarray:
     return np.dstack([image, known])
 
 
-_CHOICES = {
-    "confidence": "each predicts all open tokens at once and fixes the most confident ones",
-    "halton": "each predicts all tokens at once and fixes some, spread evenly over the image",
-    "masked": "each predicts the open tokens and fixes some, spread evenly over the image",
-    "frontier": "each predicts and fixes some tokens, spread evenly over the image",
-}
-
-
-def decoding_section(
-    samples: Samples, class_names: list[str], decoder: str | None, stages: int
-) -> Node:
+def decoding_section(samples: Samples, class_names: list[str], iteration: str, stages: int) -> Node:
     """Draws a filmstrip for each sample.
 
     Args:
       samples: a few.
       class_names: of all classes.
-      decoder: one of `decode.decoders.DECODERS`; None if tokens are decoded one by one.
+      iteration: what one does, see `decode.decoder.Decoder`; "" if tokens are decoded one by one.
       stages: decoding iterations, or rows of the image's tokens.
     """
     num_tokens = samples.revealed_at.shape[1]
-    last = stages - 1 if decoder else num_tokens - 1
+    last = stages - 1 if iteration else num_tokens - 1
     ends = stage_ends(last, stages)
     how = (
-        f"Decoding takes {stages} iterations; {_CHOICES[decoder]}."
-        if decoder
+        f"Decoding takes {stages} iterations; each {iteration}."
+        if iteration
         else f"Decoding takes {num_tokens} steps, one per token; a frame is one of {stages} rows."
     )
     films = [
-        _film(image, revealed, class_names[c], ends, "iteration" if decoder else "step")
+        _film(image, revealed, class_names[c], ends, "iteration" if iteration else "step")
         for image, revealed, c in zip(
             samples.images, samples.revealed_at, samples.class_ids, strict=True
         )

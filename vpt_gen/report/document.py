@@ -4,7 +4,7 @@ import shlex
 
 import numpy as np
 
-from vpt_gen.decode.generate import num_stages
+from vpt_gen.decode.decoders import make_decoder
 from vpt_gen.evaluation.curves import read_curves
 from vpt_gen.machine.files import absolute
 from vpt_gen.machine.progress import say
@@ -89,8 +89,10 @@ def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
     if not films.tokens.size:
         return []
     sampler, names = run.token_sampler, run.facts["class_names"]
-    stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
-    return [decoding_section(films, names, run.config.decode.get("decoder"), stages)]
+    net = sampler.transformer
+    decoder = make_decoder(net.family, sampler.options)
+    stages = decoder.num_stages(net, sampler.num_tokens)
+    return [decoding_section(films, names, decoder.iteration, stages)]
 
 
 def _searched(real: RealImages) -> str:

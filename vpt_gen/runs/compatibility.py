@@ -11,6 +11,7 @@ from vpt_gen.checkpoints.backbone import (
     PretrainedNet,
     load_net,
 )
+from vpt_gen.decode import decoders
 from vpt_gen.errors import UserError
 from vpt_gen.nets import transformers
 from vpt_gen.nets.biggan import RESOLUTIONS
@@ -91,11 +92,12 @@ def check_family(config: ConfigDict, net: TokenTransformer) -> None:
             f"{net.family!r}, but config.family is {config.family!r}: use a config of that family "
             f"(such as configs/folder.py:{net.family}), or name another transformer."
         )
-    decoder = config.decode.get("decoder", net.decoders[0])
-    if decoder not in net.decoders:
+    known = decoders.of_net(net)
+    decoder = config.decode.get("decoder", known[0])
+    if decoder not in known:
         raise UserError(
             f"config.decode.decoder is {decoder!r}, which does not work with the {net.title} in "
-            f"{config.backbone.transformer}; use one of {', '.join(net.decoders)}."
+            f"{config.backbone.transformer}; use one of {', '.join(known)}."
         )
 
 
