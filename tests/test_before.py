@@ -10,11 +10,9 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 from vpt_gen import main
-from vpt_gen.checkpoints.store import read_record
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import open_run
 from vpt_gen.runs.samples import class_bank
@@ -43,9 +41,9 @@ def test_it_samples_the_same_images(workdir):
 
 
 def test_it_resumes_to_the_same_prompts(workdir):
-    expected = open_run(str(workdir)).params
+    run = open_run(str(workdir))
+    expected, config = run.params, run.config  # With the fields that came since.
     shutil.rmtree(workdir / "checkpoints" / "16")
-    config = ConfigDict(read_record(str(workdir))["config"])
     config.mesh.data = -1  # The run was one device's.
     main.run(config, str(workdir))
     resumed = open_run(str(workdir)).params

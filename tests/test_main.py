@@ -225,7 +225,7 @@ def test_impossible_sizes_are_named(config, tmp_path):
         train(config, tmp_path / "run")
     config.batch_size = 8
     config.data.image_size = 18
-    with pytest.raises(UserError, match="image_size 18 does not suit the tokenizer"):
+    with pytest.raises(UserError, match="image_size 18 does not fit the tokenizer"):
         train(config, tmp_path / "run")
     config.data.image_size = 32
     with pytest.raises(UserError, match="set it to 16"):

@@ -205,5 +205,5 @@ def test_guidance_and_a_marquee_of_prompts(decoder, data, tokenizer, transformer
 def test_a_decoder_that_does_not_suit_it_is_named(data, tokenizer, transformer, tmp_path):
     config = method_config("prompts", data, tokenizer, transformer)
     config.decode.decoder = "frontier"
-    with pytest.raises(UserError, match="'frontier', which does not suit the Third in"):
+    with pytest.raises(UserError, match="'frontier', which does not work with the Third in"):
         train(config, tmp_path)

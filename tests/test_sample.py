@@ -166,7 +166,7 @@ def test_banks_of_classes_and_instances():
 
 def test_instances_that_the_prompts_do_not_know_are_named():
     assert conditions.instance_numbers(["2", "0"], 3) == [2, 0]
-    with pytest.raises(UserError, match="know training images 0 to 2"):
+    with pytest.raises(UserError, match="have training images 0 to 2"):
         conditions.instance_numbers(["3"], 3)
     with pytest.raises(UserError, match="have no training images"):
         conditions.instance_numbers(["0"], 0)
@@ -185,7 +185,7 @@ def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, ca
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a_0000.png", "b_0000.png"]
     assert "also holds" not in capsys.readouterr().out
     saved.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
-    assert "also holds 1 images" in capsys.readouterr().out
+    assert "also holds 1 other images" in capsys.readouterr().out
     classes, record = sampled.read(tmp_path)
     assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
     assert record == {"seed": 1}
@@ -210,9 +210,9 @@ def test_decoding_options_from_the_command_line():
     ("setting", "message"),
     [
         ("iterations=8", "no option 'iterations'; it has choice_temperature, num_iterations"),
-        ("num_iterations=8.5", "num_iterations is of the kind 12"),
-        ("num_iterations", "is of the kind 12"),
-        ("choice_temperature=warm", "is of the kind 4.5"),
+        ("num_iterations=8.5", "num_iterations must be a value like 12"),
+        ("num_iterations", "must be a value like 12"),
+        ("choice_temperature=warm", "must be a value like 4.5"),
     ],
 )
 def test_decoding_options_that_cannot_be_are_named(setting, message):

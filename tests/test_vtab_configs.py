@@ -76,7 +76,7 @@ def test_every_task_has_a_config():
 @pytest.mark.parametrize("variant", ["vae", "ar,vae", "ar,nar", "lora,adapters"])
 def test_an_unknown_variant_is_named(variant):
     last = variant.split(",")[-1]
-    with pytest.raises(UserError, match=f"'{last}' is not known here; it must be a family"):
+    with pytest.raises(UserError, match=f"'{last}' is not known; it must be a family"):
         load(TASKS["dtd"], variant)
 
 
@@ -85,5 +85,5 @@ def test_a_random_crop_needs_something_to_crop():
     config.data.random_crop = True
     check_config(config)
     config.data.fit = "pad"
-    with pytest.raises(UserError, match="random_crop is True; it must be False where"):
+    with pytest.raises(UserError, match="random_crop is True; it must be False if"):
         check_config(config)

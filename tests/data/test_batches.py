@@ -59,7 +59,7 @@ def test_splits_of_other_classes_are_named(config, tmp_path):
     write_folder(tmp_path / "train", classes=("bars", "discs"))
     write_folder(tmp_path / "test", classes=("bars", "rings"))
     config.data.eval_split = "test"
-    with pytest.raises(UserError, match="other classes than .*: discs, rings"):
+    with pytest.raises(UserError, match="have different classes: discs, rings"):
         open_sources(config)
     config.data.classes = ("bars",)
     assert sizes(config) == (6, 6)
@@ -116,5 +116,7 @@ def test_an_empty_validation_part_is_named(config, tmp_path):
     write_folder(tmp_path, count=4)
     config.data.validation = 0.2
     config.data.evaluate_on = "validation"
-    with pytest.raises(UserError, match="config.data.validation is 0.2: of no class"):
+    with pytest.raises(
+        UserError, match="config.data.validation is 0.2: less than one image of any class"
+    ):
         open_sources(config)

@@ -194,7 +194,7 @@ def test_image_that_breaks_during_a_run_is_named_once_and_replaced(capsys):
             assert batch["label"][i] == whole[int(index)]["label"][0]
     lines = [line for line in capsys.readouterr().out.splitlines() if "cannot be read" in line]
     assert len(lines) == 2
-    reason = "cannot be read: photo.jpg is truncated; the next one takes its place"
+    reason = "cannot be read: photo.jpg is truncated; it is replaced by the next one"
     assert {line.rsplit(" (", 1)[0] for line in lines} == {
         f"toy: example 5 {reason}",
         f"toy: example 6 {reason}",

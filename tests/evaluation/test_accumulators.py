@@ -39,7 +39,7 @@ def test_merged_moments_are_those_of_both():
 
 
 def test_one_row_has_no_covariance():
-    with pytest.raises(UserError, match="two images or more, here is 1"):
+    with pytest.raises(UserError, match="two images or more, but there is 1"):
         fed(Moments(7), ROWS[:1], 1).finish()
 
 

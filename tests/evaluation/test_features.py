@@ -166,7 +166,7 @@ def test_one_pass_gives_moments_and_rows(pixels):
     [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)],
 )
 def test_other_images_are_refused(pixels, image):
-    with pytest.raises(ValueError, match="uint8 images"):
+    with pytest.raises(ValueError, match="must be uint8"):
         rows(pixels, [image])
 
 
@@ -175,7 +175,7 @@ def test_no_images_and_unknown_features_are_said(pixels):
         rows(pixels, [])
     with pytest.raises(UserError, match="has no feature '2048'; it has small, first"):
         rows(pixels, MIXED, name="2048")
-    with pytest.raises(UserError, match="two images or more, here is 1"):
+    with pytest.raises(UserError, match="two images or more, but there is 1"):
         Extractor(pixels, mesh()).collect(MIXED[:1], moments=["small"])
 
 

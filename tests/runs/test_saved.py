@@ -150,7 +150,7 @@ def test_images_of_other_requests_are_told(tmp_path, capsys):
     draw(tmp_path)
     assert "also holds" not in capsys.readouterr().out
     draw(tmp_path, class_ids=(0, 0, 1), seed=1)
-    assert "also holds 7 images that are not of this call" in capsys.readouterr().out
+    assert "also holds 7 other images" in capsys.readouterr().out
     assert len(json.loads((tmp_path / sampled.FILE).read_text())["classes"]) == 3
 
 
