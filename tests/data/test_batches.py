@@ -116,7 +116,5 @@ def test_an_empty_validation_part_is_named(config, tmp_path):
     write_folder(tmp_path, count=4)
     config.data.validation = 0.2
     config.data.evaluate_on = "validation"
-    with pytest.raises(
-        UserError, match="config.data.validation is 0.2: less than one image of any class"
-    ):
+    with pytest.raises(UserError, match="validation is 0.2, less than one image of any class"):
         open_sources(config)
