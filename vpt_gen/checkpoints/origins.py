@@ -13,6 +13,8 @@ PRETRAINED = {
     "color_tokenizer": "vqgan",
     "color_transformer": "maskgit",
     "color_transformer_ar": "gpt",
+    "photos_transformer": "maskgit",
+    "photos_transformer_ar": "gpt",
     "photos_features": "classifier",
     "photos_tokenizer": "vqgan",
     "source_gan": "biggan",
