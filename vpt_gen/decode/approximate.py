@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.decode import halton
-from vpt_gen.decode.decoder import Decoder, Given
-from vpt_gen.decode.schedules import schedule_requirement
+from vpt_gen.decode.decoder import Given
+from vpt_gen.decode.iterative import IterativeDecoder
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
@@ -203,34 +203,23 @@ def _take(x: jax.Array, positions: jax.Array) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class Masked(Decoder):
+class Masked(IterativeDecoder):
     """`config.decode.decoder = "masked"`."""
 
-    num_iterations: int = 12
-    # Mask schedule, see decode/schedules.py.
-    schedule: str = "cosine"
-    # Divides the logits; below 1 for likelier tokens and less variety.
-    temperature: float = 1.0
     # Interval of iterations that are computed in full; 0: only the first is.
     refresh_every: int = 0
 
     name = "masked"
-    family = "nar"
     needs = ("sequence", "embed_tokens", "run", "predict")
     iteration = "predicts the open tokens and fixes some, spread evenly over the image"
 
     def requirements(self) -> Iterable[Requirement]:
-        yield "num_iterations", self.num_iterations > 0, "positive"
-        yield schedule_requirement(self.schedule)
-        yield "temperature", self.temperature > 0, "positive"
+        yield from super().requirements()
         yield "refresh_every", self.refresh_every >= 0, "0 or positive"
-
-    def num_stages(self, net, num_tokens: int) -> int:
-        return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         return decode(
-            cast(MaskGIT, given.net),  # No other net names these decoders.
+            cast(MaskGIT, given.net),  # Or a net with the methods in `needs`.
             given.params,
             given.keys,
             given.num_tokens,

@@ -13,8 +13,9 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode.decoder import Decoder, Given, guidance_requirements
+from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
+from vpt_gen.decode.iterative import guidance_requirements
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import CausalTransformer
 
@@ -49,7 +50,7 @@ def decode(
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: only the k likeliest tokens; 0 for all.
       top_p: only the likeliest tokens that together reach this probability.
-      guidance: scale of classifier-free guidance, which doubles the work; see `decoder.Guided`.
+      guidance: scale of classifier-free guidance, which doubles the work; see `iterative.Guided`.
       guidance_start: share of the tokens that come before guidance sets in.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax
 
 from vpt_gen.errors import Requirement
-from vpt_gen.nets.transformer import MaskedTransformer, TokenTransformer
+from vpt_gen.nets.transformer import TokenTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,57 +94,3 @@ class Decoder:
           Tokens (B, N), row-major, and for each the iteration or step that fixed it (B, N).
         """
         raise NotImplementedError
-
-
-@dataclasses.dataclass(frozen=True)
-class Guided:
-    """Logits of a masked transformer with guidance and a temperature.
-
-    Classifier-free guidance (arXiv 2207.12598): adds to the conditional logits `scale` times their
-    difference from the unconditional ones. Those come from the source's own unconditional model, so
-    that with prompts, guidance leads away from the source ("domain guidance", arXiv 2504.01521).
-
-    Attributes:
-      net: the transformer.
-      params: its parameters.
-      temperature: divides the result.
-    """
-
-    net: MaskedTransformer
-    params: Any
-    temperature: float = 1.0
-
-    def __call__(
-        self,
-        ids: jax.Array,
-        prompts: jax.Array | None,
-        class_ids: jax.Array | None,
-        scale: jax.Array | float,
-    ) -> jax.Array:
-        """(ids (B, L), conditions, scale) -> logits (B, L, K)."""
-
-        def logits(*args):
-            return self.net.apply({"params": self.params}, *args, method="visual_logits")
-
-        conditional = logits(ids, prompts, class_ids)
-
-        def beyond():
-            without = logits(self.net.unconditional_ids(ids), None, None)
-            return conditional + scale * (conditional - without)
-
-        if isinstance(scale, jax.Array):
-            guided = jax.lax.cond(scale > 0, beyond, lambda: conditional)
-        else:
-            guided = beyond() if scale else conditional
-        return guided if self.temperature == 1.0 else guided / self.temperature
-
-
-def guidance_scales(guidance: float, start: float, num_iterations: int) -> list[float]:
-    """The scale of guidance in each iteration: 0 in the first `start` of them, a share."""
-    return [guidance if t >= start * num_iterations else 0.0 for t in range(num_iterations)]
-
-
-def guidance_requirements(guidance: float, start: float) -> Iterable[Requirement]:
-    """What guidance and its beginning must be."""
-    yield "guidance", guidance >= 0, "0 or positive"
-    yield "guidance_start", 0 <= start < 1, "at least 0 and below 1"

@@ -6,22 +6,16 @@ revealed token stays; the paper's code draws all of them again in every iteratio
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vpt_gen.decode.decoder import (
-    Decoder,
-    Given,
-    Guided,
-    guidance_requirements,
-    guidance_scales,
-)
-from vpt_gen.decode.schedules import mask_rate, schedule_requirement
-from vpt_gen.errors import Requirement
+from vpt_gen.decode.decoder import Given
+from vpt_gen.decode.iterative import Guided, GuidedDecoder
+from vpt_gen.decode.schedules import mask_rate
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
 
 
@@ -149,38 +143,17 @@ def reveal_iterations(turns: jax.Array, num_iterations: int, schedule: str) -> j
 
 
 @dataclasses.dataclass(frozen=True)
-class Halton(Decoder):
+class Halton(GuidedDecoder):
     """`config.decode.decoder = "halton"`."""
 
-    num_iterations: int = 12
-    # Mask schedule, see decode/schedules.py.
-    schedule: str = "cosine"
-    # Divides the logits; below 1 for likelier tokens and less variety.
-    temperature: float = 1.0
-    # Scale of classifier-free guidance, which doubles the work; 0 for none.
-    guidance: float = 0.0
-    # Share of the iterations that come before guidance sets in.
-    guidance_start: float = 0.0
-
     name = "halton"
-    family = "nar"
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield "num_iterations", self.num_iterations > 0, "positive"
-        yield schedule_requirement(self.schedule)
-        yield "temperature", self.temperature > 0, "positive"
-        yield from guidance_requirements(self.guidance, self.guidance_start)
-
-    def num_stages(self, net, num_tokens: int) -> int:
-        return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
         logits_of = Guided(net, given.params, self.temperature)
         constant, changing = given.stages()
-        scales = guidance_scales(self.guidance, self.guidance_start, self.num_iterations)
-        changing_scale = None if len(set(scales)) == 1 else jnp.array(scales)
+        first_scale, scales = self.scales()
 
         def visual_logits(tokens, prompts, class_ids, scale):
             ids = net.ids(tokens, class_ids)
@@ -193,7 +166,7 @@ class Halton(Decoder):
                 tokens,
                 given.of_images(prompts_t),
                 given.of_images(given.class_ids),
-                scales[0] if scale is None else scale,
+                first_scale if scale is None else scale,
             )
 
         nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
@@ -202,8 +175,8 @@ class Halton(Decoder):
             given.keys,
             jnp.full((len(given.keys), n), MASK_TOKEN_ID, jnp.int32),
             logits_fn,
-            (changing, changing_scale),
-            given.of_images(visual_logits(nothing, first_prompts, given.class_ids, scales[0])),
+            (changing, scales),
+            given.of_images(visual_logits(nothing, first_prompts, given.class_ids, first_scale)),
             width=net.grid(n)[1],
             num_iterations=self.num_iterations,
             schedule=self.schedule,

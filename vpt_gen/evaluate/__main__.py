@@ -23,9 +23,7 @@ from vpt_gen.evaluate.flags import check_flags, define_flags
 from vpt_gen.evaluate.real import open_features, open_folder_set, open_real_sets
 from vpt_gen.evaluation import report, spaces
 from vpt_gen.evaluation.features import Extractor
-from vpt_gen.evaluation.image_sets import (
-    tapped,
-)
+from vpt_gen.evaluation.image_sets import tapped
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick

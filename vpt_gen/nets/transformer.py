@@ -58,7 +58,6 @@ class TokenTransformer:
     Attributes:
       family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). It
         decides the objective and which decoders fit.
-      decoders: names of the decoders that work with the net, the default first.
       title: name of the net in pages and messages.
       layer_prefix: name of a layer's parameters, without its number.
       parts: paths in the parameters of a layer.
@@ -67,7 +66,6 @@ class TokenTransformer:
     """
 
     family: ClassVar[str]
-    decoders: ClassVar[tuple[str, ...]]
     title: ClassVar[str]
     layer_prefix: ClassVar[str]
     parts: ClassVar[LayerParts]
@@ -107,7 +105,7 @@ class TokenTransformer:
         raise NotImplementedError
 
     def dropping_classes(self, num_classes: int) -> Self:
-        """The net if it is pretrained with classes [0, num_classes) and, now and then, with none.
+        """Returns the net for pretraining with classes [0, num_classes) and, now and then, none.
 
         Raises:
           ValueError: there is no room for one class more.

@@ -1,0 +1,104 @@
+"""What decoders of masked transformers share: iterations, a temperature and guidance."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vpt_gen.decode.decoder import Decoder
+from vpt_gen.decode.schedules import schedule_requirement
+from vpt_gen.errors import Requirement
+from vpt_gen.nets.transformer import MaskedTransformer, TokenTransformer
+
+
+@dataclasses.dataclass(frozen=True)
+class IterativeDecoder(Decoder):
+    """Fixes some tokens in each of T iterations; subclasses add options of their own."""
+
+    num_iterations: int = 12
+    # Mask schedule, see decode/schedules.py.
+    schedule: str = "cosine"
+    # Divides the logits; below 1 for likelier tokens and less variety.
+    temperature: float = 1.0
+
+    family = "nar"
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield "num_iterations", self.num_iterations > 0, "positive"
+        yield schedule_requirement(self.schedule)
+        yield "temperature", self.temperature > 0, "positive"
+
+    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
+        """Returns T: a marquee has one stage per iteration."""
+        return self.num_iterations
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidedDecoder(IterativeDecoder):
+    """An iterative decoder with classifier-free guidance, see `Guided`."""
+
+    # Scale of classifier-free guidance, which doubles the work; 0 for none.
+    guidance: float = 0.0
+    # Share of the iterations that come before guidance sets in.
+    guidance_start: float = 0.0
+
+    def requirements(self) -> Iterable[Requirement]:
+        yield from super().requirements()
+        yield from guidance_requirements(self.guidance, self.guidance_start)
+
+    def scales(self) -> tuple[float, jax.Array | None]:
+        """Returns the scale of the first iteration, and of all (T,), or None if they are equal."""
+        start = self.guidance_start * self.num_iterations
+        scales = [self.guidance if t >= start else 0.0 for t in range(self.num_iterations)]
+        return scales[0], None if len(set(scales)) == 1 else jnp.array(scales)
+
+
+@dataclasses.dataclass(frozen=True)
+class Guided:
+    """Logits of a masked transformer with guidance and a temperature.
+
+    Classifier-free guidance (arXiv 2207.12598): adds to the conditional logits `scale` times their
+    difference from the unconditional ones. Those come from the source's own unconditional model, so
+    that with prompts, guidance leads away from the source ("domain guidance", arXiv 2504.01521).
+
+    Attributes:
+      net: the transformer.
+      params: its parameters.
+      temperature: divides the result.
+    """
+
+    net: MaskedTransformer
+    params: Any
+    temperature: float = 1.0
+
+    def __call__(
+        self,
+        ids: jax.Array,
+        prompts: jax.Array | None,
+        class_ids: jax.Array | None,
+        scale: jax.Array | float,
+    ) -> jax.Array:
+        """(ids (B, L), conditions, scale) -> logits (B, L, K)."""
+
+        def logits(*args):
+            return self.net.apply({"params": self.params}, *args, method="visual_logits")
+
+        conditional = logits(ids, prompts, class_ids)
+
+        def beyond():
+            without = logits(self.net.unconditional_ids(ids), None, None)
+            return conditional + scale * (conditional - without)
+
+        if isinstance(scale, jax.Array):
+            guided = jax.lax.cond(scale > 0, beyond, lambda: conditional)
+        else:
+            guided = beyond() if scale else conditional
+        return guided if self.temperature == 1.0 else guided / self.temperature
+
+
+def guidance_requirements(guidance: float, start: float) -> Iterable[Requirement]:
+    """What guidance and its beginning must be."""
+    yield "guidance", guidance >= 0, "0 or positive"
+    yield "guidance_start", 0 <= start < 1, "at least 0 and below 1"
