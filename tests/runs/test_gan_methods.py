@@ -1,6 +1,5 @@
 """Runs of BigGAN and of what adapts it: they resume, and can be sampled, measured and looked at."""
 
-import functools
 import json
 import shutil
 
@@ -56,19 +55,6 @@ def make_config(data, source, tiny_nets):
         return config
 
     return make
-
-
-@pytest.fixture(scope="module")
-def trained(make_config, tmp_path_factory):
-    """The workdir of a method's run, which tests leave as it is."""
-
-    @functools.cache
-    def run(method):
-        workdir = tmp_path_factory.mktemp(method)
-        train(make_config(method), workdir)
-        return str(workdir)
-
-    return run
 
 
 def test_pretraining_leaves_a_net_that_methods_can_use(data, tmp_path):

@@ -1,6 +1,5 @@
 """Runs of every method on tiny nets: they resume, and can be sampled, measured and looked at."""
 
-import functools
 import json
 
 import chex
@@ -44,19 +43,6 @@ def make_config(data, tiny_nets, tmp_path_factory):
         return config
 
     return make
-
-
-@pytest.fixture(scope="module")
-def trained(make_config, tmp_path_factory):
-    """The workdir of a method's run, which tests leave as it is."""
-
-    @functools.cache
-    def run(method):
-        workdir = tmp_path_factory.mktemp(method)
-        train(make_config(method), workdir)
-        return workdir
-
-    return run
 
 
 @pytest.mark.parametrize("method", OTHERS)
