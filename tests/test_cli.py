@@ -20,6 +20,7 @@ def refusal(program, capsys, *given):
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

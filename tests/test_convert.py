@@ -31,6 +31,7 @@ def write_net(folder):
     return path
 
 
+@pytest.mark.slow
 def test_a_published_file_becomes_a_net_that_says_where_it_came_from(tmp_path, capsys):
     source = write_net(tmp_path)
     overrides = convert.parse_overrides(["codebook_size=8"])
@@ -60,6 +61,7 @@ def test_settings_are_fields_and_numbers():
         convert.parse_overrides(["num_heads"])
 
 
+@pytest.mark.slow
 def test_what_is_no_net_is_never_replaced(tmp_path):
     source = write_net(tmp_path)
     mine = tmp_path / "mine"
@@ -147,6 +149,7 @@ def kind(request):
     return request.param
 
 
+@pytest.mark.slow
 def test_every_kind_is_converted(kind, tmp_path):
     convert.convert(kind, FILES[kind], str(tmp_path / "net"), overrides(kind), "")
     config, params = released.read(kind, FILES[kind], **overrides(kind))
@@ -172,6 +175,7 @@ def test_a_file_of_any_other_kind_is_refused(kind, tmp_path):
             refused(kind, source, tmp_path, "is not a |cannot be read: it is a safetensors file")
 
 
+@pytest.mark.slow
 def test_missing_unknown_and_misshapen_tensors_are_named(kind, tmp_path):
     tensors, name = tensors_of(kind), TENSORS[kind]
     source = tmp_path / f"changed{FILES[kind].suffix}"
@@ -185,6 +189,7 @@ def test_missing_unknown_and_misshapen_tensors_are_named(kind, tmp_path):
         refused(kind, source, tmp_path, message)
 
 
+@pytest.mark.slow
 def test_wrong_numbers_for_what_the_file_cannot_tell_are_refused(tmp_path):
     for kind, wrong, message in (
         ("taming_gpt", {"num_heads": 7}, "7 heads cannot share"),

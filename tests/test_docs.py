@@ -31,10 +31,12 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text()
 
 
+@pytest.mark.slow
 def test_parameter_counts_of_prompts_are_counted():
     assert prompt_sizes.table() in page("prompts.md")
 
 
+@pytest.mark.slow
 def test_parameter_counts_of_methods_are_counted():
     text = page("methods.md")
     assert method_sizes.table() in text

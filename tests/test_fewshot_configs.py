@@ -75,6 +75,7 @@ def test_a_config_has_the_setting_that_the_guide_tells(name, family):
         assert len(config.data.classes) == num_classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ON_TFDS)
 def test_classes_and_labels_are_those_of_the_data_set(name, data):
     config = small(name, data)

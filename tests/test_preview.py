@@ -22,6 +22,7 @@ def draw(nets, family, class_ids, seed=0):
     return pretrained_samples.draw(tokenizer, transformer, np.array(class_ids), seed, decode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["nar", "ar"])
 def test_an_image_depends_on_its_class_number_and_seed_alone(tiny_nets, family):
     images = draw(tiny_nets, family, [0, 0, 2, 2])
@@ -53,6 +54,7 @@ def test_classes_by_name_or_number():
         pretrained_samples.choose_classes([], MaskGIT(8, 0), [])
 
 
+@pytest.mark.slow
 def test_the_program_draws_a_row_a_class(tiny_nets, tmp_path):
     nets = (f"--tokenizer={tiny_nets / 'vqgan'}", f"--transformer={tiny_nets / 'ar'}")
     output = f"--output={tmp_path / 'a.png'}"

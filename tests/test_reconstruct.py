@@ -17,6 +17,8 @@ from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
 from vpt_gen.evaluation.reconstructed import reconstruct as give_back
 from vpt_gen.machine import sharding
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_nets):

@@ -50,6 +50,7 @@ def params():
     return jax.tree.map(lambda x: x + jax.random.normal(jax.random.key(3), x.shape), params)
 
 
+@pytest.mark.slow
 def test_an_image_depends_on_its_class_number_and_seed_alone(params):
     many = make_sampler().sample(params, class_bank([0, 1, 1, 2, 0]), seed=5)
     chex.assert_shape(many.images, (5, 8, 8, 3))
@@ -61,6 +62,7 @@ def test_an_image_depends_on_its_class_number_and_seed_alone(params):
     assert (other.tokens != many.tokens).any()
 
 
+@pytest.mark.slow
 def test_every_token_is_revealed_once_and_is_an_image_token(params):
     samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
     assert set(np.unique(samples.revealed_at)) == {0, 1, 2}
@@ -68,6 +70,7 @@ def test_every_token_is_revealed_once_and_is_an_image_token(params):
     assert samples.tokens.max() < 16
 
 
+@pytest.mark.slow
 def test_a_marquee_that_stays_on_a_header_is_that_class(params):
     stay = np.array([[1.0, 0.0]] * 3)
     sampler = make_sampler()
@@ -97,6 +100,7 @@ def test_a_name_goes_before_a_number():
     assert conditions.class_numbers(["1"], ["1", "0"]) == [0]
 
 
+@pytest.mark.slow
 def test_classes_beside_instances_are_refused():
     given = ("--checkpoint=tests/before/run", "--classes=1", "--instances=0")
     with pytest.raises(UserError, match="--classes and --instances exclude each other"):
@@ -178,6 +182,7 @@ def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
     assert len({stem.lower() for stem in saved.file_stems(["cat", "Cat"])}) == 2
 
 
+@pytest.mark.slow
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
     samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
     saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
@@ -220,6 +225,7 @@ def test_decoding_options_that_cannot_be_are_named(setting, message):
         opened.set_option(decoding(), setting)
 
 
+@pytest.mark.slow
 def test_a_stream_is_all_samples_batch_by_batch(params):
     sampler = make_sampler()
     bank = class_bank([0, 1, 1, 2, 0])
@@ -230,6 +236,7 @@ def test_a_stream_is_all_samples_batch_by_batch(params):
     np.testing.assert_array_equal(np.concatenate([p.class_ids for p in parts]), whole.class_ids)
 
 
+@pytest.mark.slow
 def test_a_stream_that_skips_is_the_rest_to_the_last_digit(params):
     sampler = make_sampler()
     bank = class_bank([0, 1, 1, 2, 0])

@@ -39,12 +39,14 @@ def test_figures_are_medians_and_ratios_are_of_pairs():
     assert "2.00 times as fast" in table.lines(rows, {"matmul": best})[-1]
 
 
+@pytest.mark.slow
 def test_a_program_in_a_process_of_its_own():
     (found,) = comparison.compare([Request("detokenize", "ours", "demo")], 2, "test")
     assert len(found["seconds"]) == 2 and min(found["seconds"]) > 0
     assert found["units"] == 1 and found["peak_bytes"] > found["temporary_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_what_a_program_is_known_by():
     running = Running(Request("gradient", "ours", "demo"), NAR)
     assert running.run() > 0

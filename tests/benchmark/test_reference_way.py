@@ -12,6 +12,8 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"num_layers": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64}
 NAR = sizes.Size(MaskGIT(16, 5, 16, **SMALL, dropout_rate=0.0), VQGAN(32, (1, 2), 1, 8, 16), 8, 3)
 AR = sizes.Size(GPT(16, 16, **SMALL), VQGAN(32, (1, 2), 1, 8, 16), 8, 3)

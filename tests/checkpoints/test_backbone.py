@@ -21,6 +21,7 @@ def params():
     return NET.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
 
 
+@pytest.mark.slow
 def test_round_trip(tmp_path, params):
     digest = save_net(tmp_path / "net", NET, params, {"class_names": ["a", "b", "c"]})
     loaded = load_net(tmp_path / "net", "maskgit")
@@ -48,6 +49,7 @@ def test_half_precision_on_disk_comes_back_as_float32(tmp_path, params):
     assert {x.dtype.name for x in jax.tree.leaves(loaded.params)} == {"float32"}
 
 
+@pytest.mark.slow
 def test_the_digest_sees_parameters_and_fields(tmp_path, params):
     first = save_net(tmp_path / "net", NET, params, {})
     changed = jax.tree.map(lambda x: x + 1e-3, params)
@@ -56,6 +58,7 @@ def test_the_digest_sees_parameters_and_fields(tmp_path, params):
     assert save_net(tmp_path / "net", NET, params, {"about": "does not count"}) == first
 
 
+@pytest.mark.slow
 def test_a_sequence_field_survives(tmp_path):
     net = VQGAN(32, (1, 1), 1, 8, 4)
     params = net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))["params"]

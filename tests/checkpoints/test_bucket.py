@@ -70,6 +70,7 @@ def test_pictures_are_written(bucket):
     assert Image.open(bucket / "run" / "pictures" / "x.png").size == (3, 2)
 
 
+@pytest.mark.slow
 def test_what_must_be_a_folder_says_so(bucket):
     with pytest.raises(UserError, match="set config.data.cache_dir"):
         main.run(demo.get_config(), RUN)

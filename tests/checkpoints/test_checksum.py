@@ -9,6 +9,7 @@ from vpt_gen.checkpoints.checksum import checksums
 from vpt_gen.machine import sharding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int32", "bfloat16", "float16", "int8", "bool"])
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
 def test_every_single_change_is_seen(dtype, shape):

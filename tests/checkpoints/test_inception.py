@@ -16,6 +16,8 @@ from vpt_gen.checkpoints.released import layout
 from vpt_gen.errors import UserError
 from vpt_gen.nets.inception import SIDE, InceptionV3
 
+pytestmark = pytest.mark.slow
+
 FOLDED = "Mixed_7b.branch3x3_2a"  # a kernel that is no square
 
 

@@ -65,6 +65,7 @@ def sliced(name):
     return f"net.slice{SLICES[int(layer)]}.{layer}.{kind}"
 
 
+@pytest.mark.slow
 @golden_metrics.needed
 @pytest.mark.parametrize("backbone", lpips.NETS)
 def test_names_and_shapes_are_those_of_lpips(backbone):
@@ -77,6 +78,7 @@ def test_names_and_shapes_are_those_of_lpips(backbone):
     assert torch_shapes(backbone) == expected
 
 
+@pytest.mark.slow
 def test_tree_is_that_of_the_net(tensors, write):
     params = load_perceptual(write(tensors)).params
     image = np.zeros((1, 16, 16, 3), np.float32)
@@ -84,6 +86,7 @@ def test_tree_is_that_of_the_net(tensors, write):
     chex.assert_trees_all_equal_shapes_and_dtypes(params, made)
 
 
+@pytest.mark.slow
 def test_kernels_are_transposed_and_lin_layers_flattened(tensors, write):
     params = load_perceptual(write(tensors)).params
     kernel = params["vgg"]["Conv_1"]["kernel"]
@@ -92,6 +95,7 @@ def test_kernels_are_transposed_and_lin_layers_flattened(tensors, write):
     np.testing.assert_array_equal(params["lin3"], tensors["lin3.model.1.weight"].ravel())
 
 
+@pytest.mark.slow
 def test_a_whole_state_dict_of_lpips_reads_the_same(tensors, write):
     expected = load_perceptual(write(tensors)).params
     state_dict = {sliced(name): value for name, value in tensors.items()}
@@ -189,6 +193,7 @@ def test_images_too_small_to_compare(tmp_path):
         make_experiment(tokenizer_config(tmp_path, 8), str(tmp_path), mesh)
 
 
+@pytest.mark.slow
 def test_tokenizer_trains_on_the_perceptual_term(tensors, write, tmp_path):
     config = tokenizer_config(tmp_path, 16)
     config.losses.perceptual_weights = write(tensors)

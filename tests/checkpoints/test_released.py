@@ -26,6 +26,7 @@ def assert_same_fields(config, net):
             assert getattr(built, name) == getattr(net, name), name
 
 
+@pytest.mark.slow
 def test_maskgit_nets_come_back_as_they_are():
     for kind, file, (net, variables) in (
         ("maskgit_tokenizer", "tokenizer.msgpack", golden.vqgan()),
@@ -147,6 +148,7 @@ def test_whole_numbers_are_no_weights(maskgit_file):
         released.read("maskgit_transformer", path, codebook_size=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -168,6 +170,7 @@ def test_another_tree_is_told_by_what_it_holds(maskgit_file):
         released.read("maskgit_transformer", path, codebook_size=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -187,6 +190,7 @@ def test_a_misshapen_transformer_is_one_error(maskgit_file, name, shape):
         released.read("maskgit_transformer", path, codebook_size=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [

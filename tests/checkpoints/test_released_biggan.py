@@ -45,6 +45,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "suffix"), [("biggan.npz", ""), ("biggan128.npz", "128")])
 def test_reads_what_the_reference_wrote(file, suffix, folder):
     shutil.copy(golden.FOLDER / f"generator{suffix}.pth", folder / "G.pth")
@@ -68,6 +69,7 @@ def test_reads_what_the_reference_wrote(file, suffix, folder):
             np.testing.assert_array_equal(found[name], value, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "net",
     [
@@ -88,6 +90,7 @@ def test_takes_the_architecture_from_the_tensors(net, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found, variables)
 
 
+@pytest.mark.slow
 def test_is_a_pretrained_net_afterwards(tmp_path):
     path, variables = write(tmp_path)
     config, found = released.read("biggan", path)
@@ -97,6 +100,7 @@ def test_is_a_pretrained_net_afterwards(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.params, variables)
 
 
+@pytest.mark.slow
 def test_one_error_lists_what_differs(tmp_path):
     path, _ = write(
         tmp_path, generator={"linear.bias": None, "blocks.0.0.bn1.new.weight": np.ones(2)}

@@ -119,6 +119,7 @@ def read(kind, path, changes=None, **options):
     return released.read(kind, path / "a.ckpt", **options)
 
 
+@pytest.mark.slow
 def test_a_vqgan_is_read_at_the_top_and_in_a_transformers_file(tmp_path):
     config, params = read("taming_vqgan", tmp_path, {"loss.logvar": np.zeros(())})
     assert nets.build(config) == VQGAN_NET
@@ -140,6 +141,7 @@ def test_a_gpt_is_read(tmp_path):
     np.testing.assert_array_equal(block["projection"]["kernel"][1, 2], weight[:, 1 * 4 + 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
@@ -160,6 +162,7 @@ def test_an_unknown_tensor_is_named_as_in_the_file(tmp_path, kind, name):
         read(kind, tmp_path, {name: np.full(3, 99)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name", "shape"),
     [
@@ -243,6 +246,7 @@ def test_a_permuter_of_fractions_is_refused(tmp_path):
         read("taming_gpt", tmp_path, halves)
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_permuters_of_the_release_become_the_order(tmp_path):
     for name, lists in json.loads((AR / "permuters.json").read_text()).items():
@@ -267,6 +271,7 @@ def test_permuters_of_the_release_become_the_order(tmp_path):
 # Against the reference's files.
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_taming_configs_come_from_the_tensors():
     params = golden_ar.manifest()["configs"]["vqgan"]["params"]
@@ -286,6 +291,7 @@ def test_taming_configs_come_from_the_tensors():
     assert net.hidden_size == transformer["n_embd"]
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_attention_of_a_config_is_compared():
     described = golden_ar.manifest()["configs"]["vqgan"]["params"]["ddconfig"]
@@ -295,6 +301,7 @@ def test_attention_of_a_config_is_compared():
         released.read("taming_vqgan", AR / "vqgan.ckpt", resolution=32, attn_resolutions=[2])
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_published_sizes_are_understood():
     shapes = json.loads((AR / "real_size_keys.json").read_text())
@@ -322,6 +329,7 @@ def test_published_sizes_are_understood():
 # The port of diffusers.
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_the_diffusers_port_is_the_same_net(tmp_path):
     folder = AR / "diffusers_vqmodel"
@@ -367,6 +375,7 @@ def write_safetensors(path, tensors, types):
     return path
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_half_precision_of_diffusers_comes_back_as_float32(tmp_path):
     tensors = {name: values.astype(jnp.bfloat16) for name, values in diffusers_tensors().items()}
@@ -382,6 +391,7 @@ def test_half_precision_of_diffusers_comes_back_as_float32(tmp_path):
         released.read("diffusers_vqgan", write_safetensors(path, tensors, small))
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_both_names_of_attention_at_once_are_refused(tmp_path):
     tensors = diffusers_tensors()
@@ -392,6 +402,7 @@ def test_both_names_of_attention_at_once_are_refused(tmp_path):
         released.read("diffusers_vqgan", path)
 
 
+@pytest.mark.slow
 @golden_ar.needed
 def test_the_config_beside_the_weights_is_compared(tmp_path):
     write_arrays(tmp_path / "diffusion_pytorch_model.bin", diffusers_tensors())

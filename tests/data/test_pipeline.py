@@ -49,6 +49,7 @@ def assert_same(first, second):
             np.testing.assert_array_equal(a[name], b[name])
 
 
+@pytest.mark.slow
 def test_shapes_and_types():
     (batch,) = train(1)
     assert {name: (x.shape, x.dtype.name) for name, x in batch.items()} == {
@@ -72,6 +73,7 @@ def test_image_label_and_index_belong_together():
             np.testing.assert_array_equal(image, evaluated[int(index)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_step", [1, 4, 9])
 def test_restart_equals_an_uninterrupted_run(start_step):
     whole = train(12, spec=AUGMENTED)
@@ -91,17 +93,20 @@ def test_batch_larger_than_a_tiny_set(n):
     assert n == 1 or len({tuple(epoch) for epoch in epochs}) > 1
 
 
+@pytest.mark.slow
 def test_seeds_differ():
     first, again, other = (column(train(7, seed=seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
 
 
+@pytest.mark.slow
 def test_an_example_is_augmented_afresh_in_every_epoch():
     batches = train(10, n=1, spec=AUGMENTED, batch_size=1)
     assert len({batch["image"].tobytes() for batch in batches}) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_share_the_global_batch(processes):
     whole = train(4, spec=AUGMENTED, batch_size=6)
@@ -125,6 +130,7 @@ def test_evaluation_sees_each_example_once_in_order(batch_size):
     np.testing.assert_array_equal(column(batches, "label"), np.arange(7) % 3)
 
 
+@pytest.mark.slow
 def test_processes_share_an_evaluation():
     shares = [
         list(eval_shares(toy(), AUGMENTED, batch_size=4, rows=rows))
@@ -142,6 +148,7 @@ def test_evaluation_is_never_augmented():
     assert_same(list(eval_batches(toy(), AUGMENTED, batch_size=7)), list(plain))
 
 
+@pytest.mark.slow
 def test_views_differ_and_show_their_example():
     plain = column(eval_batches(toy(), PLAIN, batch_size=7), "image")
     still = list(view_stream(toy(), PLAIN, np.arange(7), views=2, seed=0))
@@ -151,6 +158,7 @@ def test_views_differ_and_show_their_example():
             assert np.any(a != b)
 
 
+@pytest.mark.slow
 def test_a_view_hangs_on_seed_view_and_example_alone():
     loads = []
 
@@ -184,6 +192,7 @@ def test_image_that_cannot_be_read_is_one_sentence_where_all_are_needed():
         list(stream)
 
 
+@pytest.mark.slow
 def test_image_that_breaks_during_a_run_is_named_once_and_replaced(capsys):
     whole = {int(b["index"][0]): b for b in eval_batches(toy(), PLAIN, batch_size=1)}
     batches = train_batches(broken(5, 6), PLAIN, batch_size=7, seed=0)

@@ -56,6 +56,7 @@ def test_crop_cuts_the_longer_side_evenly():
     np.testing.assert_allclose(fit(wide.transpose(1, 0, 2), 4, "crop"), wide[:, 2:6].swapaxes(0, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transpose", [False, True])
 def test_random_crop_keeps_any_part_of_the_longer_side(transpose):
     wide = noise(4, 7, 3)
@@ -250,6 +251,7 @@ def test_same_seed_same_image_and_another_seed_another():
     assert np.abs(others[0] - others[1]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_operations_of_one_run_do_not_share_their_draws_with_those_of_the_next():
     """Flips of seed 0 against rotations of seeds 0, 1 and 2, at the same positions."""
     positions = range(400)

@@ -45,6 +45,7 @@ def numbers(source):
     return [int(source.load(i)[0, 0, 0]) for i in range(len(source))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "split",
     [
@@ -74,6 +75,7 @@ def test_order_is_shuffled_so_that_the_test_above_says_something(builder):
     assert sorted(train) == list(range(24)) != train
 
 
+@pytest.mark.slow
 def test_array_records_read_alike(builder, tmp_path):
     path = str(write(tmp_path, file_format="array_record").data_path)
     for split in ("train", "train[5:20]+test[3:]"):
@@ -141,6 +143,7 @@ def test_the_second_opening_needs_no_pass(builder, passes):
     assert len(passes) == 2
 
 
+@pytest.mark.slow
 def test_files_that_changed_are_read_again(passes, tmp_path):
     directory = write(tmp_path / "a").data_path
     other = write(tmp_path / "b", draw=lambda i: np.full((3, 4, 3), 200 - i, np.uint8)).data_path

@@ -28,6 +28,7 @@ def test_slow_work_is_measured_at_least_once():
     assert speed.rate(itertools.repeat(None), seconds=0.0) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "stages"), [("folder", ["reading", "decoding"]), ("digits", ["loading"])]
 )

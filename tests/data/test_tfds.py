@@ -57,6 +57,7 @@ def prepared(tmp_path_factory):
     return folder, prepare(folder, features(), examples())
 
 
+@pytest.mark.slow
 def test_open_by_directory(prepared):
     _, directory = prepared
     source = open_tfds(directory, "train")
@@ -86,6 +87,7 @@ def test_split_expressions(prepared, split, first, count):
     np.testing.assert_array_equal(source.load(0), IMAGES[first])
 
 
+@pytest.mark.slow
 def test_digest_is_of_the_content(prepared, tmp_path):
     _, directory = prepared
     changed = IMAGES.copy()

@@ -11,6 +11,8 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
+pytestmark = pytest.mark.slow
+
 N, T = 9, 4
 NET = MaskGIT(11, 3, N, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32)
 KEYS = jax.random.split(jax.random.key(0), 3)

@@ -16,6 +16,8 @@ from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import NO_CLASS
 from vpt_gen.training.objectives import make_objective
 
+pytestmark = pytest.mark.slow
+
 FILE = "gpt.npz"
 NET = GPT(
     codebook_size=9,

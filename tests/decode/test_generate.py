@@ -13,6 +13,8 @@ from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, NO_CLASS
 from vpt_gen.nets.vqgan import VQGAN
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
 NETS = {"nar": MaskGIT(9, 4, 16, **SIZES), "ar": GPT(9, 16, **SIZES)}
 OPTIONS = {"nar": {"num_iterations": 4}, "ar": {}}

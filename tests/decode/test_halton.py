@@ -48,6 +48,7 @@ def test_counts_are_known_while_tracing():
     assert jax.jit(lambda: jnp.zeros(halton.reveal_counts(9, 3, "cosine")[0]))().shape == (1,)
 
 
+@pytest.mark.slow
 def test_unknown_tokens_are_decoded_in_their_turn_and_given_ones_stay():
     tokens = jnp.full((3, 12), MASK).at[0, 2:7].set(jnp.arange(5))
     decoded, revealed_at = halton.decode(KEYS, tokens, wavy_logits, width=4, num_iterations=5)
@@ -60,6 +61,7 @@ def test_unknown_tokens_are_decoded_in_their_turn_and_given_ones_stay():
     assert (revealed_at[1] != revealed_at[2]).any()
 
 
+@pytest.mark.slow
 def test_an_iteration_sees_what_those_before_it_revealed():
     """Codes that count the known tokens tell how many each position has seen."""
 
@@ -74,6 +76,7 @@ def test_an_iteration_sees_what_those_before_it_revealed():
     np.testing.assert_array_equal(tokens, before[revealed_at])
 
 
+@pytest.mark.slow
 def test_every_iteration_has_its_prompt():
     tokens, revealed_at = halton.decode(
         KEYS[:2],
@@ -86,6 +89,7 @@ def test_every_iteration_has_its_prompt():
     np.testing.assert_array_equal(tokens, revealed_at)
 
 
+@pytest.mark.slow
 def test_an_image_hangs_on_its_key_alone():
     tokens = jnp.full((3, 16), MASK)
     together, _ = halton.decode(KEYS, tokens, wavy_logits, width=4, num_iterations=4)

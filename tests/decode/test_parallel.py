@@ -67,6 +67,7 @@ def test_a_position_that_must_stay_is_never_masked():
     assert choose([np.inf, 0.9, np.inf, 0.8], 1) == [False, False, False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "num_iterations"), [("cosine", 1), ("cosine", 8), ("uniform", 3), ("exp", 8)]
 )
@@ -97,6 +98,7 @@ def test_nothing_unknown_changes_nothing():
     np.testing.assert_array_equal(revealed_at, -jnp.ones_like(ids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_iteration", [0, 2])
 def test_a_token_comes_from_the_prompt_of_the_iteration_that_revealed_it(start_iteration):
     ids = jnp.full((3, 20), MASK).at[:, 4].set(8)
@@ -135,6 +137,7 @@ def test_unknown_schedule_is_an_error():
         parallel.decode(KEY, jnp.full((1, 4), MASK), wavy_logits, schedule="linear")
 
 
+@pytest.mark.slow
 def test_jit_changes_nothing():
     ids = jnp.full((2, 10), MASK)
     decode = functools.partial(parallel.decode, logits_fn=wavy_logits, num_iterations=5)

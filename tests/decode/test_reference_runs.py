@@ -15,6 +15,8 @@ import pytest
 from tests import golden
 from vpt_gen.decode import parallel
 
+pytestmark = pytest.mark.slow
+
 FILE = "decode.npz"
 RUNS = golden.cases(FILE, r"(\w+/T\d+/p\d)/final_seqs")
 GENERATOR = "h0"  # whose prompts the runs used, as the manifest says

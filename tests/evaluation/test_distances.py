@@ -57,6 +57,7 @@ def test_frechet_with_fewer_rows_than_columns_is_exact():
     np.testing.assert_allclose(frechet_from_moments(*moments(a), *moments(b)), exact, rtol=1e-9)
 
 
+@pytest.mark.slow
 @golden_metrics.needed
 @pytest.mark.parametrize("case", ["default", "small", "degree2"])
 def test_kid_is_that_of_torch_fidelity(case):

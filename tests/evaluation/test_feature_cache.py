@@ -42,6 +42,7 @@ def assert_same(a, b):
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_images_are_streamed_once(images):
     first = features_of(measured.extractor(), images[0])
     assert_same(features_of(measured.extractor(), images[0]), first)

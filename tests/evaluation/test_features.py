@@ -71,6 +71,7 @@ def rows(space, images, devices=1, batch_size=64, name=None):
     return extractor.collect(images, keep=[name]).rows[name]
 
 
+@pytest.mark.slow
 def test_mixed_sizes_keep_their_order(pixels):
     expected = [
         2 * np.asarray(jax.image.resize(image.astype(np.float32), (2, 2, 3), "linear")).ravel()
@@ -79,6 +80,7 @@ def test_mixed_sizes_keep_their_order(pixels):
     np.testing.assert_allclose(rows(pixels, MIXED), np.stack(expected), atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_a_stream_equals_one_batch(pixels, batch_size):
     np.testing.assert_allclose(
@@ -86,6 +88,7 @@ def test_a_stream_equals_one_batch(pixels, batch_size):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 4])
 @pytest.mark.parametrize("most", [1, 2000, 10_000])
 def test_little_memory_changes_nothing(pixels, most, devices, monkeypatch):
@@ -126,6 +129,7 @@ def test_images_are_taken_as_they_are_needed(pixels):
     assert len(taken) <= 16
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(demo, digits):
     images = digits[0][:13]
     one, eight = (rows(demo, images, devices, batch_size=8) for devices in (1, 8))
@@ -179,6 +183,7 @@ def test_no_images_and_unknown_features_are_said(pixels):
         Extractor(pixels, mesh()).collect(MIXED[:1], moments=["small"])
 
 
+@pytest.mark.slow
 def test_the_shipped_space_sees_what_is_missing(demo, digits):
     images, labels = digits
     features = rows(demo, images)
@@ -192,6 +197,7 @@ def test_the_shipped_space_sees_what_is_missing(demo, digits):
     assert frechet(upside_down, reference) > 3 * floor
 
 
+@pytest.mark.slow
 def test_another_tokenizer_makes_a_space_too():
     net = TamingVQGAN(
         filters=32,
@@ -209,6 +215,7 @@ def test_another_tokenizer_makes_a_space_too():
     assert space.digest == "digest"
 
 
+@pytest.mark.slow
 def test_the_nearest_images_are_those_of_the_same_layout(demo, digits):
     images, labels = digits
     right = {}

@@ -34,6 +34,7 @@ def test_as_they_are_means_every_pixel():
     assert images.record["preparation"] == "as they are"
 
 
+@pytest.mark.slow
 def test_a_spec_makes_squares_without_augmentation():
     spec = ImageSpec(8, "crop", Augmentation(flip=True, rotation=90.0))
     first, second = (list(real_images(SOURCE, "images", "all", spec).stream()) for _ in range(2))
@@ -68,6 +69,7 @@ def test_chosen_images_are_kept_on_the_way():
     assert [int(image[0, 0, 0]) for image in kept] == [1, 2, 4]
 
 
+@pytest.mark.slow
 def test_splits_are_told():
     config = default_config("prompts")
     config.data.holdout = 0.2

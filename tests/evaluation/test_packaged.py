@@ -17,6 +17,8 @@ from vpt_gen.evaluation.distances import (
 )
 from vpt_gen.evaluation.neighbors import memorization_rate
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")
 

@@ -40,6 +40,7 @@ def test_the_first_of_each_class_are_compared():
         assert choose(np.tile(np.arange(classes), 12)).sum() == classes * each
 
 
+@pytest.mark.slow
 def test_the_mean_is_over_pairs_and_then_over_classes(lpips):
     images, labels = pictures(7), np.array([0, 1, 0, 1, 1, 0, 2])
     means = []
@@ -51,6 +52,7 @@ def test_the_mean_is_over_pairs_and_then_over_classes(lpips):
     np.testing.assert_allclose(found, np.mean(means), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_equal_images_are_not_diverse_and_sizes_may_differ(lpips):
     same = pictures(1) * 3
     assert intra_lpips(lpips, same, np.zeros(3, int), 32, "images") == 0
@@ -66,6 +68,7 @@ def test_a_class_of_one_has_none(lpips):
         intra_lpips(lpips, pictures(2), np.array([0, 1]), 32, "images")
 
 
+@pytest.mark.slow
 def test_the_yardstick_takes_it_where_weights_are_at_hand(lpips):
     yardstick = measured.yardstick(reference=12, train=12, lpips=lpips)
     images, labels = measured.blobs(9)

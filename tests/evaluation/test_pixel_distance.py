@@ -5,6 +5,8 @@ import pytest
 
 from vpt_gen.evaluation.pixel_distance import PixelDistance
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("sklearn")
 
 

@@ -41,6 +41,7 @@ def test_lengths_end_with_the_whole_prompt():
     assert prompt_space.lengths(16) == [1, 2, 4, 8, 16]
 
 
+@pytest.mark.slow
 def test_clusters_match_from_the_token_on_that_tells_classes_apart():
     found = {
         s: prompt_space.cluster_match(points, LABELS, seed=0)
@@ -76,6 +77,7 @@ def test_resemblance_is_told_from_chance():
     assert 0.05 < other.chance < 0.6
 
 
+@pytest.mark.slow
 def test_prompts_of_instances_alone():
     generator = PromptGenerator(2, 3, 8, num_instances=4)
     params = jax.device_get(init_params(generator, jax.random.key(0)))
@@ -87,5 +89,6 @@ def test_prompts_of_instances_alone():
     np.testing.assert_allclose(alone[0], alone[1])
 
 
+@pytest.mark.slow
 def test_few_points_have_a_map():
     assert prompt_space.embed(RANDOM.normal(size=(4, 3)), seed=0).shape == (4, 2)

@@ -27,6 +27,7 @@ def test_the_shipped_tokenizer_serves_where_none_is_named(tmp_path):
     assert (space.name, space.dims["latents"], space.logits) == ("tokenizer", 64, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", spaces.NAMES)
 def test_only_inception_has_a_fid_and_a_score(name):
     space = dataclasses.replace(measured.small_space(), name=name)

@@ -30,6 +30,7 @@ def alike(yardstick):
     return measure(yardstick, *measured.blobs(80, seed=5))
 
 
+@pytest.mark.slow
 def test_images_like_the_real_ones_are_at_the_floor(alike):
     assert set(alike.values) == {
         *("frechet", "kid", "precision", "recall", "density", "coverage", "class_agreement"),
@@ -153,6 +154,7 @@ def test_intra_lpips_needs_weights_that_are_told(alike):
     assert "weights of LPIPS" in alike.left_out["intra_lpips"]
 
 
+@pytest.mark.slow
 def test_images_that_judge_make_floors_and_the_classifier():
     few = measured.yardstick(train=6)
     judge = measured.image_set(*measured.blobs(150, seed=8), "judging images")

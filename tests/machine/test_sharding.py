@@ -74,6 +74,7 @@ def specs(tree, *shape):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_every_parameter_has_a_rule_and_little_is_whole(name):
     """Named activations are traced on the way: a name without a rule raises."""
@@ -91,6 +92,7 @@ def test_every_parameter_has_a_rule_and_little_is_whole(name):
         assert sum(split) < 0.15 * sum(x.size for x in leaves)
 
 
+@pytest.mark.slow
 def test_every_rule_has_a_parameter():
     paths = []
     for make in NETS.values():

@@ -58,6 +58,7 @@ def merged(gradients: dict, net: str) -> dict:
     return traverse_util.unflatten_dict(flat)
 
 
+@pytest.mark.slow
 @golden.needed
 def test_discriminator_step(float64):
     given = golden.float64(golden.group(FILE, "in/"))
@@ -71,6 +72,7 @@ def test_discriminator_step(float64):
     golden.check_norms(found, golden.group(FILE, "Dstep/gradnorm/"))
 
 
+@pytest.mark.slow
 @golden.needed
 @pytest.mark.parametrize("stage", STAGES)
 def test_generator_step(stage, float64):
@@ -95,6 +97,7 @@ def test_what_a_stage_trains(stage):
     assert {path for part in parts for path in golden.flat(part)} == expected
 
 
+@pytest.mark.slow
 @golden.needed
 def test_logits_in_the_steps(float64):
     given = golden.float64(golden.group(FILE, "in/"))
@@ -110,6 +113,7 @@ def test_penalties(float64):
         np.testing.assert_allclose(cgantransfer.penalties(params, *scales), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @golden.needed
 def test_updates_of_the_reference(float64):
     both = adversaries(accumulations=golden.facts(FILE)["train"]["num_D_accumulations"])

@@ -33,6 +33,8 @@ from vpt_gen.nets.stack import stack_layers, unstack_layers
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training.objectives import make_objective
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 40}
 NETS = {"nar": MaskGIT(23, 2, 9, **SIZES, dropout_rate=0.0), "ar": GPT(23, 9, **SIZES)}
 # Shapes of matrices that stay frozen, as they lie and as they are multiplied.

@@ -15,6 +15,8 @@ from vpt_gen.methods.minegan import (
 )
 from vpt_gen.nets.biggan import BigGAN
 
+pytestmark = pytest.mark.slow
+
 FILE = "minegan.npz"
 STAGES = {"stage1": (MINER,), "stage2": (MINER, GENERATOR)}
 LOSSES = {"repo": "non-saturating", "hinge": "hinge"}

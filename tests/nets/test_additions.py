@@ -15,6 +15,8 @@ from vpt_gen.nets.layers import (
 )
 from vpt_gen.nets.maskgit import Mlp
 
+pytestmark = pytest.mark.slow
+
 B, L, H, E, S = 2, 5, 2, 4, 3
 D = H * E
 INIT = nn.initializers.normal(0.5)

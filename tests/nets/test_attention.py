@@ -26,6 +26,7 @@ def inputs(dtype=jnp.float32):
     return [3.0 * jax.random.normal(key, SHAPE, dtype) for key in keys]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("visible", [None, CAUSAL])
 @pytest.mark.parametrize("kept", [None, KEPT])
 def test_values_and_gradients_are_the_plain_formulas(visible, kept):

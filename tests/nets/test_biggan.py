@@ -17,6 +17,8 @@ from vpt_gen.nets.biggan import (
 from vpt_gen.nets.conditional_norm import BatchNorm
 from vpt_gen.nets.spectral_norm import SNDense
 
+pytestmark = pytest.mark.slow
+
 FILE = "biggan.npz"
 
 

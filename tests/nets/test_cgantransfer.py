@@ -12,6 +12,8 @@ from vpt_gen.nets.cgantransfer import (
     transfer_generator,
 )
 
+pytestmark = pytest.mark.slow
+
 FILE = "cgantransfer.npz"
 
 

@@ -58,6 +58,7 @@ def test_scaled_widths_keep_the_proportions():
     assert scaled_widths(512) == Discriminator().widths
 
 
+@pytest.mark.slow
 def test_released_widths():
     net, images = Discriminator(), golden.load(FILE, "disc_full/x")
     variables = released_width_parameters()
@@ -66,6 +67,7 @@ def test_released_widths():
     golden.check(FILE, "disc_full/logit", jax.jit(net.apply)(variables, images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", golden.cases(FILE, r"disc_full/r1_penalty_cost(\d+)"))
 def test_r1_at_released_widths(cost):
     penalty = jax.jit(
@@ -82,6 +84,7 @@ def test_blur_keeps_a_flat_image_inside_and_halves_the_sides():
     np.testing.assert_allclose(blurred[:, 1:-1, 1:-1], 1.0)
 
 
+@pytest.mark.slow
 def test_blur_taps_are_one_three_three_one():
     image = jnp.zeros((1, 4, 4, 1)).at[0, 1, 2].set(64.0)
     # Output 0 sees pixels -1..2, output 1 sees pixels 1..4.

@@ -12,6 +12,8 @@ from tests import golden_ar
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.training.objectives import token_losses
 
+pytestmark = pytest.mark.slow
+
 FILE = "gpt.npz"
 TINY = GPT(
     codebook_size=7,

@@ -23,6 +23,7 @@ def features(tmp_path_factory):
     return extractor.collect(images, keep=tuple(FEATURES)).rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEATURES)
 def test_features_are_those_of_torch_fidelity(features, name):
     golden_metrics.assert_golden(features[name], f"feat_{name}")

@@ -17,6 +17,8 @@ from vpt_gen.nets.lpips import (
     distance,
 )
 
+pytestmark = pytest.mark.slow
+
 SIDE = MIN_SIDE["vgg"]
 
 

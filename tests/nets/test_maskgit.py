@@ -61,6 +61,7 @@ def test_logits(ids):
     golden.check(FILE, "logits", golden.run_maskgit("vocabulary_logits", golden.load(FILE, ids)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", golden.cases(FILE, r"mid_row(.+)"))
 def test_stage_inside(name):
     row, *modules = name.split("/")
@@ -71,6 +72,7 @@ def test_stage_inside(name):
     golden.check(FILE, f"mid_row{name}", jax.tree.leaves(stage["__call__"])[0])
 
 
+@pytest.mark.slow
 def test_mask_token_is_the_last_row_of_the_table():
     chex.assert_trees_all_equal(tiny(IDS), tiny(jnp.where(IDS == -1, TINY.vocab_size - 1, IDS)))
 
@@ -110,6 +112,7 @@ def test_every_position_sees_every_other():
     assert (changed > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_dropout_acts_only_where_asked():
     def noisy(seed):
         return tiny(IDS, deterministic=False, rngs={"dropout": jax.random.key(seed)})
@@ -119,6 +122,7 @@ def test_dropout_acts_only_where_asked():
     assert np.abs(noisy(0) - noisy(1)).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_call_gives_the_visual_rows_of_a_class_or_of_prompts():
     tokens, class_ids = IDS[:, 1:], IDS[:, 0] - TINY.codebook_size
     given = TINY.apply(tiny_variables(), tokens, class_ids=class_ids)

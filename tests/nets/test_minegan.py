@@ -8,6 +8,8 @@ from tests.methods.test_minegan import FILE, variables
 from vpt_gen.methods import minegan
 from vpt_gen.nets.biggan import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def float64():

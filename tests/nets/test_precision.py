@@ -25,6 +25,7 @@ def products(function, *args):
     return [line for line in text.splitlines() if any(name in line for name in names)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("method", ["tokenize", "encode"])
 def test_every_product_that_tokens_depend_on_is_exact(name, method):
@@ -35,6 +36,7 @@ def test_every_product_that_tokens_depend_on_is_exact(name, method):
     assert all("HIGHEST" in line and "DEFAULT" not in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_a_reconstruction_has_the_same_tokens(name):
     """As many products are exact as `tokenize` has: the decoder's need not be."""

@@ -44,6 +44,7 @@ def test_prompts(kind):
     golden.check(FILE, f"prompts_{kind}", prompts(kind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_conditioned_logits(kind):
     name = f"cond_logits_{kind}"
@@ -51,6 +52,7 @@ def test_conditioned_logits(kind):
     golden.check(FILE, name, conditioned(kind, "vocabulary_logits")[..., :columns])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_conditioned_visual_logits_are_the_last_rows(kind):
     name = f"cond_logits_{kind}"
@@ -66,6 +68,7 @@ def test_conditioned_visual_logits(kind):
     golden.check(FILE, f"cond_logits_sliced_{kind}", conditioned(kind, "visual_logits"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden_size", [None, 6])
 def test_shape_and_dropout(hidden_size):
     net = PromptGenerator(5, 3, feature_size=8, hidden_size=hidden_size, dropout_rate=0.5)
@@ -82,6 +85,7 @@ def test_shape_and_dropout(hidden_size):
     chex.assert_trees_all_close(noisy, jnp.where(dropped, 0.0, 2.0 * still), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_prompt_depends_on_its_own_class_only():
     net = PromptGenerator(5, 3, feature_size=8)
     variables = jax.jit(net.init)(jax.random.key(0), jnp.array([0]))
@@ -128,6 +132,7 @@ def layer_norm(x):
     return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", DESIGNS)
 def test_formulas_of_the_designs(design):
     net = fields_of(design, 5, 7)

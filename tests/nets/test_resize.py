@@ -11,6 +11,8 @@ from tests import golden_metrics
 from vpt_gen.nets import resize
 from vpt_gen.nets.inception import SIDE
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(0)
 
 

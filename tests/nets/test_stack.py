@@ -16,6 +16,8 @@ from vpt_gen.nets.stack import (
     unstack_layers,
 )
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"num_layers": 3, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
 NETS = {
     "nar": MaskGIT(7, 3, 6, **SIZES, dropout_rate=0.0),

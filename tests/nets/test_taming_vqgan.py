@@ -11,6 +11,7 @@ pytestmark = golden_ar.needed
 FILE = "vqgan.npz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["", "rect_"])
 def test_latents_and_tokens(kind):
     images = golden_ar.load(FILE, "images_rect" if kind else "images")
@@ -21,6 +22,7 @@ def test_latents_and_tokens(kind):
     golden_ar.check(FILE, f"{kind}indices", tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["", "rect_"])
 def test_what_lies_between_encoder_and_decoder(kind):
     module, variables = golden_ar.vqgan()
@@ -40,6 +42,7 @@ def test_what_lies_between_encoder_and_decoder(kind):
     golden_ar.check(FILE, f"{kind}post_quant_conv_out", np.moveaxis(features, -1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["", "rect_"])
 def test_reconstructions(kind):
     images = golden_ar.load(FILE, "images_rect" if kind else "images")
@@ -60,6 +63,7 @@ def test_reconstructions_as_files():
     assert (difference <= undecided).all()
 
 
+@pytest.mark.slow
 def test_images_from_tokens():
     images = golden_ar.run(golden_ar.vqgan(), "detokenize", golden_ar.load(FILE, "codes"))
     golden_ar.check(FILE, "codes_decoded", np.moveaxis(2.0 * images - 1.0, -1, 1))
@@ -81,6 +85,7 @@ def path_inside(name):
     return {"enc": "encoder", "dec": "decoder"}[part], module
 
 
+@pytest.mark.slow
 def test_stages_inside():
     module, variables = golden_ar.vqgan()
     images = golden_ar.to_unit(golden_ar.load(FILE, "images")[:1])

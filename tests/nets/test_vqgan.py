@@ -34,12 +34,14 @@ def stages(part: str) -> dict:
     return state["intermediates"][part]
 
 
+@pytest.mark.slow
 def test_parameter_tree_is_the_released_one():
     net, variables = golden.vqgan()
     made = jax.eval_shape(net.init, jax.random.key(0), golden.load(FILE, "image"))
     assert golden.layout(made) == golden.layout(variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", golden.cases(FILE, r"latents(\w*)"))
 def test_latents_and_tokens(suffix):
     image = golden.load(FILE, f"image{suffix}")
@@ -64,12 +66,14 @@ def test_margin_of_the_nearest_code():
     golden.check(FILE, "index_margin", second - nearest)
 
 
+@pytest.mark.slow
 def test_images_from_latents_and_from_tokens():
     golden.check(FILE, "reconstruction", golden.run_vqgan("decode", golden.load(FILE, "quantized")))
     tokens = golden.load(FILE, "ids_random")
     golden.check(FILE, "decode_from_indices", golden.run_vqgan("detokenize", tokens))
 
 
+@pytest.mark.slow
 def test_call_gives_reconstruction_latents_and_tokens():
     reconstruction, latents, tokens = golden.run_vqgan("__call__", golden.load(FILE, "image"))
     golden.check(FILE, "reconstruction", reconstruction)
@@ -77,6 +81,7 @@ def test_call_gives_reconstruction_latents_and_tokens():
     golden.check(FILE, "encoding_indices", tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", golden.cases(FILE, r"mid/(.+)"))
 def test_stage_inside(name):
     part, module = name.split("/")

@@ -85,6 +85,7 @@ def test_a_collapse_is_a_finding_with_both_checkpoints(study, tmp_path):
     assert "cells/gan/digits/5/1`: Frechet" not in text
 
 
+@pytest.mark.slow
 def test_a_collapse_that_cannot_be_measured_is_a_finding(study, tmp_path):
     study.variants = in_order(gan=variant("prompts", keep_best=True))
     study.search.multiples = (1.0,)
@@ -104,6 +105,7 @@ def test_a_collapse_that_cannot_be_measured_is_a_finding(study, tmp_path):
     assert "| gan | 3 of 3 | 0.5 (0.5 to 0.5) | 0.11 |" in text
 
 
+@pytest.mark.slow
 def test_figures_of_none_are_no_figures(study, tmp_path):
     write_all(study, tmp_path, lambda cell: 0.1)
     for cell in all_cells(study):
@@ -129,6 +131,7 @@ def test_findings_are_kept(study, tmp_path):
     assert again == path.read_text() and again.count("Zebras win.") == 1 and END in again
 
 
+@pytest.mark.slow
 def test_pictures_stand_beside_the_page(study, tmp_path):
     write_all(study, tmp_path, lambda cell: 0.1 + 0.01 * cell.seed)
     results = gather(study, tmp_path, Runner(study, tmp_path, MadeRuns(tmp_path, "")).state)
@@ -166,6 +169,7 @@ def test_a_row_of_samples_stands_under_real_images(study, tmp_path, monkeypatch)
     assert picture.shape[0] > 2 * 64 and picture.min() == 0
 
 
+@pytest.mark.slow
 def test_where_nothing_is_held_out_the_real_images_are_those_of_training(study, monkeypatch):
     values = [10, 200, 90]
     labels = np.array([1, 0, 1], np.int32)

@@ -123,6 +123,7 @@ def test_cells_are_chosen_by_parts_of_their_paths():
         chosen.chosen_cells(study, ["giraffe"], (0, 1))
 
 
+@pytest.mark.slow
 def test_too_few_images_are_told_before_anything_runs(tmp_path):
     study = small_study()
     study.shots = (5, 9999)

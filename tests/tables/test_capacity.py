@@ -15,6 +15,8 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.tables import capacity, costs, flops
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "nar": costs.Model(MaskGIT(64, 8, 48, 1, 256, 8, 1024), 48, num_prompt_tokens=16),
     "ar": costs.Model(GPT(64, 48, 1, 256, 8, 1024), 48, num_prompt_tokens=16),

@@ -16,6 +16,7 @@ def counted(size, what, **options):
     return flops.count(program.function, *program.arguments), program.flops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [NAR, AR], ids=["nar", "ar"])
 @pytest.mark.parametrize("what", ["forward", "gradient"])
 def test_formula_and_count_agree(size, what):
@@ -23,6 +24,7 @@ def test_formula_and_count_agree(size, what):
     np.testing.assert_allclose(in_program, by_formula, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_first_iteration_is_shared():
     in_program, by_formula = counted(NAR, "decode", num_iterations=4)
     # Two images of one class: the first of four iterations counts once.

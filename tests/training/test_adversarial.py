@@ -19,6 +19,8 @@ from vpt_gen.training.adversarial import (
 from vpt_gen.training.adversarial_task import calls
 from vpt_gen.training.state import initial_state
 
+pytestmark = pytest.mark.slow
+
 FILE = "biggan.npz"
 
 

@@ -10,6 +10,8 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
 from vpt_gen.training.objectives import make_objective
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
 NETS = {"nar": MaskGIT(9, 2, 8, **SIZES), "ar": GPT(9, 8, **SIZES)}
 GENERATORS = {

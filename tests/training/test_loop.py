@@ -23,6 +23,8 @@ from vpt_gen.training.state import (
     apply_gradients,
 )
 
+pytestmark = pytest.mark.slow
+
 BATCH = 8
 
 

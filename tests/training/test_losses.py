@@ -60,6 +60,7 @@ def test_mask_tokens_at_a_rate_of_its_own_for_each_example():
     assert (highest_masked < lowest_kept).all()
 
 
+@pytest.mark.slow
 def test_draw_masks_gives_every_example_a_rate_and_places_of_its_own():
     tokens = jnp.zeros((200, 50), jnp.int32)
     inputs, weights = losses.draw_masks(jax.random.key(0), tokens, "uniform")
@@ -114,6 +115,7 @@ def test_targets_without_weight_do_not_matter():
     chex.assert_tree_all_finite(gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_prompt_tuning_loss_and_gradients(kind):
     @jax.jit
@@ -131,6 +133,7 @@ def test_prompt_tuning_loss_and_gradients(kind):
         golden.check(PROMPT, f"{kind}/grad/{path}", leaf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_without_smoothing_and_over_the_whole_vocabulary(kind):
     whole = logits_at(prompts_of(golden.prompt_generator(kind)[1], kind), "vocabulary_logits")
@@ -204,6 +207,7 @@ def test_unknown_entropy_type_is_an_error():
         losses.entropy_loss(jnp.ones((2, 3)), "hard")
 
 
+@pytest.mark.slow
 def test_quantizer_losses_of_an_image():
     _, latents, tokens = golden.run_vqgan("__call__", golden.load("tokenizer.npz", "image"))
     codebook = golden.vqgan()[1]["params"]["quantizer"]["codebook"]
@@ -225,6 +229,7 @@ def discriminate(variables, images):
     return golden.discriminator()[0].apply(variables, images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_discriminator_loss_and_gradient_norms(loss_type):
     @jax.jit
@@ -246,6 +251,7 @@ def check_norms(prefix: str, gradient) -> None:
         golden.check(VQGAN, f"{prefix}/{path}", norm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)
 def test_generator_loss_and_its_gradient_at_the_image(loss_type):
     @jax.jit
@@ -265,6 +271,7 @@ def penalty(variables, images, cost):
     return losses.r1_penalty(functools.partial(discriminate, variables), images, cost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", golden.cases(VQGAN, r"disc/r1_penalty_cost(\d+)"))
 def test_r1_penalty_and_its_gradients(cost):
     variables, images = golden.discriminator()[1], golden.load(VQGAN, "disc/real")
@@ -276,6 +283,7 @@ def test_r1_penalty_and_its_gradients(cost):
         golden.check(VQGAN, f"disc/r1_cost{cost}_grad/{path}", golden.flat(gradient)[path])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", golden.cases(VQGAN, r"disc/input_gradient_real(\d+)"))
 def test_gradient_of_the_logits_at_an_image(number):
     judge = golden.discriminator()[1]
@@ -284,6 +292,7 @@ def test_gradient_of_the_logits_at_an_image(number):
     golden.check(VQGAN, f"disc/input_gradient_real{number}", gradient)
 
 
+@pytest.mark.slow
 def test_composed_generator_loss_and_gradients():
     (net, variables), (_, judge) = golden.vqgan(), golden.discriminator()
     variables, judge, image = golden.in_float64(

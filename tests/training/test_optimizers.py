@@ -108,6 +108,7 @@ def test_weight_decay_is_decoupled():
     np.testing.assert_allclose(one_update(0.3, weight_decay=0.5), -0.1 - 0.1 * 0.5 * 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_clip_norm_shortens_the_whole_gradient():
     optimizer = make_optimizer(options(schedule="constant", clip_norm=1.0), 10)
     params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
@@ -121,6 +122,7 @@ def is_adam(state) -> bool:
     return isinstance(state, optax.ScaleByAdamState)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_masks_of_the_reference(variant):
     for step in steps(variant):
@@ -147,6 +149,7 @@ def test_mask_rates_of_the_reference(variant):
         golden.check(FILE, f"{step}/mask_ratio", rate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", golden.cases(FILE, r"(step\d+)/image"))
 def test_tokens_of_the_references_images(number):
     tokens = golden.run_vqgan("tokenize", golden.load(FILE, f"{number}/image"))
@@ -186,6 +189,7 @@ def trained(variant: str) -> list[tuple[float, TrainState]]:
     return history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_updates_of_the_reference(variant):
     for step, (loss, state) in zip(steps(variant), trained(variant), strict=True):

@@ -16,6 +16,8 @@ from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import tokenizer, transformer
 from vpt_gen.training.objectives import make_objective
 
+pytestmark = pytest.mark.slow
+
 VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)
 NET = MaskGIT(
     16, 2, 16, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, dropout_rate=0.1

@@ -69,6 +69,7 @@ def contents(root):
     return {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_tokens_of_every_example_in_order(tmp_path):
     cache = build(tmp_path).cache()
     expected = np.stack([pixels(i)[::2, ::2, 0].ravel() for i in range(7)])
@@ -77,6 +78,7 @@ def test_tokens_of_every_example_in_order(tmp_path):
     assert [len(shard) for shard in cache.shards] == [3, 3, 1]
 
 
+@pytest.mark.slow
 def test_second_time_it_is_read(tmp_path):
     tokenize = Tokenizer()
     made = build(tmp_path / "new" / "folder", tokenize).cache()
@@ -104,6 +106,7 @@ def test_every_input_is_in_the_key(tmp_path, change):
     assert build(tmp_path, **original).folder != build(tmp_path, **{**original, **change}).folder
 
 
+@pytest.mark.slow
 def test_views_differ_and_hang_on_view_and_example_alone(tmp_path):
     small, large = (
         all_tokens(build(tmp_path / name, spec=AUGMENTED, cache_views=3, shard_images=s).cache())
@@ -132,6 +135,7 @@ def test_large_caches_have_larger_shards(tmp_path):
 # However it comes about, the same bytes.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_two_hosts_make_the_folder_of_one(tmp_path, order):
     options = {"spec": AUGMENTED, "cache_views": 2}
@@ -153,6 +157,7 @@ def test_hosts_without_a_shared_folder_are_told(tmp_path):
     assert not (alone.folder / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_only_damaged_shards_are_made_anew(tmp_path):
     build(tmp_path / "whole").cache()
     damaged = build(tmp_path / "damaged")
@@ -168,6 +173,7 @@ def test_only_damaged_shards_are_made_anew(tmp_path):
     assert contents(tmp_path / "damaged") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_one_sentence_and_keeps_what_is_done(tmp_path):
     def load(index):
         if index == 6:

@@ -68,6 +68,7 @@ def test_known_counts():
         assert task.count("all") == task.count("trainval") + task.count("test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_class_names_are_told_apart_also_as_folders(task):
     names = class_names(task)
@@ -75,6 +76,7 @@ def test_class_names_are_told_apart_also_as_folders(task):
     assert len({folder_key(name) for name in names}) == task.num_classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_examples_have_the_task_s_labels(task, vtab_data):
     seen = {}
