@@ -11,21 +11,17 @@ from vpt_gen.recipes import use_photos
 def get_config():
     config = default_config("classifier")
     config.batch_size = 128
-    # 12 passes over 54,658 pictures.
-    config.num_steps = 5100
+    # 16 passes over 54,658 pictures.
+    config.num_steps = 6800
     config.eval_every = 850
     config.checkpoint_every = 100
     config.average_decay = 0.99
 
     use_photos(config)
-    config.data.shift = 0.1
-    config.data.min_scale = 0.85
-    config.data.max_scale = 1.15
-    config.data.rotation = 8.0
-    config.data.color_jitter = 0.1
+    config.data.shift = 0.12
 
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup_steps = 300
+    config.optimizer.learning_rate = 4e-3
+    config.optimizer.warmup_steps = 600
     config.optimizer.b2 = 0.99
     config.optimizer.weight_decay = 0.05
     config.optimizer.clip_norm = 1.0

@@ -38,7 +38,8 @@ def save_nets(folder):
     tokens, labels = np.zeros((1, 64), np.int32), np.zeros(1, np.int32)
     for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
         save_new(folder / name, net, tokens, class_ids=labels)
-    save_new(folder / "classifier", Classifier(2, (8, 16)), image)
+    classifier = Classifier(2, (8, 16))
+    save_net(str(folder / "classifier"), classifier, classifier.init(jax.random.key(0), image), {})
     return folder
 
 

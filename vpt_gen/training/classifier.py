@@ -26,7 +26,7 @@ def make_task(
     image_size: int,
     label_smoothing: float,
 ) -> Task:
-    """Builds the classification task.
+    """Builds the classification task, whose parameters are all variables of the net.
 
     Args:
       net: the classifier.
@@ -36,8 +36,9 @@ def make_task(
     """
 
     def init(key: jax.Array) -> TrainState:
-        params = net.init(key, jnp.zeros((1, image_size, image_size, 3)))["params"]
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        variables = net.init(key, jnp.zeros((1, image_size, image_size, 3)))
+        opt_state = optimizer.init(variables["params"])
+        return TrainState(jnp.zeros((), jnp.int32), dict(variables), opt_state)
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
         del frozen, key
@@ -46,20 +47,27 @@ def make_task(
         )
 
         def objective(params):
-            logits = net.apply({"params": params}, batch["image"])
-            return optax.softmax_cross_entropy(logits, targets).mean(), logits
+            logits, updated = net.apply(
+                {**state.params, "params": params},
+                batch["image"],
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return optax.softmax_cross_entropy(logits, targets).mean(), (logits, updated)
 
-        (loss, logits), gradients = jax.value_and_grad(objective, has_aux=True)(state.params)
+        params = state.params["params"]
+        (loss, (logits, updated)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
         metrics = {
             "loss": loss,
             "accuracy": (logits.argmax(-1) == batch["label"]).mean(),
             "gradient_norm": optax.global_norm(gradients),
         }
-        return apply_gradients(state, gradients, optimizer), metrics
+        new = apply_gradients(state.replace(params=params), gradients, optimizer)
+        return new.replace(params={"params": new.params, **updated}), metrics
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del frozen, key
-        logits: Any = net.apply({"params": params}, batch["image"])
+        logits: Any = net.apply(params, batch["image"])
         return {
             "loss": optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]),
             "accuracy": (logits.argmax(-1) == batch["label"]).astype(jnp.float32),
