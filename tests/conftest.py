@@ -21,6 +21,7 @@ _SETTINGS = {
 for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
 import jax  # noqa: E402
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 
 # Read when the first program is compiled. Every test of a run is a test of its sharding, too.
@@ -39,12 +40,16 @@ if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs():
-    """Programs leave memory with the file whose tests ran them; the disk still has them."""
+    """Keeps a worker below two gigabytes: programs leave with a file of tests that left it large.
+
+    The disk still has them.
+    """
     yield
-    jax.clear_caches()
-    gc.collect()
-    if hasattr(_LIBC, "malloc_trim"):
-        _LIBC.malloc_trim(0)
+    if psutil.Process().memory_info().rss > 1.2e9:
+        jax.clear_caches()
+        gc.collect()
+        if hasattr(_LIBC, "malloc_trim"):
+            _LIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

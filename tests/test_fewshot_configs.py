@@ -92,6 +92,7 @@ def test_classes_and_labels_are_those_of_the_data_set(name, data):
             assert abs(int(source.load(i)[0, 0, 0]) - made_fewshot.grey_of(label)) <= 1
 
 
+@pytest.mark.slow
 def test_the_places_are_those_of_the_literature(data):
     config = small("fewshot_places365", data)
     names = load_builder(config.data.name, config.data.data_dir).info.features["label"].names

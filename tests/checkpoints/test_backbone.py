@@ -31,6 +31,7 @@ def test_round_trip(tmp_path, params):
     chex.assert_trees_all_equal(loaded.params, params)
 
 
+@pytest.mark.slow
 def test_a_large_net_is_written_array_by_array(tmp_path, params, monkeypatch):
     digest = save_net(tmp_path / "net", NET, params, {})
     monkeypatch.setattr(backbone, "_LARGE", 1)

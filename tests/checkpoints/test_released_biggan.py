@@ -15,6 +15,8 @@ from vpt_gen.checkpoints.released.biggan import _file_name, _file_shape
 from vpt_gen.errors import UserError
 from vpt_gen.nets.biggan import BigGAN
 
+pytestmark = pytest.mark.slow
+
 NET = BigGAN(3, 32, 4, 2, 9, 5, (8,), (16,))
 
 
@@ -45,7 +47,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("file", "suffix"), [("biggan.npz", ""), ("biggan128.npz", "128")])
 def test_reads_what_the_reference_wrote(file, suffix, folder):
     shutil.copy(golden.FOLDER / f"generator{suffix}.pth", folder / "G.pth")
@@ -69,7 +70,6 @@ def test_reads_what_the_reference_wrote(file, suffix, folder):
             np.testing.assert_array_equal(found[name], value, name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "net",
     [
@@ -90,7 +90,6 @@ def test_takes_the_architecture_from_the_tensors(net, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found, variables)
 
 
-@pytest.mark.slow
 def test_is_a_pretrained_net_afterwards(tmp_path):
     path, variables = write(tmp_path)
     config, found = released.read("biggan", path)
@@ -100,7 +99,6 @@ def test_is_a_pretrained_net_afterwards(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.params, variables)
 
 
-@pytest.mark.slow
 def test_one_error_lists_what_differs(tmp_path):
     path, _ = write(
         tmp_path, generator={"linear.bias": None, "blocks.0.0.bn1.new.weight": np.ones(2)}

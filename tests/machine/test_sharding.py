@@ -106,6 +106,7 @@ def test_every_rule_has_a_parameter():
     assert set(first) == {rule for rule, _ in sharding.PARAMETER_RULES}
 
 
+@pytest.mark.slow
 def test_attention_and_mlp_lie_as_meant():
     found = specs(jax.eval_shape(NETS["maskgit"]), 2, 2, 2)
     layer = "TransformerLayer_3/"
@@ -118,6 +119,7 @@ def test_attention_and_mlp_lie_as_meant():
     assert found[layer + "Mlp_0/layer_output/kernel"] == PartitionSpec("tensor", "fsdp")
 
 
+@pytest.mark.slow
 def test_stacked_layers_lie_as_single_ones():
     single = jax.eval_shape(NETS["gpt"])["block_0"]
     stacked = jax.tree.map(lambda x: jax.ShapeDtypeStruct((48, *x.shape), x.dtype), single)
@@ -139,6 +141,7 @@ def test_a_parameter_without_a_rule_is_named():
         specs({"adapter": {"matrix": jnp.zeros((4, 4))}}, 8, 1, 1)
 
 
+@pytest.mark.slow
 def test_heads_and_widths_that_do_not_divide_are_named():
     net = MaskGIT(8, 2, 4, num_layers=1, hidden_size=12, num_heads=6, intermediate_size=16)
     params = jax.eval_shape(lambda: net.init(KEY, TOKENS[:, :4])["params"])

@@ -9,6 +9,8 @@ import pytest
 from vpt_gen.nets.classifier import MOMENTUM, Classifier, feature_distance
 from vpt_gen.training.classifier import make_task
 
+pytestmark = pytest.mark.slow
+
 NET = Classifier(num_classes=2, widths=(4, 8))
 IMAGES = jax.random.uniform(jax.random.key(0), (6, 8, 8, 3))
 
@@ -46,7 +48,6 @@ def test_the_distance_is_zero_for_equal_images_and_grows_with_noise():
     assert (distance(0.1) > 1e-4).all() and (distance(0.3) > distance(0.1)).all()
 
 
-@pytest.mark.slow
 def test_training_learns_and_follows_the_statistics():
     """Bright against dark images; the running statistics end at those of the data."""
     task = make_task(NET, optax.adam(1e-2), image_size=8, label_smoothing=0.1)

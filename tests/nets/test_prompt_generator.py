@@ -153,6 +153,7 @@ def test_formulas_of_the_designs(design):
     np.testing.assert_allclose(prompts, layer_norm(expected), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_instances_are_dropped_in_training_only():
     net = fields_of("additive", 5, 7)  # Drops all of them.
     variables = variables_of(net)

@@ -51,6 +51,7 @@ def test_reconstructions(kind):
     golden_ar.check(FILE, f"{kind}indices", tokens)
 
 
+@pytest.mark.slow
 def test_reconstructions_as_files():
     images, _, _ = golden_ar.run(
         golden_ar.vqgan(), "__call__", golden_ar.to_unit(golden_ar.load(FILE, "images"))

@@ -200,6 +200,7 @@ def test_updates_of_the_reference(variant):
             golden.check(FILE, f"{step}/after/{path}", leaf)
 
 
+@pytest.mark.slow
 def test_last_state_of_the_reference():
     saved = golden.checkpoint("prompt_trainstate.msgpack")
     state = trained("p1")[-1][1]
