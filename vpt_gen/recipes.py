@@ -96,8 +96,16 @@ def demo(family: str, method: str) -> ConfigDict:
     config.data.holdout = 0.2
     # No flips: a mirrored digit has another meaning.
     _fit_small(config, DEMO)
+    if (family, method) == ("nar", "prompts"):
+        _guide(config, 1.0)
     config.evaluation.num_samples = 500
     return config
+
+
+def _guide(config: ConfigDict, scale: float) -> None:
+    """Decodes closer to the class, for a second pass without prompts (docs/decoders.md)."""
+    config.decode.decoder = "halton"
+    config.decode.guidance = scale
 
 
 def _fit_small(config: ConfigDict, assets: str) -> None:
@@ -192,9 +200,7 @@ def color_images(variant: str) -> ConfigDict:
     config.data.cache_views = 16
     _fit_small(config, DEMO if method in GAN_METHODS else COLOR)
     if (family, method) == ("nar", "prompts"):
-        # Closer to the class, for a second pass without prompts (docs/decoders.md).
-        config.decode.decoder = "halton"
-        config.decode.guidance = 0.5
+        _guide(config, 0.5)
     if family == "ar" and method not in GAN_METHODS:
         # An unlikely early token spoils the rest of an image.
         config.decode.temperature = 0.8
