@@ -97,7 +97,7 @@ def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
 def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_path):
     config = load_named("folder", family)
     config.data.path = str(made.write_folder(tmp_path / "data", count=2, side=50))
-    config.num_steps = 1
+    config.num_steps = config.data.cache_views = 1
     config.evaluation.num_samples = config.decode.batch_size = 2
     train(config, tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
