@@ -22,7 +22,8 @@ from vpt_gen.training.state import (
 )
 from vpt_gen.training.tokens import visual_tokens
 
-NUM_PICTURES = 64
+# Enough to watch, as drawing takes longer than many updates.
+NUM_PICTURES = 16
 _PICTURES_AT_A_TIME = 8  # through the tokenizer
 
 
