@@ -45,7 +45,7 @@ def compiled_programs():
     The disk still has them.
     """
     yield
-    if psutil.Process().memory_info().rss > 1.2e9:
+    if psutil.Process().memory_info().rss > 0.9e9:
         jax.clear_caches()
         gc.collect()
         if hasattr(_LIBC, "malloc_trim"):
