@@ -161,7 +161,7 @@ def test_instance_prompts_learn_their_images(design, num_classes, vqgan_params, 
     )
     assert after < before
     pictures = task.pictures(state.params, task.frozen, batch, jax.random.key(0))
-    chex.assert_shape(pictures["samples"], (64, 8, 8, 3))
+    chex.assert_shape(pictures["samples"], (16, 8, 8, 3))
 
 
 @pytest.mark.parametrize("name", TRANSFORMER_TASKS)
