@@ -40,10 +40,7 @@ if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs():
-    """Keeps a worker below two gigabytes: programs leave with a file of tests that left it large.
-
-    The disk still has them.
-    """
+    """Programs leave memory with a file of tests that left the worker large; the disk has them."""
     yield
     if psutil.Process().memory_info().rss > 0.9e9:
         jax.clear_caches()

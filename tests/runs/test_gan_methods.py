@@ -29,8 +29,6 @@ pytestmark = pytest.mark.slow
 
 # Parameters of a net that the first stage leaves alone, and the field that says how long it is.
 STAGES = {"minegan": ("miner_steps", minegan), "cgantransfer": ("norm_steps", cgantransfer)}
-# The method with more groups of parameters: both share the sampler, the loop and the store.
-LARGER = "cgantransfer"
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +97,9 @@ def test_figures_and_page_of_a_run(method, make_config, tmp_path):
     assert sections == ["samples", "figures", "curves", "run"]
 
 
-def test_an_image_is_the_same_beside_others(trained):
-    run = opened(trained(LARGER))
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_an_image_is_the_same_beside_others(method, trained):
+    run = opened(trained(method))
     last = run.sampler.num_classes - 1
     images = plain_generation(run, np.array([last, 0, last]), seed=0).samples().images
     chex.assert_shape(images, (3, 32, 32, 3))
@@ -121,10 +120,11 @@ def test_a_stream_that_skips_is_the_rest_to_the_last_digit(trained):
         np.testing.assert_array_equal(rest, whole[skip:].tolist())
 
 
-def test_standing_statistics_are_a_choice_of_drawing(trained):
+@pytest.mark.parametrize("method", GAN_METHODS)
+def test_standing_statistics_are_a_choice_of_drawing(method, trained):
     settings = ["standing_accumulations=3", "batch_size=3"]
-    running = opened(trained(LARGER))
-    standing = opened(trained(LARGER), decode=settings)
+    running = opened(trained(method))
+    standing = opened(trained(method), decode=settings)
     before = jax.tree.map(np.array, standing.params)
 
     def images(run, seed=0):
@@ -137,7 +137,7 @@ def test_standing_statistics_are_a_choice_of_drawing(trained):
     np.testing.assert_array_equal(images(running), usual)
     # Their batches are not rounded to what devices share evenly, and so do not depend on these.
     mesh = Mesh(np.array(jax.devices()[:2]).reshape(2, 1, 1), AXES)
-    shared = opened(trained(LARGER), decode=settings, mesh=mesh)
+    shared = opened(trained(method), decode=settings, mesh=mesh)
     np.testing.assert_allclose(images(shared), stood, atol=1e-5)
 
 
@@ -200,10 +200,11 @@ def _at(tree, path):
     return tree
 
 
+@pytest.mark.parametrize("method", GAN_METHODS)
 def test_an_interrupted_run_ends_with_the_same_parameters(
-    make_config, trained, tmp_path, monkeypatch
+    method, make_config, trained, tmp_path, monkeypatch
 ):
-    config = make_config(LARGER)
+    config = make_config(method)
     save = Store.save
 
     def save_and_stop(self, *arguments):
@@ -217,7 +218,7 @@ def test_an_interrupted_run_ends_with_the_same_parameters(
     train(config, tmp_path / "parts")
     whole, parts = (
         Store(folder, read_only=True).restore_params()
-        for folder in (trained(LARGER), tmp_path / "parts")
+        for folder in (trained(method), tmp_path / "parts")
     )
     chex.assert_trees_all_equal(whole, parts)
 

@@ -1,8 +1,6 @@
 """A small residual classifier of images, whose activations also serve as features.
 
-The blocks are those of arXiv 1603.05027 (norm and activation first). Batch normalization, because
-with it such a net learns in a few passes over the data; group normalization took several times as
-many.
+The blocks are those of arXiv 1603.05027 (norm and activation first), with its batch normalization.
 """
 
 from collections.abc import Sequence
