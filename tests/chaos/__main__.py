@@ -91,11 +91,13 @@ def attack(options, folder, place):
 
     names = chosen(options.programs, programs.PROGRAMS)
     kinds = chosen(options.kinds, faults.FAULTS)
-    processes.prepare()
     os.environ["VPT_GEN_CACHE"] = str(place.folder / "cache")
-    chosen_programs = [programs.PROGRAMS[name] for name in names]
+    attacked = [programs.PROGRAMS[name] for name in names]
+    # `main` also makes runs for the others.
+    needed = ["vpt_gen.main", *(module for program in attacked for module in program.modules)]
+    processes.prepare(dict.fromkeys(needed))
     cases, table = [], Table(kinds)
-    for program in chosen_programs:
+    for program in attacked:
         programs.write_inputs(place, [program])
         place.save(folder / program.name)
         cases.append(Case(program, place, folder / program.name, folder))

@@ -105,7 +105,7 @@ def finish(case):
 def _signaled(case, chance, number):
     """A signal at some change of a file, or after some time."""
     before, progress = case.found(), programs.newest(case.disk.out)
-    of_cell = case.program.cells and chance.random() < 0.5
+    of_cell = case.program.has_cells and chance.random() < 0.5
     if case.changes and chance.random() < 0.7:
         trap = processes.Trap(case.disk.folder, case.moment(chance), number)
         process = case.start(**{"cell_trap" if of_cell else "trap": trap})
@@ -167,13 +167,14 @@ def _with_changed(case, path, change, how):
     process = case.start()
     process.wait()
     processes.wait_for_orphans()
+    own = place.parts[0] != "in"
+    free = not own and (place.parts[1] in _USERS or path.name.startswith(_STATISTICS))
     try:
         check_end(process, {DONE, REFUSED})
-        free = place.parts[1] in _USERS or path.name.startswith(_STATISTICS)
         if process.code == DONE and not free:
             invariants.check_finished(case)
-        if not free:
-            check_left(case, before, {str(place.relative_to("out"))} if _is_own(place) else set())
+        if not own and not free:
+            check_left(case, before)
     except Broken as error:
         raise Broken(f"{error} [{how} {place}]") from error
     if process.code == DONE and free:
@@ -183,10 +184,6 @@ def _with_changed(case, path, change, how):
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         case.inputs_then = case.inputs_now()
     return True
-
-
-def _is_own(place):
-    return place.parts[0] == "out"
 
 
 def _cut(content, chance):

@@ -30,23 +30,22 @@ def check_end(process, allowed):
         raise Broken(f"exit code 2 without a sentence: {_last(text)}")
 
 
-def check_left(case, before, changed=frozenset()):
+def check_left(case, before):
     """Nothing finished is lost or half-written, and the inputs are as they were.
 
     Args:
       case: the program and its disk.
       before: what was finished before the start.
-      changed: names of what the fault itself changed.
     """
     after, want = case.found(), case.want
     for name, value in after.items():
-        if value != want.get(name) and name not in changed:
+        if value != want.get(name):
             raise Broken(f"half-written, or another's: {name}")
     for name, value in before.items():
-        kept = name in after or name in changed or name == case.program.record
+        kept = name in after or name == case.program.record
         if value == want.get(name) and not kept:
             raise Broken(f"lost: {name}")
-    if case.program.record in after and after != want and not changed:
+    if case.program.record in after and after != want:
         missing = sorted(set(want) - set(after))
         raise Broken(f"{case.program.record} is there, but not {', '.join(missing)}")
     check_inputs(case)

@@ -8,7 +8,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
-import importlib
+import importlib.util
 import mmap
 import os
 import pickle
@@ -21,29 +21,30 @@ import threading
 import time
 import traceback
 
-# What the programs import, and what they import late.
-_MODULES = (
-    *("vpt_gen.main", "vpt_gen.sample", "vpt_gen.convert", "vpt_gen.preview"),
-    *("vpt_gen.evaluate.__main__", "vpt_gen.report.__main__", "vpt_gen.study.__main__"),
-    *("vpt_gen.data.check", "vpt_gen.packing.color", "vpt_gen.packing.targets"),
-    *("tensorflow", "sklearn.manifold", "matplotlib.figure"),
-)
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _SUBREAPER = 36  # of Linux' prctl.h
 LIMIT = 900  # seconds, after which a program counts as hung
 
 
-def prepare():
-    """Imports all programs, once; orphans become children of this process."""
-    for name in _MODULES:
+def prepare(modules):
+    """Imports programs and other modules, once.
+
+    Orphans become children of this process.
+    """
+    for name in map(_program, modules):
         importlib.import_module(name)
-    for name in _MODULES:
         if name.startswith("vpt_gen"):
             del sys.modules[name]  # Run as a program, it is a module of another name.
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     gc.collect()
     gc.freeze()  # Children would copy every page on which they count references.
+
+
+def _program(name):
+    """The module that `python -m` runs."""
+    is_package = importlib.util.find_spec(name).submodule_search_locations
+    return f"{name}.__main__" if is_package and name.startswith("vpt_gen") else name
 
 
 class Trap:

@@ -36,7 +36,7 @@ class Program:
       result: (folder of its output, its log, or None if it has not finished) -> what is finished.
       record: the part of the result that may be there only if all the rest is.
       other: a word that makes another result, such as another seed; '' for none.
-      cells: whether it starts processes of its own.
+      late: modules that it imports late, or that its processes import.
     """
 
     name: str
@@ -45,7 +45,17 @@ class Program:
     result: Callable
     record: str = ""
     other: str = ""
-    cells: bool = False
+    late: tuple[str, ...] = ()
+
+    @property
+    def modules(self):
+        """What a process imports that is the program."""
+        return (self.words[0], *self.late)
+
+    @property
+    def has_cells(self):
+        """Whether it starts processes of its own."""
+        return self.name == "study"
 
     def command(self, disk):
         """The words for a disk."""
@@ -54,10 +64,6 @@ class Program:
         for name, folder in names.items():
             words = [word.replace(name, folder) for word in words]
         return words
-
-    def found(self, disk, log):
-        """What is finished on a disk."""
-        return self.result(disk.out, log)
 
 
 # Inputs.
@@ -223,7 +229,7 @@ def cells(out, unused_log):
     """Figures of the study's cells, and its page and table."""
     folder = out / "study"
     found = {
-        str(path.parent.relative_to(folder)): json.loads(path.read_text())["figures"]
+        str(path.parent.relative_to(folder)): _digest_or_fault(lambda path=path: _figures(path))
         for path in sorted(folder.glob("cells/**/metrics.json"))
     }
     if (folder / "page.md").is_file():
@@ -231,10 +237,15 @@ def cells(out, unused_log):
     return found
 
 
+def _figures(path):
+    return json.loads(path.read_text())["figures"]
+
+
 def printed(unused_out, log):
     return {"table": log.read_text()} if log else _EMPTY
 
 
+_LATE = ("tensorflow", "sklearn.manifold")
 _SMALL = ("--tokenizer={in}/tokenizer", "--transformer={in}/transformer")
 PROGRAMS = {
     program.name: program
@@ -245,6 +256,7 @@ PROGRAMS = {
             (config,),
             trained,
             other="--config.seed=7",
+            late=("tensorflow",),
         ),
         Program(
             "sample",
@@ -266,6 +278,7 @@ PROGRAMS = {
             (config, run),
             files,
             record="evaluation/metrics.json",
+            late=_LATE,
         ),
         Program(
             "convert",
@@ -281,13 +294,14 @@ PROGRAMS = {
             ("vpt_gen.report", "--workdir={in}/run", "--num=2", "--output={out}/report.html"),
             (config, run),
             files,
+            late=_LATE,
         ),
         Program(
             "study",
             ("vpt_gen.study", "--config={in}/study.py", "--workdir={out}/study"),
             (config, study),
             cells,
-            cells=True,
+            late=("vpt_gen.main", "vpt_gen.evaluate.__main__", *_LATE, "matplotlib.figure"),
         ),
         Program(
             "data.check",
