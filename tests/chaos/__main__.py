@@ -84,8 +84,8 @@ def chosen(given, known):
     return names
 
 
-def attack(options, folder, place):
-    """Runs lives until there were enough faults; returns the table."""
+def attack(options, folder, place, table):
+    """Runs lives until there were enough faults."""
     from tests.chaos import faults, processes, programs
     from tests.chaos.case import Case
 
@@ -96,28 +96,27 @@ def attack(options, folder, place):
     # `main` also makes runs for the others.
     needed = ["vpt_gen.main", *(module for program in attacked for module in program.modules)]
     processes.prepare(dict.fromkeys(needed))
-    cases, table = [], Table(kinds)
-    for program in attacked:
-        programs.write_inputs(place, [program])
-        place.save(folder / program.name)
-        cases.append(Case(program, place, folder / program.name, folder))
-        print(f"{program.name}: {cases[-1].seconds:.1f} s, {cases[-1].changes} changes of files")
-    # Quick programs get more lives; each gets some.
-    weights = [1 / max(case.seconds, 1.0) ** 0.5 for case in cases]
-    order, lives = random.Random(options.seed), dict.fromkeys(names, 0)
+    written, saved = programs.write_inputs(place, attacked), folder / "in"
+    place.save(saved)
+    cases, lives = {}, dict.fromkeys(names, 0)
+    order = random.Random(options.seed)
     while table.total < options.faults:
-        (case,) = order.choices(cases, weights)
-        name = case.program.name
+        (program,) = order.choices(attacked, [program.often for program in attacked])
+        name = program.name
+        if name not in cases:
+            inputs = set().union(*(written[maker] for maker in program.needs))
+            cases[name] = Case(program, place, saved, inputs, folder)
+            about = f"{cases[name].seconds:.1f} s and {cases[name].changes} changes of files"
+            print(f"{name} undisturbed: {about}")
         number = lives[name] if options.life is None else options.life
         lives[name] += 1
         repeat = f"python -m tests.chaos --programs={name} --seed={options.seed} --life={number}"
         if options.kinds:
             repeat += f" --kinds={options.kinds!r}"
-        log = live(case, f"{options.seed} {name} {number}", kinds, table, repeat)
+        log = live(cases[name], f"{options.seed} {name} {number}", kinds, table, repeat)
         if options.life is not None:
             print(log)
             break
-    return table
 
 
 def main():
@@ -128,8 +127,13 @@ def main():
     # Not a TemporaryDirectory, which every forked child would remove at its end.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="chaos"))
     place = disk.Disk(folder / "disk")
+    from tests.chaos import faults  # Imports JAX, which reads the environment.
+
+    table = Table(faults.FAULTS)
     try:
-        table = attack(options, folder, place)
+        attack(options, folder, place, table)
+    except KeyboardInterrupt:
+        print("stopped; the table has what was done until now.")
     finally:
         place.close()
         shutil.rmtree(folder)

@@ -9,16 +9,18 @@ from tests.chaos.invariants import DONE, Broken, check_end
 class Case:
     """A program, the disk that it works on, and what it must leave there."""
 
-    def __init__(self, program, disk, saved, folder):
+    def __init__(self, program, disk, saved, names, folder):
         """Runs the program undisturbed.
 
         Args:
           program: of `programs.PROGRAMS`.
           disk: to work on.
-          saved: copy of the inputs.
+          saved: folder with a copy of all inputs.
+          names: files and folders of it that the program needs.
           folder: for logs.
         """
-        self.program, self.disk, self._saved, self._folder = program, disk, saved, folder
+        self.program, self.disk, self._folder = program, disk, folder
+        self._saved, self._names = saved, sorted(names)
         self.other = self._undisturbed(program.other) if program.other else None
         self.want = self._undisturbed()
 
@@ -38,7 +40,7 @@ class Case:
 
     def renew(self):
         """Empties the disk but for the inputs, which are as they were."""
-        self.disk.restore(self._saved)
+        self.disk.restore(self._saved, self._names)
         self.inputs_then = self.inputs_now()
         self._starts = 0
 

@@ -68,10 +68,12 @@ class Disk:
             shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / name).mkdir()
 
-    def restore(self, saved):
-        """Brings back the inputs that `save` copied; nothing else is on the disk."""
+    def restore(self, saved, names):
+        """Brings back these of the inputs that `save` copied; nothing else is on the disk."""
         self.clear()
-        shutil.copytree(saved, self.inputs, dirs_exist_ok=True)
+        for name in names:
+            copy = shutil.copytree if (saved / name).is_dir() else shutil.copy2
+            copy(saved / name, self.inputs / name)
 
     def save(self, folder):
         shutil.copytree(self.inputs, folder)

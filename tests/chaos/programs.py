@@ -36,6 +36,7 @@ class Program:
       result: (folder of its output, its log, or None if it has not finished) -> what is finished.
       record: the part of the result that may be there only if all the rest is.
       other: a word that makes another result, such as another seed; '' for none.
+      often: how many of its lives come for one of the slowest program.
       late: modules that it imports late, or that its processes import.
     """
 
@@ -45,6 +46,7 @@ class Program:
     result: Callable
     record: str = ""
     other: str = ""
+    often: int = 1
     late: tuple[str, ...] = ()
 
     @property
@@ -233,7 +235,7 @@ def cells(out, unused_log):
         for path in sorted(folder.glob("cells/**/metrics.json"))
     }
     if (folder / "page.md").is_file():
-        found["page"] = (folder / "page.md").read_text().count("scrolled")
+        found["page"] = True  # It shows what is done so far.
     return found
 
 
@@ -257,6 +259,7 @@ PROGRAMS = {
             trained,
             other="--config.seed=7",
             late=("tensorflow",),
+            often=2,
         ),
         Program(
             "sample",
@@ -268,6 +271,7 @@ PROGRAMS = {
             files,
             record="samples/samples.json",
             other="--seed=7",
+            often=2,
         ),
         Program(
             "evaluate",
@@ -288,6 +292,7 @@ PROGRAMS = {
             ),
             (published,),
             converted,
+            often=3,
         ),
         Program(
             "report",
@@ -308,6 +313,7 @@ PROGRAMS = {
             ("vpt_gen.data.check", "--configs={in}/configs"),
             (config, configs),
             printed,
+            often=3,
         ),
         Program(
             "preview",
@@ -319,6 +325,7 @@ PROGRAMS = {
             files,
             record="preview/samples.json",
             other="--seed=7",
+            often=3,
         ),
         Program(
             "packing.color",
@@ -329,24 +336,28 @@ PROGRAMS = {
             ),
             (archives,),
             files,
+            often=4,
         ),
         Program(
             "packing.targets",
             ("vpt_gen.packing.targets", "--downloads={in}/downloads", "--output={out}/targets"),
             (archives,),
             files,
+            often=4,
         ),
     )
 }
 
 
 def write_inputs(disk, programs):
-    """Writes what some programs start from."""
+    """Writes what some programs start from, each part once; names of files and folders by maker."""
     disk.clear()
+    written, there = {}, set()
     for maker in dict.fromkeys(maker for program in programs for maker in program.needs):
         if maker is run:
             maker(disk.inputs)
         else:
             processes.compute(maker, disk.inputs)
-    for path in disk.inputs.rglob("__pycache__"):
-        shutil.rmtree(path)
+        now = {path.name for path in disk.inputs.iterdir()}
+        written[maker], there = now - there, now
+    return written
