@@ -73,7 +73,7 @@ def parse():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--programs", default="", help="names, by default all")
     parser.add_argument("--kinds", default="", help="kinds of faults, by default all")
-    parser.add_argument("--life", type=int, help="only the life of this number, with its log")
+    parser.add_argument("--life", type=int, help="only that life; keeps what is left if it breaks")
     return parser.parse_args()
 
 
@@ -115,7 +115,9 @@ def attack(options, folder, place, table):
             repeat += f" --kinds={options.kinds!r}"
         log = live(cases[name], f"{options.seed} {name} {number}", kinds, table, repeat)
         if options.life is not None:
-            print(log)
+            if log:
+                cases[name].keep()
+                print(f"{log}\nWhat is left: {folder}")
             break
 
 
@@ -136,7 +138,8 @@ def main():
         print("stopped; the table has what was done until now.")
     finally:
         place.close()
-        shutil.rmtree(folder)
+        if options.life is None or not table.findings:
+            shutil.rmtree(folder)
     print(f"\n{table}\n\n{table.total} faults in {(time.monotonic() - start) / 60:.0f} minutes.")
     for finding, repeats in sorted(table.findings.items(), key=lambda item: -len(item[1])):
         print(f"\n{len(repeats)} x {finding}\n  {repeats[0]}")

@@ -1,5 +1,6 @@
 """A program on a disk: starts it, and knows what an undisturbed start leaves."""
 
+import shutil
 import time
 
 from tests.chaos import processes
@@ -36,7 +37,13 @@ class Case:
             check_end(process, {DONE})
         except Broken as error:
             raise Broken(f"{self.program.name} undisturbed: {error}") from error
+        if not word:
+            shutil.copytree(self.disk.out, self._folder / f"{self.program.name}_undisturbed")
         return self.found(finished=True)
+
+    def keep(self):
+        """Copies what is on the disk next to what an undisturbed start left."""
+        shutil.copytree(self.disk.folder, self._folder / f"{self.program.name}_broken")
 
     def renew(self):
         """Empties the disk but for the inputs, which are as they were."""

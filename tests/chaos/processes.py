@@ -21,6 +21,8 @@ import threading
 import time
 import traceback
 
+from vpt_gen import cli
+
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _SUBREAPER = 36  # of Linux' prctl.h
@@ -86,8 +88,8 @@ class Trap:
 class Process:
     """A started program; `log` is the file of what it prints."""
 
-    def __init__(self, pid, log, trap):
-        self.pid, self.log, self.trap = pid, log, trap
+    def __init__(self, pid, log, begun):
+        self.pid, self.log, self._begun = pid, log, begun
         self.started, self.code = time.monotonic(), None
 
     def poll(self):
@@ -109,6 +111,9 @@ class Process:
         return self.code
 
     def send(self, number):
+        """Sends a signal, once Python has imported the program."""
+        while self.poll() is None and not self._begun[0]:
+            time.sleep(0.005)
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -125,6 +130,7 @@ def start(words, log, trap=None, cell_trap=None):
       trap: for this process.
       cell_trap: for the first process that a study starts.
     """
+    begun = mmap.mmap(-1, 1)  # Shared with the child.
     pid = os.fork()
     if not pid:
         with _ending():
@@ -134,8 +140,8 @@ def start(words, log, trap=None, cell_trap=None):
                 _Cells.take_over(cell_trap)
             if trap:
                 trap.set()
-            _run(words)
-    return Process(pid, log, trap or cell_trap)
+            _run(words, begun)
+    return Process(pid, log, begun)
 
 
 def compute(function, *arguments):
@@ -189,9 +195,17 @@ def _to_log(log):
         os.dup2(descriptor, target)
 
 
-def _run(words):
+def _run(words, begun=None):
     module, *arguments = map(str, words)
     sys.argv = [module, *arguments]
+    if begun:
+        run = cli.exit_code
+
+        def exit_code(program):
+            begun[0] = 1
+            return run(program)
+
+        cli.exit_code = exit_code
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 
 import numpy as np
+from absl import logging
 
 from tests import made
 from tests.chaos import processes
@@ -202,6 +203,7 @@ def trained(out, unused_log):
 
 
 def _parameters(workdir):
+    logging.set_verbosity(logging.FATAL)
     with contextlib.closing(Store(str(workdir), read_only=True)) as store:
         return _digest_or_fault(lambda: digest_of_params({}, store.restore_params()))
 
