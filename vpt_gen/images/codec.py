@@ -105,7 +105,7 @@ def _has_transparent_parts(data: bytes) -> bool:
         _load(image)
         if image.mode.startswith("I"):  # Pillow would lose the color that stands for transparent.
             return bool(np.any(np.asarray(image) == image.info.get("transparency")))
-        return image.has_transparency_data and _with_alpha(image).getextrema()[3][0] < 255
+        return image.has_transparency_data and bool(_alpha(image).min() < 255)
 
 
 def _excess(image: Image.Image) -> int:
@@ -127,7 +127,7 @@ def _load(image: Image.Image) -> None:
     """Reads the pixels, with the transparency that is meant."""
     _mend_transparency(image)
     image.load()
-    if image.format == "BMP" and image.mode == "RGBA" and not image.getextrema()[3][1]:
+    if image.format == "BMP" and image.mode == "RGBA" and not _alpha(image).any():
         image.putalpha(255)  # Many programs leave the fourth byte empty, and viewers ignore it.
 
 
@@ -215,6 +215,10 @@ def _flat(image: Image.Image) -> Image.Image:
 def _with_alpha(image: Image.Image) -> Image.Image:
     # "La" is premultiplied, and there is no direct way to RGBA.
     return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _alpha(image: Image.Image) -> np.ndarray:
+    return np.asarray(_with_alpha(image).getchannel("A"))
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -45,7 +45,7 @@ def _changes_nothing(mode: str, transform: ImageCms.ImageCmsTransform) -> bool:
     """Whether a transform leaves colors as they are, up to the rounding of a profile."""
     if mode == "CMYK":
         return False
-    colors = np.stack(np.meshgrid(*[np.arange(0, 256, 15, np.uint8)] * 3), axis=-1)
+    colors = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), axis=-1)
     grays = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     tried = np.concatenate([colors.reshape(-1, 3), grays])[None]
     image = Image.fromarray(tried).convert(mode)
