@@ -40,7 +40,7 @@ def check_left(case, before):
     after, want = case.found(), case.want
     for name, value in after.items():
         if value != want.get(name):
-            raise Broken(f"half-written, or another's: {name}")
+            raise Broken(f"half-written, or another's: {name}{_difference(value, want.get(name))}")
     for name, value in before.items():
         kept = name in after or name == case.program.record
         if value == want.get(name) and not kept:
@@ -67,8 +67,19 @@ def check_finished(case):
     """Everything is there, and the same, bit for bit, as without any fault."""
     after = case.found(finished=True)
     if after != case.want:
-        names = {n for n in {*after, *case.want} if after.get(n) != case.want.get(n)}
-        raise Broken(f"exit code 0, but another result: {', '.join(sorted(names)[:3])}")
+        names = sorted(n for n in {*after, *case.want} if after.get(n) != case.want.get(n))
+        difference = _difference(after.get(names[0]), case.want.get(names[0]))
+        raise Broken(f"exit code 0, but another result: {', '.join(names[:3])}{difference}")
+
+
+def _difference(found, wanted):
+    """The first lines that differ, if both are texts."""
+    if not (isinstance(found, str) and isinstance(wanted, str)):
+        return ""
+    for line, other in zip(found.splitlines(), wanted.splitlines(), strict=False):
+        if line != other:
+            return f" ({line.strip()[:100]}, not {other.strip()[:100]})"
+    return " (shorter or longer)"
 
 
 def _last(text):

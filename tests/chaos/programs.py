@@ -187,11 +187,17 @@ def configs(inputs):
 def files(folder, unused_log):
     """Every file but hidden ones, which are marks and files in the making."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): _text_or_digest(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
+
+
+def _text_or_digest(path):
+    if path.suffix == ".json":
+        return path.read_text(errors="replace")  # Says more of what differs.
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def trained(out, unused_log):
@@ -242,7 +248,7 @@ def cells(out, unused_log):
 
 
 def _figures(path):
-    return json.loads(path.read_text())["figures"]
+    return json.dumps(json.loads(path.read_text())["figures"], indent=1)
 
 
 def printed(unused_out, log):
