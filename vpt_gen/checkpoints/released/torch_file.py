@@ -2,15 +2,16 @@
 
 A torch file is a zip archive with a pickle of the object's structure and one uncompressed member
 for each storage; before torch 1.6 (2020) it was a sequence of pickles followed by the storages. A
-pickle can call anything it names. This reader builds dictionaries, lists and tensors; any other
-name in the file becomes an inert placeholder, and calling it is an error. (PyTorch Lightning files
-name classes without calling them: the states of callbacks are keyed by the callback's class.)
+pickle can call anything it names. This reader builds dictionaries, lists and tensors: for the five
+names that these need, a pickle gets stand-ins, which it cannot change and which do little work per
+call. Any other name in the file becomes an inert placeholder, and calling it is an error. (PyTorch
+Lightning files name classes without calling them: the states of callbacks are keyed by the
+callback's class.) Memory and time are bounded by a multiple of the file's size.
 
 The archive's checksums are not compared, as torch does not always write them; a published file is
 compared as a whole when it is fetched.
 """
 
-import collections
 import dataclasses
 import io
 import math
@@ -18,7 +19,7 @@ import pathlib
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import jax.numpy as jnp
@@ -42,9 +43,13 @@ _DTYPES = {
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
 # Start of a file of the older format: the pickle of a magic number.
 _LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_LARGEST_PICKLE = 2**28  # bytes; a published file's has about 2**20
 _LARGEST_TENSOR = 2**40  # numbers
 _MOST_AXES = 32
+# Placeholders of a file; each takes a kilobyte.
+_MOST_NAMES = 1000
+# Bytes of all tensors per byte of the file: some share a storage, such as tied embeddings.
+_MOST_SHARED = 4
+_LONGEST_SHOWN = 100  # characters of the pickle's own in a message
 
 
 class _Fixed:
@@ -63,7 +68,12 @@ class _Placeholder(_Fixed):
     name: str
 
     def __new__(cls, *unused_arguments, **unused_keywords):
-        raise UserError(f"it would run {cls.name}; weights need no code")
+        raise UserError(f"it would run {_shown(cls.name)}; weights need no code")
+
+
+def _shown(value: Any) -> str:
+    """A value of the pickle in a message: containers can be of any length when written out."""
+    return str(value)[:_LONGEST_SHOWN] if isinstance(value, str | int) else type(value).__name__
 
 
 @dataclasses.dataclass(eq=False)
@@ -77,7 +87,7 @@ class _Storage(_Fixed):
 
     def __post_init__(self):
         if type(self.count) is not int or not 0 <= self.count < _LARGEST_TENSOR:
-            raise UserError(f"it holds a storage of {self.count!r} numbers")
+            raise UserError(f"it holds a storage of {_shown(self.count)} numbers")
 
     @property
     def num_bytes(self) -> int:
@@ -148,8 +158,48 @@ class TorchTensor(_Fixed):
         )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _StandIn(_Fixed):
+    """What a name that tensors need means here; the work of each call is bounded."""
+
+    call: Callable
+
+    def __call__(self, *arguments):
+        return self.call(*arguments)
+
+
+class _OrderedDict(dict):
+    """Ordered like any dictionary; torch stores versions of modules as attributes of it."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        pass
+
+
+def _ordered_dict(pairs: Any = None) -> _OrderedDict:
+    """Python 2 wrote the items as a list. It is emptied, so that no list is read twice."""
+    made = _OrderedDict()
+    if pairs is None:
+        return made
+    if type(pairs) is not list:
+        raise UserError("it makes a dictionary of something else than a list of pairs")
+    for name, value in pairs:
+        if not isinstance(name, str):
+            raise UserError("it makes a dictionary with keys that are no names")
+        made[name] = value
+    pairs.clear()
+    return made
+
+
+def _size(numbers: Any = ()) -> tuple:
+    if not isinstance(numbers, tuple | list) or len(numbers) > _MOST_AXES:
+        raise UserError("a tensor reaches beyond its storage: the file is damaged")
+    return tuple(numbers)
+
+
 def _rebuild_tensor(storage, offset, size, stride, *unused):
-    return TorchTensor(storage, offset, tuple(size), tuple(stride))
+    return TorchTensor(storage, offset, _size(size), _size(stride))
 
 
 def _rebuild_parameter(data, *unused):
@@ -163,11 +213,11 @@ def _default_dict(*unused):
 
 
 _KNOWN = {
-    "collections.OrderedDict": collections.OrderedDict,
-    "collections.defaultdict": _default_dict,
-    "torch.Size": list,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "collections.OrderedDict": _StandIn(_ordered_dict),
+    "collections.defaultdict": _StandIn(_default_dict),
+    "torch.Size": _StandIn(_size),
+    "torch._utils._rebuild_tensor_v2": _StandIn(_rebuild_tensor),
+    "torch._utils._rebuild_parameter": _StandIn(_rebuild_parameter),
 }
 
 
@@ -175,17 +225,25 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file, storages):
         super().__init__(file)
         self._storages = storages
+        self._named: dict[str, Any] = dict(_KNOWN)
 
     def find_class(self, module, name):
         name = f"{module}.{name}"
-        return _KNOWN.get(name) or type("Placeholder", (_Placeholder,), {"name": name})
+        if name not in self._named:
+            if len(self._named) > _MOST_NAMES:
+                raise UserError(f"it names more than {_MOST_NAMES} functions and classes")
+            self._named[name] = type("Placeholder", (_Placeholder,), {"name": name})
+        return self._named[name]
 
     def persistent_load(self, identifier):
         # The older format has a sixth entry, for storages that are parts of others.
         kind, storage_type, key, _, count, *part = identifier
         name = getattr(storage_type, "name", storage_type)
+        if not all(isinstance(text, str) for text in (kind, name, key)):
+            raise UserError("it holds a storage without a name")
         if kind != "storage" or name not in _DTYPES or any(part):
-            raise UserError(f"it holds a {kind!r} of type {name}, which is not supported")
+            what = f"{_shown(kind)!r} of type {_shown(name)}"
+            raise UserError(f"it holds a {what}, which is not supported")
         return self._storages(key, np.dtype(_DTYPES[name]), count)
 
 
@@ -249,7 +307,8 @@ def _load_zip(path: pathlib.Path) -> Any:
 
 
 def _small_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size > _LARGEST_PICKLE:
+    largest = min(pickle_scan.LARGEST, pathlib.Path(str(archive.filename)).stat().st_size)
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > largest:
         raise UserError(f"its {member.filename} is compressed or too large")
     return archive.read(member)
 
@@ -276,20 +335,20 @@ def _load_legacy(file: BinaryIO) -> Any:
     def storage(key, dtype, count):
         made = storages.setdefault(key, _Storage(pathlib.Path(file.name), dtype, count))
         if (made.dtype, made.count) != (dtype, count):
-            raise UserError(f"its storage {key} has two types or lengths")
+            raise UserError(f"its storage {_shown(key)} has two types or lengths")
         return made
 
     version, machine = _unpickle(file, storage), _unpickle(file, storage)
     if version != 1001 or not machine["little_endian"]:
         raise UserError("it is of another version, or made on a big-endian machine")
     content, keys = _unpickle(file, storage), _unpickle(file, storage)
-    if set(keys) != set(storages):
+    if not all(isinstance(key, str) for key in keys) or set(keys) != set(storages):
         raise UserError("it lacks storages of its tensors")
     place = file.tell()
     for key in keys:
         file.seek(place)
         if struct.unpack("<q", file.read(8)) != (storages[key].count,):
-            raise UserError(f"its storage {key} has another length than it should")
+            raise UserError(f"its storage {_shown(key)} has another length than it should")
         _place(storages[key], place + 8)
         place += 8 + storages[key].num_bytes
     return content
@@ -307,6 +366,12 @@ def tensors(path: pathlib.Path) -> dict[str, TorchTensor]:
     found = dict(_named(content)) if isinstance(content, Mapping) else {}
     if not found:
         raise UserError(f"{path} holds no named tensors; is it a checkpoint of weights?")
+    num_bytes = sum(math.prod(x.shape) * x.dtype.itemsize for x in found.values())
+    if num_bytes > _MOST_SHARED * path.stat().st_size:
+        raise UserError(
+            f"{path} is damaged: its tensors share storages, and read one by one they would take "
+            f"{num_bytes:,} bytes; fetch it again."
+        )
     return found
 
 
