@@ -13,7 +13,7 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from etils import epath
@@ -134,7 +134,7 @@ def _check_sizes(members: list[zipfile.ZipInfo], size: int) -> None:
         )
 
 
-def _header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Reads shape and type of an array of `size` bytes with its header."""
     # Reading as many bytes as a header declares would allocate them first.
     start = io.BytesIO(file.read(_LONGEST_HEADER))
