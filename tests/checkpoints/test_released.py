@@ -37,7 +37,7 @@ def test_maskgit_nets_come_back_as_they_are():
         ("maskgit_transformer", "transformer.msgpack", golden.maskgit()),
     ):
         overrides = {"codebook_size": net.codebook_size} if "transformer" in kind else {}
-        config, params = released.read(kind, golden.FOLDER / file, **overrides)
+        config, params = released.read(kind, golden.file(file), **overrides)
         assert_same_fields(config, net)
         chex.assert_trees_all_equal(params, variables["params"])
 

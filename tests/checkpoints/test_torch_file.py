@@ -374,8 +374,8 @@ def test_files_from_before_2020(tmp_path):
 
 @golden_ar.needed
 def test_a_lightning_file_of_a_gpu():
-    tensors = torch_file.tensors(golden_ar.FOLDER / "pl_layout_small.ckpt")
-    with np.load(golden_ar.FOLDER / "pl_layout_small.npz") as expected:
+    tensors = torch_file.tensors(golden_ar.file("pl_layout_small.ckpt"))
+    with np.load(golden_ar.file("pl_layout_small.npz")) as expected:
         assert set(tensors) == set(expected)
         for name, values in expected.items():
             np.testing.assert_array_equal(tensors[name].read(), values)
