@@ -24,7 +24,8 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
       required: whether a program with --config needs a value for it.
 
     Raises:
-      UserError: a missing config or field, a wrong value, or an argument that is not a flag.
+      UserError: a missing config or field, a value that a flag does not take, or an argument that
+        is not a flag.
     """
     files, fields = _given_files(argv), [a[2:] for a in argv if a.startswith("--config.")]
     if fields and not files:
@@ -34,7 +35,8 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        raise UserError(f"{str(error).rstrip('.')}; see --help.") from error
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{reason}; see --help.") from error
     except (AttributeError, KeyError) as error:
         raise UserError(_wrong_field(error, fields)) from error
     has_config = "config" in flags.FLAGS

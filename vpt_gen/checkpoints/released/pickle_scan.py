@@ -1,4 +1,4 @@
-"""Scans a pickle's opcodes before it is loaded, for those that would crash the unpickler.
+"""Scans a pickle before it is loaded, and holds what may stand for the names in it.
 
 Python's unpickler trusts the pickle: it allocates its memo for any index. A tuple that is nested a
 million deep, or repeatedly contains itself twice, overflows the stack or never finishes when it
@@ -6,7 +6,9 @@ becomes a key; a long one is read again for each dictionary that it is a key of.
 tuples can also be chosen so that all get the same place in a dictionary.
 """
 
+import dataclasses
 import pickletools
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from vpt_gen.errors import UserError
@@ -19,8 +21,25 @@ _NUMBERS = {"INT", "LONG", "LONG1", "LONG4"}
 _IN_PLACE = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 
 
-def check(file: BinaryIO) -> None:
-    """Reads one pickle from the file's position.
+class Fixed:
+    """Base of what a pickle can name or make, but not change."""
+
+    def __setstate__(self, state):
+        raise UserError("it changes an object that it made; numbers need no code")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StandIn(Fixed):
+    """What a name means here; the work of each call must be bounded."""
+
+    call: Callable
+
+    def __call__(self, *arguments):
+        return self.call(*arguments)
+
+
+def check(file: BinaryIO, largest: int = LARGEST) -> None:
+    """Reads one pickle, of at most `largest` bytes, from the file's position.
 
     Raises:
       UserError: a size, memo indices, tuples or keys that no writer of tensors makes.
@@ -32,8 +51,8 @@ def check(file: BinaryIO) -> None:
     memo: dict[int, int | None] = {}
     start, weight_of_keys = file.tell(), 0
     for opcode, argument, _ in pickletools.genops(file):
-        if file.tell() - start > LARGEST:
-            raise UserError(f"its pickle has more than {LARGEST >> 20} MiB")
+        if file.tell() - start > largest:
+            raise UserError(f"its pickle has more than {largest:,} bytes")
         if opcode.name == "MARK":
             stack.append(None)
         elif "PUT" in opcode.name or opcode.name == "MEMOIZE":

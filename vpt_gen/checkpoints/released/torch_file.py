@@ -19,13 +19,14 @@ import pathlib
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.checkpoints.released import pickle_scan
+from vpt_gen.checkpoints.released.pickle_scan import Fixed, StandIn
 from vpt_gen.errors import UserError
 
 _DTYPES = {
@@ -52,14 +53,7 @@ _MOST_SHARED = 4
 _LONGEST_SHOWN = 100  # characters of the pickle's own in a message
 
 
-class _Fixed:
-    """Base of what a pickle can name or make, but not change."""
-
-    def __setstate__(self, state):
-        raise UserError("it changes an object that it made; weights need no code")
-
-
-class _Placeholder(_Fixed):
+class _Placeholder(Fixed):
     """Placeholder for a name of the pickle that tensors do not need; never called.
 
     Each name gets its own class, because a pickle can ask for an instance in two ways.
@@ -77,7 +71,7 @@ def _shown(value: Any) -> str:
 
 
 @dataclasses.dataclass(eq=False)
-class _Storage(_Fixed):
+class _Storage(Fixed):
     """Numbers in the file; `start` is the first byte, which the older format tells late."""
 
     path: pathlib.Path
@@ -100,7 +94,7 @@ class _Storage(_Fixed):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TorchTensor(_Fixed):
+class TorchTensor(Fixed):
     """A tensor that has not been read yet.
 
     Attributes:
@@ -158,16 +152,6 @@ class TorchTensor(_Fixed):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _StandIn(_Fixed):
-    """What a name that tensors need means here; the work of each call is bounded."""
-
-    call: Callable
-
-    def __call__(self, *arguments):
-        return self.call(*arguments)
-
-
 class _OrderedDict(dict):
     """Ordered like any dictionary; torch stores versions of modules as attributes of it."""
 
@@ -213,11 +197,11 @@ def _default_dict(*unused):
 
 
 _KNOWN = {
-    "collections.OrderedDict": _StandIn(_ordered_dict),
-    "collections.defaultdict": _StandIn(_default_dict),
-    "torch.Size": _StandIn(_size),
-    "torch._utils._rebuild_tensor_v2": _StandIn(_rebuild_tensor),
-    "torch._utils._rebuild_parameter": _StandIn(_rebuild_parameter),
+    "collections.OrderedDict": StandIn(_ordered_dict),
+    "collections.defaultdict": StandIn(_default_dict),
+    "torch.Size": StandIn(_size),
+    "torch._utils._rebuild_tensor_v2": StandIn(_rebuild_tensor),
+    "torch._utils._rebuild_parameter": StandIn(_rebuild_parameter),
 }
 
 
