@@ -7,6 +7,7 @@ Layout: `<workdir>/config.json` (the config the run was started with, and facts 
 as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 """
 
+import contextlib
 import json
 import math
 import secrets
@@ -107,10 +108,9 @@ class Store:
 
     def _read_metrics(self) -> None:
         """Reads the metrics of all checkpoints, of which the best is kept."""
-        try:
+        # `restore` moves a damaged checkpoint aside before it calls this again.
+        with contextlib.suppress(UnreadableError):
             attempt(self._manager.reload)
-        except UnreadableError:
-            pass  # A damaged checkpoint, which `restore` moves aside before it calls this again.
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -358,9 +358,7 @@ def has_checkpoint(workdir: str) -> bool:
     )
 
 
-def read_record(
-    workdir: str, kinds: Mapping[str, json_files.Kind] | None = None
-) -> dict[str, Any]:
+def read_record(workdir: str, kinds: Mapping[str, json_files.Kind] | None = None) -> dict[str, Any]:
     """Reads the `config` and `facts` of the run in `workdir`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reads the JSON files of runs, nets and studies: damage of any kind is one sentence with its cure."""
+"""Reads the JSON files of runs, nets and studies: any damage is one sentence with its cure."""
 
 import json
 import pathlib
