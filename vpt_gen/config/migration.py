@@ -52,10 +52,7 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
         raise _newer(f"the field config.{name}")
     for name, value in fields.items():
         if not json_files.is_kind(value, type(known[name])):
-            raise UserError(
-                f"The run records config.{name} as {value!r}, which is not of the field's type: "
-                "its config.json is damaged; restore it."
-            )
+            raise _damaged(name, value)
     missing = known.keys() - fields.keys()
     earlier = {name: BEFORE[name](fields) for name in missing & BEFORE.keys()}
     return _nested({**known, **fields, **earlier})
@@ -95,10 +92,13 @@ def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
         fields.get(name, default)
         for name, default in (("task", None), ("family", "nar"), ("model.net", ""))
     )
+    for name, value in (("task", task), ("family", family), ("model.net", net)):
+        if not isinstance(value, str):
+            raise _damaged(name, value)
     for name, value, known in (("task", task, TASKS), ("family", family, FAMILIES)):
         if value not in known:
             raise _newer(f"config.{name} {value!r}")
-    return flatten(default_config(task, family, str(net)).to_dict())
+    return flatten(default_config(task, family, net).to_dict())
 
 
 def _dropped(name: str, value: Any) -> bool:
@@ -143,6 +143,13 @@ def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
             group = group.setdefault(part, {})
         group[last] = value
     return config
+
+
+def _damaged(name: str, value: Any) -> UserError:
+    return UserError(
+        f"The run records config.{name} as {value!r}, which is not of the field's type: its "
+        "config.json is damaged; restore it."
+    )
 
 
 def _newer(what: str) -> UserError:
