@@ -37,6 +37,7 @@ def test_damage_is_named_with_its_cure(path, kind):
         ('{"a": [], "c": ""}', "a is a list instead of an object"),
         ('{"a": {"b": true}, "c": ""}', "a.b is true or false instead of a number"),
         ('{"a": {"b": 1.5}, "c": 3}', "c is a number instead of text or null"),
+        ('{"a": {"b": 1, "b": 2}, "c": null}', "not JSON: a key appears twice"),
         ("", "empty"),
         ('"x"', "text instead of an object"),
         ("1" * 5000, "not JSON: Exceeds the limit"),

@@ -372,7 +372,11 @@ def read_record(workdir: str, kinds: Mapping[str, json_files.Kind] | None = None
     if not path.is_file():
         raise UserError(f"{workdir} is not the working directory of a run: no {CONFIG_FILE}.")
     cure = "restore it: the run's command writes it again into a new --workdir"
-    return json_files.read_object(path, cure, {"config": dict, "facts": dict, **(kinds or {})})
+    record = json_files.read_object(path, cure, {"config": dict, "facts": dict, **(kinds or {})})
+    classes = record["facts"].get("class_names", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise json_files.DamagedFileError(path, "class_names are not texts", cure)
+    return record
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -63,12 +63,20 @@ def read_value(path: epath.Path | pathlib.Path, cure: str) -> Any:
     except OSError as error:
         raise DamagedFileError(path, f"cannot be read: {error.strerror}", cure) from error
     try:
-        return json.loads(content.decode())
+        return json.loads(content.decode(), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise DamagedFileError(path, "not UTF-8", cure) from error
     except (ValueError, RecursionError) as error:
         fault = f"not JSON: {error}" if content.strip() else "empty"
         raise DamagedFileError(path, fault, cure) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; of two equal keys, of which one may be damaged, Python would drop one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key appears twice")
+    return found
 
 
 def is_kind(value: Any, kind: Kind) -> bool:
