@@ -28,10 +28,10 @@ import vpt_gen
 from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, sharding
-from vpt_gen.nets import NETS, build
+from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
 
-TOKENIZERS = ("vqgan", "taming_vqgan")
+TOKENIZERS = tokenizers()
 _LARGE = 2**27  # bytes
 _KINDS: dict[str, json_files.Kind] = {"kind": str, "fields": dict, "digest": str, "about": dict}
 
