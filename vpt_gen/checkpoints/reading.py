@@ -6,7 +6,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -53,9 +53,10 @@ def _quiet() -> Iterator[None]:
 class _PatientLoop(asyncio.SelectorEventLoop):
     """Ignores what other threads report after it was closed."""
 
-    def call_soon_threadsafe(self, callback, *args, context=None):
+    # Of any signature, as that of the base class differs between versions of Python.
+    def call_soon_threadsafe(self, *args: Any, **options: Any) -> Any:
         with contextlib.suppress(RuntimeError):
-            return super().call_soon_threadsafe(callback, *args, context=context)
+            return super().call_soon_threadsafe(*args, **options)
 
 
 class _PatientPolicy(asyncio.DefaultEventLoopPolicy):

@@ -186,8 +186,8 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
 
 
 def _parsed(arrays: dict[str, np.ndarray]) -> tuple[Names, Checked] | None:
-    """Returns the checked files and their results; None if other rules decided."""
-    if str(arrays["rules"]) != _RULES:
+    """Returns the checked files and their results; None for those of another version."""
+    if str(arrays["rules"]) != _RULES or "remarks" not in arrays:
         return None
     names = Names(arrays["blob"].tobytes(), arrays["ends"])
     found = Checked(
