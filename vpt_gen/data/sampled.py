@@ -13,6 +13,7 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
+from vpt_gen.machine import json_files
 from vpt_gen.machine.files import write_text
 
 FILE = "samples.json"
@@ -32,10 +33,10 @@ def begin(folder: epath.Path, request: str) -> int:
     """
     mark = epath.Path(folder) / UNFINISHED
     try:
-        started = json.loads(mark.read_text())
-        if started["request"] == request:
-            return int(started["done"])
-    except (OSError, KeyError, TypeError, ValueError):
+        started = json_files.read_object(mark, "", {"request": str, "done": int})
+        if started["request"] == request and started["done"] >= 0:
+            return started["done"]
+    except json_files.DamagedFileError:
         pass  # No mark, or an unreadable one: everything is drawn.
     # The mark is written first, so that the folder never looks finished in between.
     advance(folder, request, 0)
@@ -76,11 +77,8 @@ def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | N
         )
     if not path.is_file():
         return None
-    try:
-        note = json.loads(path.read_text())
-        return dict(note["classes"]), dict(note["record"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); generate the images again, or delete it to read them "
-            "without their classes."
-        ) from error
+    cure = "generate the images again, or delete it to read them without their classes"
+    note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
+    if not all(isinstance(name, str) for name in note["classes"].values()):
+        raise json_files.DamagedFileError(path, "a class is not text", cure)
+    return note["classes"], note["record"]

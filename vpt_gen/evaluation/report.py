@@ -9,6 +9,7 @@ from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.machine import json_files
 
 # Name of a figure in older records -> today's.
 _RENAMED = {"memorisation_rate": "memorization_rate"}
@@ -59,6 +60,21 @@ def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
             }
     left_out = {name: found.left_out[name] for name in FIGURES if name in found.left_out}
     return {"figures": figures, "left_out": left_out, "protocol": dict(shared)}
+
+
+def fault_of(record: Mapping[str, Any]) -> str:
+    """Returns what keeps an object from being a record of `make_record`, or part of one; or ''."""
+    parts = {name: record.get(name, {}) for name in ("figures", "left_out", "protocol")}
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            return f"{name} is not an object"
+    for name, figure in parts["figures"].items():
+        if not isinstance(figure, Mapping) or not isinstance(figure.get("protocol", {}), Mapping):
+            return f"the figure {name} is not an object with a protocol"
+        for part in ("value", "std", "floor"):
+            if not json_files.is_kind(figure.get(part), (float, type(None))):
+                return f"the {part} of {name} is not a number"
+    return ""
 
 
 def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
