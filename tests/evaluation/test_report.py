@@ -67,7 +67,7 @@ def test_older_names_of_figures_are_read(record):
 def test_the_table_has_a_line_a_figure_and_a_reason_for_the_others(record):
     lines = report.table(record).splitlines()
     assert lines[1] == (
-        "5,000 generated images, classes evenly, trained on 30; compared with 70 real ones; "
+        "5,000 generated images, classes evenly, trained on 30; compared with 70 real images; "
         "inception features"
     )
     del lines[1]

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.source import Source, content_key, digest_of
 from vpt_gen.errors import UserError
 
 # Errors of numpy for files that are cut off, damaged or of another kind.
@@ -39,7 +39,9 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) 
         return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
 
     class_names = tuple(str(c) for c in class_names)
-    return Source(name, class_names, labels, load, digest_of(images, labels, *class_names))
+    content = np.fromiter((content_key(load(i)) for i in range(len(images))), np.uint64)
+    digest = digest_of(images, labels, *class_names)
+    return Source(name, class_names, labels, load, digest, content)
 
 
 def open_npz(path: str, split: str = "train") -> Source:

@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 
 from vpt_gen.data import records
 from vpt_gen.data.lazy import tf
-from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.source import Source, content_key, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
 from vpt_gen.machine.files import cache_folder, written_whole
@@ -27,7 +27,7 @@ from vpt_gen.machine.progress import say, track
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
 # Part of an index's name: increase it when the content of an index changes its meaning.
-_INDEX_FORMAT = "1"
+_INDEX_FORMAT = "2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ def open_split(
         return image if pixel_scale == 1 else image * np.uint8(pixel_scale)
 
     digest = digest_of(*labeling.class_names, index.labels, index.image_digest, str(pixel_scale))
-    return Source(name, labeling.class_names, index.labels, load, digest)
+    return Source(name, labeling.class_names, index.labels, load, digest, index.content)
 
 
 class RecordReader:
@@ -181,10 +181,11 @@ def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
 
 @dataclasses.dataclass(frozen=True)
 class _Index:
-    """The result of one pass over a split: places, labels and a digest of the stored images."""
+    """The result of one pass over a split: places, labels, keys and a digest of the images."""
 
     records: records.Records
     labels: np.ndarray
+    content: np.ndarray
     image_digest: str
 
 
@@ -204,7 +205,7 @@ def _load_or_build(
     try:
         with np.load(path) as kept:
             where = records.Records(files, kept["places"])
-            return _Index(where, kept["labels"], str(kept["image_digest"]))
+            return _Index(where, kept["labels"], kept["content"], str(kept["image_digest"]))
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         index = _build(builder, instructions, reader, labeling, image_key)
     try:
@@ -213,6 +214,7 @@ def _load_or_build(
                 file,
                 places=index.records.places,
                 labels=index.labels,
+                content=index.content,
                 image_digest=index.image_digest,
             )
     except OSError as error:
@@ -223,7 +225,7 @@ def _load_or_build(
 def _build(
     builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
-    places, labels, digest = [], [], hashlib.sha256()
+    places, labels, content, digest = [], [], [], hashlib.sha256()
     found = track(
         records.scan(instructions),
         total=sum(instruction.take for instruction in instructions),
@@ -233,10 +235,12 @@ def _build(
         example = reader.read(record)
         places.append(place)
         labels.append(labeling.rule(example))
+        content.append(content_key(example[image_key]))
         digest.update(hashlib.sha256(example[image_key]).digest())
     files = tuple(str(instruction.filename) for instruction in instructions)
     where = records.Records(files, np.array(places, np.int64).reshape(-1, 3))
-    return _Index(where, np.array(labels, np.int32), digest.hexdigest())
+    keys = np.array(content, np.uint64)
+    return _Index(where, np.array(labels, np.int32), keys, digest.hexdigest())
 
 
 def _to_rgb(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples, class_bank
 
+_NAMED = 5  # classes in a message
+
 
 @dataclasses.dataclass(frozen=True)
 class Generation:
@@ -96,6 +98,19 @@ def proportional_class_ids(num: int, counts: np.ndarray | Sequence[int]) -> np.n
     largest = np.argsort(-np.round(shares - numbers, 9), kind="stable")[: num - numbers.sum()]
     numbers[largest] += 1
     return np.repeat(np.arange(len(numbers)), numbers)
+
+
+def undrawn(class_ids: np.ndarray, class_names: Sequence[str]) -> str:
+    """Names the classes of which none of the images (n,) is; '' if there are none."""
+    lacking = np.setdiff1d(np.arange(len(class_names)), class_ids).tolist()
+    if not lacking:
+        return ""
+    named = ", ".join(class_names[label] for label in lacking[:_NAMED])
+    more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
+    return (
+        f"{len(class_ids):,} images do not cover {len(class_names):,} classes: none is drawn of "
+        f"{named}{more}."
+    )
 
 
 def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:

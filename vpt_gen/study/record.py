@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from vpt_gen.checkpoints.store import differences
 from vpt_gen.config.migration import migrate, with_defaults, with_new_values
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.study.config import dataset, default_study, variant
 from vpt_gen.study.runs import Runs
 from vpt_gen.study.states import read_json
@@ -44,7 +44,7 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
             "--workdir, or use its config."
         )
     grown = {name: {**old[name], **record[name]} for name in _GROWS}
-    write_text(path, json.dumps({**record, **grown}, indent=1))
+    write_json(path, {**record, **grown})
 
 
 def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:

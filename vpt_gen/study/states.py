@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 from vpt_gen.errors import DivergedError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 
 ATTEMPTS, LOG = "attempts.json", "log.txt"
 # Exit codes of a run that a signal stopped: 128 + SIGINT, 128 + SIGTERM.
@@ -49,7 +49,7 @@ def read_attempts(folder: pathlib.Path) -> list[Attempt]:
 
 def write_attempts(folder: pathlib.Path, attempts: list[Attempt]) -> None:
     """Writes the attempts at the cell in `folder`."""
-    write_text(folder / ATTEMPTS, json.dumps([dataclasses.asdict(a) for a in attempts], indent=1))
+    write_json(folder / ATTEMPTS, [dataclasses.asdict(a) for a in attempts])
 
 
 def read_json(path: pathlib.Path) -> Any | None:

@@ -6,7 +6,7 @@ import time
 from etils import epath
 
 from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
         if not distributed.is_first():
             return
         seconds = self._before + time.monotonic() - self._start
-        write_text(self._path, json.dumps(seconds))
+        write_json(self._path, seconds)
 
 
 def training_seconds(workdir: str) -> float:

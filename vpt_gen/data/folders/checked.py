@@ -16,6 +16,7 @@ import numpy as np
 import PIL
 
 from vpt_gen.data.folders.listing import Names
+from vpt_gen.data.source import content_key
 from vpt_gen.images import codec as images
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say, track
@@ -40,17 +41,23 @@ class Checked:
       stamps: (n, 3) int64, size and times of change (of content and of anything; ns) of each file
         when it was checked; _UNKNOWN if it was not, or if the result may change.
       digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
+      pixels: (n,) uint64, `content_key` of each image.
       errors: number of a file -> why it cannot be read.
     """
 
     stamps: np.ndarray
     digests: np.ndarray
+    pixels: np.ndarray
     errors: dict[int, str]
 
     @classmethod
     def nothing(cls, n: int) -> "Checked":
         """Returns results of which nothing is known yet."""
-        return cls(np.full((n, 3), _UNKNOWN, np.int64), np.zeros((n, _DIGEST_BYTES), np.uint8), {})
+        stamps, digests = (
+            np.full((n, 3), _UNKNOWN, np.int64),
+            np.zeros((n, _DIGEST_BYTES), np.uint8),
+        )
+        return cls(stamps, digests, np.zeros(n, np.uint64), {})
 
 
 def index_path(root: str) -> pathlib.Path:
@@ -95,13 +102,14 @@ def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
     try:
         results = _in_threads(lambda i: _examine(folder + names[i]), todo)
         results = track(results, total=len(todo), label="checking images")
-        for j, (digest, error, for_good) in enumerate(results):
+        for j, (digest, pixels, error, for_good) in enumerate(results):
             i = int(todo[j])
             known.errors.pop(i, None)
             if error:
                 known.errors[i] = error
             else:
                 known.digests[i] = np.frombuffer(digest, np.uint8)
+                known.pixels[i] = pixels
             if for_good and settled[j]:
                 known.stamps[i] = stamps[j]
             if time.monotonic() - saved > _SAVE_EVERY_S:
@@ -120,22 +128,26 @@ def _stamp(path: bytes) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _examine(path: bytes) -> tuple[bytes, str, bool]:
-    """Returns a file's digest, why it cannot be read (or ''), and whether its content is why."""
+def _examine(path: bytes) -> tuple[bytes, int, str, bool]:
+    """Examines a file.
+
+    Returns:
+      Its digest, its pixels' key, why it cannot be read (or ''), and whether its content is why.
+    """
     try:
         content = read_file(path)
     except (OSError, MemoryError) as error:
-        return b"", f"cannot be read: {getattr(error, 'strerror', None) or error}", False
+        return b"", 0, f"cannot be read: {getattr(error, 'strerror', None) or error}", False
     if not content:
-        return b"", "empty", True
+        return b"", 0, "empty", True
     try:
-        images.decode(content)
+        pixels = content_key(images.decode(content))
     except MemoryError:
-        return b"", "cannot be read: out of memory", False
+        return b"", 0, "cannot be read: out of memory", False
     except Exception as error:  # Pillow raises many kinds of errors for damaged files.
         reason = " ".join(str(error).split()) or type(error).__name__
-        return b"", f"cannot be read: {reason}", True
-    return hashlib.sha256(content).digest(), "", True
+        return b"", 0, f"cannot be read: {reason}", True
+    return hashlib.sha256(content).digest(), pixels, "", True
 
 
 def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
@@ -166,7 +178,7 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
             return known
         then = Names(arrays["blob"].tobytes(), arrays["ends"])
         errors = {int(i): text for i, text in json.loads(arrays["errors"].tobytes()).items()}
-        found = Checked(arrays["stamps"], arrays["digests"], errors)
+        found = Checked(arrays["stamps"], arrays["digests"], arrays["pixels"], errors)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return known  # Missing or damaged: everything is checked again.
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
@@ -176,6 +188,7 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
     if pairs:
         here, there = np.array(pairs).T
         known.stamps[here], known.digests[here] = found.stamps[there], found.digests[there]
+        known.pixels[here] = found.pixels[there]
         known.errors.update({i: errors[j] for i, j in pairs if j in errors})
     return known
 
@@ -190,6 +203,7 @@ def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
                 ends=names.ends,
                 stamps=known.stamps,
                 digests=known.digests,
+                pixels=known.pixels,
                 errors=np.frombuffer(json.dumps(known.errors).encode(), np.uint8),
             )
     except OSError as error:  # The index only saves time.
