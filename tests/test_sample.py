@@ -23,6 +23,7 @@ from vpt_gen.runs.generation import (
     even_class_ids,
     instances_of,
     proportional_class_ids,
+    undrawn,
 )
 from vpt_gen.runs.samples import class_bank
 from vpt_gen.runs.token_sampler import TokenSampler
@@ -256,6 +257,10 @@ def test_the_training_images_of_a_class_take_turns():
 
 def test_images_are_shared_out_over_the_classes():
     assert even_class_ids(7, 3).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert undrawn(even_class_ids(7, 3), "abc") == ""
+    assert undrawn(even_class_ids(3, 9), "abcdefghi") == (
+        "3 images cannot cover 9 classes: none is drawn of d, e, f, g, h and 1 more."
+    )
     counts = np.bincount(proportional_class_ids(1000, np.array([500, 250, 0, 249, 1])), minlength=5)
     assert counts.tolist() == [500, 250, 0, 249, 1]
     # Remainders 0.5, 0.3, 0.2 of quotas 2.5, 1.3, 1.2.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import digest_of_params
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples, class_bank
@@ -108,7 +108,7 @@ def undrawn(class_ids: np.ndarray, class_names: Sequence[str]) -> str:
     named = ", ".join(class_names[label] for label in lacking[:_NAMED])
     more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
     return (
-        f"{len(class_ids):,} images do not cover {len(class_names):,} classes: none is drawn of "
+        f"{counted(len(class_ids), 'images')} cannot cover {len(class_names):,} classes: none is drawn of "
         f"{named}{more}."
     )
 
