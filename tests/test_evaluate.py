@@ -281,7 +281,8 @@ def test_classes_are_drawn_as_the_reference_has_them(workdir, data, capsys):
     assert np.bincount(draw(run, lean).labels).tolist() == [12, 1]
     capsys.readouterr()
     draw(run, lean, "--num=1")
-    assert "1 image cannot cover 2 classes: none is drawn of discs." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "None of 1 image to draw is of discs. Raise --num to draw all classes." in said
     even = draw(run, lean, "--class_counts=even", "--num=5")
     assert np.bincount(even.labels).tolist() == [3, 2]
     assert even.record["class_counts"] == "even"

@@ -36,8 +36,8 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
         )
     else:
         class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in class_names])
-    if told := undrawn(class_ids, class_names):
-        say(f"{told} Raise --num to draw more.")
+    if told := undrawn(class_ids, class_names, "Raise --num to draw all classes."):
+        say(told)
     instances: list[int] = []
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
     if "instance_labels" in run.facts and (starts or not run.token_sampler.method.num_classes):

@@ -100,17 +100,21 @@ def proportional_class_ids(num: int, counts: np.ndarray | Sequence[int]) -> np.n
     return np.repeat(np.arange(len(numbers)), numbers)
 
 
-def undrawn(class_ids: np.ndarray, class_names: Sequence[str]) -> str:
-    """Names the classes of which none of the images (n,) is; '' if there are none."""
+def undrawn(class_ids: np.ndarray, class_names: Sequence[str], cure: str) -> str:
+    """Names the classes of which none of the images (n,) is; '' if there are none.
+
+    Args:
+      class_ids: of the images.
+      class_names: of all classes.
+      cure: what to do if there are fewer images than classes.
+    """
     lacking = np.setdiff1d(np.arange(len(class_names)), class_ids).tolist()
     if not lacking:
         return ""
     named = ", ".join(class_names[label] for label in lacking[:_NAMED])
     more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
-    return (
-        f"{counted(len(class_ids), 'images')} cannot cover {len(class_names):,} classes: none is drawn of "
-        f"{named}{more}."
-    )
+    said = f"None of {counted(len(class_ids), 'images')} to draw is of {named}{more}."
+    return f"{said} {cure}" if len(class_ids) < len(class_names) else said
 
 
 def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:

@@ -70,8 +70,9 @@ class Measurer:
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         evaluation, tokenizer = config.evaluation, experiment.nets["tokenizer"]
-        if told := undrawn(self._class_ids, experiment.facts["class_names"]):
-            say(f"{told} Raise config.evaluation.num_samples to draw more.")
+        cure = "Raise config.evaluation.num_samples to draw all classes."
+        if told := undrawn(self._class_ids, experiment.facts["class_names"], cure):
+            say(told)
         side = config.data.image_size
         space = open_space(evaluation.features, evaluation.weights_dir, tokenizer, side)
         self.yardstick = Yardstick(
