@@ -13,7 +13,7 @@ The shipped source models know color drawings on white, at 64x64. For photograph
 config.backbone.* to a larger model and config.data.image_size to its size (docs/weights.md).
 """
 
-from vpt_gen.recipes import color_images
+from vpt_gen.recipes.adaptation import color_images
 
 
 def get_config(variant=""):
