@@ -255,12 +255,16 @@ def test_the_training_images_of_a_class_take_turns():
     assert instances_of(np.array([0, 0, 0, 0, 1, 1, 1]), labels).tolist() == [1, 3, 4, 1, 0, 2, 0]
 
 
+def test_classes_that_are_not_drawn_are_named():
+    assert undrawn(even_class_ids(7, 3), "abc", "Raise it.") == ""
+    assert undrawn(np.array([0, 0, 2]), "abc", "Raise it.") == "None of 3 images to draw is of b."
+    assert undrawn(even_class_ids(3, 9), "abcdefghi", "Raise it.") == (
+        "None of 3 images to draw is of d, e, f, g, h and 1 more. Raise it."
+    )
+
+
 def test_images_are_shared_out_over_the_classes():
     assert even_class_ids(7, 3).tolist() == [0, 0, 0, 1, 1, 2, 2]
-    assert undrawn(even_class_ids(7, 3), "abc") == ""
-    assert undrawn(even_class_ids(3, 9), "abcdefghi") == (
-        "3 images cannot cover 9 classes: none is drawn of d, e, f, g, h and 1 more."
-    )
     counts = np.bincount(proportional_class_ids(1000, np.array([500, 250, 0, 249, 1])), minlength=5)
     assert counts.tolist() == [500, 250, 0, 249, 1]
     # Remainders 0.5, 0.3, 0.2 of quotas 2.5, 1.3, 1.2.

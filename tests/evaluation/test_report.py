@@ -1,13 +1,16 @@
 """metrics.json and the table: every figure carries its protocol, and reads at a glance."""
 
+import dataclasses
 import json
 import math
 
 import pytest
 
 from tests import measured
+from vpt_gen.data import arrays
 from vpt_gen.evaluation import report
 from vpt_gen.evaluation.figures import Found, Value
+from vpt_gen.evaluation.image_sets import real_images
 from vpt_gen.evaluation.metrics import FIGURES
 
 FOUND = Found(
@@ -118,6 +121,22 @@ def test_duplicates_and_absent_classes_are_said_below_the_table():
     found = Found({"memorization_rate": Value(0.5, details={"held_out_copies_left_out": 1})})
     (line,) = report.remarks(report.make_record(found, SHARED))
     assert "leaves out 1 held-out image, exact copies of training images" in line
+
+
+def test_generated_images_that_are_those_compared_with_are_said():
+    pixels, labels = measured.blobs(6)
+    real = arrays.from_arrays("real", pixels, labels, ("a", "b", "c"))
+    drawn = arrays.from_arrays("drawn", measured.blobs(6, seed=9)[0], labels, ("a", "b", "c"))
+    yardstick = dataclasses.replace(
+        measured.yardstick(train=0), reference=real_images(real, "reference images", "all", None)
+    )
+    for source, copies in ((real, 6), (drawn, 0)):
+        shared = report.protocol(yardstick, real_images(source, "images", "all", None), "x")
+        assert shared["generated"]["copies_of_reference"] == copies
+        assert shared["duplicates"]["within_classes"] == 0
+        lines = report.remarks({"protocol": shared})
+        assert (lines == []) == (copies == 0)
+    assert json.loads(json.dumps(shared)) == shared
 
 
 def test_a_class_that_one_of_two_sets_lacks_is_found():

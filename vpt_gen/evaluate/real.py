@@ -93,7 +93,10 @@ def _trained_on(run: TunedRun) -> Source | None:
 
 def open_folder_set(path: str) -> ImageSet:
     """Opens the images of a folder, unchanged, to measure them."""
-    images = real_images(open_folder(path), "images", "all", None)
+    source = open_folder(path)
+    if told := duplicates.sentence(duplicates.count(source, None), source.name):
+        say(told)
+    images = real_images(source, "images", "all", None)
     record = images.record
     if note := sampled.read(os.path.expanduser(path)):
         record = {**record, "generation": note[1]}

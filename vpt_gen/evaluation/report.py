@@ -37,6 +37,9 @@ def protocol(yardstick: Yardstick, generated: ImageSet, command: str) -> dict[st
         shared["train"] = yardstick.train.record
     if yardstick.judge:
         shared["judge"] = yardstick.judge.record
+    if generated.source and reference.source:
+        copies = duplicates.number_in(generated.source, reference.source)
+        shared["generated"] = {**generated.record, "copies_of_reference": copies}
     shared["duplicates"] = _duplicates(reference, yardstick.train)
     shared["classes_without_images"] = absent_classes(generated, reference)
     shared["features"] = {
@@ -83,7 +86,11 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
             which = f"{trained_on:,} of the {reference['images']} were"
         said.append(
             f"{MARK} {which} trained on, so copies would get the best values. To measure with "
-            "other images, train with config.data.holdout above 0, or give --reference."
+            "other images, train with config.data.holdout above 0, or give another --reference."
+        )
+    if copies := shared.get("generated", {}).get("copies_of_reference"):
+        said.append(
+            f"{counted(copies, 'generated images')} are exact copies of images compared with."
         )
     for part, names in shared.get("classes_without_images", {}).items():
         more = f" and {len(names) - _NAMED:,} more" * (len(names) > _NAMED)
