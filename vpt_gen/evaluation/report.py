@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vpt_gen.data import duplicates
+from vpt_gen.data.names import name_key
 from vpt_gen.evaluation.features import MAX_KEPT
 from vpt_gen.evaluation.figures import Found
 from vpt_gen.evaluation.image_sets import ImageSet, counted
@@ -65,12 +66,13 @@ def _duplicates(reference: ImageSet, train: ImageSet | None) -> dict[str, int] |
 
 def absent_classes(generated: ImageSet, reference: ImageSet) -> dict[str, list[str]]:
     """Returns the classes that have no image in one of two sets; nothing if they share no class."""
-    named = dict.fromkeys([*reference.class_names, *generated.class_names])
-    if len(named) == len(reference.class_names) + len(generated.class_names):
+    sets = {"generated": generated, "reference": reference}
+    known = {part: list(map(name_key, of.class_names)) for part, of in sets.items()}
+    named = dict.fromkeys([*known["reference"], *known["generated"]])
+    if len(named) == sum(map(len, known.values())):
         return {}
     present = {
-        part: {of.class_names[label] for label in np.unique(of.labels)}
-        for part, of in (("generated", generated), ("reference", reference))
+        part: {known[part][label] for label in np.unique(of.labels)} for part, of in sets.items()
     }
     absent = {part: [n for n in named if n not in has] for part, has in present.items()}
     return {part: names for part, names in absent.items() if names}

@@ -18,6 +18,7 @@ import PIL
 from vpt_gen.data.folders.listing import Names
 from vpt_gen.data.source import content_key
 from vpt_gen.images import codec as images
+from vpt_gen.images.reasons import why
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say, track
 
@@ -43,21 +44,20 @@ class Checked:
       digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
       pixels: (n,) uint64, `content_key` of each image.
       errors: number of a file -> why it cannot be read.
+      remarks: number of a file that can be read -> what is unexpected about it.
     """
 
     stamps: np.ndarray
     digests: np.ndarray
     pixels: np.ndarray
     errors: dict[int, str]
+    remarks: dict[int, str]
 
     @classmethod
     def nothing(cls, n: int) -> "Checked":
         """Returns results of which nothing is known yet."""
-        stamps, digests = (
-            np.full((n, 3), _UNKNOWN, np.int64),
-            np.zeros((n, _DIGEST_BYTES), np.uint8),
-        )
-        return cls(stamps, digests, np.zeros(n, np.uint64), {})
+        digests, pixels = np.zeros((n, _DIGEST_BYTES), np.uint8), np.zeros(n, np.uint64)
+        return cls(np.full((n, 3), _UNKNOWN, np.int64), digests, pixels, {}, {})
 
 
 def index_path(root: str) -> pathlib.Path:
@@ -102,12 +102,13 @@ def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
     try:
         results = _in_threads(lambda i: _examine(folder + names[i]), todo)
         results = track(results, total=len(todo), label="checking images")
-        for j, (digest, pixels, error, for_good) in enumerate(results):
+        for j, (digest, pixels, error, for_good, remark) in enumerate(results):
             i = int(todo[j])
-            known.errors.pop(i, None)
-            if error:
-                known.errors[i] = error
-            else:
+            for texts, text in ((known.errors, error), (known.remarks, remark)):
+                texts.pop(i, None)
+                if text:
+                    texts[i] = text
+            if digest:
                 known.digests[i] = np.frombuffer(digest, np.uint8)
                 known.pixels[i] = pixels
             if for_good and settled[j]:
@@ -128,26 +129,29 @@ def _stamp(path: bytes) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _examine(path: bytes) -> tuple[bytes, int, str, bool]:
-    """Examines a file.
+def _examine(path: bytes) -> tuple[bytes, int, str, bool, str]:
+    """Looks into a file.
 
     Returns:
-      Its digest, its pixels' key, why it cannot be read (or ''), and whether its content is why.
+      Its digest, the key of its pixels, why it cannot be read, whether its content is why, and a
+      remark. The texts are '' if there is nothing to say.
     """
     try:
         content = read_file(path)
     except (OSError, MemoryError) as error:
-        return b"", 0, f"cannot be read: {getattr(error, 'strerror', None) or error}", False
+        return b"", 0, f"cannot be read: {getattr(error, 'strerror', None) or error}", False, ""
     if not content:
-        return b"", 0, "empty", True
+        return b"", 0, "empty", True, ""
     try:
-        pixels = content_key(images.decode(content))
+        # An image that is white by intention has no transparent parts.
+        image = images.decode(content)
+        white = image.min() == 255 and images.is_transparent(content)
     except MemoryError:
-        return b"", 0, "cannot be read: out of memory", False
+        return b"", 0, "cannot be read: out of memory", False, ""
     except Exception as error:  # Pillow raises many kinds of errors for damaged files.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return b"", 0, f"cannot be read: {reason}", True
-    return hashlib.sha256(content).digest(), pixels, "", True
+        return b"", 0, f"cannot be read: {why(error)}", True, ""
+    remark = "wholly white, because transparent parts go on white" if white else ""
+    return hashlib.sha256(content).digest(), content_key(image), "", True, remark
 
 
 def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
@@ -177,8 +181,13 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
         if str(arrays["rules"]) != _RULES:
             return known
         then = Names(arrays["blob"].tobytes(), arrays["ends"])
-        errors = {int(i): text for i, text in json.loads(arrays["errors"].tobytes()).items()}
-        found = Checked(arrays["stamps"], arrays["digests"], arrays["pixels"], errors)
+        found = Checked(
+            arrays["stamps"],
+            arrays["digests"],
+            arrays["pixels"],
+            _from_json(arrays["errors"]),
+            _from_json(arrays["remarks"]),
+        )
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return known  # Missing or damaged: everything is checked again.
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
@@ -189,8 +198,17 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
         here, there = np.array(pairs).T
         known.stamps[here], known.digests[here] = found.stamps[there], found.digests[there]
         known.pixels[here] = found.pixels[there]
-        known.errors.update({i: errors[j] for i, j in pairs if j in errors})
+        known.errors.update({i: found.errors[j] for i, j in pairs if j in found.errors})
+        known.remarks.update({i: found.remarks[j] for i, j in pairs if j in found.remarks})
     return known
+
+
+def _from_json(array: np.ndarray) -> dict[int, str]:
+    return {int(i): text for i, text in json.loads(array.tobytes()).items()}
+
+
+def _to_json(texts: dict[int, str]) -> np.ndarray:
+    return np.frombuffer(json.dumps(texts).encode(), np.uint8)
 
 
 def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
@@ -204,7 +222,8 @@ def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
                 stamps=known.stamps,
                 digests=known.digests,
                 pixels=known.pixels,
-                errors=np.frombuffer(json.dumps(known.errors).encode(), np.uint8),
+                errors=_to_json(known.errors),
+                remarks=_to_json(known.remarks),
             )
     except OSError as error:  # The index only saves time.
         say(f"Cannot remember which images were checked in {index}: {error.strerror}.")
