@@ -270,9 +270,11 @@ def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
     config.evaluation.every = 1
     with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_lpips"):
         train(config, tmp_path / "run")
+    config.best_metric, config.data.holdout = "frechet", 0.0
+    with pytest.raises(UserError, match="'frechet' would choose the best copies of the images tr"):
+        train(config, tmp_path / "run")
     config.evaluation.every = 0
     config.best_metric = "loss"
-    config.data.holdout = 0.0
     with pytest.raises(UserError, match="best_metric needs held-out examples"):
         train(config, tmp_path / "run")
     config.eval_every = 0

@@ -5,7 +5,6 @@ with programs that measure the device's best rates. docs/benchmark.md explains t
 """
 
 import importlib.metadata
-import json
 import pathlib
 import platform
 
@@ -16,7 +15,7 @@ from vpt_gen.benchmark.measuring import measure, processor
 from vpt_gen.benchmark.programs import PROGRAMS
 from vpt_gen.benchmark.sizes import SIZES
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
@@ -64,7 +63,7 @@ def main():
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
         "results": results,
     }
-    write_text(pathlib.Path(values.output), json.dumps(record, indent=1))
+    write_json(pathlib.Path(values.output), record)
     say(f"All measurements: {values.output}")
 
 

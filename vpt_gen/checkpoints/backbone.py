@@ -28,6 +28,7 @@ import vpt_gen
 from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, sharding
+from vpt_gen.machine.files import json_text
 from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
 
@@ -92,7 +93,7 @@ def save_net(
             checkpointer.save(partial / "params", args=ocp.args.PyTreeSave(params))
         # Orbax writes this machine's path into it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
-        (partial / "net.json").write_text(json.dumps(record, indent=1))
+        (partial / "net.json").write_text(json_text(record))
         shutil.rmtree(directory, ignore_errors=True)
         partial.rename(directory)
     finally:

@@ -27,7 +27,7 @@ from vpt_gen.machine import distributed, json_files
 from vpt_gen.machine.files import (
     absolute,
     in_bucket,
-    write_text,
+    write_json,
 )
 from vpt_gen.machine.progress import say
 
@@ -333,7 +333,7 @@ def claim_workdir(
     elif distributed.is_first():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(record, indent=1))
+            write_json(path, record)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")

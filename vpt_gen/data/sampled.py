@@ -5,7 +5,6 @@ of its generation. The note is written after all images; until then a mark in th
 many images of which request are there.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from etils import epath
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 
 FILE = "samples.json"
 UNFINISHED = ".samples.unfinished.json"
@@ -47,7 +46,7 @@ def begin(folder: epath.Path, request: str) -> int:
 def advance(folder: epath.Path, request: str, done: int) -> None:
     """Notes that the first `done` images of a request are written."""
     mark = {"request": request, "done": done}
-    write_text(epath.Path(folder) / UNFINISHED, json.dumps(mark))
+    write_json(epath.Path(folder) / UNFINISHED, mark)
 
 
 def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
@@ -59,7 +58,7 @@ def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, A
       record: of the generation.
     """
     note = {"classes": dict(classes), "record": dict(record)}
-    write_text(epath.Path(folder) / FILE, json.dumps(note, indent=1))
+    write_json(epath.Path(folder) / FILE, note)
     (epath.Path(folder) / UNFINISHED).unlink(missing_ok=True)
 
 

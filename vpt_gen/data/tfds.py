@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from vpt_gen.data import records
 from vpt_gen.data.lazy import tf
-from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.source import Source, content_key, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
 from vpt_gen.machine import kept_arrays
@@ -27,7 +27,7 @@ from vpt_gen.machine.progress import track
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
 # Part of an index's name: increase it when the content of an index changes its meaning.
-_INDEX_FORMAT = "1"
+_INDEX_FORMAT = "2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ def open_split(
         return image if pixel_scale == 1 else image * np.uint8(pixel_scale)
 
     digest = digest_of(*labeling.class_names, index.labels, index.image_digest, str(pixel_scale))
-    return Source(name, labeling.class_names, index.labels, load, digest)
+    return Source(name, labeling.class_names, index.labels, load, digest, index.content)
 
 
 class RecordReader:
@@ -181,10 +181,11 @@ def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
 
 @dataclasses.dataclass(frozen=True)
 class _Index:
-    """The result of one pass over a split: places, labels and a digest of the stored images."""
+    """The result of one pass over a split: places, labels, keys and a digest of the images."""
 
     records: records.Records
     labels: np.ndarray
+    content: np.ndarray
     image_digest: str
 
 
@@ -205,7 +206,10 @@ def _load_or_build(
         path,
         "cached places of images",
         lambda kept: _Index(
-            records.Records(files, kept["places"]), kept["labels"], str(kept["image_digest"])
+            records.Records(files, kept["places"]),
+            kept["labels"],
+            kept["content"],
+            str(kept["image_digest"]),
         ),
     )
     if found is not None:
@@ -214,6 +218,7 @@ def _load_or_build(
     arrays = {
         "places": index.records.places,
         "labels": index.labels,
+        "content": index.content,
         "image_digest": np.array(index.image_digest),
     }
     failure = f"The index of {builder.info.full_name} cannot be saved for the next run"
@@ -224,7 +229,7 @@ def _load_or_build(
 def _build(
     builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
-    places, labels, digest = [], [], hashlib.sha256()
+    places, labels, content, digest = [], [], [], hashlib.sha256()
     found = track(
         records.scan(instructions),
         total=sum(instruction.take for instruction in instructions),
@@ -234,10 +239,12 @@ def _build(
         example = reader.read(record)
         places.append(place)
         labels.append(labeling.rule(example))
+        content.append(content_key(example[image_key]))
         digest.update(hashlib.sha256(example[image_key]).digest())
     files = tuple(str(instruction.filename) for instruction in instructions)
     where = records.Records(files, np.array(places, np.int64).reshape(-1, 3))
-    return _Index(where, np.array(labels, np.int32), digest.hexdigest())
+    keys = np.array(content, np.uint64)
+    return _Index(where, np.array(labels, np.int32), keys, digest.hexdigest())
 
 
 def _to_rgb(image: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen)
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -29,7 +28,7 @@ from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import sharding
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
 
@@ -74,7 +73,7 @@ def main():
     if run:
         images = np.stack(pictures) / np.float32(255.0)
         grids.save_strip(output_folder(), images, generated.labels[shown])
-    write_text(path, json.dumps(record, indent=1))
+    write_json(path, record)
     say(report.table(record))
     say(f"\nFigures with their protocols: {path}")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from vpt_gen.evaluation.report import fault_of, with_new_names
+from vpt_gen.evaluation.report import MARK, fault_of, remarks, summary, with_new_names
 from vpt_gen.machine import json_files
 from vpt_gen.report.charts import number
 from vpt_gen.report.html import (
@@ -62,6 +62,9 @@ def _record(record: Mapping[str, Any]) -> list[Node]:
     if figures := record.get("figures"):
         rows = [_row(name, figure) for name, figure in figures.items()]
         head = ["figure", "generated", "real", "against real", "better", "meaning"]
+        if "reference" in record.get("protocol", {}):
+            nodes.append(h("p", f"{summary(record)}."))
+        nodes += [h("p", sentence) for sentence in remarks(record)]
         nodes.append(h("div.figures", table(head, rows)))
         nodes.append(
             h(
@@ -86,6 +89,7 @@ def _row(name: str, figure: Mapping[str, Any]) -> list[Node | str]:
     floor = h("span.whole", _cell(figure.get("floor")))
     better = h("span.whole", _BETTER.get(figure.get("better", ""), ""))
     value = h("b.whole", _cell(figure.get("value")) + spread)
+    name += f"\u00a0{MARK}" * ("warning" in figure)
     return [name, value, floor, _bar(figure), better, figure.get("meaning", "")]
 
 

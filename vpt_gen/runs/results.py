@@ -1,7 +1,5 @@
 """Results of an adaptation: `metrics.json`, grids of samples, and a table."""
 
-import json
-
 import jax
 from etils import epath
 from jax.sharding import Mesh
@@ -14,7 +12,7 @@ from vpt_gen.evaluation.reconstructed import reconstructed
 from vpt_gen.evaluation.yardstick import Yardstick, draw
 from vpt_gen.images import grids
 from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.measured import Drawn, Measurer
@@ -63,7 +61,7 @@ def write_results(
     folder = epath.Path(workdir)
     _write_pictures(folder, untuned, tuned)
     # Written last, as programs that wait for a run look for it.
-    write_text(folder / "metrics.json", json.dumps({**compared, **counts, **record}, indent=1))
+    write_json(folder / "metrics.json", {**compared, **counts, **record})
     say(report.table(record))
     say(_counted(compared | counts))
     before = " (before tuning: samples_untuned.png)" if untuned else ""

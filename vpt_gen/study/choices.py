@@ -1,6 +1,5 @@
 """Choices of a group's first cells for the others: number of updates and learning rate."""
 
-import json
 import pathlib
 import statistics
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.study.cells import (
     Cell,
     Group,
@@ -59,7 +58,7 @@ def write_rate(folder: pathlib.Path) -> None:
         "intervals": rates,
         "steps": [step for step, _ in times],
     }
-    write_text(folder / RATE, json.dumps(record, indent=1))
+    write_json(folder / RATE, record)
 
 
 def _event_times(folder: pathlib.Path) -> list[tuple[int, float]]:
@@ -105,7 +104,7 @@ def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
     record = read_chosen(path)
     if record is None or record["multiple"] not in study.search.multiples:
         record = _search(study, folder, tried)
-        write_text(path, json.dumps(record, indent=1))
+        write_json(path, record)
     return Choice(updates, record["multiple"])
 
 

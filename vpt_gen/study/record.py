@@ -10,7 +10,7 @@ from vpt_gen.checkpoints.store import differences
 from vpt_gen.config.migration import migrate, with_defaults, with_new_values
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.study.config import dataset, default_study, variant
 from vpt_gen.study.runs import Runs
 
@@ -44,7 +44,7 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
             "--workdir, or use its config."
         )
     grown = {name: {**old[name], **record[name]} for name in _GROWS}
-    write_text(path, json.dumps({**record, **grown}, indent=1))
+    write_json(path, {**record, **grown})
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 from vpt_gen.errors import DivergedError
 from vpt_gen.evaluation.report import fault_of
 from vpt_gen.machine import json_files
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 
 ATTEMPTS, LOG = "attempts.json", "log.txt"
@@ -79,7 +78,7 @@ def _is_attempt(fields: Any) -> bool:
 
 def write_attempts(folder: pathlib.Path, attempts: list[Attempt]) -> None:
     """Writes the attempts at the cell in `folder`."""
-    write_text(folder / ATTEMPTS, json.dumps([dataclasses.asdict(a) for a in attempts], indent=1))
+    write_json(folder / ATTEMPTS, [dataclasses.asdict(a) for a in attempts])
 
 
 def read_json(

@@ -1,13 +1,12 @@
 """Measures how long a run has trained, across interruptions."""
 
-import json
 import time
 
 from etils import epath
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 
 _CENTURIES = 1e10  # seconds; no run takes so long
@@ -25,7 +24,7 @@ class Clock:
         if not distributed.is_first():
             return
         seconds = self._before + time.monotonic() - self._start
-        write_text(self._path, json.dumps(seconds))
+        write_json(self._path, seconds)
 
 
 def training_seconds(workdir: str) -> float | None:

@@ -7,7 +7,6 @@ the version that it is the beginning of; only that version may continue it.
 import base64
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -17,7 +16,7 @@ import requests
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json, write_text
 from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
@@ -83,7 +82,7 @@ class _Partial:
         self.note.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         if version.validator:
-            write_text(self.note, json.dumps(dataclasses.asdict(version)))
+            write_json(self.note, dataclasses.asdict(version))
 
     def remove(self) -> None:
         self.note.unlink(missing_ok=True)

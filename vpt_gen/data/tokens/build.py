@@ -7,7 +7,6 @@ the first missing shard, several hosts share the work, and the bytes are always 
 import dataclasses
 import functools
 import itertools
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -26,7 +25,7 @@ from vpt_gen.data.tokens.cache import (
 )
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import json_text, write_text
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
@@ -169,4 +168,4 @@ class CacheBuild:
             "tokens": token_shards.num_tokens_in(next(iter(self.shards)), self.views),
             "sha256": checksums,
         }
-        write_text(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        write_text(self.folder / MANIFEST, json_text(manifest) + "\n")
