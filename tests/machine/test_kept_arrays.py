@@ -19,7 +19,7 @@ DAMAGES = {
     **damage.ANY,
     "text": lambda content: b"x" * len(content),
     "an array alone": other_type,
-    "pickled": lambda content: b"\x80\x04." + content,
+    "pickled": lambda content: b"\x80\x04." + content[:-4],
 }
 
 

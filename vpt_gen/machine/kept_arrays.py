@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from vpt_gen.machine.array_files import read_npz
 from vpt_gen.machine.files import written_whole
 from vpt_gen.machine.progress import say
 
@@ -25,9 +26,8 @@ def load(
     if not path.is_file():
         return None
     try:
-        with open(path, "rb") as file:
-            return parse(dict(np.load(file)))
-    except Exception as error:  # A damaged file causes errors of many kinds: of zip, zlib, NumPy.
+        return parse(read_npz(path))
+    except (OSError, KeyError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         say(f"The {what} {path} are damaged ({reason}); they are made again.")
         return None
