@@ -53,10 +53,12 @@ def _quiet() -> Iterator[None]:
 class _PatientLoop(asyncio.SelectorEventLoop):
     """Ignores what other threads report after it was closed."""
 
-    # Of any signature, as that of the base class differs between versions of Python.
-    def call_soon_threadsafe(self, *args: Any, **options: Any) -> Any:
+    # The base class's own annotation needs variadic generics.
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> Any:
         with contextlib.suppress(RuntimeError):
-            return super().call_soon_threadsafe(*args, **options)
+            return super().call_soon_threadsafe(callback, *args, context=context)
 
 
 class _PatientPolicy(asyncio.DefaultEventLoopPolicy):
