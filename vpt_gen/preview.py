@@ -19,6 +19,7 @@ from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
 from vpt_gen.images import grids
+from vpt_gen.machine import lock
 from vpt_gen.machine.progress import say
 from vpt_gen.nets import transformers
 from vpt_gen.runs.compatibility import check_codebooks
@@ -69,7 +70,8 @@ def main():
     if FLAGS.folder:
         record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
         record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}
-        save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
+        with lock.held(FLAGS.folder, "--folder"):
+            save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
         say(f"Wrote {len(images)} images to {FLAGS.folder}.")
 
 

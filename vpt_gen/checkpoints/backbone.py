@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 
 import vpt_gen
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed, sharding
+from vpt_gen.machine import distributed, lock, sharding
 from vpt_gen.nets import NETS, build
 from vpt_gen.nets.biggan import BigGAN
 
@@ -61,7 +61,7 @@ def save_net(
 ) -> str:
     """Writes a net and returns its digest; replaces an older one at `path`.
 
-    Only one of several processes calls this.
+    Only one of several processes calls this. If another program writes a net there, it waits.
 
     Args:
       path: directory of the net.
@@ -73,6 +73,14 @@ def save_net(
     Raises:
       UserError: `path` exists and is not a net.
     """
+    with lock.held(path, "path", beside=True, wait=True):
+        return _save(path, net, params, about, dtype)
+
+
+def _save(
+    path: str, net: nn.Module | BigGAN, params: Any, about: Mapping[str, Any], dtype: Any
+) -> str:
+    """Like `save_net`, where no other program writes."""
     check_replaceable(path)
     directory = pathlib.Path(path).absolute()
     kind = next(name for name, cls in NETS.items() if type(net) is cls)
@@ -97,12 +105,32 @@ def save_net(
 
 
 def check_replaceable(path: str) -> None:
-    """Raises UserError if a net would replace something that is not a net."""
+    """Raises UserError if a net would replace something that is not a net, or more than one."""
     directory = pathlib.Path(path)
-    if not directory.exists() or (directory / "net.json").is_file():
+    if not directory.exists():
         return
-    if not directory.is_dir() or any(directory.iterdir()):
+    if not directory.is_dir():
         raise UserError(f"{path} exists and holds no net, so it is not replaced; use another path.")
+    names = {child.name for child in directory.iterdir()}
+    if names and not _is_record(directory / "net.json"):
+        raise UserError(
+            f"{path} exists and holds no net, or one whose net.json is damaged, so it is not "
+            "replaced; delete it, or use another path."
+        )
+    if others := sorted(names - {"net.json", "params"}):
+        raise UserError(
+            f"{path} holds {others[0]} in addition to a net, so it is not replaced; move that "
+            "elsewhere, or use another path."
+        )
+
+
+def _is_record(path: pathlib.Path) -> bool:
+    """Whether a file is the record of a net, not only called like one."""
+    try:
+        record = json.loads(path.read_text())
+        return record["kind"] in NETS and bool(record["digest"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return False
 
 
 def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:

@@ -10,6 +10,7 @@ from vpt_gen.checkpoints.store import differences
 from vpt_gen.config.migration import migrate, with_defaults, with_new_values
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
+from vpt_gen.study.cells import KINDS
 from vpt_gen.study.config import dataset, default_study, variant
 from vpt_gen.study.runs import Runs
 from vpt_gen.study.states import read_json
@@ -21,13 +22,14 @@ _MAY_CHANGE = ("title", "shots", "seeds")
 
 
 def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
-    """Records the study, or checks that the folder belongs to it.
+    """Records the study, or checks that the folder belongs to it; the caller holds its lock.
 
     Variants, data sets, shots and seeds may be added in the same folder; existing ones must not
     change.
 
     Raises:
-      UserError: the folder belongs to another study, or a variant was changed.
+      UserError: the folder belongs to another study, or a variant was changed; or it has cells but
+        no record of whose they are.
     """
     record = json.loads(json.dumps(study.to_dict()))
     record["configs"] = {
@@ -36,8 +38,7 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         for dataset in study.datasets
     }
     path = folder / RECORD
-    old = read_json(path)
-    old = _in_todays_fields(old) if old else record
+    old = _in_todays_fields(_recorded(folder)) if _is_used(folder) else record
     if changed := list(_changes(old, record)):
         raise UserError(
             f"{folder} belongs to another study ({'; '.join(changed[:3])}); choose another "
@@ -45,6 +46,21 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         )
     grown = {name: {**old[name], **record[name]} for name in _GROWS}
     write_text(path, json.dumps({**record, **grown}, indent=1))
+
+
+def _is_used(folder: pathlib.Path) -> bool:
+    """Whether a folder holds cells of a study, or its record."""
+    return any((folder / name).exists() for name in (RECORD, *KINDS))
+
+
+def _recorded(folder: pathlib.Path) -> dict[str, Any]:
+    record = read_json(folder / RECORD)
+    if not isinstance(record, dict) or not {"variants", "datasets", "configs"} <= record.keys():
+        raise UserError(
+            f"{folder} holds a study, but its {RECORD} is missing or damaged: choose another "
+            "--workdir, or restore that file."
+        )
+    return record
 
 
 def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:
