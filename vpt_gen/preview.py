@@ -4,6 +4,7 @@ The images are of the classes that the transformer was pretrained on, without pr
 of converted weights. The default is the shipped color source.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -50,6 +51,12 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    with lock.held(FLAGS.folder, "--folder") if FLAGS.folder else contextlib.nullcontext():
+        preview()
+
+
+def preview() -> None:
+    """Draws the images and writes them; no other program writes to their folder."""
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
     transformer = load_net(FLAGS.transformer, *transformers())
     check_codebooks(tokenizer.net, transformer.net)
@@ -70,8 +77,7 @@ def main():
     if FLAGS.folder:
         record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
         record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}
-        with lock.held(FLAGS.folder, "--folder"):
-            save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
+        save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
         say(f"Wrote {len(images)} images to {FLAGS.folder}.")
 
 

@@ -109,12 +109,12 @@ def check_replaceable(path: str) -> None:
     directory = pathlib.Path(path)
     if not directory.exists():
         return
-    if not directory.is_dir():
+    names = {child.name for child in directory.iterdir()} if directory.is_dir() else {path}
+    if names and "net.json" not in names:
         raise UserError(f"{path} exists and holds no net, so it is not replaced; use another path.")
-    names = {child.name for child in directory.iterdir()}
     if names and not _is_record(directory / "net.json"):
         raise UserError(
-            f"{path} exists and holds no net, or one whose net.json is damaged, so it is not "
+            f"{directory / 'net.json'} is damaged, or not the record of a net, so {path} is not "
             "replaced; delete it, or use another path."
         )
     if others := sorted(names - {"net.json", "params"}):
