@@ -12,7 +12,8 @@ from absl import flags
 
 from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import save_net
-from vpt_gen.checkpoints.store import NUM_IMAGES, claim_workdir
+from vpt_gen.checkpoints.claim import claim_workdir
+from vpt_gen.checkpoints.store import NUM_IMAGES
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
