@@ -39,14 +39,35 @@ if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_programs():
-    """Programs leave memory with a file of tests that left the worker large; the disk has them."""
+def programs_of_a_file():
+    """Compiled programs leave memory with the tests that need them; the disk has them."""
     yield
-    if psutil.Process().memory_info().rss > 0.9e9:
+    drop_programs(above=0.9e9)
+
+
+@pytest.fixture(autouse=True)
+def programs_of_a_test():
+    """Files that compile much give it back in between."""
+    yield
+    drop_programs(above=1.5e9)
+
+
+def drop_programs(above):
+    """Drops what JAX has compiled if the process has more bytes of memory."""
+    if psutil.Process().memory_info().rss > above:
         jax.clear_caches()
         gc.collect()
         if hasattr(_LIBC, "malloc_trim"):
             _LIBC.malloc_trim(0)
+
+
+@pytest.fixture(autouse=True)
+def golden_values():
+    """A test that a folder of reference numbers has only some values for says so at its end."""
+    from tests import golden_folder
+
+    yield
+    golden_folder.skip_lacking()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,24 +1,30 @@
 """Conditions from the command line: class names, training images, marquees."""
 
+import pathlib
+
 import numpy as np
 
+from vpt_gen.data.names import name_key, nearest, numbers_of, some
 from vpt_gen.decode import marquee
 from vpt_gen.errors import UserError
+from vpt_gen.machine.array_files import open_npy
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.runs.samples import class_bank
 
 
 def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
     """Class names, or their numbers -> numbers; all classes if none are given."""
-    numbers = []
+    numbers, number_of = [], numbers_of(class_names)
     for name in wanted:
-        if name in class_names:
-            numbers.append(class_names.index(name))
+        if name_key(name) in number_of:
+            numbers.append(number_of[name_key(name)])
         elif name.isdecimal() and int(name) < len(class_names):
             numbers.append(int(name))
         else:
-            known = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
-            raise UserError(f"Class {name!r} is unknown to the checkpoint; it has: {known}.")
+            raise UserError(
+                f"Class {name!r} is unknown to the checkpoint; it has: {some(class_names)}"
+                f"{nearest(name, class_names)}"
+            )
     return numbers or list(range(len(class_names)))
 
 
@@ -71,7 +77,9 @@ def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float)
                 f"--marquee={name} is not known; use constant, scroll, instance_to_class or a "
                 ".npy file."
             )
-        return marquee.check_weights(np.load(name), num_stages, num_headers)
+        matrix = open_npy(pathlib.Path(name).expanduser())
+        marquee.check_shape(matrix.shape, num_stages, num_headers)
+        return marquee.check_weights(matrix.read(), num_stages, num_headers)
     except (OSError, ValueError) as error:
         raise UserError(f"--marquee={name}: {error}") from error
 
