@@ -4,6 +4,7 @@ The images are of the classes that the transformer was pretrained on, without pr
 of converted weights. The default is the shipped color source.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -19,6 +20,7 @@ from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
 from vpt_gen.images import grids
+from vpt_gen.machine import lock
 from vpt_gen.machine.progress import say
 from vpt_gen.nets import transformers
 from vpt_gen.runs.compatibility import check_codebooks
@@ -49,6 +51,12 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    with lock.held(FLAGS.folder, "--folder") if FLAGS.folder else contextlib.nullcontext():
+        preview()
+
+
+def preview() -> None:
+    """Draws the images and writes them; no other program writes to their folder."""
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
     transformer = load_net(FLAGS.transformer, *transformers())
     check_codebooks(tokenizer.net, transformer.net)

@@ -33,7 +33,7 @@ from vpt_gen.evaluation.image_sets import real_images
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
-from vpt_gen.machine import sharding
+from vpt_gen.machine import lock, sharding
 from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.compatibility import check_image_size
@@ -79,6 +79,12 @@ def define_flags() -> None:
 def main():
     """Runs the program; its flags are parsed."""
     source, name, spec = open_images()
+    with lock.held(FLAGS.output, "--output"):
+        reconstruct(source, name, spec)
+
+
+def reconstruct(source: Source, name: str, spec: ImageSpec) -> None:
+    """Reconstructs images and measures the result, in a folder that no other program writes to."""
     mesh = sharding.make_mesh()
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
     check_image_size(tokenizer.net, spec.size)

@@ -11,6 +11,7 @@ from etils import epath
 
 from vpt_gen import cli
 from vpt_gen.errors import UserError
+from vpt_gen.machine import lock
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.request import (
@@ -50,7 +51,8 @@ def main():
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
     folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
-    save_generation(generation, folder, FLAGS.trace)
+    with lock.held(folder, "--output"):
+        save_generation(generation, folder, FLAGS.trace)
     say(f"Wrote {len(generation.bank)} images and grid.png to {folder}.")
 
 

@@ -124,6 +124,15 @@ def test_a_folder_belongs_to_one_study_which_may_grow(study, tmp_path):
         claim_folder(study, runs_of(study), tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, "", '{"title": "a", "var', "[]", "{}"])
+def test_cells_without_a_record_of_their_study_are_refused(study, tmp_path, content):
+    (tmp_path / "cells").mkdir()
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(UserError, match="study.json .*restore it, or choose another --workdir"):
+        claim_folder(study, runs_of(study), tmp_path)
+
+
 def test_a_study_older_than_fields_goes_on(study, tmp_path):
     claim_folder(study, runs_of(study), tmp_path)
     path = tmp_path / "study.json"

@@ -27,7 +27,7 @@ from jax.sharding import Mesh
 import vpt_gen
 from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed, json_files, sharding
+from vpt_gen.machine import distributed, json_files, lock, sharding
 from vpt_gen.machine.files import json_text
 from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
@@ -65,7 +65,7 @@ def save_net(
 ) -> str:
     """Writes a net and returns its digest; replaces an older one at `path`.
 
-    Only one of several processes calls this.
+    Only one of several processes calls this. If another program writes a net there, it waits.
 
     Args:
       path: directory of the net.
@@ -77,6 +77,14 @@ def save_net(
     Raises:
       UserError: `path` exists and is not a net.
     """
+    with lock.held(path, "path", beside=True, wait=True):
+        return _save(path, net, params, about, dtype)
+
+
+def _save(
+    path: str, net: nn.Module | BigGAN, params: Any, about: Mapping[str, Any], dtype: Any
+) -> str:
+    """Like `save_net`, where no other program writes."""
     check_replaceable(path)
     directory = pathlib.Path(path).absolute()
     kind = next(name for name, cls in NETS.items() if type(net) is cls)
@@ -102,12 +110,32 @@ def save_net(
 
 
 def check_replaceable(path: str) -> None:
-    """Raises UserError if a net would replace something that is not a net."""
+    """Raises UserError if a net would replace something that is not a net, or more than one."""
     directory = pathlib.Path(path)
-    if not directory.exists() or (directory / "net.json").is_file():
+    if not directory.exists():
         return
-    if not directory.is_dir() or any(directory.iterdir()):
+    names = {child.name for child in directory.iterdir()} if directory.is_dir() else {path}
+    if names and "net.json" not in names:
         raise UserError(f"{path} exists and holds no net, so it is not replaced; use another path.")
+    if names and not _is_record(directory / "net.json"):
+        raise UserError(
+            f"{directory / 'net.json'} is damaged, or not the record of a net, so {path} is not "
+            "replaced; delete it, or use another path."
+        )
+    if others := sorted(names - {"net.json", "params"}):
+        raise UserError(
+            f"{path} holds {others[0]} in addition to a net, so it is not replaced; move that "
+            "elsewhere, or use another path."
+        )
+
+
+def _is_record(path: pathlib.Path) -> bool:
+    """Whether a file is the record of a net, not only called like one."""
+    try:
+        record = json.loads(path.read_text())
+        return record["kind"] in NETS and bool(record["digest"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return False
 
 
 def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:

@@ -8,7 +8,6 @@ as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 """
 
 import contextlib
-import json
 import math
 import secrets
 import shutil
@@ -27,14 +26,15 @@ from vpt_gen.machine import distributed, json_files
 from vpt_gen.machine.files import (
     absolute,
     in_bucket,
-    write_json,
 )
 from vpt_gen.machine.progress import say
 
 CONFIG_FILE = "config.json"
+NUM_IMAGES = "num_images"  # A fact for messages; the digest of the data identifies them.
 _DESCRIPTION = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint.
 # Fields that say where a run computes, not what: it may resume elsewhere.
-_MAY_CHANGE = ("config.mesh", "config.data.cache_dir")
+_MAY_CHANGE = ("config.mesh", "config.data.cache_dir", f"facts.{NUM_IMAGES}")
+_UNFINISHED = ".orbax-checkpoint-tmp"  # Part of the name of a checkpoint that Orbax writes.
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes in addition to the arrays, an upper bound
 
 
@@ -298,64 +298,23 @@ class Store:
         self._manager.close()
 
 
-def claim_workdir(
-    workdir: str,
-    config: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    migrate: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
-) -> None:
-    """Writes the run's config and facts, or checks that they are the ones already there.
-
-    A directory without a finished checkpoint does not belong to a run yet.
-
-    Args:
-      workdir: the run's directory.
-      config: of the run.
-      facts: about it, such as class names and digests.
-      migrate: a config recorded by an older version -> the same with today's fields.
-
-    Raises:
-      UserError: the directory belongs to a run with another config or other facts, cannot be
-        written, or is not the same for all processes.
-    """
-    path = epath.Path(workdir) / CONFIG_FILE
-    record = json.loads(json.dumps({"config": config, "facts": facts}))
-    claimed = path.exists() and has_checkpoint(workdir)
-    if claimed:
-        recorded = read_record(workdir)
-        migrated = {**recorded, "config": migrate(recorded["config"])}
-        changed = differences(migrated, record)
-        if changed:
-            raise UserError(
-                f"Workdir {workdir} belongs to another run ({'; '.join(changed[:3])}); "
-                "choose another --workdir or use its config."
-            )
-    elif distributed.is_first():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, record)
-        except (PermissionError, FileExistsError, NotADirectoryError) as error:
-            raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
-    distributed.wait_for_all("workdir claimed")
-    # For an existing run, every process compared the record above.
-    if not path.exists() or (not claimed and differences(read_record(workdir), record)):
-        raise UserError(
-            f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
-            "hosts need the same command and a folder or bucket that they share."
-        )
-
-
 def has_checkpoint(workdir: str) -> bool:
-    """Whether `workdir` holds a finished checkpoint.
-
-    Orbax adds to the name of an unfinished one; in a bucket, where folders cannot be renamed, a
-    file marks a finished one.
-    """
+    """Whether `workdir` holds a finished checkpoint."""
     folder = epath.Path(workdir) / "checkpoints"
     return folder.is_dir() and any(
-        child.name.isdecimal() and (not in_bucket(child) or (child / "commit_success.txt").exists())
-        for child in folder.iterdir()
+        child.name.isdecimal() and not is_unfinished(child) for child in folder.iterdir()
     )
+
+
+def is_unfinished(checkpoint: epath.Path) -> bool:
+    """Whether Orbax has not written all of a checkpoint.
+
+    Orbax adds to the name of such a one; in a bucket, where folders cannot be renamed, a file marks
+    a finished one.
+    """
+    if in_bucket(checkpoint):
+        return not (checkpoint / "commit_success.txt").exists()
+    return _UNFINISHED in checkpoint.name
 
 
 def read_record(workdir: str, kinds: Mapping[str, json_files.Kind] | None = None) -> dict[str, Any]:
@@ -388,9 +347,9 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
         return [d for k in kept for d in differences(old.get(k), new.get(k), prefix + k)]
     if old == new:
         return []
-    return [f"{name} was {_brief(old)}, is {_brief(new)}"]
+    return [f"{name} was {brief(old)}, is {brief(new)}"]
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
     """Formats a value for a message; digests are cut to their beginning."""
     return repr(value[:12] if isinstance(value, str) and len(value) == 64 else value)

@@ -11,6 +11,7 @@ from vpt_gen.config.migration import migrate, with_defaults, with_new_values
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
 from vpt_gen.machine.files import write_json
+from vpt_gen.study.cells import KINDS
 from vpt_gen.study.config import dataset, default_study, variant
 from vpt_gen.study.runs import Runs
 
@@ -21,14 +22,14 @@ _MAY_CHANGE = ("title", "shots", "seeds")
 
 
 def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
-    """Records the study, or checks that the folder belongs to it.
+    """Records the study, or checks that the folder belongs to it; the caller holds its lock.
 
     Variants, data sets, shots and seeds may be added in the same folder; existing ones must not
     change.
 
     Raises:
-      UserError: the folder belongs to another study, a variant was changed, or the record is
-        damaged.
+      UserError: the folder belongs to another study, or a variant was changed; or it has cells, but
+        no readable record of whose they are.
     """
     record = json.loads(json.dumps(study.to_dict()))
     record["configs"] = {
@@ -37,7 +38,7 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         for dataset in study.datasets
     }
     path = folder / RECORD
-    old = _read(path) if path.is_file() else record
+    old = _read(path) if _is_used(folder) else record
     if changed := list(_changes(old, record)):
         raise UserError(
             f"{folder} belongs to another study ({'; '.join(changed[:3])}); choose another "
@@ -49,6 +50,11 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     """Reads the record in today's fields."""
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} holds a study, but its {path.name} is missing: restore it, or choose "
+            "another --workdir."
+        )
     cure = "restore it, or choose another --workdir"
     old = json_files.read_object(path, cure, dict.fromkeys(_GROWS, dict))
     try:
@@ -56,6 +62,11 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         fault = f"it describes no study: {type(error).__name__}: {error}"
         raise json_files.DamagedFileError(path, fault, cure) from error
+
+
+def _is_used(folder: pathlib.Path) -> bool:
+    """Whether a folder holds cells of a study, or its record."""
+    return any((folder / name).exists() for name in (RECORD, *KINDS))
 
 
 def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:

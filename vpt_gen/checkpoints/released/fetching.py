@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine import json_files
+from vpt_gen.machine import json_files, lock
 from vpt_gen.machine.files import write_json, write_text
 from vpt_gen.machine.progress import say, track
 
@@ -123,6 +123,15 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
     Raises:
       UserError: no network, no such address, or a file that does not match its checksum.
     """
+    with lock.held(path, "folder", beside=True, wait=True):
+        if path.exists():  # Another program has fetched it meanwhile.
+            compare(path, sha256)
+            return ("sha256",) if sha256 else ()
+        return _fetch(address, path, sha256)
+
+
+def _fetch(address: str, path: pathlib.Path, sha256: str) -> tuple[str, ...]:
+    """Like `fetch`, for a file that no other program fetches."""
     partial = _Partial.at(path.with_name(f"{path.name}.part"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
