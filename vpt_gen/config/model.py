@@ -1,6 +1,7 @@
 """`config.model`: the fields of the net that a task pretrains, taken from the net itself."""
 
 import dataclasses
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -14,6 +15,11 @@ OF_FAMILY = {"nar": "maskgit", "ar": "gpt"}
 _OTHERS = ("parent", "name", "remat")
 
 
+def net_of(task: str, transformer: str) -> type[Any]:
+    """Returns the net that a task pretrains; for arguments see `model_fields`."""
+    return NETS[_NETS.get(task, transformer)]
+
+
 def model_fields(task: str, transformer: str) -> ConfigDict:
     """Returns the fields with their defaults, without those in the net's `from_data`.
 
@@ -21,7 +27,7 @@ def model_fields(task: str, transformer: str) -> ConfigDict:
       task: of `config.fields.PRETRAINING`.
       transformer: key of `nets.NETS`, for the task "transformer".
     """
-    net = NETS[_NETS.get(task, transformer)]
+    net = net_of(task, transformer)
     model = ConfigDict({"net": transformer} if task == "transformer" else {})
     for field in dataclasses.fields(net):
         if field.name not in (*_OTHERS, *net.from_data):
