@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from absl import flags
 
@@ -65,7 +65,8 @@ def fields_table() -> str:
 
 def study_table() -> str:
     """Formats the ranges of a study's fields."""
-    return _table("field of a study", table_ranges(STUDY_FIELDS))
+    words = {name: str(of) for name, of in table_ranges(STUDY_FIELDS).items()}
+    return _table("field of a study", words)
 
 
 def flags_table() -> str:
@@ -75,13 +76,13 @@ def flags_table() -> str:
         for name, of in flag_ranges(define_flags).items():
             programs[name, str(of)].append(program)
     lines = ["| flag | of | range |", "|---|---|---|"]
-    for (name, of), users in sorted(programs.items()):
-        lines.append(f"| `--{name}` | {', '.join(users)} | {of} |")
+    for (name, words), users in sorted(programs.items()):
+        lines.append(f"| `--{name}` | {', '.join(users)} | {words} |")
     return "\n".join(lines)
 
 
-def _table(head: str, ranges: Mapping[str, Range | str]) -> str:
-    rows: Iterable[str] = (f"| `{name}` | {of} |" for name, of in sorted(ranges.items()))
+def _table(head: str, ranges: Mapping[str, str]) -> str:
+    rows = (f"| `{name}` | {of} |" for name, of in sorted(ranges.items()))
     return "\n".join([f"| {head} | range |", "|---|---|", *rows])
 
 

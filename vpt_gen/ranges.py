@@ -36,11 +36,12 @@ class Range:
 
     def __contains__(self, value: Any) -> bool:
         kind = numbers.Integral if self.whole else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, kind):
+        if not isinstance(value, kind) or isinstance(value, bool):
             return False
-        inside = self.low <= value <= self.high
-        at_open_end = (self.above and value == self.low) or (self.below and value == self.high)
-        return value == self.also or (inside and not at_open_end)
+        number: Any = value  # Comparable, which the type checker does not know of these kinds.
+        low = number > self.low if self.above else number >= self.low
+        high = number < self.high if self.below else number <= self.high
+        return number == self.also or (low and high)
 
     def __str__(self) -> str:
         """Returns words that continue "it must be"."""
@@ -78,7 +79,7 @@ NotNegative = Annotated[float, Range(0, 10**6)]
 Share = Annotated[float, Range(0, 1)]
 ShareBelowOne = Annotated[float, Range(0, 1, below=True)]
 # Terms that keep a quotient finite.
-Epsilon = Annotated[float, Range(0, 1, above=True)]
+Epsilon = Annotated[float, Range(0, 1, above=True, below=True)]
 
 
 def range_in(annotation: Any) -> Range | None:
@@ -86,6 +87,13 @@ def range_in(annotation: Any) -> Range | None:
     if isinstance(annotation, Range):
         return annotation
     return next(filter(None, map(range_in, typing.get_args(annotation))), None)
+
+
+def range_of(kind: Any) -> Range:
+    """Returns the range in one of the types above."""
+    found = range_in(kind)
+    assert found is not None, kind
+    return found
 
 
 def ranges_of(options: type[Any]) -> dict[str, Range]:

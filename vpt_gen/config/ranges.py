@@ -28,7 +28,7 @@ from vpt_gen.ranges import (
     Updates,
     UpdatesOrZero,
     check_number,
-    range_in,
+    range_of,
     ranges_of,
 )
 
@@ -115,8 +115,7 @@ def config_ranges(config: Mapping[str, Any]) -> dict[str, Range]:
 
 def table_ranges(table: Mapping[str, Any]) -> dict[str, Range]:
     """Returns the ranges of a table of types by field."""
-    found = {name: range_in(kind) for name, kind in table.items()}
-    return {name: of for name, of in found.items() if of is not None}
+    return {name: range_of(kind) for name, kind in table.items()}
 
 
 def check_ranges(config: ConfigDict, ranges: Mapping[str, Range], group: str = "") -> None:

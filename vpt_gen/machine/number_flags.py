@@ -4,7 +4,7 @@ from typing import Any
 
 from absl import flags
 
-from vpt_gen.ranges import Range, check_number, range_in
+from vpt_gen.ranges import Range, check_number, range_of
 
 
 def define_number(name: str, default: float | None, kind: Any, about: str) -> None:
@@ -16,9 +16,7 @@ def define_number(name: str, default: float | None, kind: Any, about: str) -> No
       kind: a type of `ranges.py`, such as `Count`.
       about: the text of --help.
     """
-    of = range_in(kind)
-    assert of is not None
-    flags.DEFINE(NumberParser(name, of), name, default, about)
+    flags.DEFINE(NumberParser(name, range_of(kind)), name, default, about)
 
 
 class NumberParser(flags.ArgumentParser):

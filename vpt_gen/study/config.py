@@ -24,7 +24,7 @@ from vpt_gen.ranges import (
     Share,
     UpdatesOrZero,
     check_number,
-    range_in,
+    range_of,
 )
 
 # Names of variants and data sets are also names of folders.
@@ -183,7 +183,7 @@ def _check_numbers(study: ConfigDict) -> None:
 
 def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:
     for field, share in flatten(of.shares.to_dict()).items():
-        check_number(f"config.variants.{name}.shares.{field}", share, range_in(Share))
+        check_number(f"config.variants.{name}.shares.{field}", share, range_of(Share))
     if of.sampling and not of.trained_as:
         raise UserError(
             f"config.variants.{name} has sampling: name the variant whose runs it draws from by "
