@@ -1,7 +1,6 @@
 """Every number that a user gives has a range, and one outside of it is one sentence."""
 
 import importlib
-import itertools
 import math
 import types
 
@@ -13,15 +12,14 @@ from tests.programs import ROOT, flags_of
 from tests.study.studies import small_study
 from vpt_gen import cli, limits
 from vpt_gen.config.check import check_config, check_decoding
-from vpt_gen.config.fields import FAMILIES, TASKS, default_config
+from vpt_gen.config.fields import default_config
 from vpt_gen.config.ranges import check_ranges, config_ranges, table_ranges
 from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
+from vpt_gen.machine import distributed
 from vpt_gen.runs.opened import set_option
 from vpt_gen.study.config import FIELDS as STUDY_FIELDS
 from vpt_gen.study.config import check_study, default_study
-
-KINDS = list(itertools.product(TASKS, FAMILIES))
 
 
 def is_number(value):
@@ -52,9 +50,8 @@ def put(config, name, value):
     config[last] = (value,) if isinstance(config[last], tuple) else value
 
 
-@pytest.mark.parametrize(("task", "family"), KINDS)
-def test_every_number_of_a_config_has_a_range_with_its_default(task, family):
-    config = default_config(task, family)
+@pytest.mark.parametrize("config", limits.every_config(), ids=lambda config: config.task)
+def test_every_number_of_a_config_has_a_range_with_its_default(config):
     ranges = config_ranges(config)
     assert numbers_of(config) - ranges.keys() == set()
     check_config(config)
@@ -67,11 +64,11 @@ def only_ranges(config):
 
 def test_every_number_outside_of_its_range_is_named():
     seen = set()
-    for task, family in KINDS:
-        for name, of in config_ranges(default_config(task, family)).items():
-            config = default_config(task, family)
-            if (name, of) in seen or name not in flatten(config.to_dict()):
+    for default in limits.every_config():
+        for name, of in config_ranges(default).items():
+            if (name, of) in seen or name not in flatten(default.to_dict()):
                 continue
+            config = default.copy_and_resolve_references()
             seen.add((name, of))
             for value, check in zip(outside(of), [check_config, *[only_ranges] * 6], strict=False):
                 put(config, name, value)
@@ -240,3 +237,13 @@ def test_every_number_of_a_study_has_a_range():
             put(study, name, value)
             with pytest.raises(UserError, match=rf"^config\.{name} is .* must be a"):
                 check_study(study)
+
+
+def test_the_number_of_a_process_is_below_their_count():
+    given = ("--coordinator_address=a:1", "--num_processes=2", "--process_id=2")
+    named = types.SimpleNamespace(define_flags=distributed.define_flags, __name__="main")
+    with (
+        flags_of(named, *given, "--distributed"),
+        pytest.raises(UserError, match="--process_id is 2; it must be below --num_processes, 2"),
+    ):
+        distributed.start()

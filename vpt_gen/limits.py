@@ -2,9 +2,10 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from vpt_gen import cli, gallery, preview, reconstruct, sample
 from vpt_gen import main as training
@@ -15,6 +16,7 @@ from vpt_gen.config.repeat import flatten
 from vpt_gen.data import speed
 from vpt_gen.evaluate import flags as evaluate
 from vpt_gen.machine.number_flags import NumberParser
+from vpt_gen.nets import tokenizers
 from vpt_gen.ranges import Range
 from vpt_gen.report import __main__ as report
 from vpt_gen.study.config import FIELDS as STUDY_FIELDS
@@ -44,15 +46,22 @@ def flag_ranges(define_flags: Callable[[], None]) -> dict[str, Range]:
     return {n: parser.range for n, parser in parsers.items() if isinstance(parser, NumberParser)}
 
 
+def every_config() -> Iterator[ConfigDict]:
+    """Yields the default config of every task, family and pretrained tokenizer."""
+    for task, family in itertools.product(TASKS, FAMILIES):
+        for net in tokenizers() if task == "tokenizer" else ("",):
+            yield default_config(task, family, net)
+
+
 def fields_table() -> str:
     """Formats the ranges of all fields of runs' configs."""
     found: dict[str, dict[str, list[str]]] = {}
-    for task, family in itertools.product(TASKS, FAMILIES):
-        config = default_config(task, family)
+    for config in every_config():
         fields = flatten(config.to_dict())
         for name, of in config_ranges(config).items():
             if name in fields:
                 families = found.setdefault(name, {}).setdefault(str(of), [])
+                family = config.get("family", "")
                 families += [] if family in families else [family]
     words = {
         name: "; ".join(f"{of} ({', '.join(families)})" for of, families in ranges.items())
