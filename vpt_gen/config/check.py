@@ -47,7 +47,8 @@ def check_config(config: ConfigDict) -> None:
         not config.best_metric or config.eval_every > 0 or measured,
         "'' if nothing is evaluated: config.eval_every is 0",
     )
-    check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
+    named = bool(config.data.train_split or config.data.path)
+    check(config, "data.train_split", named, "the name of a split; '' is for class folders")
     on, parts = config.data.evaluate_on, ("holdout", "validation")
     check(config, "data.evaluate_on", on in parts, " or ".join(map(repr, parts)))
     check(
