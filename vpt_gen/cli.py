@@ -15,7 +15,10 @@ from vpt_gen.config import flag
 from vpt_gen.config.repeat import argument
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, host_memory
+from vpt_gen.machine.printable import escaping, one_line
 
+# Characters of a message; an error of a foreign file could hold all of the file.
+_LONGEST = 5000
 _DISK_FULL = ("No space left on device", "Disk quota exceeded")
 
 
@@ -33,6 +36,7 @@ def run(
       needs_config: whether --config must be given, if the program has that flag.
     """
     host_memory.keep()
+    escaping(sys.stdout)
     others = set(flags.FLAGS)
     define_flags()
     for name in set(flags.FLAGS) - others:
@@ -57,7 +61,7 @@ def exit_code(program: Callable[[], None]) -> int:
         program()
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))[:_LONGEST]}", file=sys.stderr)
         return error.exit_code
     except SystemExit as error:
         return _code_of(error)

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from vpt_gen.data.lazy import tf
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
+from vpt_gen.machine.array_files import read_npz
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say, track
 
@@ -202,10 +202,10 @@ def _load_or_build(
     key = digest_of(_INDEX_FORMAT, labeling.name, image_key, json.dumps(about))
     path = cache_folder() / "records" / f"{key[:32]}.npz"
     try:
-        with np.load(path) as kept:
-            where = records.Records(files, kept["places"])
-            return _Index(where, kept["labels"], str(kept["image_digest"]))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        kept = read_npz(path)
+        where = records.Records(files, kept["places"])
+        return _Index(where, kept["labels"], str(kept["image_digest"]))
+    except (OSError, KeyError, ValueError):
         index = _build(builder, instructions, reader, labeling, image_key)
     try:
         with written_whole(path) as partial, open(partial, "wb") as file:

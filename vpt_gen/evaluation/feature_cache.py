@@ -1,7 +1,6 @@
 """Features of sets of images; those of real images are kept between runs."""
 
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from vpt_gen.evaluation.features import (
     Features,
 )
 from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.machine.array_files import read_npz
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say
 
 # Increase it with every change of how features are computed or stored.
 _VERSION = 1
-_DAMAGES = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
 
 
 def features_path(key: str) -> pathlib.Path:
@@ -84,11 +83,10 @@ def _load(path: pathlib.Path, key: str) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path) as file:
-            arrays = dict(file)
+        arrays = read_npz(path)
         if str(arrays.pop("content")) != _content_digest(key, arrays):
             raise ValueError("its content does not match its digest")
-    except _DAMAGES as error:
+    except (OSError, KeyError, ValueError) as error:
         say(f"The cached features {path} are damaged ({error}); they are computed again.")
         return None
     moments = {

@@ -14,6 +14,7 @@ from PIL import Image
 from vpt_gen.data import sampled
 from vpt_gen.images import grids
 from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine.array_files import open_npy
 from vpt_gen.machine.files import written_whole
 from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.generation import Generation
@@ -139,8 +140,7 @@ def _read_orders(folder: epath.Path, done: int) -> np.ndarray | None:
     """Reads the orders of the traced images among the first `done`."""
     if not done:
         return None
-    with (folder / _ORDERS).open("rb") as file:
-        return np.load(file)[:done]
+    return open_npy(folder / _ORDERS).read()[:done]
 
 
 def _add_orders(folder: epath.Path, orders: np.ndarray | None, more: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +17,7 @@ import PIL
 from vpt_gen.data.folders.listing import Names
 from vpt_gen.images import codec as images
 from vpt_gen.images.reasons import why
+from vpt_gen.machine.array_files import read_npz
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say, track
 
@@ -169,8 +169,7 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
     """Looks these files up in an index, which may have been made for others."""
     known = Checked.nothing(len(names))
     try:
-        with np.load(index) as file:
-            arrays = dict(file)
+        arrays = read_npz(index)
         if str(arrays["rules"]) != _RULES:
             return known
         then = Names(arrays["blob"].tobytes(), arrays["ends"])
@@ -180,7 +179,7 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
             _from_json(arrays["errors"]),
             _from_json(arrays["remarks"]),
         )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError):
         return known  # Missing or damaged: everything is checked again.
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
         return found
