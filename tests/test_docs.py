@@ -9,6 +9,7 @@ from configparser import ConfigParser
 import pytest
 
 import vpt_gen
+from vpt_gen import limits
 from vpt_gen.checkpoints.released import published
 from vpt_gen.config import flag
 from vpt_gen.config.fields import METHODS
@@ -52,6 +53,12 @@ def test_published_weights_are_those_that_can_be_fetched():
 
 def test_facts_of_the_vtab_page_are_those_of_the_table_in_code():
     assert vtab_table.table() in page("vtab.md")
+
+
+def test_ranges_of_numbers_are_those_that_are_checked():
+    text = page("limits.md")
+    for table in (limits.fields_table(), limits.study_table(), limits.flags_table()):
+        assert table in text
 
 
 def test_extensions_of_the_guide_are_those_that_are_read():

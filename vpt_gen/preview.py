@@ -21,8 +21,10 @@ from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
 from vpt_gen.images import grids
 from vpt_gen.machine import lock
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.nets import transformers
+from vpt_gen.ranges import Count, Seed
 from vpt_gen.runs.compatibility import check_codebooks
 from vpt_gen.runs.opened import set_option
 from vpt_gen.runs.pretrained_samples import FEW, choose_classes, draw
@@ -38,8 +40,8 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "classes", [], f"Names or numbers of classes, or all; by default the first {FEW}."
     )
-    flags.DEFINE_integer("num", 4, "Images per class.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
+    define_number("num", 4, Count, "Images per class.")
+    define_number("seed", 0, Seed, "Seed of the images.")
     flags.DEFINE_multi_string(
         "set", [], "A decoding option, such as num_iterations=8 or top_k=100 (may be repeated)."
     )

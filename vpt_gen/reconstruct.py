@@ -35,7 +35,9 @@ from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import lock, sharding
 from vpt_gen.machine.files import write_json
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
+from vpt_gen.ranges import Count, Seed, Several, Side
 from vpt_gen.runs.compatibility import check_image_size
 
 FLAGS = flags.FLAGS
@@ -67,11 +69,11 @@ def define_flags() -> None:
         "Instead of --images: a file of configs/, for the held-out part of its data, or for all if "
         "nothing is held out."
     )
-    flags.DEFINE_integer("image_size", SIDES[COLOR], "With --images: side of the squares.")
+    define_number("image_size", SIDES[COLOR], Side, "With --images: side of the squares.")
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "How --images are made square.")
-    flags.DEFINE_integer("num", 1000, "Maximal number of images, evenly over all.", lower_bound=2)
-    flags.DEFINE_integer("columns", 10, "Images of a class in the picture.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Seed of the halves for the floor.", lower_bound=0)
+    define_number("num", 1000, Several, "Maximal number of images, evenly over all.")
+    define_number("columns", 10, Count, "Images of a class in the picture.")
+    define_number("seed", 0, Seed, "Seed of the halves for the floor.")
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights, for FID.")
     flags.DEFINE_string("output", "reconstructions", "Folder to write to.")
 

@@ -25,7 +25,7 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     experiment = PRETRAINING.get(config.task, _adaptation)(config, workdir, mesh)
     try:
         jax.eval_shape(experiment.task.init, jax.random.key(0))
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
         raise UserError(
             f"The net that the config describes cannot be built: {str(error).splitlines()[0]}"
         ) from error

@@ -16,7 +16,7 @@ from vpt_gen.checkpoints.store import (
     has_checkpoint,
     read_record,
 )
-from vpt_gen.config.check import check_config
+from vpt_gen.config.check import check_decoding
 from vpt_gen.config.fields import default_config
 from vpt_gen.config.migration import as_config, migrate
 from vpt_gen.errors import UserError
@@ -98,7 +98,7 @@ def open_run(
     config = as_config(given)
     for setting in decode:
         set_option(config.decode, setting)
-    check_config(config)
+    check_decoding(config)
     moved = {"tokenizer": tokenizer, METHODS[config.task].source: transformer}
     config.backbone.update({name: path for name, path in moved.items() if path})
     mesh = mesh or sharding.make_mesh()
