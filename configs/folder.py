@@ -6,9 +6,11 @@
 `--config=configs/folder.py:lora` uses another method (docs/methods.md); `:ar` and `:ar,lora` use
 the autoregressive model.
 
-Two to five images per class are enough to start. The shipped source models know color drawings on
-white, at 64x64. For photographs, set config.backbone.* to a larger model and config.data.image_size
-to its size (docs/weights.md).
+Two to five images per class are enough to start. All are trained on; to compare generated images
+with others, set config.data.holdout to the share of each class to hold out, such as 0.2.
+
+The shipped source models know color drawings on white, at 64x64. For photographs, set
+config.backbone.* to a larger model and config.data.image_size to its size (docs/weights.md).
 """
 
 from vpt_gen.recipes.adaptation import color_images

@@ -20,7 +20,7 @@ if [ "$quick" ]; then
   short=(--config.eval_every=0 --config.checkpoint_every=0 --config.data.cache_views=1)
   tokenizer=("${short[@]}" --config.num_steps=60 --config.losses.quantizer_start=20
     --config.losses.adversarial_start=50)
-  transformer=("${short[@]}" --config.num_steps=60)
+  transformer=("${short[@]}" --config.num_steps=60 --config.optimizer.warmup_steps=20)
   tuning=("${short[@]}" --config.num_steps=30 --config.evaluation.num_samples=50)
 fi
 

@@ -85,9 +85,10 @@ check_submission() {
   for flag in $values; do
     [[ "${!flag}" =~ ^[A-Za-z0-9._/:@-]*$ ]] || fail "--$flag=${!flag} has a character that is not allowed; use letters, digits and ._/:@-."
   done
-  for flag in gpus nodes max_restarts; do
-    [[ "${!flag:-0}" =~ ^[0-9]+$ ]] || fail "--$flag=${!flag} is not a number; give a whole number such as 2."
+  for flag in gpus nodes; do
+    [[ "${!flag:-1}" =~ ^[1-9][0-9]{0,5}$ ]] || fail "--$flag=${!flag} is not a number from 1 to 999999; give a whole number such as 2."
   done
+  [[ "${max_restarts:-0}" =~ ^[0-9]{1,6}$ ]] || fail "--max_restarts=$max_restarts is not a number from 0 to 999999; give a whole number such as 2."
   case "${tpu:+tpu}${gpus:+gpus}" in
     tpu) check_tpu ;;
     gpus) ;;

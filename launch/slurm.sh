@@ -40,7 +40,7 @@ check_submission() {
   local flag
   check_training
   for flag in nodes gpus cpus lead; do
-    [[ "${!flag}" =~ ^[1-9][0-9]*$ ]] || fail "--$flag=${!flag} is not a positive number; give a whole number such as 8."
+    [[ "${!flag}" =~ ^[1-9][0-9]{0,5}$ ]] || fail "--$flag=${!flag} is not a positive number; give a whole number such as 8."
   done
   for flag in time partition account qos constraint mem name; do
     [[ "${!flag}" =~ ^[^[:space:]]*$ ]] || fail "--$flag=${!flag} contains a space; remove it."

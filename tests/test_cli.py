@@ -64,7 +64,7 @@ def test_help_explains_the_flags():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("--seed=\x1b[2J\nerror: x", r"\\x1b\[2J error: x"),
+        ("--seed=\x1b[2J\nerror: x", r"\\x1b\[2J\\nerror: x"),
         ("--nope\x1b[2J=3", r"nope\\x1b\[2J"),
         ("--nope", "Unknown command line flag 'nope'.*see --help"),
     ],

@@ -73,6 +73,7 @@ def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
     config.data.path = str(tmp_path / "data")
     config.data.holdout = 0.5
     config.data.cache_views = 1
+    config.optimizer.warmup_steps = 0
     config.data.shots = min(config.data.shots, 2)
     if config.data.classes:
         config.data.classes = ("discs", "bars")
@@ -123,7 +124,7 @@ def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_
         ("data.evaluate_on", "train", "'holdout' or 'validation'"),
         ("data.evaluate_on", "validation", "data.validation is 0.0; it must be positive"),
         ("num_steps", 0, "config.num_steps is 0"),
-        ("mask_schedule", "sine", "'sine' is not known"),
+        ("mask_schedule", "sine", "mask_schedule is 'sine'; it must be 'cosine', 'arccos'"),
         ("decode.num_iterations", 0, "config.decode.num_iterations is 0"),
         ("decode.guidance", -1.0, "config.decode.guidance is -1.0"),
         ("optimizer.schedule", "step", "config.optimizer.schedule is 'step'"),
@@ -162,12 +163,12 @@ def test_a_quantizer_that_would_never_start_is_named():
 @pytest.mark.parametrize(
     ("method", "field", "value", "message"),
     [
-        ("deep_prompts", "num_prompt_tokens", 0, "must be positive"),
-        ("lora", "rank", 0, "must be positive"),
-        ("lora", "alpha", 0.0, "must be positive"),
+        ("deep_prompts", "num_prompt_tokens", 0, "from 1 to 65,536"),
+        ("lora", "rank", 0, "from 1 to 65,536"),
+        ("lora", "alpha", 0.0, "a number above 0"),
         ("lora", "matrices", ("query", "head"), "some of query, key, value, out, mlp_in, mlp_out"),
         ("lora", "matrices", (), "some of query"),
-        ("adapters", "size", 0, "must be positive"),
+        ("adapters", "size", 0, "from 1 to 65,536"),
     ],
 )
 def test_impossible_options_of_methods_are_named(method, field, value, message):

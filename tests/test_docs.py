@@ -9,9 +9,13 @@ from configparser import ConfigParser
 import pytest
 
 import vpt_gen
+from vpt_gen import limits
 from vpt_gen.checkpoints.released import published
+from vpt_gen.config import flag
 from vpt_gen.config.fields import METHODS
+from vpt_gen.data.tokens import shards
 from vpt_gen.data.vtab import table as vtab_table
+from vpt_gen.decode import approximate, halton
 from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.images.codec import EXTENSIONS
 from vpt_gen.tables import method_sizes, prompt_sizes
@@ -51,6 +55,12 @@ def test_facts_of_the_vtab_page_are_those_of_the_table_in_code():
     assert vtab_table.table() in page("vtab.md")
 
 
+def test_ranges_of_numbers_are_those_that_are_checked():
+    text = page("limits.md")
+    for table in (limits.fields_table(), limits.study_table(), limits.flags_table()):
+        assert table in text
+
+
 def test_extensions_of_the_guide_are_those_that_are_read():
     listed = page("images.md").split("An image counts by its extension: `")[1].split("`")[0]
     assert sorted(listed.split()) == sorted(EXTENSIONS)
@@ -59,6 +69,34 @@ def test_extensions_of_the_guide_are_those_that_are_read():
 def test_every_metric_is_explained():
     text = page("evaluation.md")
     assert [name for name in FIGURES if f"`{name}`" not in text] == []
+
+
+def test_work_of_the_decoders_is_computed():
+    """Rows such as "| `frontier`, `refresh_every=4` | 37 % | ..." of full prompts."""
+    sizes = {"Speed": (256, 128), "Quality": (64, 16), "Error of the approximations": (64, 16)}
+    rows = {}
+    for part in page("decoders.md").split("\n## ")[1:]:
+        heading, _, text = part.partition("\n")
+        pattern = r"^\| `(masked|frontier)`(?:, `?(?:refresh_every=)?(\d)`?)? \| (\d+) % \|"
+        for recompute, refresh, written in re.findall(pattern, text, re.M):
+            counts = halton.reveal_counts(sizes[heading][0], 12, "cosine")
+            share = approximate.recomputed_share(
+                counts, recompute, int(refresh or 0), prefix=sizes[heading][1]
+            )
+            rows[heading, recompute, refresh] = written, f"{100 * share:.0f}"
+    assert len(rows) == 10
+    assert {row: texts for row, texts in rows.items() if texts[0] != texts[1]} == {}
+
+
+def test_the_size_of_the_token_cache_is_that_of_its_records():
+    assert "20 + 2 V N bytes per example" in page("data.md")
+    assert {shards.record_type(v, n).itemsize - 2 * v * n for v, n in [(1, 64), (8, 256)]} == {20}
+
+
+def test_the_readme_does_not_promise_held_out_images_that_there_are_not():
+    held_out = flag.load(str(ROOT / "configs" / "folder.py"), "").data.holdout
+    (line,) = re.findall(r"--checkpoint=runs/folder +# (.*)", (ROOT / "README.md").read_text())
+    assert ("held-out" in line, "trained on" in line) == (held_out > 0, held_out == 0)
 
 
 def anchors(path: pathlib.Path) -> set[str]:

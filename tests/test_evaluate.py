@@ -15,10 +15,12 @@ from tests import made
 from tests.programs import call, flags_of, opened, start, train
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
 from vpt_gen.config.fields import default_config
+from vpt_gen.data.batches import open_sources
 from vpt_gen.errors import UserError
 from vpt_gen.evaluate import __main__ as evaluate
 from vpt_gen.evaluate.drawn import draw_from_run
 from vpt_gen.evaluate.real import open_real_sets
+from vpt_gen.evaluation.image_sets import real_sets
 from vpt_gen.methods import prompts
 from vpt_gen.runs import saved
 from vpt_gen.runs.generation import even_class_ids, plain_generation
@@ -209,6 +211,33 @@ def test_a_folder_is_squared_as_the_run_saw_its_images(workdir, data):
         open_sets(run, f"--reference={data}", f"--train={data}")
 
 
+def test_a_reference_says_how_many_of_its_images_were_trained_on(workdir, data, tmp_path):
+    run = opened(workdir)
+    reference, train, _ = open_sets(run)
+    assert str(reference) == "12 held-out images" and str(train) == "12 training images"
+    everything, *_ = open_sets(run, f"--reference={data}")
+    assert 12 <= everything.trained_on < 24
+    # What another draw holds out is not held out from the run.
+    own = f"--config={write_config(tmp_path, data=str(data))}"
+    again, train, _ = open_sets(run, own, "--config.data.holdout_seed=1")
+    assert 0 < again.trained_on == again.record["trained_on"] < 12
+    assert train.record["digest"] == run.facts["data"]
+    copies = tmp_path / "copies"
+    source = open_sources(run.config)[0]
+    for i in range(len(source)):
+        folder = copies / source.class_names[source.labels[i]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(source.load(i)).save(folder / f"{i}.bmp")
+    assert str(open_sets(run, f"--reference={copies}")[0]) == "12 images trained on"
+
+
+def test_a_run_that_holds_nothing_out_is_compared_with_images_trained_on(workdir):
+    run = opened(workdir)
+    run.config.data.holdout = 0.0
+    reference, train = real_sets(run.config, *open_sources(run.config))
+    assert (str(reference), train) == ("24 images trained on", None)
+
+
 def test_a_run_older_than_a_field_of_its_config_has_the_default(workdir, tmp_path):
     older = tmp_path / "older"
     shutil.copytree(workdir, older)
@@ -250,6 +279,10 @@ def test_classes_are_drawn_as_the_reference_has_them(workdir, data, capsys):
     shutil.copy(data / "discs" / "0.png", data.parent / "lean" / "discs")
     lean, *_ = open_sets(run, f"--reference={data.parent / 'lean'}")
     assert np.bincount(draw(run, lean).labels).tolist() == [12, 1]
+    capsys.readouterr()
+    draw(run, lean, "--num=1")
+    said = capsys.readouterr().out
+    assert "None of 1 image to draw is of discs. Raise --num to draw all classes." in said
     even = draw(run, lean, "--class_counts=even", "--num=5")
     assert np.bincount(even.labels).tolist() == [3, 2]
     assert even.record["class_counts"] == "even"

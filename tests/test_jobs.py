@@ -1,5 +1,6 @@
 """Real processes that train together: `python -m tests.many_processes` shows more."""
 
+import contextlib
 import signal
 
 import chex
@@ -8,6 +9,33 @@ import pytest
 from tests.jobs import Job, write_config
 
 pytestmark = pytest.mark.slow
+
+
+@contextlib.contextmanager
+def running(config, workdir):
+    """A run that has saved a checkpoint, and is killed in the end."""
+    job = Job(config, workdir)
+    try:
+        before = job.checkpoints()
+        job.wait_for(lambda: job.checkpoints() != before)
+        yield job
+    finally:
+        job.processes[0].kill()
+        job.wait()
+
+
+def test_a_second_run_in_a_workdir_is_refused_until_the_first_is_killed(tmp_path):
+    config = write_config(tmp_path, num_steps=10**6, checkpoint_every=4, eval_every=0)
+    with running(config, tmp_path / "run") as first:
+        given = ["--config.seed=1", "--config.checkpoint_every=0"]
+        assert Job(config, tmp_path / "run", flags=given).wait() == [2]
+        said = first.log.read_text().partition("error: ")[2].splitlines()[0]
+        assert f"run is in use by process {first.processes[0].pid} on " in said
+        assert f"--config={config}" in said
+        assert '"seed": 0' in (tmp_path / "run" / "config.json").read_text()
+    newest = first.checkpoints()[-1]
+    with running(config, tmp_path / "run") as third:
+        assert f"Resuming from update {newest} of" in third.log.read_text()
 
 
 def test_two_processes_stop_together_and_end_where_one_does(tmp_path):

@@ -108,7 +108,8 @@ def test_prompts_of_instances(config, tmp_path):
     train(config, tmp_path / "run")
     params = Store(tmp_path / "run").restore_params()
     assert params["prompt_instance_embeddings"]["embedding"].shape == (6, 32)
-    assert read_record(str(tmp_path / "run"))["facts"]["instance_labels"] == [0, 0, 0, 1, 1, 1]
+    facts = read_record(str(tmp_path / "run"))["facts"]
+    assert facts["instance_labels"] == [0, 0, 0, 1, 1, 1] and facts["num_images"] == 12
     config.prompt.condition = "instance"
     with pytest.raises(UserError, match="none can be held out"):
         train(config, tmp_path / "other")
@@ -215,7 +216,7 @@ def test_another_backbone_is_refused(config, transformer, workdir, tmp_path):
     params = jax.tree.map(lambda x: x + 1, net.params)
     save_net(str(tmp_path / "other"), net.net, params, net.about)
     config.backbone.transformer = str(tmp_path / "other")
-    with pytest.raises(UserError, match="facts.transformer"):
+    with pytest.raises(UserError, match="config.backbone.transformer was "):
         train(config, workdir)
 
 
@@ -270,9 +271,11 @@ def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
     config.evaluation.every = 1
     with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_lpips"):
         train(config, tmp_path / "run")
+    config.best_metric, config.data.holdout = "frechet", 0.0
+    with pytest.raises(UserError, match="'frechet' would choose the best copies of the images tr"):
+        train(config, tmp_path / "run")
     config.evaluation.every = 0
     config.best_metric = "loss"
-    config.data.holdout = 0.0
     with pytest.raises(UserError, match="best_metric needs held-out examples"):
         train(config, tmp_path / "run")
     config.eval_every = 0

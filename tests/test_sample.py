@@ -23,6 +23,7 @@ from vpt_gen.runs.generation import (
     even_class_ids,
     instances_of,
     proportional_class_ids,
+    undrawn,
 )
 from vpt_gen.runs.samples import class_bank
 from vpt_gen.runs.token_sampler import TokenSampler
@@ -259,6 +260,14 @@ def test_a_stream_that_skips_is_the_rest_to_the_last_digit(params):
 def test_the_training_images_of_a_class_take_turns():
     labels = [1, 0, 1, 0, 0]
     assert instances_of(np.array([0, 0, 0, 0, 1, 1, 1]), labels).tolist() == [1, 3, 4, 1, 0, 2, 0]
+
+
+def test_classes_that_are_not_drawn_are_named():
+    assert undrawn(even_class_ids(7, 3), "abc", "Raise it.") == ""
+    assert undrawn(np.array([0, 0, 2]), "abc", "Raise it.") == "None of 3 images to draw is of b."
+    assert undrawn(even_class_ids(3, 9), "abcdefghi", "Raise it.") == (
+        "None of 3 images to draw is of d, e, f, g, h and 1 more. Raise it."
+    )
 
 
 def test_images_are_shared_out_over_the_classes():

@@ -13,7 +13,9 @@ from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
+from vpt_gen.ranges import Count, Seed
 from vpt_gen.report.side_by_side import marquee_picture, side_by_side
 from vpt_gen.runs.opened import TunedRun, open_run
 
@@ -45,8 +47,8 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "run", None, "<label>=<workdir> of a run of a method (may be repeated).", required=True
     )
-    flags.DEFINE_integer("num", 8, "Images per row.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
+    define_number("num", 8, Count, "Images per row.")
+    define_number("seed", 0, Seed, "Seed of the images.")
     flags.DEFINE_bool("real", True, "Also show real images; --noreal leaves them out.")
     flags.DEFINE_bool("marquee", False, "Also write <output>_marquee.png, of the first run.")
     flags.DEFINE_string("output", "gallery.png", "The picture to write.")

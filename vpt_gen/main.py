@@ -12,7 +12,8 @@ from absl import flags
 
 from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import save_net
-from vpt_gen.checkpoints.store import claim_workdir
+from vpt_gen.checkpoints.claim import claim_workdir
+from vpt_gen.checkpoints.store import NUM_IMAGES
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
@@ -20,6 +21,7 @@ from vpt_gen.config.migration import migrate
 from vpt_gen.errors import UserError
 from vpt_gen.machine import (
     distributed,
+    lock,
     sharding,
 )
 from vpt_gen.machine.files import in_bucket
@@ -40,17 +42,24 @@ def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> No
       devices: that share the work; None for all.
     """
     check_config(config)
-    adapts = config.task in METHODS
-    if not adapts and in_bucket(workdir):
+    if config.task not in METHODS and in_bucket(workdir):
         raise UserError(
             f"Pretraining writes its net to the working directory, so {workdir} must be a folder."
         )
+    with lock.held_for_all(workdir, "--workdir"):
+        _run(config, workdir, devices)
+
+
+def _run(config, workdir: str, devices: Sequence[jax.Device] | None) -> None:
+    """Runs a checked config in a folder that nobody else writes to."""
+    adapts = config.task in METHODS
     mesh = sharding.make_mesh(devices, [config.mesh[axis] for axis in sharding.AXES])
     experiment = make_experiment(config, workdir, mesh)
     measurer = None
     if adapts and config.evaluation.num_samples:
         measurer = Measurer(config, experiment, workdir, mesh)
-    claim_workdir(workdir, config.to_dict(), experiment.facts, migrate)
+    facts = {**experiment.facts, NUM_IMAGES: experiment.num_images}
+    claim_workdir(workdir, config.to_dict(), facts, migrate)
     state = loop.train(
         experiment.task,
         loop.LoopOptions(**{f.name: config[f.name] for f in dataclasses.fields(loop.LoopOptions)}),

@@ -4,6 +4,7 @@ The images are of the classes that the transformer was pretrained on, without pr
 of converted weights. The default is the shipped color source.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -19,8 +20,11 @@ from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
 from vpt_gen.images import grids
+from vpt_gen.machine import lock
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.nets import transformers
+from vpt_gen.ranges import Count, Seed
 from vpt_gen.runs.compatibility import check_codebooks
 from vpt_gen.runs.opened import set_option
 from vpt_gen.runs.pretrained_samples import FEW, choose_classes, draw
@@ -36,8 +40,8 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "classes", [], f"Names or numbers of classes, or all; by default the first {FEW}."
     )
-    flags.DEFINE_integer("num", 4, "Images per class.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
+    define_number("num", 4, Count, "Images per class.")
+    define_number("seed", 0, Seed, "Seed of the images.")
     flags.DEFINE_multi_string(
         "set", [], "A decoding option, such as num_iterations=8 or top_k=100 (may be repeated)."
     )
@@ -49,6 +53,12 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    with lock.held(FLAGS.folder, "--folder") if FLAGS.folder else contextlib.nullcontext():
+        preview()
+
+
+def preview() -> None:
+    """Draws the images and writes them; no other program writes to their folder."""
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
     transformer = load_net(FLAGS.transformer, *transformers())
     check_codebooks(tokenizer.net, transformer.net)

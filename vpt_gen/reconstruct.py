@@ -7,7 +7,6 @@ vpt_gen.evaluate, with the floor of real images.
 """
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
@@ -18,7 +17,7 @@ from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.shipped import COLOR, SIDES
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
-from vpt_gen.data.batches import open_sources
+from vpt_gen.data.batches import evaluation_name, open_sources
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source
@@ -34,17 +33,19 @@ from vpt_gen.evaluation.image_sets import real_images
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
-from vpt_gen.machine import sharding
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine import lock, sharding
+from vpt_gen.machine.files import write_json
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
+from vpt_gen.ranges import Count, Seed, Several, Side
 from vpt_gen.runs.compatibility import check_image_size
 
 FLAGS = flags.FLAGS
 _BATCH = 16
 
 
-def open_images() -> tuple[Source, ImageSpec]:
-    """Opens the images of the command line; returns them with their preprocessing.
+def open_images() -> tuple[Source, str, ImageSpec]:
+    """Opens the images of the command line; returns them, their name, and their preprocessing.
 
     Raises:
       UserError: both or neither of folder and config, or images that cannot be opened.
@@ -52,36 +53,46 @@ def open_images() -> tuple[Source, ImageSpec]:
     if bool(FLAGS.images) == (FLAGS.config is not None):
         raise UserError("Give either --images=<folder> or --config=<file>; see --help.")
     if FLAGS.images:
-        return open_folder(FLAGS.images), ImageSpec(FLAGS.image_size, FLAGS.fit)
+        return open_folder(FLAGS.images), "real images", ImageSpec(FLAGS.image_size, FLAGS.fit)
     check_config(FLAGS.config)
     train, held_out = open_sources(FLAGS.config)
     data = FLAGS.config.data
-    return held_out or train, ImageSpec(data.image_size, data.fit)
+    name = evaluation_name(data) if held_out else "training images"
+    return held_out or train, name, ImageSpec(data.image_size, data.fit)
 
 
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "Folder of a net of convert or main.")
     flags.DEFINE_string("images", None, "A folder of images, one sub-folder per class, or flat.")
-    flag.define("Instead of --images: a file of configs/, for the held-out part of its data.")
-    flags.DEFINE_integer("image_size", SIDES[COLOR], "With --images: side of the squares.")
+    flag.define(
+        "Instead of --images: a file of configs/, for the held-out part of its data, or for all if "
+        "nothing is held out."
+    )
+    define_number("image_size", SIDES[COLOR], Side, "With --images: side of the squares.")
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "How --images are made square.")
-    flags.DEFINE_integer("num", 1000, "Maximal number of images, evenly over all.", lower_bound=2)
-    flags.DEFINE_integer("columns", 10, "Images of a class in the picture.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Seed of the halves for the floor.", lower_bound=0)
+    define_number("num", 1000, Several, "Maximal number of images, evenly over all.")
+    define_number("columns", 10, Count, "Images of a class in the picture.")
+    define_number("seed", 0, Seed, "Seed of the halves for the floor.")
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights, for FID.")
     flags.DEFINE_string("output", "reconstructions", "Folder to write to.")
 
 
 def main():
     """Runs the program; its flags are parsed."""
-    source, spec = open_images()
+    source, name, spec = open_images()
+    with lock.held(FLAGS.output, "--output"):
+        reconstruct(source, name, spec)
+
+
+def reconstruct(source: Source, name: str, spec: ImageSpec) -> None:
+    """Reconstructs images and measures the result, in a folder that no other program writes to."""
     mesh = sharding.make_mesh()
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
     check_image_size(tokenizer.net, spec.size)
     if len(source) > FLAGS.num:
         source = source.subset(np.linspace(0, len(source) - 1, FLAGS.num).astype(int))
-    images = real_images(source, "real images", "all", spec)
+    images = real_images(source, name, "all", spec)
     pairs = reconstructed.reconstruct(tokenizer, images, _BATCH, mesh)
     near = fidelity(pairs, tokenizer.net.codebook_size)
     # In another net's features if possible: a tokenizer does not see its own errors.
@@ -93,7 +104,7 @@ def main():
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
     folder = pathlib.Path(FLAGS.output)
     grids.save_png(folder / "pairs.png", pairs_picture(pairs, images, FLAGS.columns))
-    write_text(folder / "metrics.json", json.dumps(record, indent=1))
+    write_json(folder / "metrics.json", record)
     say(report.table(record))
     say(near.table(tokenizer.net.codebook_size))
     say(f"\nPicture: {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")

@@ -11,7 +11,10 @@ from etils import epath
 
 from vpt_gen import cli
 from vpt_gen.errors import UserError
+from vpt_gen.machine import lock
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
+from vpt_gen.ranges import Count
 from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.request import (
     define_generation_flags,
@@ -28,7 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
     flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
-    flags.DEFINE_integer("num", 8, "Images per class.", lower_bound=1)
+    define_number("num", 8, Count, "Images per class.")
     define_generation_flags()
     flags.DEFINE_list(
         "instances",
@@ -50,7 +53,8 @@ def main():
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
     folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
-    save_generation(generation, folder, FLAGS.trace)
+    with lock.held(folder, "--output"):
+        save_generation(generation, folder, FLAGS.trace)
     say(f"Wrote {len(generation.bank)} images and grid.png to {folder}.")
 
 

@@ -1,15 +1,19 @@
 """Pretrained nets on disk: round trip, digest, refusals."""
 
 import json
+import threading
+import time
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from vpt_gen.checkpoints import backbone
-from vpt_gen.checkpoints.backbone import load_net, save_net
+from vpt_gen.checkpoints.backbone import check_replaceable, load_net, save_net
 from vpt_gen.errors import UserError
+from vpt_gen.machine import lock
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
@@ -84,3 +88,32 @@ def test_wrong_places_are_named(tmp_path, params):
         load_net(tmp_path / "net", "vqgan")
     with pytest.raises(UserError, match="holds no pretrained vqgan"):
         load_net(tmp_path / "nowhere", "vqgan")
+
+
+def test_who_writes_a_net_waits_for_another_that_writes_it(tmp_path, capsys):
+    path = tmp_path / "net"
+    thread = threading.Thread(target=save_net, args=(str(path), NET, {"w": np.zeros(3)}, {}))
+    with lock.held(path, "path", beside=True):
+        thread.start()
+        while "Waiting for" not in capsys.readouterr().out:
+            time.sleep(0.01)
+        assert [file.name for file in tmp_path.iterdir()] == [".net.lock"]
+    thread.join()
+    assert [file.name for file in tmp_path.iterdir()] == ["net"]
+    assert json.loads((path / "net.json").read_text())["kind"] == "maskgit"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": "maskgit"}', '{"kind": "m", "di'])
+def test_a_folder_with_a_file_called_net_json_is_no_net_yet(tmp_path, content):
+    (tmp_path / "net.json").write_text(content)
+    with pytest.raises(UserError, match="net.json is damaged, or not the record of a net, so"):
+        check_replaceable(tmp_path)
+
+
+def test_what_lies_in_a_net_s_folder_is_not_lost_with_it(tmp_path):
+    save_net(tmp_path / "net", NET, {"w": np.zeros(3)}, {})
+    check_replaceable(tmp_path / "net")
+    (tmp_path / "net" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds notes.txt in addition to a net, so it is not repl"):
+        save_net(tmp_path / "net", NET, {"w": np.ones(3)}, {})
+    assert (tmp_path / "net" / "notes.txt").read_text() == "mine"

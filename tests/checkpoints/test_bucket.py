@@ -13,11 +13,8 @@ from PIL import Image
 
 from configs import demo, source_transformer
 from vpt_gen import main
-from vpt_gen.checkpoints.store import (
-    claim_workdir,
-    has_checkpoint,
-    read_record,
-)
+from vpt_gen.checkpoints.claim import claim_workdir
+from vpt_gen.checkpoints.store import has_checkpoint, read_record
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 
@@ -62,6 +59,9 @@ def test_a_checkpoint_counts_once_it_is_marked_as_finished(bucket):
     (step / "commit_success.txt").touch()
     assert has_checkpoint(RUN)
     with pytest.raises(UserError, match="belongs to another run"):
+        claim_workdir(RUN, {"seed": 2}, {})
+    (bucket / "run" / "config.json").unlink()
+    with pytest.raises(UserError, match="run holds checkpoints/3, but no config.json"):
         claim_workdir(RUN, {"seed": 2}, {})
 
 

@@ -200,7 +200,7 @@ def test_heads_must_share_the_width(tmp_path):
     with pytest.raises(UserError, match="width 8, which 3 heads cannot share"):
         read("taming_gpt", tmp_path, num_heads=3)
     for wrong in (0, -4, "4", 2.0, True):
-        with pytest.raises(UserError, match="num_heads must be a positive integer"):
+        with pytest.raises(UserError, match="num_heads must be a whole number from 1"):
             read("taming_gpt", tmp_path, num_heads=wrong)
 
 

@@ -1,4 +1,4 @@
-"""The store: what is kept, what a working directory belongs to."""
+"""The store: what is kept, and what is read of it."""
 
 import json
 import shutil
@@ -11,7 +11,6 @@ import pytest
 
 from vpt_gen.checkpoints.store import (
     Store,
-    claim_workdir,
     has_checkpoint,
     read_record,
 )
@@ -158,42 +157,11 @@ def test_a_state_is_restored_onto_any_mesh(tmp_path):
         assert kernels[0].sharding == kernels[1].sharding
 
 
-def test_a_run_may_go_on_with_another_mesh(tmp_path):
-    claim_workdir(tmp_path, {"seed": 0, "mesh": {"fsdp": 1}}, {})
-    saved(tmp_path, [1])
-    claim_workdir(tmp_path, {"seed": 0, "mesh": {"fsdp": 4}}, {})
-
-
 def test_missing_checkpoints_are_named(tmp_path):
     with pytest.raises(UserError, match="no finished checkpoint"):
         Store(tmp_path / "empty").restore_params()
     with pytest.raises(UserError, match="no checkpoint of update 7; it has 1"):
         saved(tmp_path, [1]).restore_params(7)
-
-
-def test_a_workdir_belongs_to_its_config(tmp_path):
-    config = {"seed": 0, "data": {"path": "a", "sizes": (1, 2)}}
-    claim_workdir(tmp_path, {"seed": 1}, {"digest": "x"})
-    claim_workdir(tmp_path, config, {"digest": "x"})  # Nothing was trained yet: no one's.
-    saved(tmp_path, [1])
-    claim_workdir(tmp_path, config, {"digest": "x"})
-    with pytest.raises(UserError, match="config.data.path was 'a', is 'b'"):
-        claim_workdir(tmp_path, {**config, "data": {"path": "b", "sizes": (1, 2)}}, {"digest": "x"})
-    with pytest.raises(UserError, match="facts.digest"):
-        claim_workdir(tmp_path, config, {"digest": "y"})
-    assert read_record(tmp_path)["facts"] == {"digest": "x"}
-
-
-def test_a_config_recorded_in_older_fields_is_compared_in_those_of_today(tmp_path):
-    def migrate(config):
-        return {"new": 0, **config}
-
-    claim_workdir(tmp_path, {"seed": 1}, {})
-    saved(tmp_path, [1])
-    claim_workdir(tmp_path, {"seed": 1, "new": 0}, {}, migrate)
-    with pytest.raises(UserError, match="config.new was 0, is 1"):
-        claim_workdir(tmp_path, {"seed": 1, "new": 1}, {}, migrate)
-    assert read_record(tmp_path)["config"] == {"seed": 1}
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
@@ -209,12 +177,6 @@ def test_looking_on_leaves_a_save_in_progress_alone(tmp_path):
     np.testing.assert_array_equal(store.restore_params()["w"], state(1).params["w"])
     store.close()
     assert unfinished.exists()
-
-
-def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="Cannot write to workdir"):
-        claim_workdir(tmp_path / "file", {}, {})
 
 
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):

@@ -60,6 +60,11 @@ def test_scroll_hits_each_header_in_turn():
     np.testing.assert_allclose(weights[1], [0.5, 0.5, 0, 0, 0])
 
 
+@pytest.mark.parametrize("num_headers", [1, 2, 5])
+def test_scroll_with_one_iteration_has_the_class_prompt(num_headers):
+    np.testing.assert_array_equal(marquee.scroll(1, num_headers), np.eye(num_headers)[-1:])
+
+
 def test_scroll_runs_from_the_first_header_to_the_last():
     weights = marquee.scroll(12, 4)
     np.testing.assert_array_equal(weights[[0, -1]], np.eye(4)[[0, -1]])

@@ -26,7 +26,9 @@ def test_rate_falls_to_almost_nothing(schedule):
     np.testing.assert_allclose(rate[-1], 1e-6)
 
 
-@pytest.mark.parametrize("schedule", ["linear", "Cosine", "", "pow", "pow-1", "pow2x", "pow1.2.3"])
+@pytest.mark.parametrize(
+    "schedule", ["linear", "Cosine", "", "pow", "pow-1", "pow2x", "pow1.2.3", "pow0", "pow1000"]
+)
 def test_unknown_schedule_is_an_error(schedule):
     with pytest.raises(ValueError, match="not known"):
         check_schedule(schedule)

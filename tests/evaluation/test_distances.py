@@ -164,6 +164,44 @@ def test_blocks_change_nothing(features, monkeypatch):
         np.testing.assert_allclose(metric(features, others), value, rtol=1e-10)
 
 
+def by_definition(generated, real, k):
+    """Precision and recall with their balls' surfaces, density and coverage without; exact."""
+    exact = [np.asarray(x).astype(int).astype(object) for x in (generated, real)]
+
+    def squares(a, b):
+        return np.array([[((x - y) ** 2).sum() for y in b] for x in a], np.int64)
+
+    generated, real = exact
+    radii, own = (np.sort(squares(x, x), axis=1)[:, k] for x in (real, generated))
+    between = squares(generated, real)
+    inside = between < radii
+    return (
+        (between <= radii).any(axis=1).mean(),
+        (between <= own[:, None]).any(axis=0).mean(),
+        inside.sum() / (k * len(generated)),
+        inside.any(axis=0).mean(),
+    )
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("values", [2, 3, 256])
+def test_rounding_does_not_decide_ties(values, dtype, offset):
+    random = np.random.default_rng(values)
+    generated, real = (random.integers(0, values, (n, 7)) + offset for n in (60, 70))
+    generated[:10] = real[:10]  # Copies, whose distances are radii.
+    sets = generated.astype(dtype), real.astype(dtype)
+    found = (*precision_recall(*sets, k=3), *density_coverage(*sets, k=3))
+    assert found == pytest.approx(by_definition(generated, real, 3), abs=1e-12)
+
+
+def test_copies_of_real_images_lie_on_the_surfaces_of_balls(features):
+    real = features[:200].astype(np.float32)
+    shuffled = np.random.default_rng(0).permutation(real)
+    # Each ball holds its own image and k - 1 others; the k-th is on its surface.
+    assert density_coverage(shuffled, real, k=5) == (1.0, 1.0)
+
+
 def test_dead_and_repeated_features_are_no_obstacle(features):
     wide = np.concatenate([features, np.zeros((400, 3)), features], axis=1)
     others = wide * 1.5

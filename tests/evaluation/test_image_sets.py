@@ -13,6 +13,7 @@ from vpt_gen.evaluation.image_sets import (
     real_images,
     real_sets,
     tapped,
+    with_trained,
 )
 
 SIZES = [(8, 8), (12, 6), (5, 20)]
@@ -69,6 +70,22 @@ def test_chosen_images_are_kept_on_the_way():
     assert [int(image[0, 0, 0]) for image in kept] == [1, 2, 4]
 
 
+def test_a_reference_says_which_of_its_images_were_trained_on():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
+    whole = arrays.from_arrays("made", pixels, np.array([0, 1, 0, 1, 0, 1]), ("a", "b"))
+    config = default_config("prompts")
+    config.data.evaluate_on = "validation"
+    repeated = whole.subset([0, 1, 4])
+    reference, train = real_sets(config, whole.subset([0, 1, 2, 3]), repeated)
+    assert (str(reference), str(train)) == ("3 validation images", "4 training images")
+    assert (reference.trained_on, reference.record["trained_on"]) == (2, 2)
+    assert str(with_trained(reference, whole)) == "3 images trained on"
+    assert with_trained(reference, whole).record["images"] == "3 images trained on"
+    assert str(real_images(whole.subset([0]), "held-out images", "", None)) == "1 held-out image"
+    # The features of the images do not depend on what they are called.
+    assert with_trained(reference, whole).digest == reference.digest
+
+
 @pytest.mark.slow
 def test_splits_are_told():
     config = default_config("prompts")
@@ -80,8 +97,11 @@ def test_splits_are_told():
     assert (len(reference), len(train)) == (1000, 4000)
     assert reference.record["split"] == "0.2 of each class, drawn by seed 0"
     assert train.record["split"] == "all but 0.2 of each class, 3 of each class, drawn by seed 0"
+    assert (str(reference), str(train)) == ("1,000 held-out images", "4,000 training images")
+    assert reference.record["trained_on"] == 0
     alone, none = real_sets(config, whole, None)
-    assert none is None and len(alone) == 5000
+    assert none is None and str(alone) == "5,000 images trained on"
+    assert alone.record["trained_on"] == 5000 and alone.record["split"].startswith("all, 3 of each")
     config.data.eval_split = "val"
     reference, train = real_sets(config, *split(whole, 0.2, 0))
     assert reference.record["split"] == "val"

@@ -79,6 +79,52 @@ def test_copies_of_repeated_training_images_are_flagged():
     assert memorization_rate(near, train, gaussian(1, 40)).rate == 1.0
 
 
+def test_held_out_copies_of_training_images_do_not_lower_the_threshold():
+    train, held_out = gaussian(0, 300), gaussian(1, 99)
+    held_out[:5] = train[:5]
+    near = train + 1e-2 * gaussian(2, 300)
+    found = memorization_rate(near, train, held_out)
+    assert found.rate > 0.9 and found.copies == 5
+    alone = memorization_rate(near, train, held_out[5:])
+    assert (found.rate, found.nominal, found.threshold) == (alone.rate, 4 / 95, alone.threshold)
+    assert alone.copies == 0
+    # A generator of those copies still copies.
+    assert memorization_rate(held_out[:5], train, held_out).rate == 1.0
+
+
+def test_held_out_images_that_are_all_copies_give_no_threshold():
+    train = gaussian(0, 40)
+    with pytest.raises(UserError, match="all 7 are exact copies"):
+        memorization_rate(gaussian(1, 5), train, train[3:10])
+
+
+def test_changed_copies_of_an_image_that_is_repeated_often_are_flagged():
+    train = np.concatenate([gaussian(0, 60), np.repeat(gaussian(5, 1), 10, axis=0)])
+    near = train[-1:] + 1e-3 * gaussian(2, 20)
+    found = memorization_rate(near, train, gaussian(1, 40))
+    assert found.rate == 1.0
+    np.testing.assert_array_equal(found.nearest.indices, 60)
+    with pytest.raises(UserError, match="two different training images"):
+        memorization_rate(near, train[-5:], gaussian(1, 40))
+
+
+def test_a_nominal_rate_that_ties_do_not_allow_is_not_named():
+    train = np.arange(20.0)[:, None] * 10
+    held_out = np.array([[52.0], [82.0], [112.0], [141.0]])
+    found = memorization_rate(held_out, train, held_out, nominal=0.4)
+    assert found.nominal is None and found.threshold == pytest.approx(2 / 15)
+    assert found.flagged.tolist() == [False, False, False, True]
+    # Two equal held-out images are no obstacle elsewhere.
+    assert memorization_rate(held_out, train, held_out, nominal=0.2).nominal == 0.2
+
+
+def test_of_training_images_at_the_same_distance_the_first_is_named():
+    random = np.random.default_rng(0)
+    train, queries = (random.integers(0, 3, (n, 9)).astype(np.float64) for n in (200, 50))
+    squares = ((queries[:, None] - train) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(nearest(queries, train).indices, squares.argmin(axis=1))
+
+
 def test_two_training_images_are_enough():
     found = memorization_rate(np.array([[0.1], [0.5]]), np.array([[0.0], [1.0]]), np.array([[0.4]]))
     np.testing.assert_allclose(found.ratios, [1 / 9, 1.0])

@@ -171,6 +171,8 @@ def test_log_status_and_delete(fakes):
         (("submit", *TPU, "--topology="), "no --topology given; for v5p use one of 2x2x1"),
         (("submit", *TPU, "--topology=4x4"), "unknown topology 4x4 of v5p"),
         (("submit", *GPUS, "--nodes=two"), "--nodes=two is not a number"),
+        (("submit", *GPUS, "--nodes=0"), "--nodes=0 is not a number from 1"),
+        (("submit", *GPUS, "--max_restarts=-1"), "--max_restarts=-1 is not a number from 0"),
         (("submit", *TPU, "--image=a b"), "--image=a b has a character"),
         (("submit", *TPU, "--workdir=runs/x"), "runs/x is on one machine only"),
     ],

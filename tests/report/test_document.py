@@ -92,7 +92,7 @@ def test_a_page_of_instances_alone(trained):
     text = "".join(read(make_page(run, num=2, seed=0, compared={})).text)
     assert "each predicts and fixes some tokens, spread evenly over the image" in text
     assert "needs held-out images, which this run does not have" in text
-    assert "prompt of" in text and "No held-out loss was measured" in text
+    assert "prompt of" in text and "No loss of held-out images was measured" in text
 
 
 def test_what_keeps_a_page_from_being_made(trained, data, tmp_path):

@@ -45,6 +45,21 @@ def test_every_part_of_a_record_is_there():
     assert ["tuning seconds", "12.5"] in rows
 
 
+def test_the_reference_is_named_and_marked_if_it_was_trained_on():
+    protocol = {
+        "generated": {"count": 8},
+        "reference": {"count": 20, "images": "20 images trained on", "trained_on": 20},
+        "features": {"space": "tokenizer"},
+    }
+    figure = {"value": 1.0, "std": None, "floor": 2.0, "warning": "Copies ..."}
+    record = {"figures": {"fid": figure, "kid": {"value": 1.0}}, "protocol": protocol}
+    section = figures_section({"metrics.json": record}, "x")
+    assert [row[0] for row in cells(section)[:2]] == ["fid\u00a0*", "kid"]
+    text = ET.tostring(section, encoding="unicode", method="text")
+    assert "8 generated images; compared with the 20 images trained on; tokenizer features" in text
+    assert "* The reference was trained on, so copies would get the best values" in text
+
+
 def test_a_bar_shows_the_value_and_a_mark_the_floor():
     bar = figures_section({"metrics.json": RECORD}, "x").find(".//div[@class='bar']")
     assert [part.get("style") for part in bar] == ["width:100.0%", "left:24.3%"]
@@ -69,6 +84,23 @@ def test_both_files_are_read_and_a_damaged_one_is_named(tmp_path):
     assert list(read_metrics(tmp_path)) == ["evaluation/metrics.json", "metrics.json"]
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(UserError, match="metrics.json is damaged"):
+        read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "3",
+        '{"figures": []}',
+        '{"figures": {"fid": []}}',
+        '{"figures": {"fid": {"std": ""}}}',
+    ],
+)
+def test_a_file_of_no_figures_is_named(tmp_path, content):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.json is damaged \(.*\); measure again"):
         read_metrics(tmp_path)
 
 

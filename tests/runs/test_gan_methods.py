@@ -165,7 +165,9 @@ def test_what_standing_statistics_are_of(trained, monkeypatch):
 def test_standing_statistics_that_cannot_be_are_named(trained):
     with pytest.raises(UserError, match=r"no option 'standing_accumulations' \(it is one of mine"):
         set_option(default_config("prompts").decode, "standing_accumulations=16")
-    with pytest.raises(UserError, match="standing_accumulations is -1; it must be 0 or positive"):
+    with pytest.raises(
+        UserError, match="standing_accumulations is -1; it must be a whole number from 0"
+    ):
         opened(trained("minegan"), decode=["standing_accumulations=-1"])
 
 

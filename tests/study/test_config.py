@@ -124,6 +124,15 @@ def test_a_folder_belongs_to_one_study_which_may_grow(study, tmp_path):
         claim_folder(study, runs_of(study), tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, "", '{"title": "a", "var', "[]", "{}"])
+def test_cells_without_a_record_of_their_study_are_refused(study, tmp_path, content):
+    (tmp_path / "cells").mkdir()
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(UserError, match="study.json .*restore it, or choose another --workdir"):
+        claim_folder(study, runs_of(study), tmp_path)
+
+
 def test_a_study_older_than_fields_goes_on(study, tmp_path):
     claim_folder(study, runs_of(study), tmp_path)
     path = tmp_path / "study.json"
@@ -170,3 +179,38 @@ def test_every_study_of_configs_is_sound(path):
     for cell in all_cells(study):
         if not study.variants[cell.variant].keep_best:
             assert list(runs.steps(cell, Choice(9, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (variant("prompts", shares={"optimizer": {"warmup_steps": 1.5}}), "warmup_steps is 1.5"),
+        (variant("prompts", shares={"optimizer": {"warmup_steps": -1}}), "warmup_steps is -1"),
+    ],
+)
+def test_shares_are_parts_of_a_run(study, changed, message):
+    study.variants = in_order(v=changed)
+    with pytest.raises(UserError, match=rf"config.variants.v.shares.*{message}; it must be"):
+        check_study(study)
+
+
+@pytest.mark.parametrize(
+    ("set", "message"),
+    [
+        ({"optimizer": {"warmup_steps": 50}}, "warmup_steps is 50; it must be at most num_steps"),
+        ({"optimizer": {"learning_rate": 50.0}}, "learning_rate is 150.0; it must be"),
+    ],
+)
+def test_the_budget_and_the_search_are_checked_before_any_run_starts(study, set, message):
+    study.variants = in_order(v=variant("prompts", set=set))
+    with pytest.raises(UserError, match=message):
+        runs_of(study).base("v", "digits")
+
+
+def test_short_runs_of_a_study_shorten_its_warmup(study):
+    study.variants = in_order(v=variant("prompts", set={"optimizer": {"warmup_steps": 50}}))
+    study.budget.steps, study.budget.seconds = 0, 60.0
+    calibration = next(cell for cell in all_cells(study) if cell.kind == "calibration")
+    study.budget.calibration_steps = 20
+    (step,) = runs_of(study).steps(calibration, Choice(0, 1.0))
+    assert "--config.optimizer.warmup_steps=20" in step.arguments

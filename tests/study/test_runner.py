@@ -10,12 +10,9 @@ import time
 import pytest
 
 from tests.study.studies import MadeRuns, small_study
+from vpt_gen.machine import lock
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.runner import (
-    Runner,
-    Stopped,
-    alone,
-)
+from vpt_gen.study.runner import Runner, Stopped
 from vpt_gen.study.states import LOG, read_attempts
 
 pytestmark = pytest.mark.slow
@@ -34,15 +31,16 @@ PROGRAM = """
 import pathlib, sys
 from tests.study.studies import MadeRuns, small_study
 from tests.study.test_runner import SLOW
+from vpt_gen.machine import lock
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.runner import Runner, alone
+from vpt_gen.study.runner import Runner
 
 folder = pathlib.Path(sys.argv[1])
 study = small_study()
 study.search.multiples, study.shots, study.seeds = (1.0,), (5,), (0, 1)
-with alone(folder / "shard") as lock:
+with lock.held(folder / "shard", "--workdir", wait=True) as descriptor:
     runner = Runner(study, folder, MadeRuns(folder, SLOW.format(seconds=1.0)))
-    missing = runner.run(all_cells(study), lock)
+    missing = runner.run(all_cells(study), descriptor)
 sys.exit(len(missing))
 """
 
@@ -58,8 +56,8 @@ def study():
 
 def run(study, folder, code, cells=None):
     runner = Runner(study, folder, MadeRuns(folder, code))
-    with alone(folder / "shard") as lock:
-        return runner, runner.run(cells or all_cells(study), lock)
+    with lock.held(folder / "shard", "--workdir") as descriptor:
+        return runner, runner.run(cells or all_cells(study), descriptor)
 
 
 def test_a_cell_that_crashes_is_named_and_tried_again(study, tmp_path, capsys):
@@ -103,6 +101,17 @@ def test_cells_wait_for_what_they_need(study, tmp_path):
         "cells/zebra/digits/5/0": "search/zebra/digits/5/x3 is not done",
         "cells/zebra/digits/5/1": "search/zebra/digits/5/x3 is not done",
     }
+
+
+def test_a_cell_that_another_runner_works_on_is_left_to_it(study, tmp_path):
+    """Shards of two divisions, such as 0/1 and 1/2, have cells in common."""
+    folder = tmp_path / "cells/zebra/digits/5/1"
+    with lock.held(folder, "--shard", beside=True):
+        _, missing = run(study, tmp_path, "")
+    ((cell, why),) = missing.items()
+    assert str(cell) == "cells/zebra/digits/5/1" and f"in use by process {os.getpid()}" in why
+    assert not folder.exists()
+    assert run(study, tmp_path, "")[1] == {}
 
 
 def start(folder):

@@ -5,7 +5,6 @@ with programs that measure the device's best rates. docs/benchmark.md explains t
 """
 
 import importlib.metadata
-import json
 import pathlib
 import platform
 
@@ -16,9 +15,11 @@ from vpt_gen.benchmark.measuring import measure, processor
 from vpt_gen.benchmark.programs import PROGRAMS
 from vpt_gen.benchmark.sizes import SIZES
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.nets.stack import REMAT
+from vpt_gen.ranges import Count, CountOrZero, SizeOrZero
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
 _WHAT = (*PROGRAMS, "growth")
@@ -33,18 +34,16 @@ def define_flags() -> None:
         "(the reference tokenizes in the step); gradient and forward: its transformer's part.",
     )
     flags.DEFINE_enum("size", "demo", list(SIZES), "The model; weights are random.")
-    flags.DEFINE_integer("batch", 1, "Images at a time.", lower_bound=1)
-    flags.DEFINE_integer("num_prompt_tokens", 0, "S; 0 for the size's own.", lower_bound=0)
-    flags.DEFINE_integer("num_iterations", 12, "Iterations T of parallel decoding.", lower_bound=1)
+    define_number("batch", 1, Count, "Images at a time.")
+    define_number("num_prompt_tokens", 0, SizeOrZero, "S; 0 for the size's own.")
+    define_number("num_iterations", 12, Count, "Iterations T of parallel decoding.")
     flags.DEFINE_list("decoders", ["confidence"], "Parallel decoders, see docs/decoders.md.")
-    flags.DEFINE_integer(
-        "num_tokens", 0, "Tokens to decode one by one; 0 for a whole image.", lower_bound=0
-    )
+    define_number("num_tokens", 0, CountOrZero, "Tokens to decode one by one; 0 for a whole image.")
     flags.DEFINE_enum("dtype", "float32", DTYPES, "config.compute.dtype of ours.")
     flags.DEFINE_enum("remat", "none", list(REMAT), "config.compute.remat of ours.")
     flags.DEFINE_enum("scan_layers", "auto", SCAN_LAYERS, "config.compute.scan_layers of ours.")
     flags.DEFINE_bool("alone", False, "Measure only ours, without the reference.")
-    flags.DEFINE_integer("repeat", 5, "Runs of each program.", lower_bound=1)
+    define_number("repeat", 5, Count, "Runs of each program.")
     flags.DEFINE_string("output", "benchmark.json", "JSON file for all measurements.")
 
 
@@ -64,7 +63,7 @@ def main():
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
         "results": results,
     }
-    write_text(pathlib.Path(values.output), json.dumps(record, indent=1))
+    write_json(pathlib.Path(values.output), record)
     say(f"All measurements: {values.output}")
 
 

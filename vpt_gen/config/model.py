@@ -1,6 +1,7 @@
 """`config.model`: the fields of the net that a task pretrains, taken from the net itself."""
 
 import dataclasses
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -16,6 +17,11 @@ OF_FAMILY = {"nar": "maskgit", "ar": "gpt"}
 _OTHERS = ("parent", "name", "remat")
 
 
+def net_of(task: str, name: str) -> type[Any]:
+    """Returns the net that a task pretrains; for arguments see `model_fields`."""
+    return NETS[_NETS.get(task, name)]
+
+
 def model_fields(task: str, name: str) -> ConfigDict:
     """Returns the fields with their defaults, without those in the net's `from_data`.
 
@@ -23,7 +29,7 @@ def model_fields(task: str, name: str) -> ConfigDict:
       task: of `config.fields.PRETRAINING`.
       name: key of `nets.NETS`, for the tasks "tokenizer" and "transformer".
     """
-    net = NETS[_NETS.get(task, name)]
+    net = net_of(task, name)
     model = ConfigDict({} if task in _NETS else {"net": name})
     for field in dataclasses.fields(net):
         if field.name not in (*_OTHERS, *net.from_data):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vpt_gen.data.names import check_distinct
-from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.source import Source, content_key, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.machine.array_files import StoredArray
 from vpt_gen.machine.array_files import open_npz as stored_arrays
@@ -39,7 +39,9 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) 
         image = images[index]
         return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
 
-    return Source(name, class_names, labels, load, digest_of(images, labels, *class_names))
+    content = np.fromiter((content_key(load(i)) for i in range(len(images))), np.uint64)
+    digest = digest_of(images, labels, *class_names)
+    return Source(name, class_names, labels, load, digest, content)
 
 
 def open_npz(path: str, split: str = "train") -> Source:

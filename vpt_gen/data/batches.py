@@ -15,7 +15,7 @@ from vpt_gen.checkpoints.backbone import (
     PretrainedNet,
     load_net,
 )
-from vpt_gen.data import pipeline
+from vpt_gen.data import duplicates, pipeline
 from vpt_gen.data.fewshot import choose_classes, choose_shots
 from vpt_gen.data.kinds import kind_of
 from vpt_gen.data.names import numbers_of
@@ -33,6 +33,8 @@ from vpt_gen.machine.progress import say
 # because rounding may depend on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
 
+_NAMED = 5  # classes in a message
+
 # start step -> endless training batches, and -> one evaluation pass, or None.
 Batches = tuple[
     Callable[[int], Iterator[pipeline.Batch]], Callable[[], Iterator[pipeline.Batch]] | None
@@ -43,16 +45,47 @@ def open_sources(config: ConfigDict) -> tuple[Source, Source | None]:
     """Opens the training and the held-out examples of `config.data`.
 
     A few-shot run trains on `data.shots` examples per class; held-out and validation examples are
-    not reduced and do not depend on the shots.
+    not reduced and do not depend on the shots. Prints what figures do not show: exact duplicates,
+    and classes without an image to evaluate on.
 
     Raises:
       UserError: data that cannot be opened, or no validation examples.
     """
     train_source, eval_source = _open_parts(config)
     data = config.data
+    if told := _unmeasured(data, train_source, eval_source):
+        say(told)
     if data.shots:
         train_source = choose_shots(train_source, data.shots, data.shots_seed)
+    if told := duplicates.sentence(duplicates.count(train_source, eval_source), train_source.name):
+        say(told)
     return train_source, eval_source
+
+
+def _unmeasured(data: ConfigDict, train_source: Source, eval_source: Source | None) -> str:
+    """Names the classes without an image to evaluate on, in one sentence; '' if there are none."""
+    field = "validation" if data.evaluate_on == "validation" else "holdout"
+    share, kind = f"config.data.{field} = {data[field]:g}", evaluation_name(data)
+    if eval_source is None:
+        small = f"{share} is less than one image of any class of {train_source.name}"
+        return f"Nothing is held out, as {small}; raise it." if data[field] else ""
+    counts = np.bincount(train_source.labels, minlength=train_source.num_classes)
+    lacking = np.setdiff1d(np.flatnonzero(counts), eval_source.labels)
+    if not len(lacking):
+        return ""
+    split_name = field == "holdout" and kind_of(data).eval_split(data)
+    why = f"the split {split_name!r} has none" if split_name else f"{share} is less than one image"
+    named = ", ".join(train_source.class_names[label] for label in lacking[:_NAMED])
+    more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
+    return (
+        f"No {kind} of {len(lacking):,} of {train_source.num_classes:,} classes ({named}{more}): "
+        f"{why}. Figures cannot compare them."
+    )
+
+
+def evaluation_name(data: ConfigDict) -> str:
+    """Returns what the images to evaluate on are called, if there are any."""
+    return "validation images" if data.evaluate_on == "validation" else "held-out images"
 
 
 def open_judge(config: ConfigDict) -> Source | None:

@@ -5,7 +5,6 @@ of its generation. The note is written after all images; until then a mark in th
 many images of which request are there.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine import json_files
+from vpt_gen.machine.files import write_json
 
 FILE = "samples.json"
 UNFINISHED = ".samples.unfinished.json"
@@ -32,10 +32,10 @@ def begin(folder: epath.Path, request: str) -> int:
     """
     mark = epath.Path(folder) / UNFINISHED
     try:
-        started = json.loads(mark.read_text())
-        if started["request"] == request:
-            return int(started["done"])
-    except (OSError, KeyError, TypeError, ValueError):
+        started = json_files.read_object(mark, "", {"request": str, "done": int})
+        if started["request"] == request and started["done"] >= 0:
+            return started["done"]
+    except json_files.DamagedFileError:
         pass  # No mark, or an unreadable one: everything is drawn.
     # The mark is written first, so that the folder never looks finished in between.
     advance(folder, request, 0)
@@ -46,7 +46,7 @@ def begin(folder: epath.Path, request: str) -> int:
 def advance(folder: epath.Path, request: str, done: int) -> None:
     """Notes that the first `done` images of a request are written."""
     mark = {"request": request, "done": done}
-    write_text(epath.Path(folder) / UNFINISHED, json.dumps(mark))
+    write_json(epath.Path(folder) / UNFINISHED, mark)
 
 
 def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, A
       record: of the generation.
     """
     note = {"classes": dict(classes), "record": dict(record)}
-    write_text(epath.Path(folder) / FILE, json.dumps(note, indent=1))
+    write_json(epath.Path(folder) / FILE, note)
     (epath.Path(folder) / UNFINISHED).unlink(missing_ok=True)
 
 
@@ -76,11 +76,8 @@ def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | N
         )
     if not path.is_file():
         return None
-    try:
-        note = json.loads(path.read_text())
-        return dict(note["classes"]), dict(note["record"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); generate the images again, or delete it to read them "
-            "without their classes."
-        ) from error
+    cure = "generate the images again, or delete it to read them without their classes"
+    note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
+    if not all(isinstance(name, str) for name in note["classes"].values()):
+        raise json_files.DamagedFileError(path, "a class is not text", cure)
+    return note["classes"], note["record"]

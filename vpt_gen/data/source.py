@@ -20,6 +20,7 @@ class Source:
       labels: (n,) int32 in [0, C).
       load: index -> uint8 (H, W, 3); images may differ in size.
       digest: hexadecimal digest of the content and order of the examples.
+      content: (n,) uint64, equal for equal images (see `content_key`); None if not known.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Source:
     labels: np.ndarray
     load: Callable[[int], np.ndarray]
     digest: str
+    content: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,6 +45,7 @@ class Source:
             labels=self.labels[indices],
             load=lambda i: self.load(int(indices[i])),
             digest=digest_of(self.digest, indices),
+            content=None if self.content is None else self.content[indices],
         )
 
 
@@ -57,6 +60,13 @@ def digest_of(*parts: str | np.ndarray) -> str:
             digest.update(part.encode())
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def content_key(image: np.ndarray | bytes) -> int:
+    """Returns 64 bits that are the same for the same pixels (H, W, 3), or the same stored bytes."""
+    shape = str(image.shape).encode() if isinstance(image, np.ndarray) else b""
+    data = image.tobytes() if isinstance(image, np.ndarray) else image
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8, key=shape).digest(), "little")
 
 
 def split(source: Source, holdout: float, seed: int) -> tuple[Source, Source | None]:

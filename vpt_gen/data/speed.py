@@ -32,7 +32,9 @@ from vpt_gen.data.source import Source
 from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.data.tokens.cache import TokenCache, token_batches
 from vpt_gen.images import codec as images
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
+from vpt_gen.ranges import Count, NotNegative
 
 _CACHED_IMAGES = 2**16
 _SHARD_IMAGES = 1024
@@ -131,8 +133,8 @@ def table(rates: dict[str, float]) -> str:
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flag.define()
-    flags.DEFINE_integer("num_tokens", 256, "N of the token cache; 256 is MaskGIT's at 256 px.", 1)
-    flags.DEFINE_float("seconds", 5.0, "Approximate time to measure each.", 0.0)
+    define_number("num_tokens", 256, Count, "N of the token cache; 256 is MaskGIT's at 256 px.")
+    define_number("seconds", 5.0, NotNegative, "Approximate time to measure each.")
 
 
 def main():

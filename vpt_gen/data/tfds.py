@@ -18,16 +18,16 @@ import tensorflow_datasets as tfds
 
 from vpt_gen.data import records
 from vpt_gen.data.lazy import tf
-from vpt_gen.data.source import Source, digest_of
+from vpt_gen.data.source import Source, content_key, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
-from vpt_gen.machine.array_files import read_npz
-from vpt_gen.machine.files import cache_folder, written_whole
-from vpt_gen.machine.progress import say, track
+from vpt_gen.machine import kept_arrays
+from vpt_gen.machine.files import cache_folder
+from vpt_gen.machine.progress import track
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
 # Part of an index's name: increase it when the content of an index changes its meaning.
-_INDEX_FORMAT = "1"
+_INDEX_FORMAT = "2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ def open_split(
         return image if pixel_scale == 1 else image * np.uint8(pixel_scale)
 
     digest = digest_of(*labeling.class_names, index.labels, index.image_digest, str(pixel_scale))
-    return Source(name, labeling.class_names, index.labels, load, digest)
+    return Source(name, labeling.class_names, index.labels, load, digest, index.content)
 
 
 class RecordReader:
@@ -181,10 +181,11 @@ def _value(stored: tf.train.Feature, spec: tfds.features.TensorInfo):
 
 @dataclasses.dataclass(frozen=True)
 class _Index:
-    """The result of one pass over a split: places, labels and a digest of the stored images."""
+    """The result of one pass over a split: places, labels, keys and a digest of the images."""
 
     records: records.Records
     labels: np.ndarray
+    content: np.ndarray
     image_digest: str
 
 
@@ -201,29 +202,34 @@ def _load_or_build(
     ]
     key = digest_of(_INDEX_FORMAT, labeling.name, image_key, json.dumps(about))
     path = cache_folder() / "records" / f"{key[:32]}.npz"
-    try:
-        kept = read_npz(path)
-        where = records.Records(files, kept["places"])
-        return _Index(where, kept["labels"], str(kept["image_digest"]))
-    except (OSError, KeyError, ValueError):
-        index = _build(builder, instructions, reader, labeling, image_key)
-    try:
-        with written_whole(path) as partial, open(partial, "wb") as file:
-            np.savez_compressed(
-                file,
-                places=index.records.places,
-                labels=index.labels,
-                image_digest=index.image_digest,
-            )
-    except OSError as error:
-        say(f"The index of {builder.info.full_name} cannot be saved for the next run: {error}")
+    found = kept_arrays.load(
+        path,
+        "cached places of images",
+        lambda kept: _Index(
+            records.Records(files, kept["places"]),
+            kept["labels"],
+            kept["content"],
+            str(kept["image_digest"]),
+        ),
+    )
+    if found is not None:
+        return found
+    index = _build(builder, instructions, reader, labeling, image_key)
+    arrays = {
+        "places": index.records.places,
+        "labels": index.labels,
+        "content": index.content,
+        "image_digest": np.array(index.image_digest),
+    }
+    failure = f"The index of {builder.info.full_name} cannot be saved for the next run"
+    kept_arrays.save(path, arrays, failure, compressed=True)
     return index
 
 
 def _build(
     builder, instructions, reader: RecordReader, labeling: Labeling, image_key: str
 ) -> _Index:
-    places, labels, digest = [], [], hashlib.sha256()
+    places, labels, content, digest = [], [], [], hashlib.sha256()
     found = track(
         records.scan(instructions),
         total=sum(instruction.take for instruction in instructions),
@@ -233,10 +239,12 @@ def _build(
         example = reader.read(record)
         places.append(place)
         labels.append(labeling.rule(example))
+        content.append(content_key(example[image_key]))
         digest.update(hashlib.sha256(example[image_key]).digest())
     files = tuple(str(instruction.filename) for instruction in instructions)
     where = records.Records(files, np.array(places, np.int64).reshape(-1, 3))
-    return _Index(where, np.array(labels, np.int32), digest.hexdigest())
+    keys = np.array(content, np.uint64)
+    return _Index(where, np.array(labels, np.int32), keys, digest.hexdigest())
 
 
 def _to_rgb(image: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ matters most; the rest of the sequence stays as cached. The idea is our own, not
 
 import dataclasses
 import functools
-from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -17,9 +16,9 @@ import numpy as np
 from vpt_gen.decode import halton
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.iterative import IterativeDecoder
-from vpt_gen.errors import Requirement
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
+from vpt_gen.ranges import CountOrZero
 
 # Which positions an iteration recomputes: those that the last one revealed, and with them all that
 # are still masked, or only those whose turn it is.
@@ -207,15 +206,11 @@ class Masked(IterativeDecoder):
     """`config.decode.decoder = "masked"`."""
 
     # Interval of iterations that are computed in full; 0: only the first is.
-    refresh_every: int = 0
+    refresh_every: CountOrZero = 0
 
     name = "masked"
     needs = ("sequence", "embed_tokens", "run", "predict")
     iteration = "predicts the open tokens and fixes some, spread evenly over the image"
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield from super().requirements()
-        yield "refresh_every", self.refresh_every >= 0, "0 or positive"
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         return decode(

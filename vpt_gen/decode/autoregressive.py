@@ -7,17 +7,16 @@ positions, where the prefix's part of the cache is replaced; the entries of earl
 """
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import jax
 import jax.numpy as jnp
 
 from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
-from vpt_gen.decode.iterative import guidance_requirements
-from vpt_gen.errors import Requirement
+from vpt_gen.decode.iterative import Guidance
 from vpt_gen.nets.transformer import CausalTransformer
+from vpt_gen.ranges import CountOrZero, Range, Share, ShareBelowOne
 
 
 def decode(
@@ -154,24 +153,18 @@ class Autoregressive(Decoder):
     """The decoder of causal transformers."""
 
     # Divides the logits; 0 is greedy.
-    temperature: float = 1.0
+    temperature: Annotated[float, Range(0.01, 100, also=0)] = 1.0
     # Number of likeliest tokens to draw from; 0 for all.
-    top_k: int = 0
+    top_k: CountOrZero = 0
     # Draw only from the likeliest tokens that together reach this probability; 1 for all.
-    top_p: float = 1.0
+    top_p: Share = 1.0
     # Scale of classifier-free guidance, which doubles the work; 0 for none.
-    guidance: float = 0.0
+    guidance: Guidance = 0.0
     # Share of the tokens that come before guidance sets in.
-    guidance_start: float = 0.0
+    guidance_start: ShareBelowOne = 0.0
 
     name = "autoregressive"
     family = "ar"
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield "temperature", self.temperature >= 0, "0 or positive"
-        yield "top_k", self.top_k >= 0, "0 or positive"
-        yield "top_p", 0 <= self.top_p <= 1, "between 0 and 1"
-        yield from guidance_requirements(self.guidance, self.guidance_start)
 
     def num_stages(self, net, num_tokens: int) -> int:
         """Returns the number of image rows: the prompt changes at the start of each."""

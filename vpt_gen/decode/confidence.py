@@ -5,7 +5,7 @@ iteration, in which no token is known, is computed once for each condition.
 """
 
 import dataclasses
-from typing import cast
+from typing import Annotated, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from vpt_gen.decode import parallel
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.iterative import Guided, GuidedDecoder
 from vpt_gen.nets.transformer import MaskedTransformer
+from vpt_gen.ranges import Range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Confidence(GuidedDecoder):
     """`config.decode.decoder = "confidence"`."""
 
     # Scale of the noise on the confidence.
-    choice_temperature: float = 4.5
+    choice_temperature: Annotated[float, Range(0, 1000)] = 4.5
 
     name = "confidence"
     iteration = "predicts all open tokens at once and fixes the most confident ones"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +11,26 @@ from vpt_gen.decode.decoder import Decoder
 from vpt_gen.decode.schedules import schedule_requirement
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MaskedTransformer, TokenTransformer
+from vpt_gen.ranges import Count, Range, ShareBelowOne
+
+Temperature = Annotated[float, Range(0.01, 100)]
+Guidance = Annotated[float, Range(0, 100)]
 
 
 @dataclasses.dataclass(frozen=True)
 class IterativeDecoder(Decoder):
     """Fixes some tokens in each of T iterations; subclasses add options of their own."""
 
-    num_iterations: int = 12
+    num_iterations: Count = 12
     # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
     # Divides the logits; below 1 for likelier tokens and less variety.
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
 
     family = "nar"
 
     def requirements(self) -> Iterable[Requirement]:
-        yield "num_iterations", self.num_iterations > 0, "positive"
         yield schedule_requirement(self.schedule)
-        yield "temperature", self.temperature > 0, "positive"
 
     def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
         """Returns T: a marquee has one stage per iteration."""
@@ -40,13 +42,9 @@ class GuidedDecoder(IterativeDecoder):
     """An iterative decoder with classifier-free guidance, see `Guided`."""
 
     # Scale of classifier-free guidance, which doubles the work; 0 for none.
-    guidance: float = 0.0
+    guidance: Guidance = 0.0
     # Share of the iterations that come before guidance sets in.
-    guidance_start: float = 0.0
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield from super().requirements()
-        yield from guidance_requirements(self.guidance, self.guidance_start)
+    guidance_start: ShareBelowOne = 0.0
 
     def scales(self) -> tuple[float, jax.Array | None]:
         """Returns the scale of the first iteration, and of all (T,), or None if they are equal."""
@@ -96,9 +94,3 @@ class Guided:
         else:
             guided = beyond() if scale else conditional
         return guided if self.temperature == 1.0 else guided / self.temperature
-
-
-def guidance_requirements(guidance: float, start: float) -> Iterable[Requirement]:
-    """What guidance and its beginning must be."""
-    yield "guidance", guidance >= 0, "0 or positive"
-    yield "guidance_start", 0 <= start < 1, "at least 0 and below 1"

@@ -32,8 +32,12 @@ def instance_to_class(num_iterations: int, cutoff: float) -> np.ndarray:
 
 
 def scroll(num_iterations: int, num_headers: int) -> np.ndarray:
-    """Returns W (T, M) that moves linearly from the first header to the last over T iterations."""
-    position = np.linspace(0.0, num_headers - 1.0, num_iterations)
+    """Returns W (T, M) that moves linearly from the first header to the last over T iterations.
+
+    One iteration has the last header, which is the image's own class.
+    """
+    first = 0.0 if num_iterations > 1 else num_headers - 1.0
+    position = np.linspace(first, num_headers - 1.0, num_iterations)
     distance = np.abs(position[:, None] - np.arange(num_headers)[None, :])
     return np.maximum(0.0, 1.0 - distance).astype(np.float32)
 

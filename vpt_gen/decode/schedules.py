@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from vpt_gen.errors import Requirement
+from vpt_gen.ranges import Range
 
-_POWER = re.compile(r"pow(\d+(\.\d*)?|\.\d+)")
+_POWER = re.compile(r"pow(\d+\.?\d*|\.\d+)")
+_EXPONENT = Range(0.01, 100)
+_KNOWN = f"'cosine', 'arccos', 'uniform', 'log', 'exp' or 'pow<exponent>' with {_EXPONENT}"
 
 
 def check_schedule(name: str) -> None:
     """Raises ValueError if `name` is no mask schedule."""
-    if name not in ("uniform", "cosine", "arccos", "log", "exp") and not _POWER.fullmatch(name):
-        raise ValueError(
-            f"Mask schedule {name!r} is not known; use 'cosine', 'arccos', 'uniform', 'log', 'exp' "
-            "or 'pow<exponent>' such as 'pow2'."
-        )
+    if not _is_schedule(name):
+        raise ValueError(f"Mask schedule {name!r} is not known; use {_KNOWN}.")
 
 
 def mask_rate(
@@ -53,8 +53,10 @@ def mask_rate(
 
 def schedule_requirement(name: str) -> Requirement:
     """Returns the requirement of a decoder's field `schedule`."""
-    try:
-        check_schedule(name)
-    except ValueError as error:
-        return "schedule", False, f"a schedule: {error}"
-    return "schedule", True, ""
+    return "schedule", _is_schedule(name), _KNOWN
+
+
+def _is_schedule(name: str) -> bool:
+    if power := _POWER.fullmatch(name):
+        return float(power[1]) in _EXPONENT
+    return name in ("uniform", "cosine", "arccos", "log", "exp")

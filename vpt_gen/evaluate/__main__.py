@@ -9,7 +9,6 @@ Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen)
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -28,10 +27,11 @@ from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
-from vpt_gen.machine import sharding
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine import lock, sharding
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
+from vpt_gen.runs.opened import TunedRun
 
 FLAGS = flags.FLAGS
 
@@ -50,6 +50,15 @@ def main():
     """Runs the program; its flags are parsed."""
     check_flags()
     run = request.open_flagged_run() if FLAGS.checkpoint else None
+    with lock.held(output_folder(), "--output"):
+        evaluate(run)
+
+
+def evaluate(run: TunedRun | None) -> None:
+    """Measures images of a run, or those of --images, and writes the figures.
+
+    The output folder is one that no other program writes to.
+    """
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
@@ -74,7 +83,7 @@ def main():
     if run:
         images = np.stack(pictures) / np.float32(255.0)
         grids.save_strip(output_folder(), images, generated.labels[shown])
-    write_text(path, json.dumps(record, indent=1))
+    write_json(path, record)
     say(report.table(record))
     say(f"\nFigures with their protocols: {path}")
 

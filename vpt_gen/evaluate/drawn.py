@@ -11,7 +11,12 @@ from vpt_gen.evaluate.flags import MAX_NUM
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
-from vpt_gen.runs.generation import even_class_ids, instances_of, proportional_class_ids
+from vpt_gen.runs.generation import (
+    even_class_ids,
+    instances_of,
+    proportional_class_ids,
+    undrawn,
+)
 from vpt_gen.runs.opened import TunedRun
 
 FLAGS = flags.FLAGS
@@ -33,6 +38,8 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
         )
     else:
         class_ids = proportional_class_ids(num, [wanted.get(name, 0) for name in known])
+    if told := undrawn(class_ids, class_names, "Raise --num to draw all classes."):
+        say(told)
     instances: list[int] = []
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
     if "instance_labels" in run.facts and (starts or not run.token_sampler.method.num_classes):

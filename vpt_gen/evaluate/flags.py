@@ -7,6 +7,8 @@ from absl import flags
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
+from vpt_gen.machine.number_flags import define_number
+from vpt_gen.ranges import Count
 from vpt_gen.runs import request
 
 FLAGS = flags.FLAGS
@@ -38,11 +40,11 @@ def define_flags() -> None:
         None,
         "With --reference: a folder of the generator's training images.",
     )
-    flags.DEFINE_integer(
+    define_number(
         "num",
         None,
+        Count,
         f"Images to draw; by default as many as the reference has, at most {MAX_NUM:,}.",
-        lower_bound=1,
     )
     flags.DEFINE_enum(
         "class_counts",
@@ -61,7 +63,7 @@ def define_flags() -> None:
         "weights exist.",
     )
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
-    flags.DEFINE_integer("batch_size", 64, "Images in the feature net at a time.", lower_bound=1)
+    define_number("batch_size", 64, Count, "Images in the feature net at a time.")
     flags.DEFINE_string(
         "output",
         None,

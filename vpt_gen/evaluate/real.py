@@ -7,13 +7,20 @@ from absl import flags
 
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.config.check import check_config
-from vpt_gen.data import sampled
+from vpt_gen.data import duplicates, sampled
 from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.data.folders.opening import open_folder
+from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
 from vpt_gen.evaluation.features import FeatureSpace
-from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_images, real_sets
+from vpt_gen.evaluation.image_sets import (
+    ImageSet,
+    judge_images,
+    real_images,
+    real_sets,
+    with_trained,
+)
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.opened import TunedRun
 
@@ -30,14 +37,7 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
       UserError: data other than those of the run's training, or of another size.
     """
     if FLAGS.reference:
-        spec = image_spec(run.config.data) if run else None
-        reference = real_images(open_folder(FLAGS.reference), "reference images", "all", spec)
-        train = None
-        if FLAGS.train:
-            train = real_images(open_folder(FLAGS.train), "training images", "all", spec)
-        if train and reference.digest == train.digest:
-            raise UserError("--train and --reference hold the same images; leave --train out.")
-        return reference, train, None
+        return *_open_folders(run), None
     config = FLAGS.config
     if config is None:
         assert run is not None  # `check_flags` requires one of them.
@@ -55,12 +55,48 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
             f"{run.workdir} makes images of {size} pixels: add --config.data.image_size={size}."
         )
     judge = judge_images(config) if "evaluation" in config else None
-    return *real_sets(config, *sources), judge
+    reference, train = real_sets(config, *sources)
+    if run and FLAGS.config is not None and (trained := _trained_on(run)):
+        reference = with_trained(reference, trained)
+        train = real_images(trained, "training images", "all of the run", image_spec(config.data))
+    return reference, train, judge
+
+
+def _open_folders(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None]:
+    """Opens --reference and --train."""
+    spec = image_spec(run.config.data) if run else None
+    source = open_folder(FLAGS.reference)
+    reference = real_images(source, "reference images", "all", spec)
+    if not FLAGS.train:
+        trained = _trained_on(run) if run else None
+        if told := duplicates.sentence(duplicates.count(source, None), source.name):
+            say(told)
+        return with_trained(reference, trained), None
+    trained = open_folder(FLAGS.train)
+    train = real_images(trained, "training images", "all", spec)
+    if reference.digest == train.digest:
+        raise UserError("--train and --reference hold the same images; leave --train out.")
+    if told := duplicates.sentence(duplicates.count(trained, source), "--train and --reference"):
+        say(told)
+    return with_trained(reference, trained), train
+
+
+def _trained_on(run: TunedRun) -> Source | None:
+    """Opens the images that a run was trained on, to see which others are among them."""
+    try:
+        train, _ = open_sources(run.config)
+    except UserError as error:
+        say(f"Whether the run was trained on the images to compare with is not known: {error}")
+        return None
+    return train if train.digest == run.facts["data"] else None
 
 
 def open_folder_set(path: str) -> ImageSet:
     """Opens the images of a folder, unchanged, to measure them."""
-    images = real_images(open_folder(path), "images", "all", None)
+    source = open_folder(path)
+    if told := duplicates.sentence(duplicates.count(source, None), source.name):
+        say(told)
+    images = real_images(source, "images", "all", None)
     record = images.record
     if note := sampled.read(os.path.expanduser(path)):
         record = {**record, "generation": note[1]}

@@ -13,7 +13,7 @@ import scipy.linalg
 import scipy.special
 
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.pairwise import distance_blocks, neighbor_radii
+from vpt_gen.evaluation.pairwise import distance_blocks, is_as_near, is_nearer, neighbor_radii
 from vpt_gen.machine.progress import track
 
 SEED = 2020  # torch-fidelity's own
@@ -263,7 +263,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
 
     Precision is the share of generated rows inside a ball around a real row, recall the share of
     real rows inside a ball around a generated one. A ball reaches to the k-th nearest other row of
-    its own set, its surface included.
+    its own set, its surface included, as in torch-fidelity; rounding does not decide ties.
 
     Raises:
       UserError: k rows or fewer.
@@ -272,8 +272,8 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
     real_radii, generated_radii = neighbor_radii(real, k), neighbor_radii(generated, k)
     inside, reached = 0, np.zeros(len(real), bool)
     for rows, distances in distance_blocks(generated, real):
-        inside += (distances <= real_radii).any(axis=1).sum()
-        reached |= (distances <= generated_radii[rows, None]).any(axis=0)
+        inside += is_as_near(distances, real_radii).any(axis=1).sum()
+        reached |= is_as_near(distances, generated_radii[rows, None]).any(axis=0)
     return PrecisionRecall(float(inside / len(generated)), float(reached.mean()))
 
 
@@ -290,7 +290,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
     Density is how many of the real rows' balls a generated row lies in, over k, on average (1 for a
     set like the real one, may exceed it); coverage is the share of those balls that hold a
     generated row. A ball reaches to the k-th nearest other real row, without its surface, as in
-    PyPI `prdc`.
+    PyPI `prdc`; rounding does not decide ties.
 
     Raises:
       UserError: k real rows or fewer.
@@ -299,7 +299,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
     radii = neighbor_radii(real, k)
     held, covered = 0, np.zeros(len(real), bool)
     for _, distances in distance_blocks(generated, real):
-        inside = distances < radii
+        inside = is_nearer(distances, radii)
         held += inside.sum()
         covered |= inside.any(axis=0)
     return DensityCoverage(float(held / (k * len(generated))), float(covered.mean()))

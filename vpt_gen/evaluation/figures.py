@@ -1,6 +1,7 @@
 """Figures: name and meaning, value, and why others could not be computed."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,14 @@ class Figure:
       better: which values are better: "lower", "higher" or "neither".
       meaning: one sentence.
       label: the name in tables; '' for `name` with spaces.
+      copied: whether copies of the reference would get the best value.
     """
 
     name: str
     better: str
     meaning: str
     label: str = ""
+    copied: bool = True
 
     def __str__(self) -> str:
         return self.label or self.name.replace("_", " ").replace("intra class", "intra-class")
@@ -46,7 +49,7 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Figures by name, and why others could not be computed."""
+    """Figures by name, all finite, and why others could not be computed."""
 
     values: dict[str, Value] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -55,6 +58,12 @@ class Found:
         """Adds the values of `measure` for `figures`, or the reason for its failure."""
         names = [figure.name for figure in figures]
         try:
-            self.values.update(zip(names, measure(), strict=True))
+            values = measure()
         except UserError as error:
             self.left_out.update(dict.fromkeys(names, str(error)))
+            return
+        for name, value in zip(names, values, strict=True):
+            if math.isfinite(value.value):
+                self.values[name] = value
+            else:
+                self.left_out[name] = f"Its value, {value.value}, is not a finite number."

@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vpt_gen.data import pipeline
-from vpt_gen.data.batches import image_spec, open_judge
+from vpt_gen.data import duplicates, pipeline
+from vpt_gen.data.batches import evaluation_name, image_spec, open_judge
+from vpt_gen.data.kinds import kind_of
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.images import codec as images
 from vpt_gen.images.codec import to_uint8
+
+# The name of a reference that a generator of copies would match perfectly.
+TRAINED_ON = "images trained on"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,8 @@ class ImageSet:
       stream: -> uint8 images (H, W, 3) or batches (B, H, W, 3), n in all, in the order of `labels`.
       record: everything needed to reproduce them, for JSON.
       digest: of the images as they are streamed; '' if it is not known in advance.
+      source: the real images, before they were prepared; None for others.
+      trained_on: how many of them the generator was trained on, as far as that is known.
     """
 
     name: str
@@ -34,9 +40,19 @@ class ImageSet:
     stream: Callable[[], Iterator[np.ndarray]]
     record: dict[str, Any]
     digest: str = ""
+    source: Source | None = None
+    trained_on: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __str__(self) -> str:
+        return counted(len(self), self.name)
+
+
+def counted(count: int, name: str) -> str:
+    """Returns a count of the images `name`, in words: "1 held-out image"."""
+    return f"{count:,} {name.replace('images', 'image', 1) if count == 1 else name}"
 
 
 def tapped(
@@ -74,6 +90,7 @@ def real_images(source: Source, name: str, split: str, spec: ImageSpec | None) -
         return (to_uint8(view) for view in views)
 
     record = {
+        "images": counted(len(source), name),
         "source": source.name,
         "split": split,
         "count": len(source),
@@ -82,13 +99,28 @@ def real_images(source: Source, name: str, split: str, spec: ImageSpec | None) -
         "preparation": preparation,
     }
     digest = digest_of(source.digest, preparation, f"decoder {images.DECODER}")
-    return ImageSet(name, source.labels, source.class_names, stream, record, digest)
+    labels, class_names = source.labels, source.class_names
+    return ImageSet(name, labels, class_names, stream, record, digest, source)
+
+
+def with_trained(images: ImageSet, trained: Source | None) -> ImageSet:
+    """Counts the images of a reference that the generator was trained on, if these are known.
+
+    If it is all of them, the reference is called "images trained on".
+    """
+    assert images.source is not None  # Real images have one.
+    count = duplicates.number_in(images.source, trained) if trained else images.trained_on
+    name = TRAINED_ON if count == len(images) else images.name
+    record = {**images.record, "images": counted(len(images), name), "trained_on": count}
+    return dataclasses.replace(images, name=name, record=record, trained_on=count)
 
 
 def real_sets(
     config: ConfigDict, train: Source, held_out: Source | None
 ) -> tuple[ImageSet, ImageSet | None]:
-    """Returns a run's reference and training images: both, or one set if none are held out.
+    """Returns a run's reference and training images; without the latter if none are held out.
+
+    The reference is then the images trained on, and says so.
 
     Args:
       config: its `data` describes the sources.
@@ -96,9 +128,10 @@ def real_sets(
       held_out: other images.
     """
     data, spec = config.data, image_spec(config.data)
-    whole, rest = data.train_split, data.eval_split
+    whole, rest = data.train_split, kind_of(data).eval_split(data)
     if not (held_out and rest):
-        whole, rest = f"all but {data.holdout:g} of each class", f"{data.holdout:g} of each class"
+        rest = f"{data.holdout:g} of each class"
+        whole = f"all but {rest}" if held_out else "all"
         rest += f", drawn by seed {data.holdout_seed}"
     if data.validation:
         whole += f", without {data.validation:g} of that for validation"
@@ -110,9 +143,9 @@ def real_sets(
         whole += f", {data.shots} of each class, drawn by seed {data.shots_seed}"
     training = real_images(train, "training images", whole, spec)
     if held_out is None:
-        return training, None
-    name = "validation images" if data.evaluate_on == "validation" else "held-out images"
-    return real_images(held_out, name, rest, spec), training
+        return with_trained(training, train), None
+    reference = real_images(held_out, evaluation_name(data), rest, spec)
+    return with_trained(reference, train), training
 
 
 def judge_images(config: ConfigDict) -> ImageSet | None:

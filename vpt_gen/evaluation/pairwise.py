@@ -1,4 +1,7 @@
-"""Distances between all pairs of two sets of features, in blocks that fit in memory."""
+"""Distances between all pairs of two sets of features, in blocks that fit in memory.
+
+Rounding must not decide a tie: compare distances by `is_nearer` and `is_as_near`.
+"""
 
 from collections.abc import Iterator
 
@@ -11,6 +14,9 @@ _PATIENCE = 3.0  # seconds before a progress bar
 # Rows count as equal if their squared distance is below this share of their squared lengths: far
 # above the rounding of the formula below, and below the resolution of float32 features.
 _EQUAL = 1e-13
+# Distances are tied if they differ by less than this share: far above their rounding, and below the
+# difference of two distances between rows of integers, or of float32 features.
+_TIE = 1e-10
 
 
 def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -39,6 +45,16 @@ def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.nd
             squares[squares < lengths] = 0.0
             yield rows, np.sqrt(squares, out=squares)
             bar.update(len(x))
+
+
+def is_nearer(distances: np.ndarray, limits: np.ndarray | float) -> np.ndarray:
+    """Whether distances, or their ratios, are below limits; False for ties."""
+    return distances < limits * np.float64(1.0 - _TIE)
+
+
+def is_as_near(distances: np.ndarray, limits: np.ndarray | float) -> np.ndarray:
+    """Whether distances, or their ratios, are at most limits; True for ties."""
+    return distances <= limits * np.float64(1.0 + _TIE)
 
 
 def neighbor_radii(features: np.ndarray, k: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, Features
 from vpt_gen.evaluation.figures import Value
-from vpt_gen.evaluation.image_sets import ImageSet, tapped
+from vpt_gen.evaluation.image_sets import ImageSet, counted, tapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Measured:
         return self.images.labels[pictured(self.images)]
 
     def __str__(self) -> str:
-        return f"{len(self.features.indices):,} {self.images.name}"
+        return counted(len(self.features.indices), self.images.name)
 
 
 def pictured(images: ImageSet) -> np.ndarray:

@@ -19,7 +19,9 @@ from jax.experimental import multihost_utils
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import progress
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.printable import printable
+from vpt_gen.ranges import Count, CountOrZero
 
 # Seconds that a process waits for the others when it ends; `wait_for_all` is called before.
 _SHUTDOWN_TIMEOUT = 20
@@ -36,8 +38,8 @@ def define_flags() -> None:
         "Slurm, Kubernetes, Open MPI), or through the three flags that follow.",
     )
     flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0, a free port.")
-    flags.DEFINE_integer("num_processes", None, "Number of processes.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "Number of this process, from 0.", lower_bound=0)
+    define_number("num_processes", None, Count, "Number of processes.")
+    define_number("process_id", None, CountOrZero, "Number of this process, from 0.")
 
 
 def start() -> None:
@@ -52,6 +54,11 @@ def start() -> None:
         value is not None for value in given.values()
     ):
         raise UserError(f"--{', --'.join(names)} go together: give all three or none.")
+    if given["process_id"] is not None and given["process_id"] >= given["num_processes"]:
+        raise UserError(
+            f"--process_id is {given['process_id']}; it must be below --num_processes, "
+            f"{given['num_processes']}."
+        )
     if not flags.FLAGS.distributed:
         if given["process_id"] is not None:
             raise UserError("--coordinator_address and the like need --distributed; add it.")

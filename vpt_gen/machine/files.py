@@ -4,10 +4,13 @@ A path of a working directory is an `epath.Path`, which may also lie in a bucket
 """
 
 import contextlib
+import json
+import math
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from etils import epath
 
@@ -35,6 +38,36 @@ def write_text(path: epath.Path | pathlib.Path, text: str) -> None:
     """Writes a text file."""
     with written_whole(path) as partial:
         partial.write_text(text)
+
+
+def write_json(path: epath.Path | pathlib.Path, record: Any) -> None:
+    """Writes a record as JSON; see `json_text`."""
+    write_text(path, json_text(record))
+
+
+def json_text(record: Any) -> str:
+    """Returns a record as JSON, which has no NaN and no Infinity: such numbers become null.
+
+    A record that is a dict then says in "not_finite" which they were: {"figures.kid.std": "nan"}.
+    """
+    found: dict[str, str] = {}
+    clean = _finite(record, "", found)
+    if found and isinstance(clean, dict):
+        clean["not_finite"] = found
+    return json.dumps(clean, indent=1, allow_nan=False)
+
+
+def _finite(value: Any, name: str, found: dict[str, str]) -> Any:
+    """Returns the value with None for each number that is not finite, and notes it in `found`."""
+    if isinstance(value, Mapping):
+        inside = f"{name}." if name else ""
+        return {key: _finite(part, f"{inside}{key}", found) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part, f"{name}[{i}]", found) for i, part in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        found[name] = str(value)
+        return None
+    return value
 
 
 def absolute(path: str) -> epath.Path:

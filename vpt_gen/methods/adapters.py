@@ -7,17 +7,16 @@ so that training starts from the unchanged net; the paper draws it with a standa
 
 import dataclasses
 import math
-from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from vpt_gen.errors import Requirement
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.ranges import Size
 from vpt_gen.training.state import Params
 
 
@@ -56,15 +55,12 @@ class Adapters(TransformerMethod):
     """`config.task = "adapters"`."""
 
     # Width of the bottlenecks (the paper: 8 to 256).
-    size: int = 64
+    size: Size = 64
 
     name = "adapters"
     group = "adapters"
     learning_rate = 3e-4
     demo_learning_rate = 1e-2
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield "size", self.size > 0, "positive"
 
     def sentence(self, what: str) -> str:
         return (

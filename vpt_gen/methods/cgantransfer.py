@@ -6,7 +6,7 @@ discriminator trains throughout, with a new table of classes. Adam's state is ke
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import jax
@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from vpt_gen.errors import Requirement
 from vpt_gen.methods.record import Drawing, GanMethod
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.cgantransfer import (
@@ -23,6 +22,7 @@ from vpt_gen.nets.cgantransfer import (
     init_generator,
     transfer_generator,
 )
+from vpt_gen.ranges import NotNegative, UpdatesOrZero
 from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries
 from vpt_gen.training.adversarial_task import (
     GENERATOR,
@@ -147,18 +147,15 @@ class CGANTransfer(GanMethod):
     """`config.task = "cgantransfer"`; the release has the penalties but no numbers of updates."""
 
     # Updates of the new classes' normalizations, before the rest of the generator trains.
-    norm_steps: int = 500
+    norm_steps: UpdatesOrZero = 500
     # Cost of the scores' mean absolute values, and of the residuals' mean squares.
-    scores_l1: float = 0.01
-    residuals_l2: float = 0.1
+    scores_l1: NotNegative = 0.01
+    residuals_l2: NotNegative = 0.1
 
     name = "cgantransfer"
     group = "cgantransfer"
     adversarial_loss = "hinge"
     groups = GROUPS
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield "norm_steps", self.norm_steps >= 0, "0 or positive"
 
     def sentence(self, what: str) -> str:
         del what

@@ -8,16 +8,15 @@ does not change: the prefix is the same for all images and all steps.
 """
 
 import dataclasses
-from collections.abc import Iterable
 
 import jax
 from flax import traverse_util
 
-from vpt_gen.errors import Requirement
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method, each_layer
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.ranges import Size
 from vpt_gen.training.state import Params
 
 _STDDEV = 0.02  # The standard deviation of the nets' own tables.
@@ -53,15 +52,12 @@ class DeepPrompts(TransformerMethod):
     """`config.task = "deep_prompts"`."""
 
     # S, keys and values of each layer.
-    num_prompt_tokens: int = 16
+    num_prompt_tokens: Size = 16
 
     name = "deep_prompts"
     group = "deep_prompts"
     learning_rate = 5e-3
     demo_learning_rate = 3e-2
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
 
     def sentence(self, what: str) -> str:
         return (

@@ -21,6 +21,7 @@ from vpt_gen.methods.method import (
 )
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import MATRICES, TokenTransformer
+from vpt_gen.ranges import Positive, Size
 from vpt_gen.training.state import Params
 
 
@@ -65,9 +66,9 @@ def make_method(
 class LoRA(TransformerMethod):
     """`config.task = "lora"`; the defaults are the paper's for GPT-2."""
 
-    rank: int = 4
+    rank: Size = 4
     # The update is scaled by alpha / rank.
-    alpha: float = 32.0
+    alpha: Positive = 32.0
     # Of each layer, some of `nets.transformer.MATRICES`.
     matrices: tuple[str, ...] = ("query", "value")
 
@@ -77,8 +78,6 @@ class LoRA(TransformerMethod):
     demo_learning_rate = 1e-2
 
     def requirements(self) -> Iterable[Requirement]:
-        yield "rank", self.rank > 0, "positive"
-        yield "alpha", self.alpha > 0, "positive"
         known = set(self.matrices) <= set(MATRICES) and len(self.matrices) > 0
         yield "matrices", known, f"some of {', '.join(MATRICES)}"
 

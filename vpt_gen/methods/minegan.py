@@ -7,7 +7,7 @@ batches in both stages.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from vpt_gen.errors import Requirement
 from vpt_gen.methods.record import Drawing, GanMethod
 from vpt_gen.nets.biggan import (
     BigGAN,
@@ -24,6 +23,7 @@ from vpt_gen.nets.biggan import (
 )
 from vpt_gen.nets.cgantransfer import init_discriminator
 from vpt_gen.nets.minegan import Miner
+from vpt_gen.ranges import UpdatesOrZero
 from vpt_gen.training.adversarial import DISCRIMINATOR, Adversaries
 from vpt_gen.training.adversarial_task import (
     GENERATOR,
@@ -138,15 +138,12 @@ class MineGAN(GanMethod):
     """`config.task = "minegan"`."""
 
     # Updates in which the miner trains and the generator does not (as released).
-    miner_steps: int = 299
+    miner_steps: UpdatesOrZero = 299
 
     name = "minegan"
     group = "minegan"
     adversarial_loss = "non-saturating"
     groups = GROUPS
-
-    def requirements(self) -> Iterable[Requirement]:
-        yield "miner_steps", self.miner_steps >= 0, "0 or positive"
 
     def sentence(self, what: str) -> str:
         del what

@@ -14,6 +14,7 @@ from vpt_gen.errors import Requirement
 from vpt_gen.methods.method import Conditions, Method
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.prompt_generator import DESIGNS, PromptGenerator, init_params
+from vpt_gen.ranges import Share, ShareBelowOne, Size, SizeOrZero
 from vpt_gen.training.state import Params
 
 CONDITIONS = ("class", "instance", "class+instance")
@@ -55,18 +56,18 @@ class Prompts(TransformerMethod):
     """`config.task = "prompts"`, with the group `config.prompt`: see `nets/prompt_generator.py`."""
 
     # S.
-    num_prompt_tokens: int = 32
+    num_prompt_tokens: Size = 32
     # P; 0 for the transformer's width, without a projection.
-    feature_size: int = 0
-    dropout_rate: float = 0.1
+    feature_size: SizeOrZero = 0
+    dropout_rate: ShareBelowOne = 0.1
     # Conditions of prompts: 'class', 'instance' (a training image), or 'class+instance'.
     condition: str = "class"
     # 'additive' as released, 'factorized' with num_factors, or 'full'.
     design: str = "additive"
     # F.
-    num_factors: int = 1
+    num_factors: Size = 1
     # With 'class+instance': share of examples trained on the class alone.
-    instance_dropout: float = 0.5
+    instance_dropout: Share = 0.5
 
     name = "prompts"
     group = "prompt"
@@ -76,11 +77,8 @@ class Prompts(TransformerMethod):
     def requirements(self) -> Iterable[Requirement]:
         yield "condition", self.condition in CONDITIONS, f"one of {', '.join(CONDITIONS)}"
         yield "design", self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"
-        yield "num_prompt_tokens", self.num_prompt_tokens > 0, "positive"
-        yield "num_factors", self.num_factors > 0, "positive"
         factors = self.num_factors == 1 or self.design == "factorized"
         yield "num_factors", factors, "1 if config.prompt.design is not 'factorized'"
-        yield "instance_dropout", 0 <= self.instance_dropout <= 1, "from 0 to 1"
 
     def sentence(self, what: str) -> str:
         return f"{self.num_prompt_tokens} prompt tokens, tuned on a frozen {what} transformer"

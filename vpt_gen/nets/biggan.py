@@ -27,6 +27,7 @@ from vpt_gen.nets.spectral_norm import (
     SNEmbed,
     orthogonal,
 )
+from vpt_gen.ranges import Epsilon, Size
 
 FIRST_SIDE = 4
 COLORS = 3
@@ -215,16 +216,16 @@ class BigGAN:
 
     num_classes: int
     resolution: int = 128
-    generator_channels: int = 96
-    discriminator_channels: int = 96
-    z_size: int = 120
-    shared_size: int = 128
-    generator_attention: tuple[int, ...] = (64,)
-    discriminator_attention: tuple[int, ...] = (64,)
+    generator_channels: Size = 96
+    discriminator_channels: Size = 96
+    z_size: Size = 120
+    shared_size: Size = 128
+    generator_attention: tuple[Size, ...] = (64,)
+    discriminator_attention: tuple[Size, ...] = (64,)
     hierarchical: bool = True
     shared: bool = True
-    bn_epsilon: float = 1e-5
-    sn_epsilon: float = 1e-6
+    bn_epsilon: Epsilon = 1e-5
+    sn_epsilon: Epsilon = 1e-6
 
     @property
     def generator(self) -> Generator:

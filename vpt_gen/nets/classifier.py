@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from vpt_gen.nets.layout import named
+from vpt_gen.ranges import DepthOrZero, Size
 
 # Weight of the old statistics in an update: those of the last hundred batches or so.
 MOMENTUM = 0.97
@@ -51,8 +52,8 @@ class Classifier(nn.Module):
     from_data = ("num_classes",)
 
     num_classes: int
-    widths: Sequence[int] = (32, 64, 128, 256)
-    blocks_per_stage: int = 1
+    widths: Sequence[Size] = (32, 64, 128, 256)
+    blocks_per_stage: DepthOrZero = 1
 
     @nn.compact
     def features(self, images: jax.Array, train: bool = False) -> list[jax.Array]:

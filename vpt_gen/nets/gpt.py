@@ -38,6 +38,7 @@ from vpt_gen.nets.transformer import (
     Matrix,
     rows_modulo,
 )
+from vpt_gen.ranges import Depth, ShareBelowOne, Size
 
 _kernel_init = nn.initializers.normal(0.02)
 
@@ -99,11 +100,11 @@ class GPT(CausalTransformer, nn.Module):
 
     codebook_size: int = 16384
     num_positions: int = 256
-    num_layers: int = 48
-    hidden_size: int = 1536
-    num_heads: int = 24
-    intermediate_size: int = 6144
-    dropout_rate: float = 0.0
+    num_layers: Depth = 48
+    hidden_size: Size = 1536
+    num_heads: Size = 24
+    intermediate_size: Size = 6144
+    dropout_rate: ShareBelowOne = 0.0
     order: tuple[int, ...] = ()
     # The class that stood for none in pretraining; -1: there was always one.
     null_class: int = -1

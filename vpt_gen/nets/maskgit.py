@@ -29,6 +29,7 @@ from vpt_gen.nets.transformer import (
     Matrix,
     rows_modulo,
 )
+from vpt_gen.ranges import Depth, ShareBelowOne, Size
 
 LAYER_NORM_EPSILON = 1e-12
 
@@ -213,11 +214,11 @@ class MaskGIT(MaskedTransformer, nn.Module):
     codebook_size: int = 1024
     num_classes: int = 1000
     num_tokens: int = 256
-    num_layers: int = 24
-    hidden_size: int = 768
-    num_heads: int = 16
-    intermediate_size: int = 3072
-    dropout_rate: float = 0.1
+    num_layers: Depth = 24
+    hidden_size: Size = 768
+    num_heads: Size = 16
+    intermediate_size: Size = 3072
+    dropout_rate: ShareBelowOne = 0.1
     remat: str = "none"
 
     @classmethod

@@ -16,6 +16,7 @@ from vpt_gen.nets.group_norm import GroupNorm
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.precision import exact_products
 from vpt_gen.nets.vqgan import Quantizer, Tokenizer
+from vpt_gen.ranges import Count, DepthOrZero, Size
 
 
 def _conv(channels: int, name: str, width: int = 3) -> nn.Conv:
@@ -141,13 +142,13 @@ class TamingVQGAN(Tokenizer):
       codebook_size: K.
     """
 
-    filters: int = 128
-    channel_multipliers: Sequence[int] = (1, 1, 2, 2, 4)
-    num_res_blocks: int = 2
-    attention_levels: Sequence[int] = (4,)
-    latent_channels: int = 256
-    embedding_dim: int = 256
-    codebook_size: int = 16384
+    filters: Size = 128
+    channel_multipliers: Sequence[Size] = (1, 1, 2, 2, 4)
+    num_res_blocks: DepthOrZero = 2
+    attention_levels: Sequence[DepthOrZero] = (4,)
+    latent_channels: Size = 256
+    embedding_dim: Size = 256
+    codebook_size: Count = 16384
 
     def setup(self):
         shape = (

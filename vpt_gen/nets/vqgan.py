@@ -14,6 +14,7 @@ import numpy as np
 from vpt_gen.nets.group_norm import GroupNorm
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.precision import exact_products
+from vpt_gen.ranges import Count, DepthOrZero, Size
 
 
 def _conv(filters: int, width: int = 3, use_bias: bool = True) -> nn.Conv:
@@ -183,11 +184,11 @@ class Tokenizer(nn.Module):
 class VQGAN(Tokenizer):
     """The tokenizer; the defaults are MaskGIT's at 256 px (factor 16, 1024 codes)."""
 
-    filters: int = 128
-    channel_multipliers: Sequence[int] = (1, 1, 2, 2, 4)
-    num_res_blocks: int = 2
-    embedding_dim: int = 256
-    codebook_size: int = 1024
+    filters: Size = 128
+    channel_multipliers: Sequence[Size] = (1, 1, 2, 2, 4)
+    num_res_blocks: DepthOrZero = 2
+    embedding_dim: Size = 256
+    codebook_size: Count = 1024
 
     def setup(self):
         shape = (self.filters, self.channel_multipliers, self.num_res_blocks)

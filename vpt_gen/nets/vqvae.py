@@ -14,6 +14,7 @@ import jax
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.precision import exact_products
 from vpt_gen.nets.vqgan import Quantizer, Tokenizer
+from vpt_gen.ranges import Count, DepthOrZero, Size
 
 
 def _conv(filters: int, width: int = 3) -> nn.Conv:
@@ -83,10 +84,10 @@ class VQVAE(Tokenizer):
       codebook_size: K.
     """
 
-    widths: Sequence[int] = (64, 160)
-    num_res_blocks: int = 2
-    embedding_dim: int = 16
-    codebook_size: int = 1024
+    widths: Sequence[Size] = (64, 160)
+    num_res_blocks: DepthOrZero = 2
+    embedding_dim: Size = 16
+    codebook_size: Count = 1024
 
     def setup(self):
         self.encoder = _Encoder(self.widths, self.num_res_blocks, self.embedding_dim)

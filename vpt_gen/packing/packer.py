@@ -7,7 +7,6 @@ The .npz holds `images` uint8 (n, 64, 64) or (n, 64, 64, 3); `labels` int32 (n,)
 
 import collections
 import importlib.metadata
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -15,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import written_whole
+from vpt_gen.machine.files import json_text, written_whole
 from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import reading, record_of
 
@@ -145,7 +144,7 @@ class Packer:
                 class_names=class_names,
                 sources=np.array(sources),
                 paths=np.array(paths),
-                record=json.dumps(record, indent=1),
+                record=json_text(record),
             )
         for reason, count in sorted(self.dropped.items()):
             say(f"dropped {count:5d}  {reason}")

@@ -17,7 +17,7 @@ from absl import flags
 from PIL import Image
 
 from vpt_gen import cli
-from vpt_gen.machine.files import written_whole
+from vpt_gen.machine.files import json_text, written_whole
 from vpt_gen.machine.progress import say
 from vpt_gen.packing import color, color_rules
 from vpt_gen.packing.archives import (
@@ -103,7 +103,7 @@ def main():
             labels=labels.astype(np.int32),
             class_names=names,
             splits=np.array(photos[2] + drawn[2]),
-            record=json.dumps(record, indent=1),
+            record=json_text(record),
         )
     say(f"Wrote {len(labels)} pictures of {len(names)} classes to {FLAGS.output}.")
 

@@ -28,7 +28,7 @@ from vpt_gen.evaluation.curves import Curves, read_curves
 from vpt_gen.evaluation.image_sets import real_images
 from vpt_gen.evaluation.reconstructed import reconstruct
 from vpt_gen.images import grids
-from vpt_gen.machine import sharding
+from vpt_gen.machine import lock, sharding
 from vpt_gen.machine.array_files import open_npz
 from vpt_gen.machine.progress import say
 
@@ -137,11 +137,12 @@ def main():
     if not pathlib.Path(data).is_file():
         raise UserError(f"{data} does not exist; give the packed data with --data.")
     data_record = json.loads(str(open_npz(pathlib.Path(data))["record"].read()))
-    for name in nets:
-        ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
-    if "tokenizer" in nets:
-        tokenizer = load_net(str(output / "tokenizer"), "vqgan")
-        draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
+    with lock.held(output, "--output"):
+        for name in nets:
+            ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
+        if "tokenizer" in nets:
+            tokenizer = load_net(str(output / "tokenizer"), "vqgan")
+            draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from absl import flags
 from PIL import Image
 
 from vpt_gen import cli
+from vpt_gen.machine import lock
 from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import (
     deb_files,
@@ -127,7 +128,7 @@ def main():
     patterns = {name: pattern for name, (pattern, _) in SETS.items()}
     for name, archive in find_archives(FLAGS.downloads, "targets", patterns).items():
         folder = pathlib.Path(FLAGS.output) / name
-        with reading(archive):
+        with lock.held(folder, "--output"), reading(archive):
             counts = write(SETS[name][1](archive), folder)
         say(f"{folder}: {', '.join(f'{n} {c}' for c, n in sorted(counts.items()))}")
 

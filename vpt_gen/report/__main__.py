@@ -13,7 +13,9 @@ from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import write_text
+from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
+from vpt_gen.ranges import Seed, Several, UpdatesOrZero
 from vpt_gen.report.document import make_page
 from vpt_gen.runs.opened import TunedRun, open_run
 
@@ -43,9 +45,11 @@ def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string("workdir", None, "Workdir of a run of a method.", required=True)
     flags.DEFINE_string("output", "", "The HTML file; by default <workdir>/report.html.")
-    flags.DEFINE_integer("num", 8, "Images per class, and per marquee schedule.", lower_bound=2)
-    flags.DEFINE_integer("seed", 0, "Seed of the page.", lower_bound=0)
-    flags.DEFINE_integer("step", None, "Update of the checkpoint to open; by default the newest.")
+    define_number("num", 8, Several, "Images per class, and per marquee schedule.")
+    define_number("seed", 0, Seed, "Seed of the page.")
+    define_number(
+        "step", None, UpdatesOrZero, "Update of the checkpoint to open; by default the newest."
+    )
     flags.DEFINE_list(
         "compare",
         [],

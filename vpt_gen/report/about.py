@@ -9,6 +9,7 @@ from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import read_record
 from vpt_gen.config.migration import migrate
 from vpt_gen.config.repeat import training_command
+from vpt_gen.data.batches import evaluation_name
 from vpt_gen.data.source import Source
 from vpt_gen.methods import METHODS
 from vpt_gen.methods.record import TransformerMethod
@@ -44,14 +45,16 @@ def lead(run: TunedRun) -> str:
     return f"{what} in {run.step:,} updates, for {of}."
 
 
-def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds: float) -> Node:
+def about_section(
+    run: TunedRun, train: Source, held_out: Source | None, seconds: float | None
+) -> Node:
     """Counts, data, frozen nets, command and config.
 
     Args:
       run: the opened run.
       train: the training examples.
       held_out: the held-out examples, or None.
-      seconds: spent in training.
+      seconds: spent in training; None if unknown.
     """
     config = _started_config(run)
     repeated = training_command(config, run.workdir)
@@ -60,9 +63,9 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
         f"parameters trained ({trained / (trained + frozen):.2%} of all)": number(trained),
         "parameters frozen": number(frozen),
         "training images": number(len(train)),
-        "held-out images": number(len(held_out) if held_out else 0),
+        evaluation_name(run.config.data): number(len(held_out) if held_out else 0),
         "updates": number(run.step),
-        "training time": _duration(seconds),
+        "training time": "unknown" if seconds is None else _duration(seconds),
     }
     return section(
         "run",
@@ -74,7 +77,10 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
         else h("p", "No file of configs/ has this run's fields; config.json has all of them."),
         h("h3", "Nets and data"),
         _parts(run, train),
-        fold(f"Images per class ({train.num_classes} classes)", _class_counts(train, held_out)),
+        fold(
+            f"Images per class ({train.num_classes} classes)",
+            _class_counts(train, held_out, evaluation_name(run.config.data)),
+        ),
         fold("The whole config", _config_table(config)),
         h("p.quiet", f"Sampled with JAX {jax.__version__} on {jax.devices()[0].device_kind}."),
     )
@@ -118,14 +124,15 @@ def _digest(digest: str) -> Node:
     return h("code", digest[:12], title=digest)
 
 
-def _class_counts(train: Source, held_out: Source | None) -> Node:
+def _class_counts(train: Source, held_out: Source | None, held_out_name: str) -> Node:
     counts = [
         np.bincount(source.labels if source else np.zeros(0, int), minlength=train.num_classes)
         for source in (train, held_out)
     ]
     rows = zip(train.class_names, *counts, strict=True)
     return table(
-        ["class", "training", "held out"], [[name, f"{a:,}", f"{b:,}"] for name, a, b in rows]
+        ["class", "training images", held_out_name],
+        [[name, f"{a:,}", f"{b:,}"] for name, a, b in rows],
     )
 
 

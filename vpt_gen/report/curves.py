@@ -16,15 +16,17 @@ from vpt_gen.report.html import (
     table,
 )
 
-_PARTS = {
-    "train": ("training", "var(--first)"),
-    "eval": ("held-out images", "var(--second)"),
-}
+_PARTS = {"train": "var(--first)", "eval": "var(--second)"}
 _MAX_ROWS = 40
 
 
-def curves_section(curves: Curves) -> Node:
-    """Draws one chart per scalar, with training and held-out values; and a table of all."""
+def curves_section(curves: Curves, evaluated_on: str = "held-out images") -> Node:
+    """Draws one chart per scalar, with training values and others; and a table of all.
+
+    Args:
+      curves: of the run.
+      evaluated_on: the images of the others, in words.
+    """
     if not curves:
         return section(
             "curves",
@@ -38,8 +40,8 @@ def curves_section(curves: Curves) -> Node:
     return section(
         "curves",
         "Training curves",
-        h("p.quiet", _about(curves)),
-        h("div.charts", *(_chart(curves, scalar) for scalar in scalars)),
+        h("p.quiet", _about(curves, evaluated_on)),
+        h("div.charts", *(_chart(curves, scalar, evaluated_on) for scalar in scalars)),
         fold("As a table", _table(curves)),
     )
 
@@ -50,27 +52,29 @@ def _base(name: str) -> str:
     return rest if part in _PARTS and rest else name
 
 
-def _about(curves: Curves) -> str:
+def _about(curves: Curves, evaluated_on: str) -> str:
     text = "Training values are means over the updates since the previous value."
+    loss = f"{text} The loss of {evaluated_on} was"
     if "eval/loss" not in curves:
-        return f"{text} No held-out loss was measured in this run."
+        return f"{text} No loss of {evaluated_on} was measured in this run."
     steps, values = curves["eval/loss"]
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
     if not finite:
-        return f"{text} The held-out loss was never finite: the run diverged."
+        return f"{loss} never finite: the run diverged."
     best = min(finite, key=values.__getitem__)
     if steps[best] == steps[-1]:
-        return f"{text} The held-out loss was lowest at the end: {number(values[-1])}."
+        return f"{loss} lowest at the end: {number(values[-1])}."
     return (
-        f"{text} The held-out loss was lowest at update {steps[best]:,}: {number(values[best])}; "
+        f"{loss} lowest at update {steps[best]:,}: {number(values[best])}; "
         f"it ended at {number(values[-1])}."
     )
 
 
-def _chart(curves: Curves, scalar: str) -> Node:
+def _chart(curves: Curves, scalar: str, evaluated_on: str) -> Node:
+    names = {"train": "training", "eval": evaluated_on}
     series = [
-        Series(name, *curves[f"{part}/{scalar}"], color=color, shape=shape)
-        for shape, (part, (name, color)) in enumerate(_PARTS.items())
+        Series(names[part], *curves[f"{part}/{scalar}"], color=color, shape=shape)
+        for shape, (part, color) in enumerate(_PARTS.items())
         if f"{part}/{scalar}" in curves
     ] or [Series("", *curves[scalar])]
     return chart(series, scalar.replace("_", " ").capitalize(), "update")

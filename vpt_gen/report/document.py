@@ -55,7 +55,7 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
     sections = [
         samples_section(grid, class_names, seed, _searched(real)),
         figures_section(metrics, evaluation_command(workdir)),
-        curves_section(read_curves(workdir)),
+        curves_section(read_curves(workdir), real.held_out_name),
         *_decoding(run, films),
         *of_prompts,
         about_section(run, real.train, real.held_out, training_seconds(workdir)),

@@ -57,6 +57,7 @@ class MarqueeStudy:
       images: for each schedule (n, m, H, W, 3): m images of each pair, of the same keys.
       figures: of each schedule.
       real: figures of held-out images, with classes instead of pairs; None if there are none.
+      real_name: what these images are called.
       starts: (n, R, R, 3) the training image that a pair starts from; None without one.
     """
 
@@ -65,6 +66,7 @@ class MarqueeStudy:
     images: list[np.ndarray]
     figures: list[Figures]
     real: Figures | None
+    real_name: str
     starts: np.ndarray | None
 
 
@@ -107,6 +109,7 @@ def study(real: RealImages, pairs: np.ndarray, count: int, seed: int) -> Marquee
         made,
         figures,
         _of_held_out(real, np.unique(pairs[:, 1, 0])),
+        real.held_out_name,
         real.pictures(real.train, starts) if (starts != NO_INSTANCE).all() else None,
     )
 
@@ -156,7 +159,7 @@ def marquee_section(found: MarqueeStudy | None, class_names: list[str]) -> Node:
         for schedule, figures in zip(found.schedules, found.figures, strict=True)
     ]
     if found.real:
-        rows.append(["held-out images", *map(_with_error, dataclasses.astuple(found.real))])
+        rows.append([found.real_name, *map(_with_error, dataclasses.astuple(found.real))])
     head = ["schedule", "diversity", "distance to training", "right class"]
     return section(
         "marquee",
@@ -189,7 +192,7 @@ def _how(found: MarqueeStudy) -> str:
     pairs, count = found.images[0].shape[:2]
     return (
         f"{pairs} pairs of prompts with {count} images each; means and standard errors over the "
-        "pairs. Diversity: mean distance between two images of a pair (of held-out images: of a "
+        f"pairs. Diversity: mean distance between two images of a pair (of {found.real_name}: of a "
         "class). Distance to training: to the nearest training image. Right class: share of images "
         "of which a classifier of pixels, trained on the training images, predicts the class of "
         "the second prompt. Distances are in the tokenizer's features, as in vpt_gen.evaluate."
@@ -226,7 +229,7 @@ def _tradeoff(found: MarqueeStudy, name: str, label: str) -> Node:
     if found.real:
         series.append(
             Series(
-                "held-out images",
+                found.real_name,
                 [found.real.diversity[0]],
                 [getattr(found.real, name)[0]],
                 color="var(--second)",

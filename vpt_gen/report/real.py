@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from vpt_gen.data import pipeline
-from vpt_gen.data.batches import open_sources
+from vpt_gen.data.batches import evaluation_name, open_sources
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
@@ -53,6 +53,11 @@ class RealImages:
         if train is None:
             return features_of(self.extractor, reference), None
         return features_of(self.extractor, train), features_of(self.extractor, reference)
+
+    @property
+    def held_out_name(self) -> str:
+        """What the held-out images are called, in words: validation images are not held out."""
+        return evaluation_name(self.run.config.data)
 
     @property
     def train_rows(self) -> Rows:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from vpt_gen.evaluation.image_sets import counted
 from vpt_gen.evaluation.neighbors import Memorization, memorization_rate
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.report.html import (
@@ -27,6 +28,7 @@ class SampleGrid:
       nearest: (n, R, R, 3) that training image.
       prompted_by: (n, R, R, 3) the training image whose prompt was used; None without one.
       held_out: class -> held-out real images (m, R, R, 3).
+      held_out_name: what they are called.
       memorization: its rate and ratios; None if nothing is held out.
     """
 
@@ -36,6 +38,7 @@ class SampleGrid:
     nearest: np.ndarray
     prompted_by: np.ndarray | None
     held_out: dict[int, np.ndarray]
+    held_out_name: str
     memorization: Memorization | None
 
 
@@ -65,6 +68,7 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
         real.pictures(real.train, found.indices),
         real.pictures(real.train, conditions[:, 1]) if by_instance else None,
         _held_out(real, np.unique(conditions[:, 0]), count, seed),
+        real.held_out_name,
         memorization,
     )
 
@@ -120,9 +124,19 @@ def _memorization(found: Memorization | None) -> Node:
         "The number is its distance relative to that of the next four training images. A copy "
         "would be at 0, a new image is somewhat below 1. Of these "
         f"{len(found.flagged):,} samples {found.flagged.sum():,} ({found.rate:.0%}) are below "
-        f"{found.threshold:.2f} and framed. Of new real images {found.nominal:.0%} would be; far "
-        "more than that is memorization.",
+        f"{found.threshold:.2f} and framed. {_expected(found)}",
     )
+
+
+def _expected(found: Memorization) -> str:
+    """Says how many new real images would be framed, if that is known, and what does not count."""
+    said = "How many new real images would be is not known, as some of them are equally close."
+    if found.nominal is not None:
+        said = f"Of new real images {found.nominal:.0%} would be; far more is memorization."
+    if found.copies:
+        left_out = counted(found.copies, "held-out images")
+        said += f" The threshold leaves out {left_out}, exact copies of training images."
+    return said
 
 
 def _class_block(grid: SampleGrid, class_id: int, name: str) -> Node:
@@ -146,8 +160,9 @@ def _class_block(grid: SampleGrid, class_id: int, name: str) -> Node:
         ]
         strips.insert(0, strip("prompt of", given))
     if class_id in grid.held_out:
-        real = [picture(x, f"held-out image of {name}") for x in grid.held_out[class_id]]
-        strips.append(strip("held-out images", real, columns=len(made)))
+        alt = f"{grid.held_out_name.removesuffix('s')} of {name}"
+        real = [picture(x, alt) for x in grid.held_out[class_id]]
+        strips.append(strip(grid.held_out_name, real, columns=len(made)))
     return h("div.block", h("h3", h("span.quiet", "class"), f" {name}"), *strips)
 
 

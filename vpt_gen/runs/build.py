@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.data.batches import open_sources
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.metrics import names_in
+from vpt_gen.evaluation.metrics import FIGURES, names_in
 from vpt_gen.machine import sharding
 from vpt_gen.methods import METHODS
 from vpt_gen.runs.experiment import Experiment
@@ -25,7 +25,7 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     experiment = PRETRAINING.get(config.task, _adaptation)(config, workdir, mesh)
     try:
         jax.eval_shape(experiment.task.init, jax.random.key(0))
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
         raise UserError(
             f"The net that the config describes cannot be built: {str(error).splitlines()[0]}"
         ) from error
@@ -62,6 +62,12 @@ def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
     if config.task in METHODS and config.evaluation.every:
         figures = names_in(config.evaluation.features)
     if config.best_metric in figures:
+        if experiment.eval_source is None and FIGURES[config.best_metric].copied:
+            raise UserError(
+                f"config.best_metric {config.best_metric!r} would choose the best copies of the "
+                "images trained on, as nothing is held out; raise config.data.holdout, or set it "
+                "to ''."
+            )
         return
     if experiment.eval_batches is None:
         raise UserError(

@@ -45,6 +45,11 @@ class Experiment:
     sampler: Sampler | None = None
 
     @property
+    def num_images(self) -> int:
+        """The number of examples, training and evaluation together."""
+        return len(self.train_source) + len(self.eval_source or ())
+
+    @property
     def drawer(self) -> Sampler:
         """The sampler, if the run is of a method."""
         assert self.sampler is not None

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import digest_of_params
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples, class_bank
+
+_NAMED = 5  # classes in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,23 @@ def proportional_class_ids(num: int, counts: np.ndarray | Sequence[int]) -> np.n
     largest = np.argsort(-np.round(shares - numbers, 9), kind="stable")[: num - numbers.sum()]
     numbers[largest] += 1
     return np.repeat(np.arange(len(numbers)), numbers)
+
+
+def undrawn(class_ids: np.ndarray, class_names: Sequence[str], cure: str) -> str:
+    """Names the classes of which none of the images (n,) is; '' if there are none.
+
+    Args:
+      class_ids: of the images.
+      class_names: of all classes.
+      cure: what to do if there are fewer images than classes.
+    """
+    lacking = np.setdiff1d(np.arange(len(class_names)), class_ids).tolist()
+    if not lacking:
+        return ""
+    named = ", ".join(class_names[label] for label in lacking[:_NAMED])
+    more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
+    said = f"None of {counted(len(class_ids), 'images')} to draw is of {named}{more}."
+    return f"{said} {cure}" if len(class_ids) < len(class_names) else said
 
 
 def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:

@@ -16,8 +16,9 @@ from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_cl
 from vpt_gen.evaluation.spaces import open_space
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
 from vpt_gen.images import grids
+from vpt_gen.machine.progress import say
 from vpt_gen.runs.experiment import Experiment
-from vpt_gen.runs.generation import even_class_ids, plain_generation
+from vpt_gen.runs.generation import even_class_ids, plain_generation, undrawn
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.training.loop import Measurement
 
@@ -69,6 +70,9 @@ class Measurer:
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         evaluation, tokenizer = config.evaluation, experiment.nets["tokenizer"]
+        cure = "Raise config.evaluation.num_samples to draw all classes."
+        if told := undrawn(self._class_ids, experiment.facts["class_names"], cure):
+            say(told)
         side = config.data.image_size
         space = open_space(evaluation.features, evaluation.weights_dir, tokenizer, side)
         self.yardstick = Yardstick(
@@ -107,5 +111,10 @@ class Measurer:
         """Returns the images of parameters; `step` is only for the record."""
         config, of = self._config, self._experiment
         run = TunedRun(self._workdir, config, of.facts, step, params, of.drawer, of.nets)
-        class_ids = even_class_ids(config.evaluation.num_samples, len(of.facts["class_names"]))
-        return plain_generation(run, class_ids, config.seed).image_set(class_counts="even")
+        return plain_generation(run, self._class_ids, config.seed).image_set(class_counts="even")
+
+    @property
+    def _class_ids(self) -> np.ndarray:
+        """The classes (n,) of the images, evenly."""
+        num_classes = len(self._experiment.facts["class_names"])
+        return even_class_ids(self._config.evaluation.num_samples, num_classes)

@@ -5,6 +5,8 @@ from absl import flags
 
 from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError
+from vpt_gen.machine.number_flags import define_number
+from vpt_gen.ranges import Positive, Seed, UpdatesOrZero
 from vpt_gen.runs.conditions import class_numbers, make_bank, marquee_weights
 from vpt_gen.runs.generation import Generation, plain_generation
 from vpt_gen.runs.opened import TunedRun, open_run
@@ -14,8 +16,10 @@ FLAGS = flags.FLAGS
 
 def define_generation_flags() -> None:
     """Defines the common flags of programs that draw from a run; not at import."""
-    flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
-    flags.DEFINE_integer("step", None, "Update of the checkpoint to open; by default the newest.")
+    define_number("seed", 0, Seed, "Seed of the images.")
+    define_number(
+        "step", None, UpdatesOrZero, "Update of the checkpoint to open; by default the newest."
+    )
     flags.DEFINE_multi_string(
         "set",
         [],
@@ -33,7 +37,9 @@ def define_generation_flags() -> None:
         "weights are our reading of the paper's idea.",
     )
     flags.DEFINE_list("headers", [], "Classes whose prompts come before the class's own.")
-    flags.DEFINE_float("cutoff", 6.0, "instance_to_class: stages until the class has full weight.")
+    define_number(
+        "cutoff", 6.0, Positive, "instance_to_class: stages until the class has full weight."
+    )
     flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, if it has moved.")
     flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
 

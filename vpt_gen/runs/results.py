@@ -1,7 +1,5 @@
 """Results of an adaptation: `metrics.json`, grids of samples, and a table."""
 
-import json
-
 import jax
 from etils import epath
 from jax.sharding import Mesh
@@ -14,7 +12,7 @@ from vpt_gen.evaluation.reconstructed import reconstructed
 from vpt_gen.evaluation.yardstick import Yardstick, draw
 from vpt_gen.images import grids
 from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.measured import Drawn, Measurer
@@ -63,7 +61,7 @@ def write_results(
     folder = epath.Path(workdir)
     _write_pictures(folder, untuned, tuned)
     # Written last, as programs that wait for a run look for it.
-    write_text(folder / "metrics.json", json.dumps({**compared, **counts, **record}, indent=1))
+    write_json(folder / "metrics.json", {**compared, **counts, **record})
     say(report.table(record))
     say(_counted(compared | counts))
     before = " (before tuning: samples_untuned.png)" if untuned else ""
@@ -125,12 +123,13 @@ def _pixel_distances(
 
 def _counts(experiment: Experiment, state: TrainState, workdir: str) -> dict[str, float]:
     trained, frozen = experiment.drawer.counts(state.params)
-    return {
+    counts: dict[str, float] = {
         "trained_parameters": trained,
         "frozen_parameters": frozen,
         "optimizer_bytes": sum(x.nbytes for x in jax.tree.leaves(state.opt_state)),
-        "tuning_seconds": training_seconds(workdir),
     }
+    seconds = training_seconds(workdir)
+    return counts if seconds is None else {**counts, "tuning_seconds": seconds}
 
 
 def _write_pictures(folder: epath.Path, untuned: Drawn | None, tuned: Drawn) -> None:
@@ -151,6 +150,7 @@ def _counted(metrics: dict[str, float]) -> str:
         f"{'parameters trained':32}{metrics['trained_parameters']:>11,}",
         f"{'parameters frozen':32}{metrics['frozen_parameters']:>11,}",
         f"{'bytes of the optimizer':32}{metrics['optimizer_bytes']:>11,}",
-        f"{'seconds of tuning':32}{metrics['tuning_seconds']:>11.0f}",
     ]
+    if "tuning_seconds" in metrics:
+        lines.append(f"{'seconds of tuning':32}{metrics['tuning_seconds']:>11.0f}")
     return "\n".join(lines)

@@ -14,13 +14,14 @@ from absl import flags
 from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
+from vpt_gen.machine import lock
 from vpt_gen.machine.progress import say
 from vpt_gen.study import plots, results
 from vpt_gen.study.chosen import check_data, chosen_cells, list_cells, parse_shard
 from vpt_gen.study.config import check_study
 from vpt_gen.study.page import write_page
 from vpt_gen.study.record import claim_folder
-from vpt_gen.study.runner import Runner, alone
+from vpt_gen.study.runner import Runner
 from vpt_gen.study.runs import Runs
 
 FLAGS = flags.FLAGS
@@ -56,6 +57,11 @@ def define_flags() -> None:
 
 def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
     """Writes tables, the page and its pictures, and prints their paths."""
+    with lock.held(folder, "--workdir", wait=True):
+        _gather(study, runner, runs, folder, command)
+
+
+def _gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
     found = results.gather(study, folder, runner.state)
     paths = results.write_results(study, found, folder)
     page = pathlib.Path(FLAGS.page or folder / "page.md")
@@ -84,9 +90,12 @@ def main():
         gather(study, runner, runs, folder, command)
         return
     check_data(study, runs)
-    claim_folder(study, runs, folder)
-    with alone(own) as lock:
-        missing = runner.run(cells, lock)
+    with lock.held(folder, "--workdir", wait=True):
+        claim_folder(study, runs, folder)
+    # Other shards share the folder. A cell's process outlives a runner that is killed with SIGKILL;
+    # it holds the same lock, and the next runner waits for it.
+    with lock.held(own, "--workdir", wait=True) as descriptor:
+        missing = runner.run(cells, descriptor)
     gather(study, runner, runs, folder, command)
     if missing:
         for cell, why in missing.items():

@@ -42,11 +42,17 @@ def check_data(study, runs: Runs) -> None:
     """Opens all data once, so that errors are found before anything runs.
 
     Raises:
-      UserError: data that cannot be opened, too few for the shots, or for validation.
+      UserError: data that cannot be opened, too few for the shots, for validation, or to hold any
+        out.
     """
     first = next(iter(study.variants))
     for name in study.datasets:
         config = runs.base(first, name)
+        if open_sources(config)[1] is None:
+            raise UserError(
+                f"Data set {name}: there are no held-out images to measure with; set data.holdout "
+                "higher."
+            )
         config.data.evaluate_on = "validation"
         for shots in study.shots:
             config.data.shots = shots

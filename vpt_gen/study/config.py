@@ -5,17 +5,48 @@ A file `configs/study_<name>.py` starts from `default_study()` and names variant
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from vpt_gen.config.check import check
+from vpt_gen.config.ranges import check_ranges, table_ranges
+from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.spaces import NAMES
+from vpt_gen.ranges import (
+    CountOrZero,
+    Positive,
+    Range,
+    Seed,
+    Several,
+    Share,
+    UpdatesOrZero,
+    check_number,
+    range_of,
+)
 
 # Names of variants and data sets are also names of folders.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+
+# The types of all numbers.
+FIELDS: dict[str, Any] = {
+    "shots": tuple[CountOrZero, ...],
+    "seeds": tuple[Seed, ...],
+    "budget.steps": UpdatesOrZero,
+    "budget.seconds": Annotated[float, Range(0, 10**9)],
+    # Fewer give no times of updates after compilation.
+    "budget.calibration_steps": Annotated[int, Range(20, 10**6, whole=True)],
+    "search.multiples": tuple[Positive, ...],
+    "search.share": Annotated[float, Range(0, 1, above=True)],
+    "search.seed": Seed,
+    "search.shots": CountOrZero,
+    "search.num_samples": Several,
+    "samples.num": Several,
+    "samples.judge_shots": CountOrZero,
+    "validation": Annotated[float, Range(0, 1, above=True, below=True)],
+}
 
 
 def default_study() -> ConfigDict:
@@ -120,12 +151,10 @@ def check_study(study: ConfigDict) -> None:
     for axis in ("variants", "datasets", "shots", "seeds"):
         if not len(study[axis]):
             raise UserError(f"config.{axis} is empty: a study needs at least one.")
+    check_ranges(study, table_ranges(FIELDS))
     for axis in ("shots", "seeds"):
-        values = study[axis]
-        if len(set(values)) < len(values) or any(type(x) is not int or x < 0 for x in values):
-            raise UserError(
-                f"config.{axis} is {tuple(values)}; it must hold different whole numbers from 0 on."
-            )
+        different = len(set(study[axis])) == len(study[axis])
+        check(study, axis, different, "different whole numbers")
     for name in (*study.variants, *study.datasets):
         if not _NAME.fullmatch(name):
             raise UserError(
@@ -138,31 +167,23 @@ def check_study(study: ConfigDict) -> None:
 
 def _check_numbers(study: ConfigDict) -> None:
     budget, search = study.budget, study.search
-    if (budget.steps > 0) == (budget.seconds > 0) or min(budget.steps, budget.seconds) < 0:
+    if (budget.steps > 0) == (budget.seconds > 0):
         raise UserError(
             f"config.budget has steps={budget.steps} and seconds={budget.seconds:g}: give one of "
             "the two, and leave the other 0."
         )
     checks = {
-        "budget.calibration_steps": (budget.calibration_steps >= 20, "20 or more"),
-        "search.multiples": (
-            len(search.multiples) > 0 and all(x > 0 for x in search.multiples),
-            "positive numbers, one or more",
-        ),
-        "search.share": (0 < search.share <= 1, "above 0 and at most 1"),
-        "search.seed": (search.seed >= 0, "0 or more"),
+        "search.multiples": (len(search.multiples) > 0, "one number or more"),
         "search.shots": (search.shots in (None, *study.shots), f"one of shots={study.shots}"),
-        "search.num_samples": (search.num_samples >= 2, "2 or more"),
-        "samples.num": (study.samples.num >= 2, "2 or more"),
-        "samples.judge_shots": (study.samples.judge_shots >= 0, "0 or more"),
         "samples.features": (study.samples.features in NAMES, " or ".join(NAMES)),
-        "validation": (0 < study.validation < 1, "above 0 and below 1"),
     }
     for name, (holds, wanted) in checks.items():
         check(study, name, holds, wanted)
 
 
 def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:
+    for field, share in flatten(of.shares.to_dict()).items():
+        check_number(f"config.variants.{name}.shares.{field}", share, range_of(Share))
     if of.sampling and not of.trained_as:
         raise UserError(
             f"config.variants.{name} has sampling: name the variant whose runs it draws from by "

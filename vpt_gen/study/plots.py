@@ -9,9 +9,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from vpt_gen.data.batches import image_spec, open_sources
+from vpt_gen.data.batches import open_sources
 from vpt_gen.evaluation import report
-from vpt_gen.evaluation.image_sets import real_images, tapped
+from vpt_gen.evaluation.image_sets import real_sets, tapped
 from vpt_gen.images import grids
 from vpt_gen.study.results import (
     LAST,
@@ -121,7 +121,7 @@ def samples_picture(
 ) -> np.ndarray | None:
     """Draws a row of unselected images per variant, the first of each class, of its first seed.
 
-    Above them are the first held-out real images; None if no variant is done.
+    Above them are the first real images that they are compared with; None if no variant is done.
     """
     rows: dict[str, np.ndarray] = {}
     seed = study.seeds[0]
@@ -142,7 +142,7 @@ def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
     config = runs.base(next(iter(study.variants)), dataset)
     train, held_out = open_sources(config)
     # Folders without a split may have no held-out images, whatever the config says.
-    real = real_images(held_out or train, "real images", "held out", image_spec(config.data))
+    real = real_sets(config, train, held_out)[0]
     chosen = grids.in_strip(real.labels)
     pictures: list[np.ndarray] = []
     for _ in tapped(real.stream(), chosen, pictures):

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vpt_gen.evaluation.report import with_new_names
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import write_json, write_text
 from vpt_gen.study.cells import (
     Cell,
     Group,
@@ -187,7 +186,7 @@ def write_results(study: ConfigDict, results: Results, folder: pathlib.Path) -> 
     }
     paths = [folder / "results.csv", folder / "results.json"]
     write_text(paths[0], table.getvalue())
-    write_text(paths[1], json.dumps(record, indent=1))
+    write_json(paths[1], record)
     return paths
 
 

@@ -1,15 +1,13 @@
 """Runs the cells of a study one after another, each step in its own process.
 
 All state is in the cells' folders, so that a runner may be killed at any moment, and the next one
-reads it. A cell's process outlives a runner that is killed with SIGKILL; it holds the same lock,
-and the next runner waits for it.
+reads it. A cell's process outlives a runner that is killed with SIGKILL; it inherits the runner's
+locks, so that no other runner works in its folder.
 """
 
 import contextlib
 import dataclasses
 import datetime
-import fcntl
-import os
 import pathlib
 import shutil
 import signal
@@ -22,6 +20,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
+from vpt_gen.machine import lock
 from vpt_gen.machine.progress import say
 from vpt_gen.study import states
 from vpt_gen.study.cells import Cell
@@ -77,12 +76,12 @@ class Runner:
             return f"failed: {failed.message}"
         return "interrupted" if states.was_started(self._folder / cell.path) else "waiting"
 
-    def run(self, cells: list[Cell], lock: int) -> dict[Cell, str]:
+    def run(self, cells: list[Cell], own_lock: int) -> dict[Cell, str]:
         """Runs all cells that are not done.
 
         Args:
           cells: in an order in which each comes after those that it needs.
-          lock: descriptor of the lock's file, which processes inherit.
+          own_lock: descriptor of the runner's lock, which processes inherit.
 
         Returns:
           Cells that could not be done, and why.
@@ -97,9 +96,7 @@ class Runner:
                 say(f"[{clock.place(cell)}] {cell}{clock.about()}")
                 start = time.monotonic()
                 try:
-                    for step in self._steps(cell):
-                        if not states.is_complete(step.result):
-                            self._work(cell, step, lock)
+                    self._finish(cell, own_lock)
                 except (NotYet, _FailedError) as error:
                     missing[cell] = str(error)
                     say(f"    failed: {error}")
@@ -107,6 +104,24 @@ class Runner:
                 if cell not in missing:
                     self._tell(cell, time.monotonic() - start)
         return missing
+
+    def _finish(self, cell: Cell, own_lock: int) -> None:
+        """Does the steps of a cell that are not done.
+
+        Raises:
+          NotYet: another cell must be done first.
+          _FailedError: a step failed, or another runner works on the cell.
+          Stopped: a signal stopped the runner.
+        """
+        with contextlib.ExitStack() as stack:
+            folder = self._folder / cell.path
+            try:
+                cell_lock = stack.enter_context(lock.held(folder, "--shard", beside=True))
+            except UserError as error:
+                raise _FailedError(str(error)) from error
+            for step in self._steps(cell):
+                if not states.is_complete(step.result):
+                    self._work(cell, step, (own_lock, cell_lock))
 
     def _tell(self, cell: Cell, seconds: float) -> None:
         """Prints how long a cell took and its distance."""
@@ -125,8 +140,8 @@ class Runner:
             )
         return self._runs.steps(cell, choose(self._study, self._folder, cell.group))
 
-    def _work(self, cell: Cell, step: Step, lock: int) -> None:
-        """Runs a step to its end.
+    def _work(self, cell: Cell, step: Step, locks: tuple[int, ...]) -> None:
+        """Runs a step to its end; its process inherits the locks.
 
         Raises:
           _FailedError: the step failed.
@@ -140,7 +155,7 @@ class Runner:
         before = states.read_attempts(folder)
         states.write_attempts(folder, [*before, attempt])
         start = time.monotonic()
-        code = self._run_process(step, folder / states.LOG, lock)
+        code = self._run_process(step, folder / states.LOG, locks)
         if code == 0 and cell.kind == "calibration":
             write_rate(folder)
         message = "" if code in (0, *states.STOPPED) else _reason(folder / states.LOG, code)
@@ -154,7 +169,7 @@ class Runner:
         if code:
             raise _FailedError(message or f"it was stopped by a signal (exit code {code})")
 
-    def _run_process(self, step: Step, log: pathlib.Path, lock: int) -> int:
+    def _run_process(self, step: Step, log: pathlib.Path, locks: tuple[int, ...]) -> int:
         if self._signal:
             raise Stopped(128 + self._signal)
         with log.open("ab") as output:
@@ -165,7 +180,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(lock,),
+                pass_fds=locks,
                 # Ctrl-C at a terminal reaches a whole process group; only the runner passes it on.
                 start_new_session=True,
             )
@@ -233,29 +248,6 @@ class _Clock:
         same = [s for other, s in alike.items() if other.variant == cell.variant]
         seconds = same or list(alike.values()) or list(self._seconds.values())
         return statistics.mean(seconds) if seconds else None
-
-
-@contextlib.contextmanager
-def alone(folder: pathlib.Path) -> Iterator[int]:
-    """Waits until no other runner, and no process that one left, works in a folder.
-
-    Yields:
-      The lock's descriptor; the lock is held as long as a process has it open.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise UserError(f"Cannot write to {folder}: {error.strerror}.") from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"Another runner, or a cell that one left running, works in {folder}: waiting.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-    finally:
-        os.close(lock)
 
 
 def _now() -> str:

@@ -89,13 +89,16 @@ class Runs:
         num_steps = self._study.budget.calibration_steps
         fields = {"num_steps": num_steps, "log_every": max(1, num_steps // LOGGED)}
         fields |= {"checkpoint_every": 0, "evaluation.num_samples": 0}
+        fields |= self._shorter_warmup(cell, num_steps)
         return self._training(cell, fields, RATE)
 
     def _search(self, cell: Cell, choice: Choice) -> Step:
         """Trains with a multiple of the learning rate, and measures on validation images."""
         search = self._study.search
         num_steps = max(1, round(search.share * choice.num_steps))
-        fields = self._trained_fields(cell, Choice(num_steps, cell.multiple)) | {
+        fields = self._shorter_warmup(cell, num_steps)
+        fields |= self._trained_fields(cell, Choice(num_steps, cell.multiple))
+        fields |= {
             "data.evaluate_on": "validation",
             "evaluation.num_samples": search.num_samples,
         }
@@ -163,6 +166,8 @@ class Runs:
             for name, value in self._shared_fields(variant, dataset).items():
                 _set(config, name, value)
             check_config(config)
+            for multiple in self._study.search.multiples:
+                self._check_whole_run(config, variant, multiple)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         if not (config.data.holdout or config.data.eval_split):
@@ -203,10 +208,27 @@ class Runs:
         given = (f"--config.{name}={repeat.argument(value)}" for name, value in fields.items())
         return (f"--config={file}{argument and ':'}{argument}", *given)
 
-    def _trained_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
-        """Returns the number of updates, and fields that depend on it or on the multiple."""
+    def _shorter_warmup(self, cell: Cell, num_steps: int) -> dict[str, Any]:
+        """Returns the warm-up of a run that is shorter than that of a whole run."""
         config = self.base(cell.group.variant, cell.group.dataset)
-        variant = self._study.variants[cell.group.variant]
+        longer = config.optimizer.warmup_steps > num_steps
+        return {"optimizer.warmup_steps": num_steps} if longer else {}
+
+    def _check_whole_run(self, config: ConfigDict, variant: str, multiple: float) -> None:
+        """Raises UserError if a whole run with a multiple of the learning rate is impossible."""
+        choice = Choice(self._study.budget.steps or config.num_steps, multiple)
+        chosen = config.copy_and_resolve_references()
+        for name, value in self._chosen_fields(config, variant, choice).items():
+            _set(chosen, name, value)
+        check_config(chosen)
+
+    def _trained_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
+        config = self.base(cell.group.variant, cell.group.dataset)
+        return self._chosen_fields(config, cell.group.variant, choice)
+
+    def _chosen_fields(self, config: ConfigDict, name: str, choice: Choice) -> dict[str, Any]:
+        """Returns the number of updates, and fields that depend on it or on the multiple."""
+        variant = self._study.variants[name]
         shares = repeat.flatten(variant.shares.to_dict())
         return {
             "num_steps": choice.num_steps,

@@ -5,6 +5,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -147,6 +148,30 @@ def test_two_hosts_make_the_folder_of_one(tmp_path, order):
     assert [work[p].images for p in (0, 1)] == [8, 6]
     build(tmp_path / "two", **options).finish()
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_two_programs_that_build_one_cache_take_turns(tmp_path, capsys):
+    """The second starts while the first is at its first shard."""
+    started, caches, second = threading.Event(), [], Tokenizer()
+
+    class Slow(Tokenizer):
+        def __call__(self, images):
+            started.set()
+            deadline = time.monotonic() + 5
+            while "Waiting for" not in capsys.readouterr().out and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return super().__call__(images)
+
+    first = Slow()
+    thread = threading.Thread(target=lambda: caches.append(build(tmp_path, first).cache()))
+    thread.start()
+    assert started.wait(60)
+    caches.append(build(tmp_path, second).cache())
+    thread.join()
+    assert (first.images, second.images) == (7, 0)
+    for cache in caches:
+        np.testing.assert_array_equal(cache.labels, toy().labels)
+    assert not list(tmp_path.rglob(".lock"))
 
 
 def test_hosts_without_a_shared_folder_are_told(tmp_path):

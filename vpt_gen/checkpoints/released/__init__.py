@@ -14,6 +14,7 @@ from vpt_gen.checkpoints.released import (
     taming_vqgan,
 )
 from vpt_gen.errors import UserError
+from vpt_gen.ranges import Count, Epsilon, range_of
 
 # kind -> the net of `vpt_gen.nets.NETS`, its reader, and the reader's arguments besides the path.
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
@@ -71,13 +72,14 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
 
 def _check_option(name: str, value: Any) -> None:
     if name.endswith("epsilon"):
-        if not (isinstance(value, float) and value > 0):
+        if value not in range_of(Epsilon):
             raise UserError(f"{name} must be a small positive number such as 1e-6, not {value!r}.")
         return
-    wanted = "a positive integer"
+    of = range_of(Count)
+    wanted = str(of)
     numbers: Sequence[Any] = [value]
     if name == "attn_resolutions":
-        wanted = "a list of positive integers"
+        wanted = f"a list, and each number {of}"
         numbers = value if isinstance(value, list | tuple) else [None]
-    if any(type(number) is not int or number < 1 for number in numbers):
+    if any(number not in of for number in numbers):
         raise UserError(f"{name} must be {wanted}, not {value!r}.")

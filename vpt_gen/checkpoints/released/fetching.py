@@ -7,7 +7,6 @@ the version that it is the beginning of; only that version may continue it.
 import base64
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -16,12 +15,18 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine import json_files, lock
+from vpt_gen.machine.files import write_json, write_text
 from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 60  # seconds without an answer
 _FIRST_AND_TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_VERSION: dict[str, json_files.Kind] = {
+    "address": str,
+    "validator": str,
+    "total": (int, type(None)),
+}
 _TOTAL = re.compile(r"bytes \*/(\d+)")
 
 
@@ -66,8 +71,8 @@ class _Partial:
     def version(self, address: str) -> _Version | None:
         """Returns the version that the file is the beginning of; None if it cannot be continued."""
         try:
-            version = _Version(**json.loads(self.note.read_text()))
-        except (OSError, ValueError, TypeError):
+            version = _Version(**json_files.read_object(self.note, "", _VERSION))
+        except (json_files.DamagedFileError, TypeError):
             return None
         known = version.address == address and version.validator
         return version if known and self.size else None
@@ -77,7 +82,7 @@ class _Partial:
         self.note.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         if version.validator:
-            write_text(self.note, json.dumps(dataclasses.asdict(version)))
+            write_json(self.note, dataclasses.asdict(version))
 
     def remove(self) -> None:
         self.note.unlink(missing_ok=True)
@@ -118,6 +123,15 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
     Raises:
       UserError: no network, no such address, or a file that does not match its checksum.
     """
+    with lock.held(path, "folder", beside=True, wait=True):
+        if path.exists():  # Another program has fetched it meanwhile.
+            compare(path, sha256)
+            return ("sha256",) if sha256 else ()
+        return _fetch(address, path, sha256)
+
+
+def _fetch(address: str, path: pathlib.Path, sha256: str) -> tuple[str, ...]:
+    """Like `fetch`, for a file that no other program fetches."""
     partial = _Partial.at(path.with_name(f"{path.name}.part"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +166,7 @@ def compare(path: pathlib.Path, sha256: str = "") -> None:
       UserError: the file is not the published one, or not the fetched one.
     """
     noted = _note_of(path)
-    digest, *seen = (noted.read_text().split() if noted.exists() else []) or [""]
+    digest, *seen = (noted.read_text(errors="replace").split() if noted.exists() else []) or [""]
     status = path.stat()
     expected = sha256 or digest
     untouched = seen == [str(status.st_size), str(status.st_mtime_ns)]

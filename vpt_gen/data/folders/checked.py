@@ -15,11 +15,12 @@ import numpy as np
 import PIL
 
 from vpt_gen.data.folders.listing import Names
+from vpt_gen.data.source import content_key
 from vpt_gen.images import codec as images
 from vpt_gen.images.reasons import why
-from vpt_gen.machine.array_files import read_npz
-from vpt_gen.machine.files import cache_folder, written_whole
-from vpt_gen.machine.progress import say, track
+from vpt_gen.machine import kept_arrays
+from vpt_gen.machine.files import cache_folder
+from vpt_gen.machine.progress import track
 
 MAX_BYTES = 2**30
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -29,6 +30,7 @@ _SETTLED_NS = 2_000_000_000
 _SAVE_EVERY_S = 60.0
 _QUICKLY_LOOKED_AT = 10_000  # files; no progress is shown
 _UNKNOWN = -1
+_WHAT = "results of checking images"
 # Besides the file, this decides whether it can be read.
 _RULES = f"{images.DECODER} Pillow {PIL.__version__}"
 
@@ -41,20 +43,22 @@ class Checked:
       stamps: (n, 3) int64, size and times of change (of content and of anything; ns) of each file
         when it was checked; _UNKNOWN if it was not, or if the result may change.
       digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
+      pixels: (n,) uint64, `content_key` of each image.
       errors: number of a file -> why it cannot be read.
       remarks: number of a file that can be read -> what is unexpected about it.
     """
 
     stamps: np.ndarray
     digests: np.ndarray
+    pixels: np.ndarray
     errors: dict[int, str]
     remarks: dict[int, str]
 
     @classmethod
     def nothing(cls, n: int) -> "Checked":
         """Returns results of which nothing is known yet."""
-        digests = np.zeros((n, _DIGEST_BYTES), np.uint8)
-        return cls(np.full((n, 3), _UNKNOWN, np.int64), digests, {}, {})
+        digests, pixels = np.zeros((n, _DIGEST_BYTES), np.uint8), np.zeros(n, np.uint64)
+        return cls(np.full((n, 3), _UNKNOWN, np.int64), digests, pixels, {}, {})
 
 
 def index_path(root: str) -> pathlib.Path:
@@ -99,7 +103,7 @@ def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
     try:
         results = _in_threads(lambda i: _examine(folder + names[i]), todo)
         results = track(results, total=len(todo), label="checking images")
-        for j, (digest, error, for_good, remark) in enumerate(results):
+        for j, (digest, pixels, error, for_good, remark) in enumerate(results):
             i = int(todo[j])
             for texts, text in ((known.errors, error), (known.remarks, remark)):
                 texts.pop(i, None)
@@ -107,6 +111,7 @@ def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
                     texts[i] = text
             if digest:
                 known.digests[i] = np.frombuffer(digest, np.uint8)
+                known.pixels[i] = pixels
             if for_good and settled[j]:
                 known.stamps[i] = stamps[j]
             if time.monotonic() - saved > _SAVE_EVERY_S:
@@ -125,26 +130,29 @@ def _stamp(path: bytes) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _examine(path: bytes) -> tuple[bytes, str, bool, str]:
-    """Returns a file's digest, why it cannot be read, whether its content is why, and a remark.
+def _examine(path: bytes) -> tuple[bytes, int, str, bool, str]:
+    """Looks into a file.
 
-    The texts are '' if there is nothing to say.
+    Returns:
+      Its digest, the key of its pixels, why it cannot be read, whether its content is why, and a
+      remark. The texts are '' if there is nothing to say.
     """
     try:
         content = read_file(path)
     except (OSError, MemoryError) as error:
-        return b"", f"cannot be read: {getattr(error, 'strerror', None) or error}", False, ""
+        return b"", 0, f"cannot be read: {getattr(error, 'strerror', None) or error}", False, ""
     if not content:
-        return b"", "empty", True, ""
+        return b"", 0, "empty", True, ""
     try:
         # An image that is white by intention has no transparent parts.
-        white = images.decode(content).min() == 255 and images.is_transparent(content)
+        image = images.decode(content)
+        white = image.min() == 255 and images.is_transparent(content)
     except MemoryError:
-        return b"", "cannot be read: out of memory", False, ""
+        return b"", 0, "cannot be read: out of memory", False, ""
     except Exception as error:  # Pillow raises many kinds of errors for damaged files.
-        return b"", f"cannot be read: {why(error)}", True, ""
+        return b"", 0, f"cannot be read: {why(error)}", True, ""
     remark = "wholly white, because transparent parts go on white" if white else ""
-    return hashlib.sha256(content).digest(), "", True, remark
+    return hashlib.sha256(content).digest(), content_key(image), "", True, remark
 
 
 def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
@@ -168,19 +176,10 @@ def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
 def _load(index: pathlib.Path, names: Names) -> Checked:
     """Looks these files up in an index, which may have been made for others."""
     known = Checked.nothing(len(names))
-    try:
-        arrays = read_npz(index)
-        if str(arrays["rules"]) != _RULES:
-            return known
-        then = Names(arrays["blob"].tobytes(), arrays["ends"])
-        found = Checked(
-            arrays["stamps"],
-            arrays["digests"],
-            _from_json(arrays["errors"]),
-            _from_json(arrays["remarks"]),
-        )
-    except (OSError, KeyError, ValueError):
-        return known  # Missing or damaged: everything is checked again.
+    kept = kept_arrays.load(index, _WHAT, _parsed)
+    if kept is None:
+        return known
+    then, found = kept
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
         return found
     numbers = {name: i for i, name in enumerate(then)}
@@ -188,9 +187,28 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
     if pairs:
         here, there = np.array(pairs).T
         known.stamps[here], known.digests[here] = found.stamps[there], found.digests[there]
+        known.pixels[here] = found.pixels[there]
         known.errors.update({i: found.errors[j] for i, j in pairs if j in found.errors})
         known.remarks.update({i: found.remarks[j] for i, j in pairs if j in found.remarks})
     return known
+
+
+def _parsed(arrays: dict[str, np.ndarray]) -> tuple[Names, Checked] | None:
+    """Returns the checked files and their results; None for those of another version."""
+    if str(arrays["rules"]) != _RULES or "remarks" not in arrays:
+        return None
+    names = Names(arrays["blob"].tobytes(), arrays["ends"])
+    found = Checked(
+        arrays["stamps"],
+        arrays["digests"],
+        arrays["pixels"],
+        _from_json(arrays["errors"]),
+        _from_json(arrays["remarks"]),
+    )
+    n = len(names)
+    if found.stamps.shape != (n, 3) or found.digests.shape != (n, _DIGEST_BYTES):
+        raise ValueError("its arrays have other lengths than its names")
+    return names, found
 
 
 def _from_json(array: np.ndarray) -> dict[int, str]:
@@ -202,17 +220,14 @@ def _to_json(texts: dict[int, str]) -> np.ndarray:
 
 
 def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
-    try:
-        with written_whole(index) as partial, open(partial, "wb") as file:
-            np.savez(
-                file,
-                rules=_RULES,
-                blob=np.frombuffer(names.blob, np.uint8),
-                ends=names.ends,
-                stamps=known.stamps,
-                digests=known.digests,
-                errors=_to_json(known.errors),
-                remarks=_to_json(known.remarks),
-            )
-    except OSError as error:  # The index only saves time.
-        say(f"Cannot remember which images were checked in {index}: {error.strerror}.")
+    arrays = {
+        "rules": np.array(_RULES),
+        "blob": np.frombuffer(names.blob, np.uint8),
+        "ends": names.ends,
+        "stamps": known.stamps,
+        "digests": known.digests,
+        "pixels": known.pixels,
+        "errors": _to_json(known.errors),
+        "remarks": _to_json(known.remarks),
+    }
+    kept_arrays.save(index, arrays, f"Cannot remember which images were checked in {index}")

@@ -88,6 +88,7 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
         labels=labels,
         load=load,
         digest=digest_of(blob, names.ends, digests, labels),
+        content=checked.pixels[kept],
     )
 
 

@@ -7,7 +7,6 @@ the first missing shard, several hosts share the work, and the bytes are always 
 import dataclasses
 import functools
 import itertools
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -25,8 +24,8 @@ from vpt_gen.data.tokens.cache import (
     open_cache,
 )
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine import distributed, lock
+from vpt_gen.machine.files import json_text, write_text
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
@@ -35,7 +34,7 @@ _MAX_SHARDS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class CacheBuild:
-    """The inputs and the folder of a cache; one build at a time per folder.
+    """The inputs and the folder of a cache; one build at a time per folder, others wait.
 
     Attributes:
       source: examples.
@@ -67,13 +66,23 @@ class CacheBuild:
         Raises:
           UserError: an unreadable image, a damaged cache, or hosts without a shared folder.
         """
-        if not distributed.all_agree((self.folder / MANIFEST).exists()):
-            self.make_shards(jax.process_index(), jax.process_count())
-            distributed.wait_for_all("token shards")
-            if distributed.is_first():
-                self.finish()
-            distributed.wait_for_all("token manifest")
+        if not self._is_finished():
+            with lock.held_for_all(self.folder, "config.data.cache_dir", wait=True):
+                if not self._is_finished():  # Another program may have finished it meanwhile.
+                    self._make()
         return open_cache(self.folder)
+
+    def _is_finished(self) -> bool:
+        """Whether all hosts see the whole cache."""
+        return distributed.all_agree((self.folder / MANIFEST).exists())
+
+    def _make(self) -> None:
+        """Makes the missing shards, together with other hosts."""
+        self.make_shards(jax.process_index(), jax.process_count())
+        distributed.wait_for_all("token shards")
+        if distributed.is_first():
+            self.finish()
+        distributed.wait_for_all("token manifest")
 
     @property
     def views(self) -> int:
@@ -169,4 +178,4 @@ class CacheBuild:
             "tokens": token_shards.num_tokens_in(next(iter(self.shards)), self.views),
             "sha256": checksums,
         }
-        write_text(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        write_text(self.folder / MANIFEST, json_text(manifest) + "\n")

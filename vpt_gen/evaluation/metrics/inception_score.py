@@ -19,6 +19,7 @@ class InceptionScore(Distance):
             "higher",
             "Inception Score: whether each image is of one ImageNet class, and all are of many.",
             "Inception Score",
+            copied=False,
         ),
     )
 

@@ -18,6 +18,7 @@ class Memorization(Metric):
             "lower",
             "Share of images that are closer to a training image than almost all held-out images "
             "are; only the excess over the floor counts.",
+            copied=False,
         ),
     )
 
@@ -34,7 +35,10 @@ class Memorization(Metric):
         details = {
             "feature": near,
             "threshold": result.threshold,
-            "floor_of": "new real images, by construction",
+            "floor_of": "new real images, by construction"
+            if result.nominal is not None
+            else "not known: held-out images tie at the threshold",
+            "held_out_copies_left_out": result.copies,
             "neighbors_among": str(known),
             "held_out": str(yardstick.real),
         }
