@@ -191,9 +191,9 @@ def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, ca
     assert "also holds" not in capsys.readouterr().out
     saved.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
     assert "also holds 1 other images" in capsys.readouterr().out
-    classes, record = sampled.read(tmp_path)
-    assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
-    assert record == {"seed": 1}
+    note = sampled.read(tmp_path)
+    assert note.classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
+    assert note.record == {"seed": 1}
 
 
 def decoding():

@@ -1,5 +1,6 @@
 """The common part of all programs: flags, logging, errors, exit codes, the recorded command."""
 
+import io
 import os
 import pathlib
 import shlex
@@ -46,6 +47,8 @@ def run(
         del argv  # `flag.parse` has refused arguments that are not flags.
         # Orbax logs every step of every save, and errors that it also raises.
         logging.set_verbosity(logging.FATAL)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # A locale may lack the letters of a name.
+            sys.stdout.reconfigure(errors="backslashreplace")
         main()
 
     distributed.leave_after(lambda: exit_code(lambda: app.run(start, flags_parser=parse)))

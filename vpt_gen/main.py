@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import jax
 from absl import flags
+from etils import epath
 
 from vpt_gen import cli
 from vpt_gen.checkpoints.backbone import save_net
-from vpt_gen.checkpoints.store import claim_workdir
+from vpt_gen.checkpoints.store import CONFIG_FILE, claim_workdir
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS
@@ -22,12 +23,12 @@ from vpt_gen.machine import (
     distributed,
     sharding,
 )
-from vpt_gen.machine.files import in_bucket
+from vpt_gen.machine.files import check_writable, in_bucket
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.build import make_experiment
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.measured import Measurer
-from vpt_gen.runs.results import write_results
+from vpt_gen.runs.results import open_manifest, write_results
 from vpt_gen.training import loop
 
 
@@ -40,6 +41,7 @@ def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> No
       devices: that share the work; None for all.
     """
     check_config(config)
+    check_writable(epath.Path(workdir) / CONFIG_FILE, "--workdir")
     adapts = config.task in METHODS
     if not adapts and in_bucket(workdir):
         raise UserError(
@@ -49,6 +51,7 @@ def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> No
     experiment = make_experiment(config, workdir, mesh)
     measurer = None
     if adapts and config.evaluation.num_samples:
+        open_manifest(workdir, config)  # Checked before anything is drawn.
         measurer = Measurer(config, experiment, workdir, mesh)
     claim_workdir(workdir, config.to_dict(), experiment.facts, migrate)
     state = loop.train(

@@ -7,7 +7,6 @@ vpt_gen.evaluate, with the floor of real images.
 """
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
@@ -35,7 +34,6 @@ from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import sharding
-from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.compatibility import check_image_size
 
@@ -75,6 +73,8 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    folder, picture = pathlib.Path(FLAGS.output), "pairs.png"
+    manifest = report.open_manifest(folder, [picture])
     source, spec = open_images()
     mesh = sharding.make_mesh()
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
@@ -91,12 +91,12 @@ def main():
     command = cli.command("vpt_gen.reconstruct")
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
-    folder = pathlib.Path(FLAGS.output)
-    grids.save_png(folder / "pairs.png", pairs_picture(pairs, images, FLAGS.columns))
-    write_text(folder / "metrics.json", json.dumps(record, indent=1))
+    manifest.begin()
+    manifest.write({picture: grids.as_png(pairs_picture(pairs, images, FLAGS.columns))})
+    manifest.finish(record)
     say(report.table(record))
     say(near.table(tokenizer.net.codebook_size))
-    say(f"\nPicture: {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")
+    say(f"\nPicture: {folder / picture}; figures: {folder / report.METRICS}")
 
 
 if __name__ == "__main__":

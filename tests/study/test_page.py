@@ -162,8 +162,9 @@ def test_a_row_of_samples_stands_under_real_images(study, tmp_path, monkeypatch)
     monkeypatch.setattr(plots, "_real_strip", lambda *unused: np.ones((2, 8, 8, 3)))
     assert plots.samples_picture(study, None, tmp_path, results, "digits", 5) is None
     images = np.stack([np.full((8, 8, 3), value) for value in (0.0, 1.0, 0.2)])
-    grids.save_strip(tmp_path / "cells/zebra/digits/5/0", images, np.array([1, 0, 1]))
-    strip = grids.read_strip(tmp_path / "cells/zebra/digits/5/0")
+    folder = tmp_path / "cells/zebra/digits/5/0"
+    grids.save_png(folder / grids.STRIP, grids.strip(images, np.array([1, 0, 1])))
+    strip = grids.read_strip(folder)
     np.testing.assert_allclose(strip, images[[1, 0, 2]], atol=1e-6)
     picture = plots.samples_picture(study, None, tmp_path, results, "digits", 5)
     assert picture.shape[0] > 2 * 64 and picture.min() == 0

@@ -9,7 +9,6 @@ Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen)
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -29,7 +28,6 @@ from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import sharding
-from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
 
@@ -49,6 +47,8 @@ def output_folder() -> epath.Path | pathlib.Path:
 def main():
     """Runs the program; its flags are parsed."""
     check_flags()
+    folder = output_folder()
+    manifest = report.open_manifest(folder, [grids.STRIP] if FLAGS.checkpoint else [])
     run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
@@ -70,13 +70,13 @@ def main():
     record = report.make_record(
         found, report.protocol(yardstick, generated, cli.command("vpt_gen.evaluate", settled))
     )
-    path = output_folder() / "metrics.json"
+    manifest.begin()
     if run:
-        images = np.stack(pictures) / np.float32(255.0)
-        grids.save_strip(output_folder(), images, generated.labels[shown])
-    write_text(path, json.dumps(record, indent=1))
+        strip = grids.strip(np.stack(pictures) / np.float32(255.0), generated.labels[shown])
+        manifest.write({grids.STRIP: grids.as_png(strip)})
+    manifest.finish(record)
     say(report.table(record))
-    say(f"\nFigures with their protocols: {path}")
+    say(f"\nFigures with their protocols: {folder / report.METRICS}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Figures as JSON (`metrics.json`) and as a printed table."""
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from etils import epath
 
 from vpt_gen.evaluation.features import MAX_KEPT
 from vpt_gen.evaluation.figures import Found
@@ -9,7 +12,9 @@ from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.machine.manifest import Manifest
 
+METRICS = "metrics.json"
 # Name of a figure in older records -> today's.
 _RENAMED = {"memorisation_rate": "memorization_rate"}
 _DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
@@ -59,6 +64,17 @@ def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
             }
     left_out = {name: found.left_out[name] for name in FIGURES if name in found.left_out}
     return {"figures": figures, "left_out": left_out, "protocol": dict(shared)}
+
+
+def open_manifest(
+    folder: epath.Path | pathlib.Path, pictures: Sequence[str], flag: str = "--output"
+) -> Manifest:
+    """Returns what writes `metrics.json` and the pictures next to it; see `Manifest`."""
+
+    def files_before(note: Mapping[str, Any]) -> Sequence[str]:
+        return pictures if note["figures"] is not None else ()
+
+    return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag)
 
 
 def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from vpt_gen import cli
 from vpt_gen.errors import UserError
+from vpt_gen.machine.files import check_writable
 from vpt_gen.packing import grey_rules
 from vpt_gen.packing.archives import (
     clipart_pictures,
@@ -140,6 +141,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    check_writable(pathlib.Path(FLAGS.output), "--output")
     archives = find_archives(FLAGS.downloads, "grey", ARCHIVES)
     pack(archives).save(archives, FLAGS.output, ("numpy", "pillow", "scikit-image"))
 

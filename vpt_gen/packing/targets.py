@@ -19,6 +19,7 @@ from absl import flags
 from PIL import Image
 
 from vpt_gen import cli
+from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import (
     deb_files,
@@ -111,6 +112,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    check_writable(pathlib.Path(FLAGS.output) / next(iter(SETS)), "--output")
     patterns = {name: pattern for name, (pattern, _) in SETS.items()}
     for name, archive in find_archives(FLAGS.downloads, "targets", patterns).items():
         folder = pathlib.Path(FLAGS.output) / name

@@ -119,6 +119,7 @@ def page(title: str, lead: Sequence[Node], sections: Sequence[Node]) -> str:
         h("meta", charset="utf-8"),
         h("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}),
         h("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        h("meta", name="generator", content="vpt_gen"),
         h("meta", name="color-scheme", content="light dark"),
         h("link", rel="icon", href="data:,"),
         h("title", title),

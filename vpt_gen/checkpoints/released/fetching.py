@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import move, write_text
 from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
@@ -138,7 +138,7 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
             f"{sha256}; fetch the published file elsewhere and put it at {path}."
         )
     _write_note(path, digests["sha256"], partial.path.stat())
-    partial.path.replace(path)
+    move(partial.path, path)
     partial.note.unlink(missing_ok=True)
     return tuple(sorted({*announced, *(["sha256"] if sha256 else [])}))
 
