@@ -112,7 +112,7 @@ def page(title: str, lead: Sequence[Node], sections: Sequence[Node]) -> str:
       lead: text under the title.
       sections: made by `section`; the menu lists them.
     """
-    style = importlib.resources.files(__package__).joinpath("style.css").read_text()
+    style = importlib.resources.files(__package__).joinpath("style.css").read_text("utf-8")
     links = [h("a", part.findtext("h2"), href=f"#{part.get('id')}") for part in sections]
     head = h(
         "head",

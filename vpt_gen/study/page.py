@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.evaluation import report
 from vpt_gen.images import grids
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import check_output, check_writable, not_ours, write_text
 from vpt_gen.study.cells import (
     Group,
     all_cells,
@@ -46,6 +46,13 @@ _FACTS = {
 }
 
 
+def check_page(path: pathlib.Path) -> None:
+    """Raises UserError if the page cannot be written, or is not a page of a study."""
+    check_writable(path, "--page")
+    if path.exists() and FINDINGS.encode() not in path.read_bytes():
+        raise not_ours(path, "--page")
+
+
 def write_page(
     study: ConfigDict,
     results: Results,
@@ -63,10 +70,18 @@ def write_page(
       folder: of the study.
       path: of the page.
       command: that runs the study.
+
+    Raises:
+      UserError: a file that we did not write would be replaced.
     """
-    for name, picture in pictures.items():
-        grids.save_png(path.with_name(f"{path.stem}_{name}.png"), picture)
-    old = path.read_text() if path.is_file() else ""
+    check_page(path)
+    places = {path.with_name(f"{path.stem}_{name}.png"): p for name, p in pictures.items()}
+    if not path.exists():  # Otherwise they are the page's, of whatever version.
+        for place in places:
+            check_output(place, "--page")
+    for place, picture in places.items():
+        grids.save_png(place, picture)
+    old = path.read_text(encoding="utf-8") if path.is_file() else ""
     kept = re.search(f"{FINDINGS}\n(.*?){END}", old, re.DOTALL)
     parts = [
         f"# {study.title}",

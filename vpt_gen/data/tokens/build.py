@@ -26,7 +26,7 @@ from vpt_gen.data.tokens.cache import (
 )
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import check_writable, write_text
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
@@ -68,6 +68,7 @@ class CacheBuild:
           UserError: an unreadable image, a damaged cache, or hosts without a shared folder.
         """
         if not distributed.all_agree((self.folder / MANIFEST).exists()):
+            check_writable(self.folder / MANIFEST, "--config.data.cache_dir")
             self.make_shards(jax.process_index(), jax.process_count())
             distributed.wait_for_all("token shards")
             if distributed.is_first():
