@@ -46,8 +46,9 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
         raise UserError(
             f"Image folder {path!r} does not exist; set config.data.path to your folder."
         )
+    note = sampled.read(root)
     listing = list_folder(root)
-    if note := sampled.read(root):
+    if note:
         listing = _as_sampled(root, listing, note)
     check_names(classes, listing.class_names, root)
     named = np.array([not classes or name in classes for name in listing.class_names])
