@@ -65,6 +65,16 @@ def test_where_nothing_can_be_written(tmp_path):
         files.check_writable(pathlib.Path("/proc/self/new/a.png"), "--output")
 
 
+def test_a_folder_replaces_an_older_one_as_a_whole(tmp_path):
+    for name in ("net", "net", "other"):
+        partial = tmp_path / "partial"
+        (partial / "params").mkdir(parents=True)
+        (partial / "params" / name).touch()
+        files.move_folder(partial, tmp_path / "net")
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert found == ["net", "net/params", "net/params/other"]
+
+
 def test_a_check_leaves_nothing(tmp_path):
     files.check_writable(tmp_path / "a" / "b" / "c.png", "--output")
     assert not list(tmp_path.iterdir())

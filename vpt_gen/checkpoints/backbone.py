@@ -26,6 +26,7 @@ from jax.sharding import Mesh
 import vpt_gen
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, sharding
+from vpt_gen.machine.files import move_folder
 from vpt_gen.nets import NETS, build
 from vpt_gen.nets.biggan import BigGAN
 
@@ -89,8 +90,7 @@ def save_net(
         # Orbax writes this machine's path into it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
         (partial / "net.json").write_text(json.dumps(record, indent=1))
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
+        move_folder(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return digest

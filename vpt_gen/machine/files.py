@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,18 @@ def move(partial: epath.Path | pathlib.Path, path: epath.Path | pathlib.Path) ->
     _sync(partial)
     partial.replace(path)
     _sync(path.parent)
+
+
+def move_folder(partial: pathlib.Path, folder: pathlib.Path) -> None:
+    """Moves a complete folder into place; an older one goes when the new one is on the disk."""
+    for path in (partial, *partial.rglob("*")):
+        _sync(path)
+    older = folder.with_name(f".{_shortened(folder)}.{secrets.token_hex(4)}.partial")
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(older)
+    partial.rename(folder)
+    _sync(folder.parent)
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def _sync(path: epath.Path | pathlib.Path) -> None:

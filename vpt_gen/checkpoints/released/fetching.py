@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import move, write_text
+from vpt_gen.machine.files import check_writable, move, write_text
 from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
@@ -116,9 +116,11 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
       The names of the external checksums that it was compared with: "sha256", "md5", or none.
 
     Raises:
-      UserError: no network, no such address, or a file that does not match its checksum.
+      UserError: no network, no such address, a folder that cannot be written, or a file that does
+        not match its checksum.
     """
     partial = _Partial.at(path.with_name(f"{path.name}.part"))
+    check_writable(partial.path, "weights_dir")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         announced = _download(address, partial)
