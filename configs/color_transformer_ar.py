@@ -3,7 +3,7 @@
 python -m vpt_gen.main --config=configs/color_transformer_ar.py
 """
 
-from vpt_gen.recipes import color_transformer
+from vpt_gen.recipes.pretraining import color_transformer
 
 
 def get_config():

@@ -4,7 +4,7 @@ bash launch/demo.sh
 python -m vpt_gen.main --config=configs/demo.py:lora     # another method (docs/methods.md)
 """
 
-from vpt_gen.recipes import demo
+from vpt_gen.recipes.adaptation import demo
 
 
 def get_config(method="prompts"):

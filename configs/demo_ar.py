@@ -5,7 +5,7 @@ python -m vpt_gen.main --config=configs/demo_ar.py:lora     # another method (do
 """
 
 from vpt_gen.config.fields import GAN_METHODS
-from vpt_gen.recipes import demo
+from vpt_gen.recipes.adaptation import demo
 
 
 def get_config(method="prompts"):

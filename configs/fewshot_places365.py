@@ -3,7 +3,7 @@
 python -m vpt_gen.main --config=configs/fewshot_places365.py
 """
 
-from vpt_gen.recipes import fewshot
+from vpt_gen.recipes.adaptation import fewshot
 
 
 def get_config(variant=""):

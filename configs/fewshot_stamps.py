@@ -5,7 +5,7 @@ python -m vpt_gen.main --config=configs/fewshot_stamps.py
 python -m vpt_gen.main --config=configs/fewshot_stamps.py:ar --config.data.shots=20
 """
 
-from vpt_gen.recipes import color_fewshot
+from vpt_gen.recipes.adaptation import color_fewshot
 
 
 def get_config(variant=""):

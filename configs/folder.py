@@ -11,7 +11,7 @@ white, at 64x64. For photographs, set config.backbone.* to a larger model and co
 to its size (docs/weights.md).
 """
 
-from vpt_gen.recipes import color_images
+from vpt_gen.recipes.adaptation import color_images
 
 
 def get_config(variant=""):

@@ -7,7 +7,7 @@
 Prompts, optimizer and decoding are as released. Needs about 0.9 GB of weights.
 """
 
-from vpt_gen.recipes import adaptation
+from vpt_gen.recipes.adaptation import adaptation
 
 
 def get_config(method="prompts"):

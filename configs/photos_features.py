@@ -5,7 +5,7 @@ python -m vpt_gen.main --config=configs/photos_features.py
 """
 
 from vpt_gen.config import default_config
-from vpt_gen.recipes import use_photos
+from vpt_gen.recipes.pretraining import use_photos
 
 
 def get_config():

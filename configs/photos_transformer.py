@@ -3,7 +3,7 @@
 python -m vpt_gen.main --config=configs/photos_transformer.py
 """
 
-from vpt_gen.recipes import photos_transformer
+from vpt_gen.recipes.pretraining import photos_transformer
 
 
 def get_config():

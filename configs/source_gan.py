@@ -5,7 +5,7 @@ python -m vpt_gen.main --config=configs/source_gan.py
 """
 
 from vpt_gen.config import default_config
-from vpt_gen.recipes import use_grey_drawings
+from vpt_gen.recipes.pretraining import use_grey_drawings
 
 
 def get_config():

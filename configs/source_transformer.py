@@ -3,7 +3,7 @@
 python -m vpt_gen.main --config=configs/source_transformer.py
 """
 
-from vpt_gen.recipes import source_transformer
+from vpt_gen.recipes.pretraining import source_transformer
 
 
 def get_config():

@@ -7,7 +7,7 @@
 Needs about 6 GB of weights and as much memory; use a GPU or TPU.
 """
 
-from vpt_gen.recipes import adaptation
+from vpt_gen.recipes.adaptation import adaptation
 
 
 def get_config(method="prompts"):

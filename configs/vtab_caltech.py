@@ -9,7 +9,7 @@
 Data and weights: docs/vtab.md.
 """
 
-from vpt_gen.recipes import vtab
+from vpt_gen.recipes.adaptation import vtab
 
 
 def get_config(variant=""):

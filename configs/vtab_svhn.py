@@ -11,7 +11,7 @@ The release mirrors these digits too. Set --config.data.flip=False to avoid impo
 Data and weights: docs/vtab.md.
 """
 
-from vpt_gen.recipes import vtab
+from vpt_gen.recipes.adaptation import vtab
 
 
 def get_config(variant=""):

@@ -19,7 +19,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.machine.sharding import AXES
 from vpt_gen.methods import cgantransfer, minegan
 from vpt_gen.methods.minegan import NO_CLASS, MineGAN
-from vpt_gen.recipes import demo
+from vpt_gen.recipes.adaptation import demo
 from vpt_gen.report.document import make_page
 from vpt_gen.runs import gan_sampler, gans
 from vpt_gen.runs.generation import plain_generation

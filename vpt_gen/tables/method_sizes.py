@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vpt_gen import cli, recipes
+from vpt_gen import cli
 from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import TRANSFORMER_METHODS
 from vpt_gen.methods import METHODS
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.recipes import adaptation
 from vpt_gen.tables.costs import (
     MODELS,
     num_params,
@@ -68,7 +69,7 @@ def _models():
         "MaskGIT, 256 px": (MODELS["MaskGIT-256"], "nar"),
         "Taming GPT, 256 px": (MODELS["taming cIN"], "ar"),
     }
-    return {"demo": (demo, demo.num_tokens, _DEMO, functools.partial(recipes.demo, "nar"))} | {
+    return {"demo": (demo, demo.num_tokens, _DEMO, functools.partial(adaptation.demo, "nar"))} | {
         name: (
             model.net,
             model.num_tokens,
@@ -80,7 +81,7 @@ def _models():
 
 
 def _published(family: str, method: str) -> ConfigDict:
-    return recipes.fewshot(f"{family},{method}")
+    return adaptation.fewshot(f"{family},{method}")
 
 
 def table() -> str:

@@ -1,0 +1,1 @@
+"""What configs have in common: one file for adaptation, one for pretraining."""
