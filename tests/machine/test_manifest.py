@@ -159,6 +159,14 @@ def test_a_mark_that_was_cut_while_it_was_written_counts_as_far_as_it_goes(note,
     assert_whole(note, "new")
 
 
+@pytest.mark.parametrize("header", [{"files": [], "older": []}, {"files": 1, "older": {"a": []}}])
+def test_a_damaged_mark_proves_nothing(note, header):
+    mark_of(note).write_text(f"{json.dumps(header)}\n{json.dumps({'a': 3})}\n")
+    (note.parent / "a").write_text("mine")
+    with pytest.raises(UserError, match="a is not replaced"):
+        write(note, "new")
+
+
 def test_in_a_bucket_no_file_is_extended(note, monkeypatch):
     monkeypatch.setattr(manifest, "in_bucket", lambda path: True)
     write(note, "old")

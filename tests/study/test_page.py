@@ -11,7 +11,9 @@ import pytest
 from tests.study.studies import MadeRuns, small_study, write_all, write_record
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
 from vpt_gen.images import grids
+from vpt_gen.machine import manifest
 from vpt_gen.study import plots
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import in_order, variant
@@ -168,6 +170,11 @@ def test_a_row_of_samples_stands_under_real_images(study, tmp_path, monkeypatch)
     np.testing.assert_allclose(strip, images[[1, 0, 2]], atol=1e-6)
     picture = plots.samples_picture(study, None, tmp_path, results, "digits", 5)
     assert picture.shape[0] > 2 * 64 and picture.min() == 0
+    record = json.loads((folder / "metrics.json").read_text())
+    record["files"] = {grids.STRIP: manifest.sha256(b"another")}
+    (folder / "metrics.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="strip.png is missing, or was changed"):
+        plots.samples_picture(study, None, tmp_path, results, "digits", 5)
 
 
 @pytest.mark.slow

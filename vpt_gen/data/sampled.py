@@ -74,6 +74,8 @@ def read(folder: str | os.PathLike) -> Note | None:
         found = Note(dict(note["classes"]), dict(note["record"]), digests)
         if digests is not None and found.classes.keys() - digests.keys():
             raise ValueError("an image has no digest")
+        if not all(isinstance(name, str) for name in found.classes.values()):
+            raise ValueError("the class of an image is not text")
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is damaged ({error}); generate the images again, or delete it to read them "

@@ -20,6 +20,8 @@ from vpt_gen.errors import UserError
 # Most file systems allow names of 255 bytes; a partial file has more to its name than the file.
 _NAME_BYTES = 255
 _PARTIAL_BYTES = len("..01234567.partial")
+# Bytes at the beginning of a file in which it must say "vpt_gen" to count as ours.
+_SEARCHED = 2**24
 # Network file systems that cannot sync a folder say so by one of these.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 
@@ -133,8 +135,10 @@ def check_output(path: epath.Path | pathlib.Path, flag: str) -> None:
       flag: that names it, for the message.
     """
     check_writable(path, flag)
-    if path.exists() and b"vpt_gen" not in path.read_bytes():
-        raise not_ours(path, flag)
+    if path.exists():
+        with path.open("rb") as file:
+            if b"vpt_gen" not in file.read(_SEARCHED):
+                raise not_ours(path, flag)
 
 
 def not_ours(path: epath.Path | pathlib.Path, flag: str) -> UserError:

@@ -78,10 +78,10 @@ class Manifest:
         if noted is None:
             raise not_ours(note, flag)
         known: _Known = {name: {digest} for name, digest in noted.items()}
-        if started and FILES not in started:  # An older version did not say what is to come.
+        if "done" in started:  # An older version counted files and did not say which.
             known |= {name: {None} for name in names}
-        for found in ((started or {}).get("older", {}), *written):
-            for name, digest in found.items():
+        for found in (started.get("older"), *written):
+            for name, digest in _texts(found).items():
                 known.setdefault(name, set()).add(digest)
         there = _digests_of(note.parent, {*names, *known})
         self._ours = {n: d for n, d in there.items() if known.get(n, set()) & {d, None}}
@@ -90,7 +90,7 @@ class Manifest:
                 raise not_ours(note.parent / name, flag)
         self.done: dict[str, str] = {}
         if started and request and started.get("request") == request:
-            given = {name: digest for batch in written for name, digest in batch.items()}
+            given = {name: digest for batch in written for name, digest in _texts(batch).items()}
             self.done = {name: d for name, d in given.items() if there.get(name) == d}
 
     def begin(self) -> None:
@@ -160,6 +160,13 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
         yield entry
 
 
+def _texts(entry: Any) -> dict[str, str]:
+    """Returns the digests of an entry, which may be damaged."""
+    if not isinstance(entry, dict):
+        return {}
+    return {name: digest for name, digest in entry.items() if isinstance(digest, str)}
+
+
 def _read_note(
     note: epath.Path, older: Callable[[Mapping[str, Any]], Iterable[str]]
 ) -> dict[str, str | None] | None:
@@ -167,7 +174,7 @@ def _read_note(
     try:
         content = json.loads(note.read_text())
         if FILES in content:
-            return dict(content[FILES])
+            return dict(_texts(content[FILES]))
         return dict.fromkeys(older(content))
     except (OSError, KeyError, TypeError, ValueError):
         return None
