@@ -118,3 +118,18 @@ def test_defaults_fill_groups_and_leave_what_is_there():
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_the_configs_of_shipped_nets_are_known(path):
     migrate(json.loads(path.read_text())["about"]["config"])
+
+
+def test_a_tokenizer_older_than_the_choice_of_its_net_is_a_vqgan():
+    old = recorded("tokenizer")
+    del old["model"]["net"]
+    assert migrate(old) == recorded("tokenizer")
+    assert recorded("tokenizer")["model"]["net"] == "vqgan"
+
+
+def test_a_net_that_a_task_cannot_pretrain_is_named():
+    assert default_config("tokenizer", net="vqvae").model.widths == (64, 160)
+    with pytest.raises(UserError, match="'maskgit'; for the task 'tokenizer' it must be .*vqvae"):
+        default_config("tokenizer", net="maskgit")
+    with pytest.raises(UserError, match="'gpt'; for .* the family 'nar' it must be .*maskgit"):
+        default_config("transformer", net="gpt")

@@ -27,6 +27,7 @@ from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import MATRICES
 from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets.vqvae import VQVAE
 
 # A batch of two: what has length 1 is not named (`nets/layout.py`).
 TOKENS, LABELS = jnp.zeros((2, 256), jnp.int32), jnp.zeros((2,), jnp.int32)
@@ -37,6 +38,7 @@ NETS = {
     "maskgit": lambda: MaskGIT().init(KEY, TOKENS, class_ids=LABELS)["params"],
     "gpt": lambda: GPT().init(KEY, TOKENS, class_ids=LABELS)["params"],
     "vqgan": lambda: VQGAN().init(KEY, IMAGES)["params"],
+    "vqvae": lambda: VQVAE().init(KEY, IMAGES)["params"],
     "taming_vqgan": lambda: TamingVQGAN().init(KEY, IMAGES)["params"],
     "discriminator": lambda: Discriminator().init(KEY, IMAGES)["params"],
     "biggan": lambda: BigGAN(1000).init(KEY),

@@ -6,10 +6,12 @@ import pytest
 
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.vqgan import VQGAN, squared_distances
+from vpt_gen.nets.vqvae import VQVAE
 
 NETS = {
     "maskgit": VQGAN(32, (1, 2), 1, 8, 16),
     "taming": TamingVQGAN(32, (1, 2), 1, (1,), 8, 8, 16),
+    "vqvae": VQVAE((8, 8), 1, 8, 16),
 }
 IMAGES = jnp.zeros((1, 8, 8, 3))
 

@@ -27,10 +27,10 @@ import vpt_gen
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.machine.files import move_folder
-from vpt_gen.nets import NETS, build
+from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
 
-TOKENIZERS = ("vqgan", "taming_vqgan")
+TOKENIZERS = tokenizers()
 _LARGE = 2**27  # bytes
 
 

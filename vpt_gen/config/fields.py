@@ -12,11 +12,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen import methods
-from vpt_gen.config.model import OF_FAMILY, model_fields
+from vpt_gen.config.model import OF_FAMILY, TOKENIZER, model_fields
 from vpt_gen.decode import decoders
 from vpt_gen.errors import UserError
 from vpt_gen.methods.record import GanMethod
-from vpt_gen.nets import NETS
+from vpt_gen.nets import NETS, tokenizers, transformers
 
 PRETRAINING = ("tokenizer", "transformer", "gan", "classifier")
 # Methods that adapt a pretrained transformer, and those for a pretrained BigGAN (docs/methods.md).
@@ -27,16 +27,16 @@ TASKS = PRETRAINING + METHODS
 FAMILIES = tuple(OF_FAMILY)
 
 
-def default_config(task: str, family: str = "nar", transformer: str = "") -> ConfigDict:
+def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
     """Returns all fields for `task`, locked.
 
     Args:
       task: one of `TASKS`.
       family: of the transformer, which decides how it is trained and decoded.
-      transformer: key of `nets.NETS`, for the task "transformer"; '' for the family's default.
+      net: key of `nets.NETS`, for the tasks "tokenizer" and "transformer"; '' for the default.
 
     Raises:
-      UserError: an unknown task, family or transformer.
+      UserError: an unknown task, family or net.
     """
     for name, value, known in (("task", task, TASKS), ("family", family, FAMILIES)):
         if value not in known:
@@ -60,7 +60,7 @@ def default_config(task: str, family: str = "nar", transformer: str = "") -> Con
     config.data = _data()
     config.optimizer = _optimizer()
     if task in PRETRAINING:
-        config.model = model_fields(task, _transformer_of(family, transformer))
+        config.model = model_fields(task, _net_of(task, family, net))
     else:
         config.optimizer.learning_rate = methods.METHODS[task].learning_rate
     if task == "tokenizer":
@@ -114,16 +114,21 @@ def defaults_like(config: Mapping[str, Any]) -> ConfigDict:
     return default_config(config["task"], family, config.get("model", {}).get("net", ""))
 
 
-def _transformer_of(family: str, transformer: str) -> str:
-    """Returns the chosen transformer; UserError if it is unknown or of another family."""
-    transformer = transformer or OF_FAMILY[family]
-    if getattr(NETS.get(transformer), "family", None) != family:
-        known = [name for name, net in NETS.items() if getattr(net, "family", None) == family]
+def _net_of(task: str, family: str, net: str) -> str:
+    """Returns the chosen net; UserError if it is unknown, or not for the task and family."""
+    if task == "tokenizer":
+        net, known = net or TOKENIZER, tokenizers()
+    elif task == "transformer":
+        net = net or OF_FAMILY[family]
+        known = tuple(name for name in transformers() if NETS[name].family == family)
+    else:
+        return net
+    if net not in known:
+        what = f"the task {task!r}" + f" of the family {family!r}" * (task == "transformer")
         raise UserError(
-            f"config.model.net is {transformer!r}; with config.family {family!r} it must be one of "
-            f"{', '.join(known)}."
+            f"config.model.net is {net!r}; for {what} it must be one of {', '.join(known)}."
         )
-    return transformer
+    return net
 
 
 def _mesh() -> ConfigDict:

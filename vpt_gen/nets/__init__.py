@@ -9,11 +9,13 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
-from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets.vqgan import VQGAN, Tokenizer
+from vpt_gen.nets.vqvae import VQVAE
 
 # Modules, and BigGAN, which is a pair of modules; what else a net offers depends on its kind.
 NETS: dict[str, type[Any]] = {
     "vqgan": VQGAN,
+    "vqvae": VQVAE,
     "maskgit": MaskGIT,
     "taming_vqgan": TamingVQGAN,
     "gpt": GPT,
@@ -32,6 +34,11 @@ def build(config: Mapping[str, Any]) -> Any:
     fields = {name: config[name] for name in config}
     net = NETS[fields.pop("net")]
     return net(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def tokenizers() -> tuple[str, ...]:
+    """Names of the nets that turn images into visual tokens and back."""
+    return tuple(name for name, net in NETS.items() if issubclass(net, Tokenizer))
 
 
 def transformers() -> tuple[str, ...]:

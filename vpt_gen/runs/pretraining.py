@@ -15,11 +15,10 @@ from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
-from vpt_gen.nets import NETS, lpips
+from vpt_gen.nets import NETS, build, lpips
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
-from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.runs.compatibility import check_image_size, check_resolution, tokens_per_image
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
@@ -32,9 +31,9 @@ from vpt_gen.training.optimizers import make_optimizer
 
 
 def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
-    """Builds a VQGAN, with or without a discriminator and a perceptual distance."""
+    """Builds a tokenizer, with or without a discriminator and a perceptual distance."""
     del workdir
-    net = VQGAN(**_fields(config.model))
+    net = build(_fields(config.model))
     check_image_size(net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     options = config.losses

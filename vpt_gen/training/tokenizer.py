@@ -1,4 +1,4 @@
-"""Task: train the VQGAN tokenizer, optionally against a discriminator.
+"""Task: train a tokenizer, optionally against a discriminator.
 
 Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptual (if a perceptual
 network is available), adversarial with R1, and the quantizer's three.
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.nets.discriminator import Discriminator
-from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training import losses
 from vpt_gen.training.state import (
     Batch,
@@ -26,7 +26,7 @@ NUM_PICTURES = 16
 
 
 def make_task(
-    net: VQGAN,
+    net: Tokenizer,
     optimizer: optax.GradientTransformation,
     *,
     codebook_factor: float,
@@ -44,8 +44,8 @@ def make_task(
     """Builds the tokenizer task.
 
     Args:
-      net: the VQGAN.
-      optimizer: for the VQGAN and, separately, the discriminator.
+      net: the tokenizer.
+      optimizer: for the tokenizer and, separately, the discriminator.
       codebook_factor: multiplies the codebook's learning rate. Adam moves each parameter by about
         the rate; latents depend on many parameters, move faster, and would outrun the codebook.
       image_size: side of the square training images.
