@@ -39,10 +39,22 @@ if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_programs():
-    """Programs leave memory with a file of tests that left the worker large; the disk has them."""
+def programs_of_a_file():
+    """Compiled programs leave memory with the tests that need them; the disk has them."""
     yield
-    if psutil.Process().memory_info().rss > 0.9e9:
+    drop_programs(above=0.9e9)
+
+
+@pytest.fixture(autouse=True)
+def programs_of_a_test():
+    """Files that compile much give it back in between."""
+    yield
+    drop_programs(above=1.5e9)
+
+
+def drop_programs(above):
+    """Drops what JAX has compiled if the process has more bytes of memory."""
+    if psutil.Process().memory_info().rss > above:
         jax.clear_caches()
         gc.collect()
         if hasattr(_LIBC, "malloc_trim"):

@@ -18,8 +18,6 @@ from vpt_gen.config.fields import METHODS, default_config
 from vpt_gen.errors import UserError
 
 CONFIGS = flag.files_of_runs(pathlib.Path(__file__).parents[1] / "configs")
-# Those of VTAB take their step on data of their own, see test_vtab_configs.py.
-ON_FOLDERS = [path for path in CONFIGS if not path.stem.startswith("vtab_")]
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"
 
 
@@ -29,6 +27,10 @@ def load(path, *variant):
 
 def load_named(name, *variant):
     return load(next(path for path in CONFIGS if path.stem == name), *variant)
+
+
+# The others take their step on data of their own: test_vtab_configs.py, test_fewshot_configs.py.
+ON_FOLDERS = [path for path in CONFIGS if load(path).data.kind not in ("vtab", "tfds")]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)

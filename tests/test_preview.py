@@ -46,6 +46,7 @@ def test_classes_by_name_or_number():
     assert pretrained_samples.choose_classes(["3", "19"], net, []) == [3, 19]
     assert pretrained_samples.choose_classes([], net, []) == list(range(8))
     assert pretrained_samples.choose_classes(["dog", "0"], net, ["cat", "dog"]) == [1, 0]
+    assert pretrained_samples.choose_classes(["caf\xe9"], net, ["cat", "cafe\u0301"]) == [1]
     assert pretrained_samples.choose_classes(["999"], GPT(), []) == [999]
     for wanted in ("20", "dog", "-1"):
         with pytest.raises(UserError, match="has classes 0 to 19"):

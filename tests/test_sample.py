@@ -129,6 +129,13 @@ def test_a_cutoff_that_would_change_nothing_is_refused():
         asked(run, "--cutoff=3", "--marquee=scroll", classes=[0])
 
 
+def test_class_names_match_if_they_look_the_same():
+    names = ["cafe\u0301", "7", "black_tea"]
+    assert conditions.class_numbers(["caf\xe9", "7", "2"], names) == [0, 1, 2]
+    with pytest.raises(UserError, match="it has: .*; did you mean 'black_tea'"):
+        conditions.class_numbers(["Black tea"], names)
+
+
 def test_unknown_classes_and_marquees_are_named(tmp_path):
     with pytest.raises(UserError, match="'bird' is unknown to the checkpoint; it has: cat, dog"):
         conditions.class_numbers(["bird"], ["cat", "dog"])

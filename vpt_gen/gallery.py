@@ -10,6 +10,7 @@ import pathlib
 from absl import flags
 
 from vpt_gen import cli
+from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.machine.files import check_output
@@ -35,7 +36,7 @@ def open_runs(given: list[str]) -> dict[str, TunedRun]:
     classes = {label: run.facts["class_names"] for label, run in runs.items()}
     first = next(iter(classes))
     for label, names in classes.items():
-        if names != classes[first]:
+        if not alike(names, classes[first]):
             raise UserError(f"The runs {first} and {label} have different classes.")
     return runs
 

@@ -138,3 +138,11 @@ def test_digits():
     assert image.shape == (28, 28, 3)
     assert image.dtype == np.uint8
     assert image.min() == 0 and image.max() > 200
+
+
+@pytest.mark.parametrize("names", [["cat", "cat"], ["caf\xe9", "cafe\u0301"]])
+def test_classes_of_one_name_are_refused(write, names):
+    with pytest.raises(
+        UserError, match=f"data.npz has two classes called {names[0]!r}.*rename one"
+    ):
+        open_npz(write(toy(class_names=names)))

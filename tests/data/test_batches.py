@@ -9,6 +9,7 @@ from PIL import Image
 from tests.made import write_folder
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.batches import open_sources
+from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.source import digest_of
 from vpt_gen.errors import UserError
 
@@ -63,6 +64,24 @@ def test_splits_of_other_classes_are_named(config, tmp_path):
         open_sources(config)
     config.data.classes = ("bars",)
     assert sizes(config) == (6, 6)
+
+
+def test_splits_whose_names_look_the_same_have_the_same_classes(config, tmp_path):
+    """In composed and decomposed form, which are sorted differently."""
+    write_folder(tmp_path / "train", classes=("cafe\u0301", "cafz"), count=2)
+    write_folder(tmp_path / "test", classes=("caf\xe9", "cafz"), count=3)
+    config.data.eval_split = "test"
+    train, held_out = open_sources(config)
+    assert train.class_names == held_out.class_names == ("cafe\u0301", "cafz")
+    plain = open_folder(str(tmp_path / "test"))
+    assert plain.class_names == ("cafz", "caf\xe9")
+    of_cafz = [held_out.load(i) for i in np.flatnonzero(held_out.labels == 1)]
+    np.testing.assert_array_equal(
+        of_cafz, [plain.load(i) for i in np.flatnonzero(plain.labels == 0)]
+    )
+    config.data.classes = ("cafz", "caf\xe9")
+    train, held_out = open_sources(config)
+    assert train.class_names == held_out.class_names == ("cafz", "caf\xe9")
 
 
 def test_no_folder_is_not_the_present_one(config, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Few-shot subsets are balanced, nested, and repeatable."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,12 @@ def test_unknown_and_repeated_classes_are_named(source):
         choose_classes(source, ("a", "d"))
     with pytest.raises(UserError, match="a class twice: a, a"):
         choose_classes(source, ("a", "a"))
+
+
+def test_chosen_classes_are_called_as_they_were_typed(source):
+    source = dataclasses.replace(source, class_names=("0", "cafe\u0301", "c"))
+    chosen = choose_classes(source, ("caf\xe9", 0))
+    assert chosen.class_names == ("caf\xe9", "0")
+    assert np.bincount(chosen.labels).tolist() == [9, 12]
+    with pytest.raises(UserError, match="names a class twice: caf.*, caf"):
+        choose_classes(source, ("caf\xe9", "cafe\u0301"))

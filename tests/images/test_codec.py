@@ -12,8 +12,10 @@ from vpt_gen.images import codec as images
 from vpt_gen.images.codec import (
     decode,
     encode_png,
+    is_transparent,
     to_uint8,
 )
+from vpt_gen.images.reasons import why
 
 RED, WHITE, PINK = [255, 0, 0], [255, 255, 255], [255, 127, 127]
 
@@ -392,6 +394,121 @@ def test_a_jpeg_of_12_bits_is_told():
 def test_what_is_no_image_raises(data):
     with pytest.raises(OSError):
         decode(data)
+
+
+def bmp_32(color, alpha):
+    """A BMP of one pixel with four channels and the header of version 5."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs"
+    header = struct.pack("<IiiHHIIiiII", 124, 1, 1, 1, 32, 3, 4, 0, 0, 0, 0) + masks
+    header = header.ljust(124, b"\0")
+    content = header + bytes([*color[::-1], alpha])
+    return b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, 14 + len(header)) + content
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, RED), (255, RED), (128, PINK)])
+def test_bmp_without_any_alpha_is_opaque(alpha, expected):
+    assert decode(bmp_32(RED, alpha)).tolist() == [[expected]]
+
+
+@pytest.mark.parametrize(
+    ("data", "transparent"),
+    [
+        (encode(Image.new("RGBA", (1, 1), (9, 9, 9, 254)), "PNG"), True),
+        (encode(Image.new("RGBA", (1, 1), (9, 9, 9, 255)), "PNG"), False),
+        (encode(Image.new("L", (1, 1), 9), "PNG", transparency=9), True),
+        (png_row(1, 16, 0, b"\x50\x51", b"\x50\x51"), True),
+        (encode(Image.new("RGB", (1, 1), "white"), "PNG"), False),
+        (bmp_32(RED, 0), False),
+        (tiff((1, 1), bytes([64, 128]), bits=(8, 8), samples=2, extra=1), True),
+    ],
+)
+def test_transparent_parts_are_found(data, transparent):
+    assert is_transparent(data) == transparent
+
+
+WORKFLOW = b"workflow\0" + b"\0" + zlib.compress(bytes(2**21))
+
+
+def with_chunk(chunk, place, image=None):
+    """A PNG with a chunk before or behind its pixels."""
+    data = encode(image or Image.new("RGB", (1, 1), "red"), "PNG")
+    at = data.index({"before": b"IDAT", "behind": b"IEND"}[place]) - 4
+    return data[:at] + chunk + data[at:]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"zTXt", WORKFLOW),
+        png_chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(2**21))),
+        png_chunk(b"iTXt", b"workflow\0\0\0\0\0" + b"x" * 2**21),
+        3 * png_chunk(b"tEXt", b"workflow\0" + b"x" * 2**12),
+        png_chunk(b"tEXt", b"author\0me")[:-4] + b"oops",
+        png_chunk(b"zTXt", WORKFLOW)[:-4] + b"oops",
+        png_chunk(b"pHYs", b"cut"),
+        png_chunk(b"gAMA", b"\0"),
+        png_chunk(b"tIME", b"now")[:-4] + b"oops",
+        png_chunk(b"acTL", b"\0"),
+    ],
+    ids=["zTXt", "compressed iTXt", "plain iTXt", "many tEXt", "CRC of tEXt", "CRC of zTXt",
+         "pHYs", "gAMA", "CRC of tIME", "acTL"],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_png_with_metadata_that_pillow_refuses(chunk, place, monkeypatch):
+    monkeypatch.setattr("PIL.PngImagePlugin.MAX_TEXT_MEMORY", 2**13)  # Is 64 MB.
+    if place == "before":
+        with pytest.raises((OSError, SyntaxError, ValueError)):
+            Image.open(io.BytesIO(with_chunk(chunk, place))).load()
+    assert decode(with_chunk(chunk, place)).tolist() == [[RED]]
+
+
+def test_what_decides_about_pixels_outlasts_refused_metadata():
+    """The orientation, a transparent color and the gamma."""
+    chunk = png_chunk(b"zTXt", WORKFLOW)
+    stored = Image.fromarray(np.array([[7, 55, 55]], np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'
+    for turned in (png_chunk(b"eXIf", exif.tobytes()[6:]), png_chunk(b"iTXt", xmp)):
+        gamma = png_chunk(b"gAMA", struct.pack(">I", 10**5))
+        extra = turned + png_chunk(b"tRNS", b"\0\x07") + gamma
+        decoded = decode(with_chunk(chunk + extra, "before", stored))
+        assert decoded[..., 0].tolist() == [[255], [128], [128]]
+
+
+def test_a_color_profile_beyond_all_measure_is_told_in_a_user_s_words():
+    data = with_chunk(png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**21))), "before")
+    with pytest.raises(ValueError) as error:
+        decode(data)
+    assert why(error.value) == "its metadata is larger than 1 MB unpacked; save it again without"
+
+
+def test_a_damaged_pixel_chunk_stays_an_error():
+    data = with_chunk(png_chunk(b"tEXt", b"author\0me")[:-4] + b"oops", "before")
+    at = data.index(b"IDAT") + 6
+    with pytest.raises((OSError, SyntaxError)):
+        decode(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+@pytest.mark.parametrize("front", [b"\n", b"\r\n\r\n", b"\xef\xbb\xbf\n", b" \t"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
+def test_white_space_in_front_is_overlooked(front, kind):
+    image = encode(Image.new("RGB", (2, 2), (250, 0, 0)), kind)
+    np.testing.assert_array_equal(decode(front + image), decode(image))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError("broken\n data"), "broken data"),
+        (KeyError(34676), "damaged"),
+        (struct.error("unpack requires a buffer of 4 bytes"), "damaged"),
+        (ValueError(), "damaged"),
+        (Image.DecompressionBombError("could be decompression bomb"), "more than 178,956,970"),
+    ],
+)
+def test_reasons_are_in_a_user_s_words(error, text):
+    assert why(error).startswith(text)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 3)])

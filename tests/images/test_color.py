@@ -1,5 +1,6 @@
 """Embedded color profiles: what they mean is what comes out."""
 
+import io
 import struct
 
 import numpy as np
@@ -74,3 +75,41 @@ def test_srgb_stays_as_it_is():
 )
 def test_a_profile_that_is_damaged_or_of_another_kind_counts_as_none(mode, color, icc):
     assert pixel(mode, color, icc) == (255, 0, 0)
+
+
+def named(name, icc):
+    """The profile with a description, in which it calls itself something."""
+    text = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + bytes(79)
+    count = int.from_bytes(icc[128:132], "big")
+    table, content = icc[132 : 132 + 12 * count], icc[132 + 12 * count :]
+    moved = b"".join(
+        struct.pack(">4sII", tag, start + 12, size)
+        for tag, start, size in struct.iter_unpack(">4sII", table)
+    )
+    moved += struct.pack(">4sII", b"desc", len(icc) + 12, len(text))
+    whole = icc[4:128] + struct.pack(">I", count + 1) + moved + content + text
+    return struct.pack(">I", len(whole) + 4) + whole
+
+
+@pytest.mark.parametrize(("mode", "base"), [("L", LINEAR_GREY), ("RGB", linear_rgb(*PRIMARIES))])
+def test_a_profile_is_what_it_does_and_not_its_name(mode, base):
+    icc = named("GIMP built-in Linear sRGB", base)
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    assert "sRGB" in opened.profile.profile_description
+    color = 55 if mode == "L" else (55, 55, 55)
+    np.testing.assert_allclose(pixel(mode, color, icc), [128] * 3, atol=2)
+
+
+def test_profiles_of_srgb_by_other_makers_change_nothing():
+    """Curves are tables of different lengths, and primaries are rounded differently."""
+    rounded = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141)]
+    values = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for entries in (26, 1024, 4096):
+        x = np.linspace(0, 1, entries)
+        light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+        curve = b"curv" + bytes(4) + struct.pack(">I", entries)
+        curve += np.rint(light * 65535).astype(">u2").tobytes()
+        tags = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+        tags |= {b"%cXYZ" % c: xyz(*p) for c, p in zip(b"rgb", rounded, strict=True)}
+        icc = named("A", profile(b"RGB ", tags))
+        np.testing.assert_array_equal(to_srgb(Image.fromarray(values), icc), values)

@@ -1,5 +1,7 @@
 """The three tasks on tiny nets: what moves, what does not, and that they learn."""
 
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -103,13 +105,19 @@ def tokenizer_task(adversarial_weight, **options):
     )
 
 
-def train(task, batch, steps):
+def updates(task, batch):
+    """The state after 0, 1, 2, ... updates, and the loss of the last."""
     step = jax.jit(task.train_step)
-    state, losses = task.init(jax.random.key(3)), []
-    for i in range(steps):
+    state, loss = jax.jit(task.init)(jax.random.key(3)), None
+    for i in itertools.count():
+        yield state, loss
         state, metrics = step(state, task.frozen, batch, jax.random.key(i))
-        losses.append(float(metrics["loss"]))
-    return state, losses
+        loss = float(metrics["loss"])
+
+
+def train(task, batch, steps):
+    states, losses = zip(*itertools.islice(updates(task, batch), steps + 1), strict=True)
+    return states[-1], losses[1:]
 
 
 def moved(before, after):
@@ -155,12 +163,13 @@ def test_instance_prompts_learn_their_images(design, num_classes, vqgan_params, 
     state, _ = train(task, batch, 40)
     tables = {"prompt_instance_embeddings"} | ({"prompt_embeddings"} if num_classes else set())
     assert tables <= set(state.params)
+    step = jax.jit(task.train_step)
     before, after = (
-        task.train_step(s, task.frozen, batch, jax.random.key(9))[1]["loss"]
+        step(s, task.frozen, batch, jax.random.key(9))[1]["loss"]
         for s in (task.init(jax.random.key(3)), state)
     )
     assert after < before
-    pictures = task.pictures(state.params, task.frozen, batch, jax.random.key(0))
+    pictures = jax.jit(task.pictures)(state.params, task.frozen, batch, jax.random.key(0))
     chex.assert_shape(pictures["samples"], (16, 8, 8, 3))
 
 
@@ -181,8 +190,9 @@ def test_the_loss_falls_and_the_step_counts(name, batch, request):
     task = request.getfixturevalue(name)
     state, _ = train(task, batch, 60)
     assert int(state.step) == 60
+    eval_step = jax.jit(task.eval_step)
     before, after = (
-        task.eval_step(params, task.frozen, batch, jax.random.key(9))["loss"].mean()
+        eval_step(params, task.frozen, batch, jax.random.key(9))["loss"].mean()
         for params in (task.init(jax.random.key(3)).params, state.params)
     )
     assert after < before
@@ -192,8 +202,9 @@ def test_the_loss_falls_and_the_step_counts(name, batch, request):
 def test_pictures_are_images_and_repeatable(name, batch, request):
     task = request.getfixturevalue(name)
     params = task.init(jax.random.key(3)).params
+    pictures = jax.jit(task.pictures)
     first, second = (
-        task.pictures(params, task.frozen, batch, jax.random.key(5))["samples"] for _ in range(2)
+        pictures(params, task.frozen, batch, jax.random.key(5))["samples"] for _ in range(2)
     )
     chex.assert_shape(first, (16 if "prompt" in name else 64, 8, 8, 3))
     assert first.min() >= 0
@@ -245,15 +256,13 @@ def test_the_error_weighs_what_it_is_given(batch):
 def test_a_quantizer_that_starts_later_begins_with_latents(batch):
     task = tokenizer_task(0.0, quantizer_start=2)
     before = task.init(jax.random.key(3)).params["vqgan"]
-    early, _ = train(task, batch, 1)
+    (_, _), (early, _), (late, _), (after, _) = itertools.islice(updates(task, batch), 4)
     chex.assert_trees_all_equal(early.params["vqgan"]["quantizer"], before["quantizer"])
-    late, _ = train(task, batch, 2)
     codebook = late.params["vqgan"]["quantizer"]["codebook"]
     variables = {"params": early.params["vqgan"]}
     latents = VQGAN_NET.apply(variables, batch["image"], method="encode")
     apart = jnp.abs(codebook[:, None] - latents.reshape(-1, codebook.shape[-1])).max(axis=-1)
     assert apart.min(axis=1).max() < 1e-5 < apart.mean()
-    after, _ = train(task, batch, 3)
     assert (after.params["vqgan"]["quantizer"]["codebook"] != codebook).any()
 
 
@@ -268,30 +277,20 @@ def test_before_its_start_the_quantizer_is_passed_over(batch):
     )
 
 
-def test_the_discriminator_waits_for_its_start(batch):
+def test_the_discriminator_and_its_optimizer_rest_until_their_start(batch):
     task = tokenizer_task(0.1, adversarial_start=2)
-    initial = task.init(jax.random.key(3))
-    before = initial.params["discriminator"]
-    early, _ = train(task, batch, 2)
-    chex.assert_trees_all_equal(before, early.params["discriminator"])
-    # Zeros in Adam's second moment would make its first steps as many times as long.
+    (initial, _), _, (early, _), (late, _) = itertools.islice(updates(task, batch), 4)
+    before, after = (state.params["discriminator"] for state in (early, late))
+    chex.assert_trees_all_equal(before, initial.params["discriminator"])
+    # Gradients before the start would leave moments behind; zeros would drain them, and make the
+    # first steps many times as long.
     chex.assert_trees_all_equal(
         initial.opt_state["discriminator"], early.opt_state["discriminator"]
     )
-    late, _ = train(task, batch, 3)
-    assert len(moved(before, late.params["discriminator"])) == len(jax.tree.leaves(before))
-
-
-def test_the_optimizer_of_the_discriminator_rests_until_its_start(batch):
-    """Gradients before the start would leave moments behind, zeros would drain them."""
-    task = tokenizer_task(0.1, adversarial_start=3)
-    before = task.init(jax.random.key(3))
-    early, _ = train(task, batch, 3)
-    chex.assert_trees_all_equal(before.opt_state["discriminator"], early.opt_state["discriminator"])
-    assert moved(before.opt_state["vqgan"], early.opt_state["vqgan"])
-    late, _ = train(task, batch, 4)
-    (adam, *_), params = late.opt_state["discriminator"], late.params["discriminator"]
+    assert moved(initial.opt_state["vqgan"], early.opt_state["vqgan"])
+    adam, *_ = late.opt_state["discriminator"]
     assert int(adam.count) == 1
+    assert len(moved(before, after)) == len(jax.tree.leaves(before))
     # Adam's first step is the learning rate, or less where a gradient is next to nothing.
-    steps = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), early.params["discriminator"], params)
+    steps = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), before, after)
     assert 0.9e-3 < max(jax.tree.leaves(steps)) < 1.01e-3

@@ -50,7 +50,8 @@ def check_config(config: ConfigDict) -> None:
         "'' if nothing is evaluated: config.eval_every is 0",
     )
     check(config, "seed", config.seed >= 0, "0 or a positive number")
-    check(config, "data.train_split", bool(config.data.train_split), "the name of a split")
+    named = bool(config.data.train_split or config.data.path)
+    check(config, "data.train_split", named, "the name of a split; '' is for class folders")
     check(config, "data.shots", config.data.shots >= 0, "0 or a positive number")
     check(config, "data.shots_seed", config.data.shots_seed >= 0, "0 or a positive number")
     for name in ("holdout", "validation"):

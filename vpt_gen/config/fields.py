@@ -146,8 +146,9 @@ def _data() -> ConfigDict:
     data.path = ""
     data.name = ""
     # TFDS: split expressions, VTAB: its names ('train', 'val', 'train800val200', ...), class
-    # folders: path/<split>/<class>, or path/<class> without splits. If eval_split is '', or
-    # there are no splits, `holdout` applies. data_dir: folder of TFDS's data; '' is its own.
+    # folders: path/<split>/<class>, or path/<class> without splits (train_split '' if a class is
+    # named like a split). If eval_split is '', or there are no splits, `holdout` applies.
+    # data_dir: folder of TFDS's data; '' is its own.
     data.train_split = "train"
     data.eval_split = ""
     data.data_dir = ""

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 
+from vpt_gen.data.names import check_distinct
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 
@@ -32,13 +33,14 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) 
             f"{name}: labels go from {labels.min()} to {labels.max()}; they must be in "
             f"[0, {len(class_names)}), the number of class names."
         )
+    class_names = tuple(str(c) for c in class_names)
+    check_distinct(class_names, name)
     labels = labels.astype(np.int32)
 
     def load(index: int) -> np.ndarray:
         image = images[index]
         return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
 
-    class_names = tuple(str(c) for c in class_names)
     return Source(name, class_names, labels, load, digest_of(images, labels, *class_names))
 
 

@@ -18,6 +18,7 @@ from vpt_gen.checkpoints.backbone import (
 from vpt_gen.data import pipeline
 from vpt_gen.data.fewshot import choose_classes, choose_shots
 from vpt_gen.data.kinds import kind_of
+from vpt_gen.data.names import numbers_of
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
@@ -85,11 +86,14 @@ def _open_parts(config: ConfigDict) -> tuple[Source, Source | None]:
         train_source = choose_classes(train_source, data.classes)
         eval_source = eval_source and choose_classes(eval_source, data.classes)
     if eval_source and eval_source.class_names != train_source.class_names:
-        raise UserError(
-            f"{eval_source.name} and {train_source.name} have different classes: "
-            f"{', '.join(sorted(set(eval_source.class_names) ^ set(train_source.class_names)))} "
-            "(only in one of them); evaluation needs the same classes."
-        )
+        only = numbers_of(eval_source.class_names).keys() ^ numbers_of(train_source.class_names)
+        if only:
+            raise UserError(
+                f"{eval_source.name} and {train_source.name} have different classes: "
+                f"{', '.join(sorted(only))} (only in one of them); evaluation needs the same "
+                "classes."
+            )
+        eval_source = choose_classes(eval_source, train_source.class_names)
     if eval_source is None:
         train_source, eval_source = split(train_source, data.holdout, data.holdout_seed)
     train_source, validation_source = split(train_source, data.validation, data.holdout_seed)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vpt_gen.data.names import name_key, nearest, numbers_of, some
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 
@@ -15,12 +16,14 @@ from vpt_gen.errors import UserError
 def choose_classes(source: Source, names: Sequence[str]) -> Source:
     """Selects the examples of the named classes, which become classes 0, 1, ... in that order.
 
+    They are called as in `names`, whatever the source's spelling (`data/names.py`).
+
     Raises:
       UserError: a name that the source does not know, or one that occurs twice.
     """
-    check_names(names, source.class_names, source.name)
     label_of = np.full(source.num_classes, -1, np.int32)
-    label_of[[source.class_names.index(name) for name in names]] = np.arange(len(names))
+    label_of[labels_of(names, source.class_names, source.name)] = np.arange(len(names))
+    names = [str(name) for name in names]
     labels = label_of[source.labels]
     kept = source.subset(np.flatnonzero(labels >= 0))
     return dataclasses.replace(
@@ -31,17 +34,19 @@ def choose_classes(source: Source, names: Sequence[str]) -> Source:
     )
 
 
-def check_names(names: Sequence[str], known: Sequence[str], source_name: str) -> None:
-    """Raises UserError for a class that is not `known`, or occurs twice."""
-    unknown = [name for name in names if name not in known]
+def labels_of(names: Sequence[str], known: Sequence[str], source_name: str) -> list[int]:
+    """Returns the label of each named class; UserError if it is not `known`, or occurs twice."""
+    numbers = numbers_of(known)
+    unknown = [str(name) for name in names if name_key(name) not in numbers]
     if unknown:
-        shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
         raise UserError(
             f"config.data.classes names {', '.join(map(repr, unknown))}, which {source_name} does "
-            f"not have; it has {shown}."
+            f"not have; it has {some(known)}{nearest(unknown[0], known)}"
         )
-    if len(set(names)) < len(names):
-        raise UserError(f"config.data.classes names a class twice: {', '.join(names)}.")
+    labels = [numbers[name_key(name)] for name in names]
+    if len(set(labels)) < len(labels):
+        raise UserError(f"config.data.classes names a class twice: {', '.join(map(str, names))}.")
+    return labels
 
 
 def choose_shots(source: Source, shots: int, seed: int) -> Source:

@@ -105,7 +105,7 @@ def real_sets(
         if data.evaluate_on == "validation":
             rest = f"{data.validation:g} of what is not held out, drawn by seed {data.holdout_seed}"
     if data.classes:
-        whole += f", of the classes {', '.join(data.classes)}"
+        whole += f", of the classes {', '.join(train.class_names)}"
     if data.shots:
         whole += f", {data.shots} of each class, drawn by seed {data.shots_seed}"
     training = real_images(train, "training images", whole, spec)

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.data.names import name_key, numbers_of
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import perceptual_diversity
 from vpt_gen.evaluation.classifier import FeatureClassifier
@@ -155,8 +156,8 @@ def _numbers_in(known: ImageSet, images: Measured) -> np.ndarray:
     Raises:
       UserError: classes that the other set has not.
     """
-    numbers = {name: number for number, name in enumerate(known.class_names)}
-    names, used = images.images.class_names, np.unique(images.labels)
+    numbers = numbers_of(known.class_names)
+    names, used = list(map(name_key, images.images.class_names)), np.unique(images.labels)
     unknown = [names[number] for number in used if names[number] not in numbers]
     if unknown:
         raise UserError(

@@ -7,11 +7,18 @@ import math
 import pathlib
 import threading
 import warnings
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
+from vpt_gen.images import boxes, png
 from vpt_gen.images.color import to_srgb
+from vpt_gen.images.color_spaces import to_icc
+from vpt_gen.images.reasons import what_else
+
+T = TypeVar("T")
 
 EXTENSIONS = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif")
@@ -20,7 +27,7 @@ EXTENSIONS = frozenset(
 # Pillow's names. It has more formats, but some of them start other programs or accept any file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
 # Increase it with every change of what is read or refused, so that files are checked again.
-DECODER = 2
+DECODER = 3
 # Larger images are shrunk to at most this, and decoded one at a time, to limit memory.
 LARGE = 2**24
 
@@ -34,6 +41,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _ORIENTATION = 258, 262, 339, 274
+_IN_FRONT = b" \t\r\n\xef\xbb\xbf"  # White space, and the mark of UTF-8.
 
 _one_at_a_time = threading.Lock()
 # Pillow's warnings are about large images, which are handled here, and damaged metadata.
@@ -52,31 +60,52 @@ def decode(data: bytes | pathlib.Path) -> np.ndarray:
       OSError (or another of Pillow's errors): the image is damaged, not an image, larger than
         Pillow's limit (179 million pixels), or has values without a defined black and white.
     """
-    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    return _leniently(_decode, data if isinstance(data, bytes) else data.read_bytes())
+
+
+def is_transparent(data: bytes) -> bool:
+    """Whether an image has transparent parts; raises what `decode` raises."""
+    return _leniently(_has_transparent_parts, data)
+
+
+def _leniently(read: Callable[[bytes], T], data: bytes) -> T:
+    """Reads a file; if that fails, without what viewers overlook."""
     try:
-        opened = Image.open(stream, formats=_FORMATS)
+        return read(data)
+    except Exception:  # Pillow raises many kinds of errors, some of them for metadata.
+        mended = _mended(data)
+        if mended == data:
+            raise
+    return read(mended)
+
+
+def _mended(data: bytes) -> bytes:
+    """Returns a file without what viewers overlook: white space in front, a PNG's metadata."""
+    data = data.lstrip(_IN_FRONT)
+    return png.without_metadata(data) if data.startswith(png.SIGNATURE) else data
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:  # Pillow's message names an object in memory.
-        raise OSError(_what_else(data if isinstance(data, bytes) else data.read_bytes())) from None
-    with opened as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
+        raise OSError(what_else(data)) from None
+
+
+def _decode(data: bytes) -> np.ndarray:
+    with _opened(data) as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
         if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
             excess = _excess(image)
             image.draft(None, (image.width // excess or 1, image.height // excess or 1))
-        return np.asarray(_as_shown(image))
+        return np.asarray(_as_shown(image, data))
 
 
-def _what_else(data: bytes) -> str:
-    """Names the kind of a file that Pillow does not know but that often has an image's name."""
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return "HEIC; convert it to JPEG"
-    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
-        return "JPEG XL; convert it to PNG"
-    if data.startswith(b"\xff\xd8"):
-        return "a JPEG of 12 bits, without loss, or with a damaged header; only 8 bits are read"
-    if data.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS; `git lfs pull` fetches the image"
-    if data.lstrip().startswith(b"<"):
-        return "text in HTML, SVG or XML"
-    return "not an image of a supported format, or its header is damaged"
+def _has_transparent_parts(data: bytes) -> bool:
+    with _opened(data) as image:
+        _load(image)
+        if image.mode.startswith("I"):  # Pillow would lose the color that stands for transparent.
+            return bool(np.any(np.asarray(image) == image.info.get("transparency")))
+        return image.has_transparency_data and bool(_alpha(image).min() < 255)
 
 
 def _excess(image: Image.Image) -> int:
@@ -84,15 +113,34 @@ def _excess(image: Image.Image) -> int:
     return math.ceil(math.sqrt(image.width * image.height / LARGE))
 
 
-def _as_shown(image: Image.Image) -> Image.Image:
-    _mend_transparency(image)
-    image.load()
+def _as_shown(image: Image.Image, data: bytes) -> Image.Image:
+    _load(image)
     # Read after the pixels: a PNG may store these behind them, and a TIFF is already rotated.
-    profile, turn = image.info.get("icc_profile"), _TURNS.get(_orientation(image) or 1)
+    profile, turn = _profile(image, data), _TURNS.get(_orientation(image) or 1)
     flat = to_srgb(_flat(_eight_bit(image)), profile)
     if _excess(flat) > 1:
         flat = flat.reduce(_excess(flat))
     return flat if turn is None else flat.transpose(turn)
+
+
+def _load(image: Image.Image) -> None:
+    """Reads the pixels, with the transparency that is meant."""
+    _mend_transparency(image)
+    image.load()
+    if image.format == "BMP" and image.mode == "RGBA" and not _alpha(image).any():
+        image.putalpha(255)  # Many programs leave the fourth byte empty, and viewers ignore it.
+
+
+def _profile(image: Image.Image, data: bytes) -> bytes | None:
+    """Returns an image's ICC profile: embedded, or of a color space that it states by numbers."""
+    profile = image.info.get("icc_profile")
+    if image.format == "JPEG2000":
+        return profile or boxes.jp2_profile(data)
+    if image.format == "PNG":
+        space = png.stated_space(data, image.info)
+    else:
+        space = boxes.avif_space(data) if image.format == "AVIF" and not profile else None
+    return to_icc(space) if space else profile
 
 
 def _orientation(image: Image.Image) -> int | None:
@@ -155,15 +203,22 @@ def _flat(image: Image.Image) -> Image.Image:
     """Removes transparency; the result has mode L, RGB or CMYK."""
     is_grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
-        if image.mode == "La":  # Premultiplied; there is no direct way to RGBA.
-            image = image.convert("LA")
-        image = image.convert("RGBA")
+        image = _with_alpha(image)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if is_grey:
         return image.convert("L")
     if image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:
         return ImageChops.invert(image)  # Pillow takes every JPEG for one of Adobe's, inverted.
     return image if image.mode == "CMYK" else image.convert("RGB")
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    # "La" is premultiplied, and there is no direct way to RGBA.
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _alpha(image: Image.Image) -> np.ndarray:
+    return np.asarray(_with_alpha(image).getchannel("A"))
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -10,6 +10,7 @@ from absl import flags
 from etils import epath
 
 from vpt_gen import cli
+from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import check_output, write_text
 from vpt_gen.machine.progress import say
@@ -28,7 +29,7 @@ def open_compared(run: TunedRun, workdirs: list[str]) -> dict[str, TunedRun]:
                 f"--compare needs prompts, but {one.workdir} is a run of {one.config.task}."
             )
     for workdir, other in runs.items():
-        if other.facts["class_names"] != run.facts["class_names"]:
+        if not alike(other.facts["class_names"], run.facts["class_names"]):
             raise UserError(f"--compare: {workdir} has other classes than {run.workdir}.")
         if other.config.prompt.condition != run.config.prompt.condition:
             raise UserError(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vpt_gen.data.names import name_key, nearest, numbers_of, some
 from vpt_gen.decode import marquee
 from vpt_gen.errors import UserError
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
@@ -10,15 +11,17 @@ from vpt_gen.runs.samples import class_bank
 
 def class_numbers(wanted: list[str], class_names: list[str]) -> list[int]:
     """Class names, or their numbers -> numbers; all classes if none are given."""
-    numbers = []
+    numbers, number_of = [], numbers_of(class_names)
     for name in wanted:
-        if name in class_names:
-            numbers.append(class_names.index(name))
+        if name_key(name) in number_of:
+            numbers.append(number_of[name_key(name)])
         elif name.isdecimal() and int(name) < len(class_names):
             numbers.append(int(name))
         else:
-            known = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
-            raise UserError(f"Class {name!r} is unknown to the checkpoint; it has: {known}.")
+            raise UserError(
+                f"Class {name!r} is unknown to the checkpoint; it has: {some(class_names)}"
+                f"{nearest(name, class_names)}"
+            )
     return numbers or list(range(len(class_names)))
 
 

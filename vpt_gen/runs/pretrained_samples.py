@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
+from vpt_gen.data.names import name_key, nearest, numbers_of
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import track
@@ -38,16 +39,19 @@ def choose_classes(wanted: Sequence[str], net: TokenTransformer, names: Sequence
     """
     of_net = net.codebook_size if net.known_classes is None else net.known_classes
     known = len(names) or of_net
-    numbers = []
+    numbers, number_of = [], numbers_of(names)
     if wanted == ["all"] and "all" not in names:
         wanted = [str(number) for number in range(known)]
     for name in wanted:
-        if name in names:
-            numbers.append(names.index(name))
+        if name_key(name) in number_of:
+            numbers.append(number_of[name_key(name)])
         elif name.isdecimal() and int(name) < known:
             numbers.append(int(name))
         else:
-            raise UserError(f"--classes={name}: the transformer has classes 0 to {known - 1}.")
+            raise UserError(
+                f"--classes={name}: the transformer has classes 0 to {known - 1}"
+                f"{nearest(name, names)}"
+            )
     if not known:
         raise UserError("The transformer has no classes, so it needs prompts.")
     return numbers or list(range(min(FEW, known)))

@@ -10,9 +10,10 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vpt_gen.data import sampled
-from vpt_gen.data.folders import checked
+from vpt_gen.data.folders import checked, listing
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
@@ -377,6 +378,120 @@ def test_what_systems_leave_behind_is_no_image_and_no_class(tmp_path, capsys):
     source = open_folder(str(tmp_path))
     assert (source.class_names, len(source)) == (("cats",), 1)
     assert capsys.readouterr().out.startswith("1 image in 1 class, 0 left out")
+
+
+BINS = [
+    "$RECYCLE.BIN",
+    "#recycle",
+    "System Volume Information",
+    "lost+found",
+    "RECYCLER",
+    "@Recycle",
+]
+BINS += ["found.000", "LOST.DIR", "@tmp", "#snapshot", "@Recently-Snapshot", "@__thumb", "MSOCache"]
+
+
+@pytest.mark.parametrize("name", BINS)
+def test_recycle_bins_and_system_folders_are_ignored_at_any_depth(tmp_path, name, capsys):
+    draw(tmp_path / "cats" / "1.png", 1)
+    draw(tmp_path / "cats" / "deep" / "2.png", 2)
+    for place in (tmp_path, tmp_path / "cats", tmp_path / "cats" / "deep"):
+        draw(place / name / "S-1-5-21" / "deleted.png", 3)
+    source = open_folder(str(tmp_path))
+    assert (source.class_names, len(source)) == (("cats",), 2)
+    assert capsys.readouterr().out.startswith("2 images in 1 class, 0 left out")
+    flat = open_folder(str(tmp_path / "cats" / "deep"))
+    assert (flat.class_names, len(flat)) == (("deep",), 1)
+
+
+def test_what_is_ignored_is_listed_in_the_docs():
+    text = (pathlib.Path(__file__).parents[3] / "docs" / "images.md").read_text().lower()
+    missing = {name.decode().replace("\r", "\\r") for name in listing._LEFTOVERS}
+    assert [name for name in sorted(missing) if f"`{name}`" not in text] == []
+
+
+def test_what_is_shown_of_different_names_differs(tmp_path, capsys):
+    names = ["a\nb", "a\\nb", "caf\xe9", "\x85", "\\x85", "\\u0085", "a\\", "tab\t"]
+    raw = [os.fsencode(name) for name in names] + [b"caf\xe9", b"\x85", b"caf\\xe9"]
+    shown = [listing.shown(name) for name in raw]
+    assert len(set(shown)) == len(raw)
+    assert all(name.isprintable() for name in shown)
+    assert shown[:3] == ["a\\nb", "a\\\\nb", "caf\xe9"]
+    for i, name in enumerate(names[:2]):
+        draw(tmp_path / name / "1.png", i)
+    source = open_folder(str(tmp_path))
+    assert source.class_names == ("a\\nb", "a\\\\nb")
+    assert "2 images in 2 classes" in capsys.readouterr().out
+
+
+COMPOSED, DECOMPOSED = "caf\xe9", "cafe\u0301"
+
+
+def test_names_that_look_the_same_are_the_same(tmp_path):
+    draw(tmp_path / DECOMPOSED / "1.png", 1)
+    draw(tmp_path / "cafz" / "2.png", 2)
+    source = open_folder(str(tmp_path), classes=(COMPOSED,))
+    assert (source.class_names, source.labels.tolist()) == ((DECOMPOSED, "cafz"), [0])
+    draw(tmp_path / COMPOSED / "3.png", 3)
+    with pytest.raises(UserError, match="two classes called 'café' .*rename one, or merge them"):
+        open_folder(str(tmp_path))
+
+
+def test_numbers_are_the_classes_of_these_names(tmp_path):
+    for name in ("0", "1", "2"):
+        draw(tmp_path / name / "1.png", int(name))
+    assert open_folder(str(tmp_path), classes=(2, 0)).labels.tolist() == [0, 2]
+    with pytest.raises(UserError, match="names '3', which .* does not have; it has 0, 1, 2"):
+        open_folder(str(tmp_path), classes=(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [("cofee", "coffee"), ("BLACK TEA", "black_tea"), (7, "007"), ("cafe", "café")],
+)
+def test_a_near_name_is_named(tmp_path, wanted, near):
+    for name in ("coffee", "black_tea", "007", "café"):
+        draw(tmp_path / name / "1.png", 1)
+    with pytest.raises(UserError, match=f"does not have; it has .*; did you mean '{near}'"):
+        open_folder(str(tmp_path), classes=(wanted,))
+
+
+def test_images_that_transparency_makes_white_are_named(tmp_path, capsys, examined):
+    (tmp_path / "a").mkdir()
+    images = {
+        "clear.png": Image.new("RGBA", (4, 4), (200, 0, 0, 0)),
+        "white on nothing.webp": Image.new("RGBA", (4, 4), (255, 255, 255, 90)),
+        "color.gif": Image.new("L", (4, 4), 7),
+        "paper.png": Image.new("RGB", (4, 4), "white"),
+        "half.png": Image.new("RGBA", (4, 4), (0, 0, 0, 128)),
+    }
+    for name, image in images.items():
+        image.save(
+            tmp_path / "a" / name, transparency=7 if image.mode == "L" else None, lossless=True
+        )
+    for _ in range(2):
+        assert len(open_folder(str(tmp_path))) == 5
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:3] == [
+            f"Note: {tmp_path}/a/{name} (wholly white, because transparent parts go on white)"
+            for name in ("clear.png", "color.gif", "white on nothing.webp")
+        ]
+        assert lines[3].startswith("5 images in 1 class, 0 left out")
+    assert len(examined) == 5, "the second time, nothing is decoded"
+
+
+def test_reasons_name_no_constant_of_a_library(tmp_path, capsys):
+    draw(tmp_path / "good.png", 1)
+    image, text = Image.new("RGB", (2, 2)), PngInfo()
+    text.add_text("workflow", "x" * 2**21, zip=True)
+    image.save(tmp_path / "text.png", pnginfo=text)
+    image.save(tmp_path / "profile.png", icc_profile=bytes(2**21))
+    image.save(tmp_path / "late.jpg")
+    (tmp_path / "late.jpg").write_bytes(b"\n" + (tmp_path / "late.jpg").read_bytes())
+    assert len(open_folder(str(tmp_path))) == 3
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/profile.png (cannot be read: its metadata is larger than 1 MB" in out
+    assert "MAX_" not in out
 
 
 def test_other_classes_are_neither_decoded_nor_told_of(mixed, examined, capsys):

@@ -17,6 +17,7 @@ import PIL
 
 from vpt_gen.data.folders.listing import Names
 from vpt_gen.images import codec as images
+from vpt_gen.images.reasons import why
 from vpt_gen.machine.files import cache_folder, written_whole
 from vpt_gen.machine.progress import say, track
 
@@ -41,16 +42,19 @@ class Checked:
         when it was checked; _UNKNOWN if it was not, or if the result may change.
       digests: (n, 32) uint8, SHA-256 of the content of each file that decodes.
       errors: number of a file -> why it cannot be read.
+      remarks: number of a file that can be read -> what is unexpected about it.
     """
 
     stamps: np.ndarray
     digests: np.ndarray
     errors: dict[int, str]
+    remarks: dict[int, str]
 
     @classmethod
     def nothing(cls, n: int) -> "Checked":
         """Returns results of which nothing is known yet."""
-        return cls(np.full((n, 3), _UNKNOWN, np.int64), np.zeros((n, _DIGEST_BYTES), np.uint8), {})
+        digests = np.zeros((n, _DIGEST_BYTES), np.uint8)
+        return cls(np.full((n, 3), _UNKNOWN, np.int64), digests, {}, {})
 
 
 def index_path(root: str) -> pathlib.Path:
@@ -95,12 +99,13 @@ def check(root: str, names: Names, wanted: np.ndarray) -> Checked:
     try:
         results = _in_threads(lambda i: _examine(folder + names[i]), todo)
         results = track(results, total=len(todo), label="checking images")
-        for j, (digest, error, for_good) in enumerate(results):
+        for j, (digest, error, for_good, remark) in enumerate(results):
             i = int(todo[j])
-            known.errors.pop(i, None)
-            if error:
-                known.errors[i] = error
-            else:
+            for texts, text in ((known.errors, error), (known.remarks, remark)):
+                texts.pop(i, None)
+                if text:
+                    texts[i] = text
+            if digest:
                 known.digests[i] = np.frombuffer(digest, np.uint8)
             if for_good and settled[j]:
                 known.stamps[i] = stamps[j]
@@ -120,22 +125,26 @@ def _stamp(path: bytes) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _examine(path: bytes) -> tuple[bytes, str, bool]:
-    """Returns a file's digest, why it cannot be read (or ''), and whether its content is why."""
+def _examine(path: bytes) -> tuple[bytes, str, bool, str]:
+    """Returns a file's digest, why it cannot be read, whether its content is why, and a remark.
+
+    The texts are '' if there is nothing to say.
+    """
     try:
         content = read_file(path)
     except (OSError, MemoryError) as error:
-        return b"", f"cannot be read: {getattr(error, 'strerror', None) or error}", False
+        return b"", f"cannot be read: {getattr(error, 'strerror', None) or error}", False, ""
     if not content:
-        return b"", "empty", True
+        return b"", "empty", True, ""
     try:
-        images.decode(content)
+        # An image that is white by intention has no transparent parts.
+        white = images.decode(content).min() == 255 and images.is_transparent(content)
     except MemoryError:
-        return b"", "cannot be read: out of memory", False
+        return b"", "cannot be read: out of memory", False, ""
     except Exception as error:  # Pillow raises many kinds of errors for damaged files.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return b"", f"cannot be read: {reason}", True
-    return hashlib.sha256(content).digest(), "", True
+        return b"", f"cannot be read: {why(error)}", True, ""
+    remark = "wholly white, because transparent parts go on white" if white else ""
+    return hashlib.sha256(content).digest(), "", True, remark
 
 
 def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
@@ -165,8 +174,12 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
         if str(arrays["rules"]) != _RULES:
             return known
         then = Names(arrays["blob"].tobytes(), arrays["ends"])
-        errors = {int(i): text for i, text in json.loads(arrays["errors"].tobytes()).items()}
-        found = Checked(arrays["stamps"], arrays["digests"], errors)
+        found = Checked(
+            arrays["stamps"],
+            arrays["digests"],
+            _from_json(arrays["errors"]),
+            _from_json(arrays["remarks"]),
+        )
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return known  # Missing or damaged: everything is checked again.
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
@@ -176,8 +189,17 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
     if pairs:
         here, there = np.array(pairs).T
         known.stamps[here], known.digests[here] = found.stamps[there], found.digests[there]
-        known.errors.update({i: errors[j] for i, j in pairs if j in errors})
+        known.errors.update({i: found.errors[j] for i, j in pairs if j in found.errors})
+        known.remarks.update({i: found.remarks[j] for i, j in pairs if j in found.remarks})
     return known
+
+
+def _from_json(array: np.ndarray) -> dict[int, str]:
+    return {int(i): text for i, text in json.loads(array.tobytes()).items()}
+
+
+def _to_json(texts: dict[int, str]) -> np.ndarray:
+    return np.frombuffer(json.dumps(texts).encode(), np.uint8)
 
 
 def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
@@ -190,7 +212,8 @@ def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
                 ends=names.ends,
                 stamps=known.stamps,
                 digests=known.digests,
-                errors=np.frombuffer(json.dumps(known.errors).encode(), np.uint8),
+                errors=_to_json(known.errors),
+                remarks=_to_json(known.remarks),
             )
     except OSError as error:  # The index only saves time.
         say(f"Cannot remember which images were checked in {index}: {error.strerror}.")

@@ -12,8 +12,15 @@ from vpt_gen.images.codec import EXTENSIONS
 
 _EXTENSIONS = frozenset(os.fsencode(extension) for extension in EXTENSIONS)
 _HEIC = frozenset({b".heic", b".heif"})
-# Files that macOS, Synology and Windows leave in folders; ignored like hidden files.
-_LEFTOVERS = frozenset({b"__macosx", b"@eadir", b"thumbs.db", b"desktop.ini"})
+# What systems leave in folders, in lower case; ignored at any depth, like hidden files.
+# docs/images.md has the list.
+_LEFTOVERS = frozenset(
+    (b"__macosx", b"icon\r", b"network trash folder", b"temporary items")  # macOS
+    + (b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"$recycle.bin", b"recycler", b"msocache")
+    + (b"system volume information", b"found.000", b"lost+found", b"lost.dir")  # other disks
+    + (b"@eadir", b"#recycle", b"#snapshot", b"@tmp", b"@sharebin")  # Synology
+    + (b"@recycle", b"@recently-snapshot", b"@__thumb")  # QNAP
+)
 
 
 class Names:
@@ -66,9 +73,24 @@ class Listing:
 
 
 def shown(name: bytes) -> str:
-    """Escapes the characters of a name that cannot be printed in one line."""
-    text = name.decode(errors="backslashreplace")
-    return text if text.isprintable() else repr(text)[1:-1]
+    r"""Escapes what cannot be printed in one line, and backslashes: different names stay different.
+
+    Bytes that are not UTF-8 become `\xe9`, characters `\n` or `\u2028`.
+    """
+    text = name.decode(errors="surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_shown_character, text))
+
+
+def _shown_character(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # A byte that is not UTF-8.
+        return f"\\x{code - 0xDC00:02x}"
+    if 0x80 <= code <= 0xFF and not character.isprintable():  # Python would show it like a byte.
+        return f"\\u{code:04x}"
+    printable = character.isprintable() and character != "\\"
+    return character if printable else repr(character)[1:-1]
 
 
 def list_folder(root: str) -> Listing:
@@ -113,6 +135,24 @@ def list_folder(root: str) -> Listing:
     names = Names.of(walk_all())
     labels = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
     return Listing(tuple(shown(name[:-1]) for name in folders), names, labels, left_out)
+
+
+def sub_folders(path: bytes) -> list[bytes]:
+    """Returns the names of the folders directly in a folder; none if it cannot be listed."""
+    try:
+        return [name[:-1] for name in _children(path, b"", []) if name.endswith(b"/")]
+    except OSError:
+        return []
+
+
+def holds_images(path: bytes, folder: bytes) -> bool:
+    """Whether an image is at any depth below `path/folder`."""
+    return next(_walk(path, folder + b"/", []), None) is not None
+
+
+def holds_loose_images(path: bytes) -> bool:
+    """Whether an image is directly in a folder."""
+    return any(not n.endswith(b"/") and _is_image(n, []) for n in _children(path, b"", []))
 
 
 def _walk(root: bytes, folder: bytes, left_out) -> Iterator[bytes]:

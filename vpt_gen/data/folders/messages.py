@@ -3,19 +3,23 @@
 import itertools
 import os
 
-from vpt_gen.data.folders import splits as split_folders
 from vpt_gen.data.folders.checked import index_path
 from vpt_gen.data.folders.listing import Names, shown
+from vpt_gen.data.folders.splits import is_split_name
 from vpt_gen.machine.files import write_text
 from vpt_gen.machine.progress import say
 
-# Left-out files to print; more are counted, and listed in a file.
+# Files to print, of one kind; more are counted, and listed in a file.
 NAMED = 20
 _NAMED_CLASSES = 10
 
 
 def tell(
-    root: str, names: Names, counts: dict[str, int], left_out: list[tuple[bytes, str]]
+    root: str,
+    names: Names,
+    counts: dict[str, int],
+    left_out: list[tuple[bytes, str]],
+    remarks: list[tuple[bytes, str]],
 ) -> None:
     """Prints the messages.
 
@@ -23,20 +27,23 @@ def tell(
       root: the folder.
       names: of the files to read.
       counts: class -> number of its files.
-      left_out: file -> why it is not read.
+      left_out: files, and why they are not read.
+      remarks: files that are read, and what is unexpected about them.
     """
-    _tell_left_out(root, left_out)
+    _tell_each(root, "Left out", left_out)
+    _tell_each(root, "Note", remarks)
     _sum_up(root, counts, len(left_out))
     _doubt_classes(root, counts, names)
 
 
-def _tell_left_out(root: str, left_out: list[tuple[bytes, str]]) -> None:
-    """Prints the first left-out files, and counts the others."""
-    lines = [f"Left out: {os.path.join(root, shown(name))} ({reason})" for name, reason in left_out]
+def _tell_each(root: str, about: str, files: list[tuple[bytes, str]]) -> None:
+    """Prints the first files of a list of names and reasons, and counts the others."""
+    lines = [f"{about}: {os.path.join(root, shown(name))} ({reason})" for name, reason in files]
     for line in lines[:NAMED]:
         say(line)
     if len(lines) > NAMED:
-        whole = index_path(root).with_suffix(".left_out.txt")
+        suffix = "." + about.lower().replace(" ", "_") + ".txt"
+        whole = index_path(root).with_suffix(suffix)
         try:
             write_text(whole, "\n".join(lines) + "\n")
             say(f"... and {len(lines) - NAMED:,} more; the whole list: {whole}")
@@ -58,10 +65,14 @@ def _sum_up(root: str, counts: dict[str, int], left_out: int) -> None:
 
 def _doubt_classes(root: str, counts: dict[str, int], names: Names) -> None:
     """Warns if the classes look like something else, such as splits."""
-    if len(counts) > 1 and all(name.lower() in split_folders.NAMES for name in counts):
+    splits = [name for name in counts if is_split_name(name)]
+    if len(counts) > 1 and len(splits) > len(counts) / 2:
+        which = (
+            "These classes" if len(splits) == len(counts) else f"The classes {', '.join(splits)}"
+        )
         say(
-            "These classes are named like splits: if they are splits, set config.data.path to one "
-            f"of them, such as {os.path.join(root, next(iter(counts)))}."
+            f"{which} are named like splits: if they are splits, set config.data.path to one of "
+            f"them, such as {os.path.join(root, splits[0])}."
         )
     elif len(counts) == 1 and names and all(name.count(b"/") > 1 for name in names):
         say(

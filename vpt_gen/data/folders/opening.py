@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vpt_gen.data import sampled
-from vpt_gen.data.fewshot import check_names
+from vpt_gen.data.fewshot import labels_of
 from vpt_gen.data.folders import messages as folder_messages
 from vpt_gen.data.folders.checked import Checked, check, read_file
 from vpt_gen.data.folders.listing import (
@@ -18,6 +18,7 @@ from vpt_gen.data.folders.listing import (
     list_folder,
     shown,
 )
+from vpt_gen.data.names import check_distinct
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
@@ -39,7 +40,8 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
 
     Raises:
       UserError: a missing folder, no images, a class without a readable image, images next to class
-        folders, a missing class in `classes`, or samples that are not the images of their note.
+        folders, classes with the same name, a missing class in `classes`, or samples that are not
+        the images of their note.
     """
     root = os.path.expanduser(path)
     if not path or not os.path.isdir(root):
@@ -50,8 +52,9 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     listing = list_folder(root)
     if note:
         listing = _as_sampled(root, listing, note)
-    check_names(classes, listing.class_names, root)
-    named = np.array([not classes or name in classes for name in listing.class_names])
+    check_distinct(listing.class_names, root)
+    named = np.full(len(listing.class_names), not classes)
+    named[labels_of(classes, listing.class_names, root)] = True
     wanted = np.flatnonzero(named[listing.labels])
     checked = check(root, listing.names, wanted)
     if note:
@@ -64,7 +67,10 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     left_out += listing.left_out
     counts = np.bincount(labels, minlength=len(named)).tolist()
     counts = dict(itertools.compress(zip(listing.class_names, counts, strict=True), named))
-    folder_messages.tell(root, names, counts, left_out)
+    remarks = [
+        (listing.names[i], checked.remarks[i]) for i in kept.tolist() if i in checked.remarks
+    ]
+    folder_messages.tell(root, names, counts, left_out, remarks)
     _check_classes(root, counts)
     folder = os.fsencode(os.path.abspath(root))
 

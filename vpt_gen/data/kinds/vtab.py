@@ -20,9 +20,10 @@ class Vtab(Tfds):
         return f"{task.builder}:{data.version or task.version}"
 
     def remark(self, data: ConfigDict) -> str:
+        others = super().remark(data)
         if not data.flip or find_task(data.name).flip != "label":
-            return ""
-        return (
+            return others
+        return f"{others}\n".lstrip() + (
             f"Mirroring changes the label of images of {data.name}, but the label is kept, as in "
             "the release: set config.data.flip to False to train without mirrored images."
         )
