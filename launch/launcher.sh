@@ -1,10 +1,23 @@
 #!/usr/bin/env bash
-# Shared by tpu.sh, kubernetes.sh and slurm.sh: flags, errors, dry runs. Source it, do not run it. It
-# also works in the bash 3.2 of macOS.
+# Shared by the other scripts: flags, errors, dry runs. Source it, do not run it. It also works in the
+# bash 3.2 of macOS.
 
 fail() {
   echo "error: $*" >&2
   exit 2
+}
+
+# check_arguments ARGUMENT...: fails for control characters and ends of lines, also those of Unicode:
+# they would end a line of a batch script, a manifest or a message.
+check_arguments() {
+  local LC_ALL=C argument # bytes, whatever the user's locale
+  for argument in "$@"; do
+    case "$argument" in
+      *[[:cntrl:]]* | *$'\xc2'[$'\x80'-$'\x9f']* | *$'\xe2\x80'[$'\xa8'$'\xa9']*)
+        fail "the argument $(printf %q "$argument") has a control character, such as the end of a line; remove it."
+        ;;
+    esac
+  done
 }
 
 # need COMMAND FIX: fails if the command is missing, except in a dry run.

@@ -22,6 +22,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/launcher.sh
 . launch/launcher.sh
+check_arguments "$@" "${VPT_GEN_VENV:-}"
 
 nodes=1
 gpus=1

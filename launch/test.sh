@@ -3,6 +3,9 @@
 #   bash launch/test.sh [pytest arguments]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=launch/launcher.sh
+. launch/launcher.sh
+check_arguments "$@"
 bash launch/setup.sh test
 bin="${VPT_GEN_VENV:-.venv}/bin"
 "$bin/ruff" check .

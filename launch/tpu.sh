@@ -30,6 +30,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/launcher.sh
 . launch/launcher.sh
+check_arguments "$@" "${CLOUDSDK_COMPUTE_ZONE:-}"
 
 zone="${CLOUDSDK_COMPUTE_ZONE:-}"
 accelerator=

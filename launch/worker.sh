@@ -8,6 +8,9 @@
 #   stop                 sends SIGTERM: the training saves and ends
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=launch/launcher.sh
+. launch/launcher.sh
+check_arguments "$@"
 log=runs/worker.log
 pid=runs/worker.pid
 code=runs/worker.code

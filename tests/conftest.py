@@ -61,6 +61,15 @@ def drop_programs(above):
             _LIBC.malloc_trim(0)
 
 
+@pytest.fixture(autouse=True)
+def golden_values():
+    """A test that a folder of reference numbers has only some values for says so at its end."""
+    from tests import golden_folder
+
+    yield
+    golden_folder.skip_lacking()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):
     """What is known about data sets is kept for this run of the tests alone."""

@@ -1,37 +1,27 @@
 """Reference numbers of the released code: where they lie, and how near is near enough.
 
 Every size, seed and tolerance comes from the folder's manifest, so that a folder made with another
-model serves the same tests. Tests that need the folder are skipped where it is absent.
+model serves the same tests. Tests that need the folder are skipped if it is absent, and comparisons
+with values that it lacks.
 """
 
 import functools
-import json
-import os
 import re
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from flax import serialization, traverse_util
 
+from tests.golden_folder import Folder, Known, lacks
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 
-FOLDER = Path(
-    os.environ.get("VPT_GEN_GOLDEN_NAR") or Path(__file__).parents[2] / "shared" / "golden" / "nar"
-)
-ABSENT = "no golden folder: set VPT_GEN_GOLDEN_NAR to one"
-
-
-@functools.cache
-def manifest() -> dict:
-    path = FOLDER / "manifest.json"
-    if not path.exists():
-        pytest.skip(ABSENT)
-    return json.loads(path.read_text())
+_FOLDER = Folder("nar")
+FOLDER, ABSENT = _FOLDER.path, _FOLDER.absent
+manifest, file = _FOLDER.json, _FOLDER.file
 
 
 def config(part: str) -> dict:
@@ -39,28 +29,22 @@ def config(part: str) -> dict:
     return manifest()["config"][part]
 
 
-@functools.cache
-def _arrays(file: str) -> dict[str, np.ndarray]:
-    manifest()
-    with np.load(FOLDER / file) as arrays:
-        return dict(arrays)
-
-
 def load(file: str, name: str) -> np.ndarray:
-    return _arrays(file)[name]
+    return _FOLDER.arrays(file)[name]
 
 
 def find(file: str, pattern: str) -> list[str]:
     """What the group of `pattern` catches in the names of a file's arrays, each once, in order."""
-    if not (FOLDER / "manifest.json").exists():
+    if not _FOLDER.is_there():
         return []
-    matches = (re.fullmatch(pattern, name) for name in manifest()["arrays"][file])
+    matches = (re.fullmatch(pattern, name) for name in manifest()["arrays"].get(file, ()))
     return list(dict.fromkeys(match[1] for match in matches if match))
 
 
 def cases(file: str, pattern: str) -> list:
-    """`find` for `pytest.mark.parametrize`: one skipped case where there is no folder."""
-    return find(file, pattern) or [pytest.param("", marks=pytest.mark.skip(reason=ABSENT))]
+    """`find` for `pytest.mark.parametrize`: one skipped case if there are none."""
+    reason = f"{FOLDER / file} lacks {pattern}" if _FOLDER.is_there() else ABSENT
+    return find(file, pattern) or [pytest.param("", marks=pytest.mark.skip(reason=reason))]
 
 
 def tolerance(file: str, name: str) -> float:
@@ -86,10 +70,22 @@ def check(file: str, name: str, value, like: tuple[str, str] | None = None) -> N
     `like` names an array of the same function whose tolerance may serve as well, for arrays whose
     manifest records no error of their own.
     """
+    if not _FOLDER.has(file, name):
+        return
     atol = tolerance(file, name)
     if like:
         atol = max(atol, tolerance(*like))
     assert_near(value, load(file, name), atol, f"{file}:{name}")
+
+
+def check_all(file: str, prefix: str, tree) -> None:
+    """Asserts that the leaves of a tree are the golden arrays `<prefix>/<path>`, all of them."""
+    leaves, names = flat(tree), find(file, rf"{re.escape(prefix)}/(.+)")
+    if not names:
+        return lacks(f"{FOLDER / file} lacks {prefix}")
+    assert sorted(leaves) == sorted(names)
+    for path, leaf in leaves.items():
+        check(file, f"{prefix}/{path}", leaf)
 
 
 def flat(tree) -> dict:
@@ -112,8 +108,9 @@ def layout(tree) -> dict[str, tuple]:
 
 @functools.cache
 def checkpoint(file: str) -> dict:
-    manifest()
-    return serialization.msgpack_restore((FOLDER / file).read_bytes())
+    content = Known(serialization.msgpack_restore(_FOLDER.file(file).read_bytes()))
+    content.where = str(FOLDER / file)
+    return content
 
 
 def checkpoint_config(file: str) -> dict:
@@ -130,7 +127,7 @@ def vqgan() -> tuple[VQGAN, dict]:
         embedding_dim=c["embedding_dim"],
         codebook_size=c["codebook_size"],
     )
-    return net, checkpoint("tokenizer.msgpack")
+    return net, dict(checkpoint("tokenizer.msgpack"))
 
 
 @functools.cache
@@ -156,7 +153,7 @@ def maskgit() -> tuple[MaskGIT, dict]:
         intermediate_size=c["intermediate_size"],
         dropout_rate=c["dropout_rate"],
     )
-    return net, checkpoint("transformer.msgpack")
+    return net, dict(checkpoint("transformer.msgpack"))
 
 
 @functools.cache
@@ -188,9 +185,14 @@ def prompt_generator(kind: str) -> tuple[PromptGenerator, dict]:
 
 @functools.cache
 def discriminator() -> tuple[Discriminator, dict]:
-    c = checkpoint_config("discriminator.msgpack")
-    widths = {int(side): width for side, width in c["widths_per_resolution"].items()}
-    return Discriminator(widths), checkpoint("discriminator.msgpack")
+    variables = dict(checkpoint("discriminator.msgpack"))
+    # One width at full resolution, and one after each block: from the largest side down to 4.
+    params = variables["params"]
+    blocks = sum(name.startswith("ResBlock_") for name in params)
+    widths = [params["Conv_0"]["kernel"].shape[-1]]
+    widths += [params[f"ResBlock_{i}"]["Conv_2"]["kernel"].shape[-1] for i in range(blocks)]
+    sides = [4 << (blocks - i) for i in range(blocks + 1)]
+    return Discriminator(dict(zip(sides, widths, strict=True))), variables
 
 
 def threefry(variant: str):

@@ -4,37 +4,30 @@ As in `tests/golden.py`, sizes and tolerances come from the folder's manifest.
 """
 
 import functools
-import json
-import os
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from tests.golden_folder import Folder
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
 
-FOLDER = Path(
-    os.environ.get("VPT_GEN_GOLDEN_AR") or Path(__file__).parents[2] / "shared" / "golden" / "ar"
-)
-ABSENT = "no golden folder: set VPT_GEN_GOLDEN_AR to one"
-needed = pytest.mark.skipif(not (FOLDER / "manifest.json").exists(), reason=ABSENT)
-
-
-@functools.cache
-def manifest() -> dict:
-    return json.loads((FOLDER / "manifest.json").read_text())
-
-
-@functools.cache
-def _arrays(file: str) -> dict[str, np.ndarray]:
-    with np.load(FOLDER / file) as arrays:
-        return dict(arrays)
+_FOLDER = Folder("ar")
+FOLDER, ABSENT, needed = _FOLDER.path, _FOLDER.absent, _FOLDER.needed
+manifest, file = _FOLDER.json, _FOLDER.file
 
 
 def load(file: str, name: str) -> np.ndarray:
-    return _arrays(file)[name]
+    return _FOLDER.arrays(file)[name]
+
+
+def debugged(file: str) -> list[str]:
+    """Names of the arrays from inside the reference's nets; skips the test if there are none."""
+    names = [name for name in manifest()["arrays"][file] if name.startswith("dbg_")]
+    if not names:
+        pytest.skip(f"{FOLDER / file} lacks arrays dbg_*")
+    return names
 
 
 def nhwc(images: np.ndarray) -> np.ndarray:
@@ -52,6 +45,8 @@ def check(file: str, name: str, value, part=np.s_[...]) -> None:
 
     Integers must be the same exactly, floats to the array's own tolerance.
     """
+    if not _FOLDER.has(file, name):
+        return
     expected = load(file, name)[part]
     value = np.asarray(value)
     assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
@@ -67,7 +62,7 @@ def check(file: str, name: str, value, part=np.s_[...]) -> None:
 @functools.cache
 def net(kind: str, file: str, **overrides):
     """A module and its variables, as the reader gives them."""
-    config, params = released.read(kind, FOLDER / file, **overrides)
+    config, params = released.read(kind, _FOLDER.file(file), **overrides)
     return nets.build(config), {"params": params}
 
 

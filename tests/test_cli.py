@@ -1,5 +1,6 @@
 """The programs as a user starts them: help, and one sentence for what is wrong."""
 
+import re
 import subprocess
 import sys
 
@@ -58,6 +59,19 @@ def test_help_explains_the_flags():
     assert "--marquee" in run.stdout
     assert "Seed of the images" in run.stdout
     assert run.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--seed=\x1b[2J\nerror: x", r"\\x1b\[2J error: x"),
+        ("--nope\x1b[2J=3", r"nope\\x1b\[2J"),
+        ("--nope", "Unknown command line flag 'nope'.*see --help"),
+    ],
+)
+def test_a_wrong_flag_is_one_printable_sentence(given, message, tmp_path, capsys):
+    said = refusal(sample, capsys, f"--checkpoint={tmp_path}", given)
+    assert re.search(message, said) and "\x1b" not in said
 
 
 def test_a_full_disk_is_one_sentence(capsys):

@@ -1,6 +1,5 @@
 """The common part of all programs: flags, logging, errors, exit codes, the recorded command."""
 
-import io
 import os
 import pathlib
 import shlex
@@ -16,7 +15,10 @@ from vpt_gen.config import flag
 from vpt_gen.config.repeat import argument
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, host_memory
+from vpt_gen.machine.printable import escaping, one_line
 
+# Characters of a message; an error of a foreign file could hold all of the file.
+_LONGEST = 5000
 # What errors of the disk say, and what a user can do.
 _DISK = {
     "No space left on device": "the disk is full; free some space",
@@ -39,6 +41,7 @@ def run(
       needs_config: whether --config must be given, if the program has that flag.
     """
     host_memory.keep()
+    escaping(sys.stdout)
     others = set(flags.FLAGS)
     define_flags()
     for name in set(flags.FLAGS) - others:
@@ -52,8 +55,6 @@ def run(
         del argv  # `flag.parse` has refused arguments that are not flags.
         # Orbax logs every step of every save, and errors that it also raises.
         logging.set_verbosity(logging.FATAL)
-        if isinstance(sys.stdout, io.TextIOWrapper):  # A locale may lack the letters of a name.
-            sys.stdout.reconfigure(errors="backslashreplace")
         main()
 
     distributed.leave_after(lambda: exit_code(lambda: app.run(start, flags_parser=parse)))
@@ -65,7 +66,7 @@ def exit_code(program: Callable[[], None]) -> int:
         program()
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))[:_LONGEST]}", file=sys.stderr)
         return error.exit_code
     except SystemExit as error:
         return _code_of(error)

@@ -1,5 +1,8 @@
 """Published formats: MaskGIT's files, and what all kinds have in common."""
 
+import json
+import struct
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,7 @@ import pytest
 from flax import serialization
 
 from tests import golden
+from tests.memory import allocating_at_most
 from tests.torch_files import write_arrays
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
@@ -33,7 +37,7 @@ def test_maskgit_nets_come_back_as_they_are():
         ("maskgit_transformer", "transformer.msgpack", golden.maskgit()),
     ):
         overrides = {"codebook_size": net.codebook_size} if "transformer" in kind else {}
-        config, params = released.read(kind, golden.FOLDER / file, **overrides)
+        config, params = released.read(kind, golden.file(file), **overrides)
         assert_same_fields(config, net)
         chex.assert_trees_all_equal(params, variables["params"])
 
@@ -244,3 +248,40 @@ def test_two_tensors_of_one_name_are_refused(maskgit_file):
     path = maskgit_file(lambda params: {"params": {**params, **twice}})
     with pytest.raises(UserError, match="is not a tensor"):
         released.read("maskgit_transformer", path, codebook_size=8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xdd\x00\x0f\x42\x40" * 200 + bytes(10**6),
+        msgpack.packb({"a": msgpack.ExtType(1, b"\xdd\x00\x0f\x42\x40" * 200 + bytes(10**6))}),
+        # A long name is part of the names of all that is below it.
+        msgpack.packb({"x" * 100_000: {str(i): None for i in range(10_000)}}),
+        msgpack.packb({b"x" * 100_000: {str(i): None for i in range(10_000)}}),
+        msgpack.packb([[None] * 10] * 10_000),
+    ],
+)
+def test_a_small_msgpack_file_takes_little_memory(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with allocating_at_most(2**22 + 5 * len(content)), pytest.raises(UserError):
+        released.read("maskgit_transformer", path)
+
+
+def test_numbered_layers_are_counted_in_time_that_the_file_bounds():
+    asked = []
+    assert layout.count(lambda number: asked.append(number) or number < 3) == 3
+    assert layout.count(lambda number: asked.append(number) or True) == len(asked) - 4 < 10_000
+
+
+def test_a_safetensors_file_allocates_no_more_than_it_holds(tmp_path):
+    path = tmp_path / "a.safetensors"
+    huge = {"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
+    for header, length in (
+        (json.dumps(huge).encode(), None),
+        (b"[" * 100_000, None),
+        (b"{}", 2**40),
+    ):
+        path.write_bytes(struct.pack("<Q", length or len(header)) + header)
+        with allocating_at_most(2**20), pytest.raises(UserError, match="not a safetensors file"):
+            released.read("diffusers_vqgan", path)

@@ -49,8 +49,8 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize(("file", "suffix"), [("biggan.npz", ""), ("biggan128.npz", "128")])
 def test_reads_what_the_reference_wrote(file, suffix, folder):
-    shutil.copy(golden.FOLDER / f"generator{suffix}.pth", folder / "G.pth")
-    shutil.copy(golden.FOLDER / f"discriminator{suffix}.pth", folder / "D.pth")
+    shutil.copy(golden.file(f"generator{suffix}.pth"), folder / "G.pth")
+    shutil.copy(golden.file(f"discriminator{suffix}.pth"), folder / "D.pth")
     expected, c = golden.net(file), golden.facts(file)["config"]
     config, variables = released.read(
         "biggan", folder / "G.pth", bn_epsilon=c["BN_eps"], sn_epsilon=c["SN_eps"]

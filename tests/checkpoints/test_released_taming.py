@@ -22,7 +22,6 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 
-AR = golden_ar.FOLDER
 VQGAN_NET = TamingVQGAN(32, (1, 2), 1, (1,), latent_channels=6, embedding_dim=5, codebook_size=7)
 GPT_NET = GPT(7, num_positions=16, num_layers=2, hidden_size=8, num_heads=2, intermediate_size=12)
 HEADS = {"num_heads": 2}
@@ -249,7 +248,7 @@ def test_a_permuter_of_fractions_is_refused(tmp_path):
 @pytest.mark.slow
 @golden_ar.needed
 def test_permuters_of_the_release_become_the_order(tmp_path):
-    for name, lists in json.loads((AR / "permuters.json").read_text()).items():
+    for name, lists in json.loads(golden_ar.file("permuters.json").read_text()).items():
         buffers = order(lists["forward"], lists["backward"])
         if len(lists["forward"]) > GPT_NET.num_positions:
             with pytest.raises(UserError, match="not a permutation of at most 16"):
@@ -296,15 +295,16 @@ def test_taming_configs_come_from_the_tensors():
 def test_attention_of_a_config_is_compared():
     described = golden_ar.manifest()["configs"]["vqgan"]["params"]["ddconfig"]
     options = {key: described[key] for key in ("resolution", "attn_resolutions")}
-    released.read("taming_vqgan", AR / "vqgan.ckpt", **options)
+    released.read("taming_vqgan", golden_ar.file("vqgan.ckpt"), **options)
     with pytest.raises(UserError, match="has attention at resolutions"):
-        released.read("taming_vqgan", AR / "vqgan.ckpt", resolution=32, attn_resolutions=[2])
+        options["resolution"] *= 2
+        released.read("taming_vqgan", golden_ar.file("vqgan.ckpt"), **options)
 
 
 @pytest.mark.slow
 @golden_ar.needed
 def test_published_sizes_are_understood():
-    shapes = json.loads((AR / "real_size_keys.json").read_text())
+    shapes = json.loads(golden_ar.file("real_size_keys.json").read_text())
     vqgan = {
         name: tuple(shape)
         for name, (shape, _) in shapes["vqgan_imagenet_f16_16384"].items()
@@ -332,14 +332,14 @@ def test_published_sizes_are_understood():
 @pytest.mark.slow
 @golden_ar.needed
 def test_the_diffusers_port_is_the_same_net(tmp_path):
-    folder = AR / "diffusers_vqmodel"
+    folder = golden_ar.file("diffusers_vqmodel")
     config, params = released.read("diffusers_vqgan", folder)
-    taming_config, taming_params = released.read("taming_vqgan", AR / "vqgan.ckpt")
+    taming_config, taming_params = released.read("taming_vqgan", golden_ar.file("vqgan.ckpt"))
     assert config.to_dict() == taming_config.to_dict()
     chex.assert_trees_all_close(params, taming_params)
     # Files written before diffusers 0.15, torch files among them, have other names of attention.
-    key_map = json.loads((AR / "diffusers_key_map.json").read_text())["map"]
-    tensors = torch_file.tensors(AR / "vqgan.ckpt")
+    key_map = json.loads(golden_ar.file("diffusers_key_map.json").read_text())["map"]
+    tensors = torch_file.tensors(golden_ar.file("vqgan.ckpt"))
     old = {
         entry.get("diffusers_legacy", entry["diffusers"]): tensors[name]
         .read()
@@ -352,8 +352,8 @@ def test_the_diffusers_port_is_the_same_net(tmp_path):
 
 def diffusers_tensors():
     """The golden port's tensors, under their names."""
-    key_map = json.loads((AR / "diffusers_key_map.json").read_text())["map"]
-    tensors = torch_file.tensors(AR / "vqgan.ckpt")
+    key_map = json.loads(golden_ar.file("diffusers_key_map.json").read_text())["map"]
+    tensors = torch_file.tensors(golden_ar.file("vqgan.ckpt"))
     return {
         entry["diffusers"]: tensors[name].read().reshape(entry["diffusers_shape"])
         for name, entry in key_map.items()
@@ -381,7 +381,7 @@ def test_half_precision_of_diffusers_comes_back_as_float32(tmp_path):
     tensors = {name: values.astype(jnp.bfloat16) for name, values in diffusers_tensors().items()}
     path = write_safetensors(tmp_path / "a.safetensors", tensors, {"bfloat16": "BF16"})
     _, params = released.read("diffusers_vqgan", path)
-    _, whole = released.read("taming_vqgan", AR / "vqgan.ckpt")
+    _, whole = released.read("taming_vqgan", golden_ar.file("vqgan.ckpt"))
     chex.assert_trees_all_equal_dtypes(params, whole)
     chex.assert_trees_all_close(params, whole, rtol=2**-8)
     small = {"uint8": "F8_E4M3", "bfloat16": "BF16"}
@@ -416,7 +416,7 @@ def test_the_config_beside_the_weights_is_compared(tmp_path):
         config.write_text(content)
         with pytest.raises(UserError, match=message):
             released.read("diffusers_vqgan", tmp_path)
-    config.write_text((AR / "diffusers_vqmodel" / "config.json").read_text())
+    config.write_text((golden_ar.file("diffusers_vqmodel") / "config.json").read_text())
     released.read("diffusers_vqgan", tmp_path)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests import golden_ar, torch_files
+from tests.memory import allocating_at_most
 from tests.torch_files import Storage, Tensor, pickled, write_archive, write_arrays
 from vpt_gen.checkpoints.released import torch_file
 from vpt_gen.errors import UserError
@@ -163,6 +164,144 @@ def test_pickles_that_would_crash_their_reader(tmp_path, code, message):
         torch_file.tensors(write_pickle(tmp_path / "a", code))
 
 
+OPEN_KNOWN = {
+    name: f"c{name.replace(' ', chr(10))}\n".encode()
+    for name in (
+        "torch Size",
+        "collections OrderedDict",
+        "collections defaultdict",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "torch FloatStorage",
+    )
+}
+# Lists of two lists of two lists ...: 2**40 items, if somebody wrote them out.
+DEEP = b"]" + b"2(h\x0ah\x0ae".join([b"q\x0a0]"] * 41)
+KEY = b"X\x01\x00\x00\x00b"
+
+
+def called(name, argument, times):
+    """A pickle's list of results: a known name called again and again with one argument."""
+    calls = b"h\x08h\x09\x85R" * times
+    return OPEN_KNOWN[name] + b"q\x080" + argument + b"q\x090(" + calls + b"l"
+
+
+def test_a_long_list_is_not_copied_once_per_call(tmp_path):
+    code = called("torch Size", b"](" + b"N" * 20_000 + b"e", 5000)
+    path = write_pickle(tmp_path / "a", KEY + code)
+    with allocating_at_most(100 * path.stat().st_size), pytest.raises(UserError):
+        torch_file.tensors(path)
+
+
+def test_a_list_of_items_is_not_copied_once_per_call(tmp_path):
+    items = b"".join(b"](" + word(f"{i}") + b"Ne" for i in range(1000))
+    code = called("collections OrderedDict", b"](" + items + b"e", 1000)
+    path = write_pickle(tmp_path / "a", KEY + code)
+    with allocating_at_most(100 * path.stat().st_size):
+        torch_file.tensors(path)
+
+
+def test_items_that_python_2_wrote_are_read(tmp_path):
+    pairs = OPEN_KNOWN["collections OrderedDict"] + b"](](" + KEY + b"K\x07ee\x85R"
+    path = write_pickle(tmp_path / "a", KEY + pairs)
+    assert torch_file.load(path)["b"] == {"b": 7}
+
+
+@pytest.mark.parametrize("name", OPEN_KNOWN)
+@pytest.mark.parametrize("state", [b"}" + KEY + b"K\x01s", b"N}" + KEY + b"K\x01s\x86"])
+def test_what_a_pickle_names_cannot_be_changed(tmp_path, name, state):
+    honest = write_view(tmp_path / "honest", (10,))
+    path = write_pickle(tmp_path / "a", KEY + OPEN_KNOWN[name] + state + b"b")
+    with pytest.raises(UserError):
+        torch_file.tensors(path)
+    np.testing.assert_array_equal(torch_file.tensors(honest)["a"].read(), TEN)
+    assert not hasattr(collections.OrderedDict, "b")
+
+
+def test_slot_state_cannot_replace_how_tensors_are_made(tmp_path):
+    honest = write_view(tmp_path / "honest", (10,))
+    for attribute in (b"__defaults__", b"__code__", b"call", b"__doc__"):
+        state = b"N}X" + struct.pack("<I", len(attribute)) + attribute + b"(K\x01ts\x86b"
+        rebuild = OPEN_KNOWN["torch._utils _rebuild_tensor_v2"]
+        with pytest.raises(UserError, match="changes an object"):
+            torch_file.tensors(write_pickle(tmp_path / "a", KEY + rebuild + state))
+    np.testing.assert_array_equal(torch_file.tensors(honest)["a"].read(), TEN)
+
+
+def test_a_state_dict_may_have_attributes(tmp_path):
+    state = b"}X\x09\x00\x00\x00_metadata}sb"
+    made = OPEN_KNOWN["collections OrderedDict"] + b")R" + state
+    assert torch_file.load(write_pickle(tmp_path / "a", KEY + made))["b"] == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        # The key of many dictionaries is hashed for each of them.
+        (b"(" + b"N" * 5000 + b"tq\x090" + b"}h\x09Ns0" * 5000 + b"N", "keys that are no names"),
+        (b"(" + b"N" * 5000 + b"tq\x090\x8f(" + b"h\x09" * 9 + b"\x90", "keys that are no names"),
+        (b"(" + b"N" * 5000 + b"tq\x090(" + b"h\x09" * 9 + b"\x91", "nests more than"),
+        # All have the hash 0.
+        (
+            b"}("
+            + b"".join(
+                b"\x8a\x0a" + (i * (2**61 - 1)).to_bytes(10, "little") + b"N"
+                for i in range(1, 20_000)
+            )
+            + b"u",
+            "keys that are no names",
+        ),
+        (b"(" + b"".join(b"cm\nn%d\n" % i for i in range(3000)) + b"l", "names more than"),
+        (b"(" + b"N" * 20_000 + b"t", "nests more than"),
+    ],
+)
+def test_work_that_grows_faster_than_a_file_is_refused(tmp_path, code, message):
+    with pytest.raises(UserError, match=message):
+        torch_file.tensors(write_pickle(tmp_path / "a", KEY + code))
+
+
+def test_no_message_writes_out_what_a_pickle_holds(tmp_path):
+    storage = OPEN_KNOWN["torch FloatStorage"]
+    identifiers = [
+        b"(" + word("storage") + storage + word("0") + word("cpu") + DEEP + b"tQ",
+        b"(" + word("storage") + storage + DEEP + word("cpu") + b"K\x0atQ",
+        b"(" + DEEP + storage + word("0") + word("cpu") + b"K\x0atQ",
+        b"(" + word("storage") + DEEP + word("0") + word("cpu") + b"K\x0atQ",
+        b"c" + b"x" * 10_000 + b"\ny\n)R",
+    ]
+    for code in identifiers:
+        with pytest.raises(UserError) as refused:
+            torch_file.tensors(write_pickle(tmp_path / "a", KEY + code))
+        assert len(str(refused.value)) < 500
+
+
+def word(text):
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def test_tensors_that_share_a_storage_are_not_read_without_limit(tmp_path):
+    storage = Storage("0", 10_000)
+    values = [("0", np.zeros(10_000, np.float32).tobytes())]
+    for count in (2, 100):
+        content = {f"a{i}": Tensor(storage, (10_000,)) for i in range(count)}
+        path = write_archive(tmp_path / "a", pickled(content), values)
+        if count == 2:
+            assert len(torch_file.tensors(path)) == 2
+        else:
+            with pytest.raises(UserError, match="share storages"):
+                torch_file.tensors(path)
+
+
+def test_members_that_declare_more_than_the_file_are_not_allocated(tmp_path):
+    path = write_view(tmp_path / "a", (10,))
+    content = bytearray(path.read_bytes())
+    central = content.find(b"PK\x01\x02")
+    content[central + 20 : central + 28] = struct.pack("<II", 2**25, 2**25)
+    path.write_bytes(content)
+    with allocating_at_most(2**20), pytest.raises(UserError, match="too large"):
+        torch_file.tensors(path)
+
+
 def test_cut_and_foreign_files_are_named(tmp_path):
     whole = write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(20)}).read_bytes()
     cut = tmp_path / "cut.ckpt"
@@ -235,8 +374,8 @@ def test_files_from_before_2020(tmp_path):
 
 @golden_ar.needed
 def test_a_lightning_file_of_a_gpu():
-    tensors = torch_file.tensors(golden_ar.FOLDER / "pl_layout_small.ckpt")
-    with np.load(golden_ar.FOLDER / "pl_layout_small.npz") as expected:
+    tensors = torch_file.tensors(golden_ar.file("pl_layout_small.ckpt"))
+    with np.load(golden_ar.file("pl_layout_small.npz")) as expected:
         assert set(tensors) == set(expected)
         for name, values in expected.items():
             np.testing.assert_array_equal(tensors[name].read(), values)

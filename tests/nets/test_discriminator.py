@@ -89,3 +89,12 @@ def test_blur_taps_are_one_three_three_one():
     image = jnp.zeros((1, 4, 4, 1)).at[0, 1, 2].set(64.0)
     # Output 0 sees pixels -1..2, output 1 sees pixels 1..4.
     np.testing.assert_array_equal(blur_downsample(image)[0, :, :, 0], [[3.0, 9.0], [1.0, 3.0]])
+
+
+@pytest.mark.parametrize(("side", "blocks", "last"), [(32, 3, 4), (48, 3, 6), (64, 4, 4)])
+def test_sides_are_halved_as_often_as_the_largest_power_of_two_in_them(side, blocks, last):
+    images = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
+    net = Discriminator({64: 2, 32: 3, 16: 4, 8: 5, 4: 6})
+    params = jax.eval_shape(net.init, jax.random.key(0), images)["params"]
+    assert sum(name.startswith("ResBlock_") for name in params) == blocks
+    assert params["Dense_0"]["kernel"].shape == (last * last * 6, 6)

@@ -94,11 +94,11 @@ def test_stages_inside():
     module, variables = golden_ar.gpt()
     prefix, first = module.apply(variables, embeddings, tokens[:, 0], method="prefix")
     inside = module.apply(variables, tokens[:, 1:-1], first, method="embed")
+    names = golden_ar.debugged(FILE)
     golden_ar.check(FILE, "dbg_embedded", jnp.concatenate([prefix, inside], axis=1))
     _, state = module.apply(
         variables, tokens[:, 1:], embeddings, tokens[:, 0], capture_intermediates=True
     )
-    names = [name for name in golden_ar.manifest()["arrays"][FILE] if name.startswith("dbg_")]
     for name in set(names) - {"dbg_embedded"}:
         stage = state["intermediates"]
         for part in path_inside(name):
@@ -232,7 +232,7 @@ def test_layers_compute_in_the_type_of_their_matrices_and_logits_are_float32():
 @golden_ar.needed
 def test_orders_of_the_release():
     """Its permuters take row-major tokens to the sequence by `forward`, and back by `backward`."""
-    for name, lists in json.loads((golden_ar.FOLDER / "permuters.json").read_text()).items():
+    for name, lists in json.loads(golden_ar.file("permuters.json").read_text()).items():
         tokens = 3 * np.arange(len(lists["forward"]))[None]
         net = TINY.clone(order=tuple(lists["forward"]))
         np.testing.assert_array_equal(net.to_sequence(tokens)[0], 3 * np.array(lists["forward"]))

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests.memory import allocating_at_most
 from tests.packing.made_archives import bar, png, write_clipart, write_npm
 from vpt_gen.errors import UserError
 from vpt_gen.packing import grey, grey_rules
@@ -193,6 +194,34 @@ def test_hostile_pickle_is_refused(tmp_path, capsys, images):
     with pytest.raises(UserError, match=r"builtins\.print"):
         grey.pack({"animals": wheel})
     assert "ran code" not in capsys.readouterr().out
+
+
+class Call:
+    """Unpickles by calling a function, and by changing what it gives."""
+
+    def __init__(self, function, arguments, state=None):
+        self.call = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.call
+
+
+RECONSTRUCT = np.empty(0).__reduce__()[0]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        Call(np.ndarray, ((2**40,),)),
+        Call(RECONSTRUCT, (np.ndarray, (2**36,), b"b"), (1, (2**36,), np.dtype("u1"), False, b"")),
+        Call(np.dtype, ([("a", "u1")] * 9,)),
+        Call(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (2**20,), np.dtype("u1"), False, b"")),
+    ],
+)
+def test_an_array_takes_no_more_memory_than_its_numbers(tmp_path, images):
+    wheel = write_wheel(tmp_path, images, np.array([0]))
+    with allocating_at_most(2**23), pytest.raises(UserError):
+        grey.pack({"animals": wheel})
 
 
 def test_missing_archive_is_named_with_the_cure(tmp_path):

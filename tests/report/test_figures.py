@@ -72,6 +72,23 @@ def test_both_files_are_read_and_a_damaged_one_is_named(tmp_path):
         read_metrics(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "3",
+        '{"figures": []}',
+        '{"figures": {"fid": []}}',
+        '{"figures": {"fid": {"std": ""}}}',
+    ],
+)
+def test_a_file_of_no_figures_is_named(tmp_path, content):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match=r"metrics\.json is damaged \(.*\); measure again"):
+        read_metrics(tmp_path)
+
+
 def test_without_figures_the_command_stands_there():
     text = ET.tostring(figures_section({}, "python -m vpt_gen.evaluate"), method="text")
     assert b"Nothing was measured in this run yet. To measure it:" in text

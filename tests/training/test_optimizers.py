@@ -194,15 +194,14 @@ def trained(variant: str) -> list[tuple[float, TrainState]]:
 def test_updates_of_the_reference(variant):
     for step, (loss, state) in zip(steps(variant), trained(variant), strict=True):
         golden.check(FILE, f"{step}/loss", loss)
-        params = golden.flat(state.params)
-        assert sorted(params) == sorted(golden.find(FILE, rf"{step}/after/(.+)"))
-        for path, leaf in params.items():
-            golden.check(FILE, f"{step}/after/{path}", leaf)
+        golden.check_all(FILE, f"{step}/after", state.params)
 
 
 @pytest.mark.slow
 def test_last_state_of_the_reference():
     saved = golden.checkpoint("prompt_trainstate.msgpack")
+    if not steps("p1"):
+        pytest.skip(f"{golden.FOLDER / FILE} lacks the updates that the state was saved after")
     state = trained("p1")[-1][1]
     assert state.step == saved["step"]
     for name, mine in (("model_state", state.params), ("optimizer_state", state.opt_state)):

@@ -1,7 +1,8 @@
 """Pretrained nets on disk: their parameters (Orbax), a description, and a digest of both.
 
 One directory per net: `net.json` and `params/`. A prompt checkpoint records the digests of the nets
-it was tuned on and refuses others.
+it was tuned on and refuses others. `net.json` also has a checksum of itself, with the net's kind;
+those of older versions have none.
 
 On a mesh, parameters are read directly to their devices: no host and no device ever holds more of a
 net than its share and one array.
@@ -24,14 +25,16 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 import vpt_gen
+from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed, sharding
+from vpt_gen.machine import distributed, json_files, sharding
 from vpt_gen.machine.files import move_folder
 from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
 
 TOKENIZERS = tokenizers()
 _LARGE = 2**27  # bytes
+_KINDS: dict[str, json_files.Kind] = {"kind": str, "fields": dict, "digest": str, "about": dict}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,7 @@ def save_net(
     fields = _fields(net)
     digest = digest_of_params(fields, params)
     record = {"kind": kind, "fields": fields, "digest": digest, "about": dict(about)}
+    record["checksum"] = _checksum(record)
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -114,7 +118,7 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
       mesh: devices to read the parameters to, each its part; None for numpy arrays.
 
     Raises:
-      UserError: no net at `path`, one of another kind, or one that does not match its digest.
+      UserError: no net at `path`, one of another kind, or a damaged one.
     """
     directory = pathlib.Path(path)
     if not directory.is_absolute() and not directory.exists():
@@ -124,56 +128,108 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
     record_file = directory / "net.json"
     if not record_file.is_file():
         raise _missing(str(path), kinds)
-    record = json.loads(record_file.read_text())
+    cure = _cure(str(path), kinds)
+    record = _read_record(record_file, cure)
     if record["kind"] not in kinds:
         raise UserError(
             f"{path} holds a {record['kind']}, but a {' or '.join(kinds)} is needed here."
         )
-    net = build({"net": record["kind"], **record["fields"]})
-    if mesh is None:
-        stored = _read(directory)
-        _check_damage(path, digest_of_params(record["fields"], stored) == record["digest"])
-        params = jax.tree.map(lambda x: np.asarray(x, np.float32), stored)
-    else:
-        # One process reads all files once, for the digest; then each process reads its part.
-        intact = not distributed.is_first() or record["digest"] == _digest(
-            record["fields"], _read_one_by_one(directory)
-        )
-        _check_damage(path, distributed.all_agree(intact))
-        params = _read_onto(directory, mesh)
+    net = _built(record_file, record, cure)
+    try:
+        params = _read(directory, record) if mesh is None else _read_onto(directory, record, mesh)
+    except UnreadableError as error:
+        raise UserError(f"{path} is damaged ({error}); {cure}.") from error
     return PretrainedNet(net, params, record["digest"], record["about"], directory)
 
 
 def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
-    # Imported for this message only: it needs the modules that fetch files.
-    from vpt_gen.checkpoints.origins import command_for
-
-    command = command_for(path, kinds)
+    command = _command_for(path, kinds)
     cure = f"make it with `{command}`, or check the path" if command else "check the path"
     return UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); {cure}.")
 
 
-def _check_damage(path: str, intact: bool) -> None:
-    if not intact:
-        raise UserError(f"{path} does not match its digest: the files are damaged; fetch it again.")
+def _cure(path: str, kinds: tuple[str, ...]) -> str:
+    """Returns what to do about a damaged net."""
+    command = _command_for(path, kinds)
+    again = f" with `{command}`" if command else ""
+    return f"delete the directory and make the net again{again}, or use an intact copy"
 
 
-def _read(directory: pathlib.Path) -> Any:
-    with _alone() as checkpointer:
-        return checkpointer.restore(
-            directory / "params", args=ocp.args.PyTreeRestore(_stored_params(directory))
+def _command_for(path: str, kinds: tuple[str, ...]) -> str:
+    # Imported for messages only: it needs the modules that fetch files.
+    from vpt_gen.checkpoints.origins import command_for
+
+    return command_for(path, kinds)
+
+
+def _read_record(path: pathlib.Path, cure: str) -> dict[str, Any]:
+    record = json_files.read_object(path, cure, _KINDS)
+    if record.get("checksum") not in (None, _checksum(record)):
+        raise json_files.DamagedFileError(path, "it does not match its digest", cure)
+    return record
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a record without its checksum, as JSON reads it back."""
+    rest = {name: value for name, value in record.items() if name != "checksum"}
+    text = json.dumps(json.loads(json.dumps(rest)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _built(path: pathlib.Path, record: Mapping[str, Any], cure: str) -> Any:
+    try:
+        return build({"net": record["kind"], **record["fields"]})
+    except (KeyError, TypeError, ValueError) as error:
+        fault = f"it describes no {record['kind']}: {error}"
+        raise json_files.DamagedFileError(path, fault, cure) from error
+
+
+def _read(directory: pathlib.Path, record: Mapping[str, Any]) -> Any:
+    """Reads the parameters as numpy arrays; raises UnreadableError if they are damaged."""
+
+    def restore():
+        with _alone() as checkpointer:
+            args = ocp.args.PyTreeRestore(_stored_params(directory))
+            return checkpointer.restore(directory / "params", args=args)
+
+    stored = attempt(restore)
+    _check_digest(record, digest_of_params(record["fields"], stored))
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), stored)
+
+
+def _read_onto(directory: pathlib.Path, record: Mapping[str, Any], mesh: Mesh) -> Any:
+    """Reads the parameters to a mesh; raises UnreadableError if they are damaged."""
+    # One process reads all files once, for the digest; then each process reads its part.
+    fault = _fault(directory, record) if distributed.is_first() else ""
+    if not distributed.all_agree(not fault):
+        raise UnreadableError(fault or "the first process cannot read it")
+
+    def restore():
+        stored = _stored_params(directory)
+        targets = jax.tree.map(
+            lambda x, place: jax.ShapeDtypeStruct(x.shape, jnp.float32, sharding=place),
+            stored,
+            sharding.shardings(stored, mesh),
         )
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(directory / "params", targets)
+
+    return attempt(restore)
 
 
-def _read_onto(directory: pathlib.Path, mesh: Mesh) -> Any:
-    stored = _stored_params(directory)
-    targets = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, jnp.float32, sharding=place),
-        stored,
-        sharding.shardings(stored, mesh),
-    )
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(directory / "params", targets)
+def _fault(directory: pathlib.Path, record: Mapping[str, Any]) -> str:
+    """Returns what is wrong with the parameters, or ''."""
+    try:
+        found = attempt(lambda: _digest(record["fields"], _read_one_by_one(directory)))
+        _check_digest(record, found)
+    except UnreadableError as error:
+        return str(error)
+    return ""
+
+
+def _check_digest(record: Mapping[str, Any], found: str) -> None:
+    if found != record["digest"]:
+        raise UnreadableError("it does not match its digest")
 
 
 def _read_one_by_one(directory: pathlib.Path) -> Iterable[tuple[str, np.ndarray]]:
@@ -235,5 +291,7 @@ def _fields(net: nn.Module | BigGAN) -> dict[str, Any]:
 def _stored_params(directory: pathlib.Path) -> Any:
     """Returns the stored tree as numpy templates, independent of the devices that saved it."""
     with ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(directory / "params").item_metadata.tree
-    return jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)
+        metadata = checkpointer.metadata(directory / "params").item_metadata
+    if metadata is None:
+        raise UnreadableError("params/ is missing or damaged")
+    return jax.tree.map(lambda m: np.empty(m.shape, m.dtype), metadata.tree)

@@ -16,15 +16,15 @@ Torch files are read without torch. torchvision's names (`features.0.weight`) an
 
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet, digest_of_params
 from vpt_gen.checkpoints.released import layout, torch_file
+from vpt_gen.checkpoints.released.torch_file import TorchTensor
 from vpt_gen.errors import UserError
+from vpt_gen.machine.array_files import StoredArray, open_npz
 from vpt_gen.nets.lpips import LPIPS, MIN_SIDE
 
 # Names of torchvision's files, the newest first.
@@ -70,7 +70,7 @@ def load_perceptual(path: str | pathlib.Path, backbone: str = "vgg") -> Pretrain
             f"{path} lacks weights of LPIPS on {backbone}: they are {_TORCHVISION[backbone][0]} of "
             f"torchvision with v0.1/{backbone}.pth of PyPI lpips, or lpips_{backbone}.npz."
         )
-    tensors = {}
+    tensors: dict[str, StoredArray | TorchTensor] = {}
     for file in files:
         tensors.update(_tensors(file))
     net, images = LPIPS(backbone), layout.image_batch(MIN_SIDE[backbone])
@@ -84,7 +84,7 @@ def load_perceptual(path: str | pathlib.Path, backbone: str = "vgg") -> Pretrain
     )
     params = layout.nest(
         {
-            key: _to_flax(key, layout.floats(where, name, tensors[name]))
+            key: _to_flax(key, layout.floats(where, name, tensors[name].read()))
             for key, name in names.items()
         }
     )
@@ -93,12 +93,9 @@ def load_perceptual(path: str | pathlib.Path, backbone: str = "vgg") -> Pretrain
     return PretrainedNet(net, params, digest, about)
 
 
-def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+def _tensors(file: pathlib.Path) -> dict[str, StoredArray | TorchTensor]:
     """Returns the needed tensors of the file, under torchvision's names."""
-    if file.suffix == ".npz":
-        tensors = _read_npz(file)
-    else:
-        tensors = {name: tensor.read() for name, tensor in torch_file.tensors(file).items()}
+    tensors = _open_npz(file) if file.suffix == ".npz" else torch_file.tensors(file)
     return {
         re.sub(r"^net\.slice\d\.", "features.", name): tensor
         for name, tensor in tensors.items()
@@ -106,11 +103,10 @@ def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
     }
 
 
-def _read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
+def _open_npz(file: pathlib.Path) -> dict[str, StoredArray]:
     try:
-        with np.load(file) as tensors:
-            return dict(tensors)
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        return open_npz(file)
+    except (OSError, ValueError) as error:
         raise UserError(f"Perceptual weights {file} cannot be read: {error}") from error
 
 

@@ -7,6 +7,7 @@ Layout: `<workdir>/config.json` (the config the run was started with, and facts 
 as class names and the backbone's digest), `<workdir>/checkpoints/<step>/`.
 """
 
+import contextlib
 import json
 import math
 import secrets
@@ -19,9 +20,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from vpt_gen.checkpoints.checksum import checksums
+from vpt_gen.checkpoints.checksum import checksums, not_finite
+from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed
+from vpt_gen.machine import distributed, json_files
 from vpt_gen.machine.files import (
     absolute,
     in_bucket,
@@ -30,9 +32,22 @@ from vpt_gen.machine.files import (
 from vpt_gen.machine.progress import say
 
 CONFIG_FILE = "config.json"
+_DESCRIPTION = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint.
 # Fields that say where a run computes, not what: it may resume elsewhere.
 _MAY_CHANGE = ("config.mesh", "config.data.cache_dir")
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes in addition to the arrays, an upper bound
+
+
+class _Manager(ocp.CheckpointManager):
+    """Takes metrics that are damaged for metrics that were not measured."""
+
+    def metrics(self, step: int) -> Any:
+        try:
+            found = super().metrics(step)
+            return None if found is None else {name: float(x) for name, x in found.items()}
+        except (AttributeError, OSError, TypeError, ValueError) as error:
+            say(f"The metrics of update {step} are damaged ({error}); it cannot be the best.")
+            return None
 
 
 class Store:
@@ -71,7 +86,7 @@ class Store:
                 keep_checkpoints_without_metrics=False,
             )
             policies.append(best)
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             absolute(workdir) / "checkpoints",
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
@@ -84,8 +99,18 @@ class Store:
                 # Hosts may briefly see different files on a shared disk.
                 single_host_load_and_broadcast=True,
                 preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(policies),
+                # A damaged checkpoint does not keep the others from being listed.
+                lightweight_initialize=True,
             ),
         )
+        if best_metric is not None:
+            self._read_metrics()
+
+    def _read_metrics(self) -> None:
+        """Reads the metrics of all checkpoints, of which the best is kept."""
+        # `restore` moves a damaged checkpoint aside before it calls this again.
+        with contextlib.suppress(UnreadableError):
+            attempt(self._manager.reload)
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
@@ -141,13 +166,18 @@ class Store:
           UserError: all checkpoints are damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        state: Any | None = None
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
-            state, fault = self._read(step, abstract)
-            if distributed.all_agree(fault is None):
-                self._move_aside(damaged)
-                return state
-            damaged[step] = fault or "another host cannot read it"
+            # Orbax lists the metrics of all steps, so that those before must have readable ones.
+            read, fault = self._read(step, abstract) if state is None else self._described(step)
+            if not distributed.all_agree(fault is None):
+                damaged[step] = fault or "another host cannot read it"
+            elif state is None:
+                state = read
+        if state is not None:
+            self._move_aside(damaged)
+            return state
         if damaged:
             step, fault = next(iter(damaged.items()))
             raise UserError(
@@ -174,7 +204,8 @@ class Store:
         if fault:
             raise UserError(
                 f"The checkpoint of update {step} in {self._workdir} is damaged ({fault}); "
-                f"it has those of {kept}."
+                f"it has those of {kept}: choose another with --step, or give the run's command "
+                "again, which resumes from the newest intact one."
             )
         return params
 
@@ -190,15 +221,19 @@ class Store:
         """Returns a step's parameters as numpy arrays, and what is wrong with them, or None."""
 
         def restore():
-            tree = {"params": self._manager.item_metadata(step).tree["params"]}
-            abstract = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)
-            args = ocp.args.PyTreeRestore(
-                abstract,
-                restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), abstract),
-                partial_restore=True,
-            )
+            path = self._manager.directory / str(step) / "default"
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-                return reader.restore(self._manager.directory / str(step) / "default", args=args)
+                metadata = reader.metadata(path).item_metadata
+                if metadata is None:
+                    raise UnreadableError("the list of its arrays is missing or damaged")
+                tree = {"params": metadata.tree["params"]}
+                abstract = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), tree)
+                args = ocp.args.PyTreeRestore(
+                    abstract,
+                    restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), abstract),
+                    partial_restore=True,
+                )
+                return reader.restore(path, args=args)
 
         state, fault = self._checked(step, restore, "params")
         return state and state["params"], fault
@@ -214,27 +249,48 @@ class Store:
           part: the top-level name of that part; by default all.
         """
         try:
-            state = restore()
-            expected = (self._manager.metadata(step).custom_metadata or {}).get("checksums", {})
-        except Exception as error:  # Orbax and its dependencies report damage by many errors.
-            return None, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+            expected = self._expected(step)
+            state = attempt(restore)
+        except UnreadableError as error:
+            return None, str(error)
         found = checksums(state)
         wrong = [
             name
             for name, value in expected.items()
             if part in ("", name.split("/")[0]) and found.get(name) != value
         ]
-        return state, f"{wrong[0]} is not what was saved" if wrong else None
+        if wrong:
+            return state, f"{wrong[0]} is not what was saved"
+        bad = not_finite(state)
+        return state, f"{bad[0]} is not finite" if bad else None
+
+    def _described(self, step: int) -> tuple[None, str | None]:
+        """Returns what is wrong with the description of a step, or None."""
+        try:
+            self._expected(step)
+        except UnreadableError as error:
+            return None, str(error)
+        return None, None
+
+    def _expected(self, step: int) -> dict[str, int]:
+        """Returns the checksums of a step's arrays; older versions wrote none."""
+        path = self._manager.directory / str(step) / _DESCRIPTION
+        try:
+            record = json_files.read_object(path, "", {"custom_metadata": (dict, type(None))})
+        except json_files.DamagedFileError as error:
+            raise UnreadableError(f"{_DESCRIPTION} is {error.fault}") from error
+        custom = record["custom_metadata"] or {}
+        return dict(custom.get("checksums") or {})
 
     def _move_aside(self, damaged: Mapping[int, str]) -> None:
         for step, fault in damaged.items():
             path = self._manager.directory / str(step)
-            say(f"The checkpoint {path} is damaged ({fault}); resuming from the one before.")
+            say(f"The checkpoint {path} is damaged ({fault}); it is moved aside.")
             if distributed.is_first():
                 path.rename(path.with_name(f"{step}.damaged-{secrets.token_hex(4)}"))
         if damaged:
             distributed.wait_for_all("damaged checkpoints moved aside")
-            self._manager.reload()
+            self._read_metrics()
 
     def close(self) -> None:
         """Waits until everything is written."""
@@ -266,7 +322,7 @@ def claim_workdir(
     record = json.loads(json.dumps({"config": config, "facts": facts}))
     claimed = path.exists() and has_checkpoint(workdir)
     if claimed:
-        recorded = json.loads(path.read_text())
+        recorded = read_record(workdir)
         migrated = {**recorded, "config": migrate(recorded["config"])}
         changed = differences(migrated, record)
         if changed:
@@ -282,7 +338,7 @@ def claim_workdir(
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
     # For an existing run, every process compared the record above.
-    if not path.exists() or (not claimed and differences(json.loads(path.read_text()), record)):
+    if not path.exists() or (not claimed and differences(read_record(workdir), record)):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
             "hosts need the same command and a folder or bucket that they share."
@@ -302,12 +358,25 @@ def has_checkpoint(workdir: str) -> bool:
     )
 
 
-def read_record(workdir: str) -> dict[str, Any]:
-    """Reads the `config` and `facts` of the run in `workdir`."""
+def read_record(workdir: str, kinds: Mapping[str, json_files.Kind] | None = None) -> dict[str, Any]:
+    """Reads the `config` and `facts` of the run in `workdir`.
+
+    Args:
+      workdir: the run's directory.
+      kinds: further keys that are needed, and their types, see `json_files.read_object`.
+
+    Raises:
+      UserError: no run, or a damaged file.
+    """
     path = epath.Path(workdir) / CONFIG_FILE
     if not path.is_file():
         raise UserError(f"{workdir} is not the working directory of a run: no {CONFIG_FILE}.")
-    return json.loads(path.read_text())
+    cure = "restore it: the run's command writes it again into a new --workdir"
+    record = json_files.read_object(path, cure, {"config": dict, "facts": dict, **(kinds or {})})
+    classes = record["facts"].get("class_names", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise json_files.DamagedFileError(path, "class_names are not texts", cure)
+    return record
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -5,7 +5,7 @@ import inspect
 import pathlib
 import re
 
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from vpt_gen.errors import UserError
@@ -24,7 +24,8 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
       required: whether a program with --config needs a value for it.
 
     Raises:
-      UserError: a missing config or field, or an argument that is not a flag.
+      UserError: a missing config or field, a value that a flag does not take, or an argument that
+        is not a flag.
     """
     files, fields = _given_files(argv), [a[2:] for a in argv if a.startswith("--config.")]
     if fields and not files:
@@ -32,7 +33,10 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
     if files and not pathlib.Path(files[-1].split(":")[0]).is_file():
         raise UserError(f"Config file {files[-1]} does not exist; configs/ holds those there are.")
     try:
-        rest = app.parse_flags_with_usage(argv)
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{reason}; see --help.") from error
     except (AttributeError, KeyError) as error:
         raise UserError(_wrong_field(error, fields)) from error
     has_config = "config" in flags.FLAGS

@@ -12,9 +12,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vpt_gen.config.fields import TASKS, default_config, defaults_like
+from vpt_gen.config.fields import FAMILIES, TASKS, default_config, defaults_like
 from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
+from vpt_gen.machine import json_files
 
 # New field -> its value for older runs, from their fields; only if that is not the default.
 BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -37,8 +38,9 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Translates a recorded config, nested as `config.json` has it, to all fields of today.
 
     Raises:
-      UserError: a field or task that neither today's configs nor the tables know, or a removed
-        field with a value that means something else than what runs do today.
+      UserError: a field or task that neither today's configs nor the tables know, a value of
+        another type than the field's, or a removed field with a value that means something else
+        than what runs do today.
     """
     fields = {}
     for name, value in flatten(recorded).items():
@@ -48,6 +50,9 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
     known = _defaults(fields)
     for name in fields.keys() - known.keys():
         raise _newer(f"the field config.{name}")
+    for name, value in fields.items():
+        if not json_files.is_kind(value, type(known[name])):
+            raise _damaged(name, value)
     missing = known.keys() - fields.keys()
     earlier = {name: BEFORE[name](fields) for name in missing & BEFORE.keys()}
     return _nested({**known, **fields, **earlier})
@@ -82,14 +87,18 @@ def with_defaults(recorded: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
 
 def _defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Returns today's fields for a run's task and family, flat."""
-    if fields.get("task") not in TASKS:
-        raise _newer(f"config.task {fields.get('task')!r}")
     # Runs older than the field `family` had a transformer of masked tokens.
-    return flatten(
-        default_config(
-            fields["task"], fields.get("family", "nar"), fields.get("model.net", "")
-        ).to_dict()
+    task, family, net = (
+        fields.get(name, default)
+        for name, default in (("task", None), ("family", "nar"), ("model.net", ""))
     )
+    for name, value in (("task", task), ("family", family), ("model.net", net)):
+        if not isinstance(value, str):
+            raise _damaged(name, value)
+    for name, value, known in (("task", task, TASKS), ("family", family, FAMILIES)):
+        if value not in known:
+            raise _newer(f"config.{name} {value!r}")
+    return flatten(default_config(task, family, net).to_dict())
 
 
 def _dropped(name: str, value: Any) -> bool:
@@ -134,6 +143,13 @@ def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
             group = group.setdefault(part, {})
         group[last] = value
     return config
+
+
+def _damaged(name: str, value: Any) -> UserError:
+    return UserError(
+        f"The run records config.{name} as {value!r}, which is not of the field's type: its "
+        "config.json is damaged; restore it."
+    )
 
 
 def _newer(what: str) -> UserError:

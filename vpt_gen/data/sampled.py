@@ -6,7 +6,6 @@ of its generation. The note has a digest of each file, and is written after all 
 """
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
+from vpt_gen.machine import json_files
 from vpt_gen.machine.manifest import FILES, Manifest, mark_of
 
 FILE = "samples.json"
@@ -68,17 +68,13 @@ def read(folder: str | os.PathLike) -> Note | None:
         )
     if not path.is_file():
         return None
-    try:
-        note = json.loads(path.read_text())
-        digests = dict(note[FILES]) if FILES in note else None
-        found = Note(dict(note["classes"]), dict(note["record"]), digests)
-        if digests is not None and found.classes.keys() - digests.keys():
-            raise ValueError("an image has no digest")
-        if not all(isinstance(name, str) for name in found.classes.values()):
-            raise ValueError("the class of an image is not text")
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); generate the images again, or delete it to read them "
-            "without their classes."
-        ) from error
-    return found
+    cure = "generate the images again, or delete it to read them without their classes"
+    note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
+    digests = note.get(FILES)
+    if not all(isinstance(name, str) for name in note["classes"].values()):
+        raise json_files.DamagedFileError(path, "a class is not text", cure)
+    if digests is not None and not (
+        isinstance(digests, dict) and digests.keys() >= note["classes"].keys()
+    ):
+        raise json_files.DamagedFileError(path, "an image has no digest", cure)
+    return Note(note["classes"], note["record"], digests)

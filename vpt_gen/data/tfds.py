@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,8 +21,9 @@ from vpt_gen.data.lazy import tf
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
-from vpt_gen.machine.files import cache_folder, written_whole
-from vpt_gen.machine.progress import say, track
+from vpt_gen.machine import kept_arrays
+from vpt_gen.machine.files import cache_folder
+from vpt_gen.machine.progress import track
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
 # Part of an index's name: increase it when the content of an index changes its meaning.
@@ -201,22 +201,23 @@ def _load_or_build(
     ]
     key = digest_of(_INDEX_FORMAT, labeling.name, image_key, json.dumps(about))
     path = cache_folder() / "records" / f"{key[:32]}.npz"
-    try:
-        with np.load(path) as kept:
-            where = records.Records(files, kept["places"])
-            return _Index(where, kept["labels"], str(kept["image_digest"]))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        index = _build(builder, instructions, reader, labeling, image_key)
-    try:
-        with written_whole(path) as partial, open(partial, "wb") as file:
-            np.savez_compressed(
-                file,
-                places=index.records.places,
-                labels=index.labels,
-                image_digest=index.image_digest,
-            )
-    except OSError as error:
-        say(f"The index of {builder.info.full_name} cannot be saved for the next run: {error}")
+    found = kept_arrays.load(
+        path,
+        "cached places of images",
+        lambda kept: _Index(
+            records.Records(files, kept["places"]), kept["labels"], str(kept["image_digest"])
+        ),
+    )
+    if found is not None:
+        return found
+    index = _build(builder, instructions, reader, labeling, image_key)
+    arrays = {
+        "places": index.records.places,
+        "labels": index.labels,
+        "image_digest": np.array(index.image_digest),
+    }
+    failure = f"The index of {builder.info.full_name} cannot be saved for the next run"
+    kept_arrays.save(path, arrays, failure, compressed=True)
     return index
 
 

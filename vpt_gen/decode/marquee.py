@@ -38,14 +38,19 @@ def scroll(num_iterations: int, num_headers: int) -> np.ndarray:
     return np.maximum(0.0, 1.0 - distance).astype(np.float32)
 
 
+def check_shape(shape: tuple[int, ...], num_iterations: int, num_headers: int) -> None:
+    """Raises ValueError for the shape of a user's own W unless it is (T, M)."""
+    if shape != (num_iterations, num_headers):
+        raise ValueError(
+            f"The marquee matrix has shape {shape}; it must be (iterations, headers) = "
+            f"({num_iterations}, {num_headers})."
+        )
+
+
 def check_weights(weights: np.ndarray, num_iterations: int, num_headers: int) -> np.ndarray:
     """Returns a user's own W as float32 (T, M); raises ValueError if it is not valid."""
     weights = np.asarray(weights, np.float32)
-    if weights.shape != (num_iterations, num_headers):
-        raise ValueError(
-            f"The marquee matrix has shape {weights.shape}; it must be (iterations, headers) = "
-            f"({num_iterations}, {num_headers})."
-        )
+    check_shape(weights.shape, num_iterations, num_headers)
     if (weights < 0).any() or not np.allclose(weights.sum(axis=1), 1.0, atol=1e-5):
         raise ValueError("Each row of the marquee matrix must be non-negative and sum to 1.")
     return weights

@@ -1,7 +1,6 @@
 """Features of sets of images; those of real images are kept between runs."""
 
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from vpt_gen.evaluation.features import (
     Features,
 )
 from vpt_gen.evaluation.image_sets import ImageSet
-from vpt_gen.machine.files import cache_folder, written_whole
-from vpt_gen.machine.progress import say
+from vpt_gen.machine import kept_arrays
+from vpt_gen.machine.files import cache_folder
 
 # Increase it with every change of how features are computed or stored.
 _VERSION = 1
-_DAMAGES = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
+_WHAT = "cached features"
 
 
 def features_path(key: str) -> pathlib.Path:
@@ -72,25 +71,18 @@ def _save(path: pathlib.Path, key: str, features: Features) -> None:
     arrays |= {f"rows/{name}": rows for name, rows in features.rows.items()}
     for name, (mean, covariance) in features.moments.items():
         arrays |= {f"mean/{name}": mean, f"covariance/{name}": covariance}
-    try:
-        with written_whole(path) as partial, open(partial, "wb") as file:
-            np.savez(file, content=np.array(_content_digest(key, arrays)), **arrays)
-    except OSError as error:  # The cache only saves time.
-        say(f"Cannot keep the features in {path}: {error.strerror}.")
+    arrays["content"] = np.array(_content_digest(key, arrays))
+    kept_arrays.save(path, arrays, f"Cannot keep the features in {path}")
 
 
 def _load(path: pathlib.Path, key: str) -> Features | None:
     """Reads saved features; None if there are none or they are damaged."""
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path) as file:
-            arrays = dict(file)
-        if str(arrays.pop("content")) != _content_digest(key, arrays):
-            raise ValueError("its content does not match its digest")
-    except _DAMAGES as error:
-        say(f"The cached features {path} are damaged ({error}); they are computed again.")
-        return None
+    return kept_arrays.load(path, _WHAT, lambda arrays: _parsed(key, arrays))
+
+
+def _parsed(key: str, arrays: dict[str, np.ndarray]) -> Features:
+    if str(arrays.pop("content")) != _content_digest(key, arrays):
+        raise ValueError("its content does not match its digest")
     moments = {
         name.removeprefix("mean/"): (mean, arrays[name.replace("mean/", "covariance/", 1)])
         for name, mean in arrays.items()

@@ -12,6 +12,7 @@ from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.machine import json_files
 from vpt_gen.machine.manifest import Manifest
 
 METRICS = "metrics.json"
@@ -75,6 +76,21 @@ def open_manifest(
         return pictures if note["figures"] is not None else ()
 
     return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag)
+
+
+def fault_of(record: Mapping[str, Any]) -> str:
+    """Returns what keeps an object from being a record of `make_record`, or part of one; or ''."""
+    parts = {name: record.get(name, {}) for name in ("figures", "left_out", "protocol")}
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            return f"{name} is not an object"
+    for name, figure in parts["figures"].items():
+        if not isinstance(figure, Mapping) or not isinstance(figure.get("protocol", {}), Mapping):
+            return f"the figure {name} is not an object with a protocol"
+        for part in ("value", "std", "floor"):
+            if not json_files.is_kind(figure.get(part), (float, type(None))):
+                return f"the {part} of {name} is not a number"
+    return ""
 
 
 def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine.files import written_whole
+from vpt_gen.machine.progress import say
 
 # Size of a strip: the first images of the first classes, side by side, for pictures of many runs.
 STRIP, STRIP_IMAGES = "strip.png", 10
@@ -131,10 +132,14 @@ def strip(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def read_strip(folder: epath.Path | pathlib.Path) -> np.ndarray | None:
-    """The images (n, H, H, 3) in [0, 1] of the strip in a folder; None if there is none."""
+    """The images (n, H, H, 3) in [0, 1] of the strip in a folder; None if it has no intact one."""
     path = folder / STRIP
     if not path.exists():
         return None
-    with path.open("rb") as file:
-        picture = np.asarray(Image.open(file).convert("RGB")) / np.float32(255.0)
-    return np.stack(np.split(picture, picture.shape[1] // picture.shape[0], axis=1))
+    try:
+        with path.open("rb") as file:
+            picture = np.asarray(Image.open(file).convert("RGB")) / np.float32(255.0)
+        return np.stack(np.split(picture, picture.shape[1] // picture.shape[0], axis=1))
+    except Exception as error:  # Pillow reports damage by many errors.
+        say(f"{path} is damaged ({error}); its images are left out.")
+        return None

@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import progress
+from vpt_gen.machine.printable import printable
 
 # Seconds that a process waits for the others when it ends; `wait_for_all` is called before.
 _SHUTDOWN_TIMEOUT = 20
@@ -107,7 +108,7 @@ def leave_after(run: Callable[[], int]) -> NoReturn:
     try:
         code = run()
     except BaseException:
-        traceback.print_exc()
+        sys.stderr.write(printable(traceback.format_exc()))
         code = 1
     leave(code)
 

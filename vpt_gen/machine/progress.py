@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from tqdm import tqdm
 
+from vpt_gen.machine.printable import one_line, printable
+
 _quiet = False
 
 
@@ -32,7 +34,7 @@ def track(
         iterable,
         total=total,
         initial=initial,
-        desc=label,
+        desc=one_line(label),
         mininterval=interval,
         maxinterval=interval,
         dynamic_ncols=True,
@@ -45,7 +47,7 @@ def track(
 
 
 def say(message: str) -> None:
-    """Prints a line for the user on stdout without breaking a progress bar."""
+    """Prints text for the user on stdout without breaking a progress bar; see `printable`."""
     if not _quiet:
-        tqdm.write(message)
+        tqdm.write(printable(message))
         sys.stdout.flush()

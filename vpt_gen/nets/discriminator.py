@@ -70,14 +70,15 @@ class ResBlock(nn.Module):
 class Discriminator(nn.Module):
     """Square images (B, R, R, 3) in [0, 1] -> one logit each (B, 1); high means real.
 
-    `widths` gives the channel count at each resolution from R down to 4; R is a power of two.
+    `widths` gives the channel count at each power of two from the largest that is at most R, down
+    to 4. The sides are halved as often as that power is, so that 48 pixels become 24, 12 and 6.
     """
 
     widths: Mapping[int, int] = RELEASED_WIDTHS
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        resolution = images.shape[1]
+        resolution = 1 << (images.shape[1].bit_length() - 1)
         x = _leaky_relu(nn.Conv(self.widths[resolution], (3, 3))(images))
         while resolution > 4:
             resolution //= 2

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 from vpt_gen.errors import UserError
+from vpt_gen.machine.array_files import FREE_BYTES, MOST_RATIO
 
 _DAMAGE = (
     tarfile.TarError,
@@ -23,6 +24,7 @@ _DAMAGE = (
     gzip.BadGzipFile,
     EOFError,
     KeyError,
+    TypeError,
     ValueError,
 )
 
@@ -95,6 +97,16 @@ def _files(archive, prefix, ending):
             yield path, archive.extractfile(member).read()
 
 
+def bounded(file, size: int) -> bytes:
+    """Reads a compressed file of `size` bytes; ValueError if it becomes far larger."""
+    most, content = FREE_BYTES + MOST_RATIO * size, bytearray()
+    while part := file.read(2**20):
+        content += part
+        if len(content) > most:
+            raise ValueError(f"its {size:,} bytes would become more than {most:,}")
+    return bytes(content)
+
+
 def _deb_data(package):
     """Reads data.tar.xz in a Debian package, an ar archive with 60-byte member headers."""
     with open(package, "rb") as file:
@@ -102,6 +114,7 @@ def _deb_data(package):
         while head := file.read(60):
             size = int(head[48:58])
             if head.startswith(b"data.tar.xz"):
-                return lzma.decompress(file.read(size))
+                with lzma.open(io.BytesIO(file.read(size))) as content:
+                    return bounded(content, size)
             file.seek(size + size % 2, io.SEEK_CUR)  # members start at even offsets
     raise tarfile.ReadError("no data.tar.xz inside")

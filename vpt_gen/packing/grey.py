@@ -11,16 +11,20 @@ import io
 import pathlib
 import pickle
 import zipfile
+from typing import Any
 
 import numpy as np
 from absl import flags
 from PIL import Image
 
 from vpt_gen import cli
+from vpt_gen.checkpoints.released import pickle_scan
+from vpt_gen.checkpoints.released.pickle_scan import Fixed, StandIn
 from vpt_gen.errors import UserError
 from vpt_gen.machine.files import check_writable
 from vpt_gen.packing import grey_rules
 from vpt_gen.packing.archives import (
+    bounded,
     clipart_pictures,
     find_archives,
     npm_files,
@@ -45,17 +49,44 @@ ARCHIVES = {
 ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
 
+def _dtype(name, *unused):
+    if not isinstance(name, str) or len(name) > 8:
+        raise UserError("it holds an array of another type than numbers")
+    return np.dtype(name)
+
+
+_KNOWN = {
+    "numpy.ndarray": Fixed(),  # an argument of the next
+    "numpy._core.multiarray._reconstruct": StandIn(lambda *unused: np.empty(0, np.uint8)),
+    "numpy.dtype": StandIn(_dtype),
+}
+
+
+def load_arrays(compressed: bytes) -> Any:
+    """Loads a gzip file of a pickle of arrays.
+
+    Raises:
+      UserError: it would run code.
+      Exception: many errors for damaged content.
+    """
+    with gzip.open(io.BytesIO(compressed)) as file:
+        content = io.BytesIO(bounded(file, len(compressed)))
+    pickle_scan.check(content, largest=content.getbuffer().nbytes)
+    content.seek(0)
+    return ArrayUnpickler(content).load()
+
+
 class ArrayUnpickler(pickle.Unpickler):
     """An unpickler that builds NumPy arrays and raises UserError for anything else.
 
-    A pickle can call anything it names; here it may name only the three things an array needs.
+    A pickle can call anything it names; here it may name only the three things an array needs, and
+    gets stand-ins for them, which allocate nothing.
     """
 
     def find_class(self, module, name):
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]  # in whichever module this NumPy has it
+        module = module.replace("numpy.core", "numpy._core")
+        if f"{module}.{name}" in _KNOWN:
+            return _KNOWN[f"{module}.{name}"]
         raise UserError(
             f"A pickle inside the animal-mnist wheel asks for {module}.{name}, which arrays do not "
             "need; delete the wheel and fetch it again from a registry that you trust."
@@ -79,7 +110,7 @@ def read_animals(wheel):
     folder = "animal_mnist/data/Animal_MNIST/"
     with zipfile.ZipFile(wheel) as archive:
         images, labels = (
-            ArrayUnpickler(io.BytesIO(gzip.decompress(archive.read(folder + name)))).load()
+            load_arrays(archive.read(folder + name))
             for name in ("animal_data_version_3.gz", "animal_label_version_3.gz")
         )
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):

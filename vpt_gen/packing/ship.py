@@ -29,6 +29,7 @@ from vpt_gen.evaluation.image_sets import real_images
 from vpt_gen.evaluation.reconstructed import reconstruct
 from vpt_gen.images import grids
 from vpt_gen.machine import sharding
+from vpt_gen.machine.array_files import open_npz
 from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say
 
@@ -137,8 +138,7 @@ def main():
     data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
     if not pathlib.Path(data).is_file():
         raise UserError(f"{data} does not exist; give the packed data with --data.")
-    with np.load(data) as arrays:
-        data_record = json.loads(str(arrays["record"]))
+    data_record = json.loads(str(open_npz(pathlib.Path(data))["record"].read()))
     for name in nets:
         ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
     if "tokenizer" in nets:

@@ -44,14 +44,16 @@ def lead(run: TunedRun) -> str:
     return f"{what} in {run.step:,} updates, for {of}."
 
 
-def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds: float) -> Node:
+def about_section(
+    run: TunedRun, train: Source, held_out: Source | None, seconds: float | None
+) -> Node:
     """Counts, data, frozen nets, command and config.
 
     Args:
       run: the opened run.
       train: the training examples.
       held_out: the held-out examples, or None.
-      seconds: spent in training.
+      seconds: spent in training; None if unknown.
     """
     config = _started_config(run)
     repeated = training_command(config, run.workdir)
@@ -62,7 +64,7 @@ def about_section(run: TunedRun, train: Source, held_out: Source | None, seconds
         "training images": number(len(train)),
         "held-out images": number(len(held_out) if held_out else 0),
         "updates": number(run.step),
-        "training time": _duration(seconds),
+        "training time": "unknown" if seconds is None else _duration(seconds),
     }
     return section(
         "run",

@@ -1,14 +1,13 @@
 """Section: the measured figures, each with everything needed to reproduce it."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
-from vpt_gen.errors import UserError
-from vpt_gen.evaluation.report import with_new_names
+from vpt_gen.evaluation.report import fault_of, with_new_names
+from vpt_gen.machine import json_files
 from vpt_gen.report.charts import number
 from vpt_gen.report.html import (
     Node,
@@ -30,16 +29,16 @@ def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
     """Reads the records in a run's working directory: file -> record.
 
     Raises:
-      UserError: a file that is not JSON.
+      UserError: a damaged file.
     """
     records = {}
     for name in FILES:
         path = epath.Path(workdir) / name
         if path.is_file():
-            try:
-                records[name] = with_new_names(json.loads(path.read_text()))
-            except ValueError as error:
-                raise UserError(f"{path} is damaged ({error}); measure again.") from error
+            record = json_files.read_object(path, "measure again, or delete it")
+            if fault := fault_of(record):
+                raise json_files.DamagedFileError(path, fault, "measure again, or delete it")
+            records[name] = with_new_names(record)
     return records
 
 

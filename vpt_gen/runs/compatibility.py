@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -125,8 +126,29 @@ def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer
 def check_backbone(facts: dict[str, Any], nets: dict[str, PretrainedNet]) -> None:
     """Raises UserError if a checkpoint was trained on other nets."""
     for name, net in nets.items():
-        if facts[name] != net.digest:
+        recorded = str(facts.get(name, "unknown"))
+        if recorded != net.digest:
             raise UserError(
-                f"The run was trained on a {name} with digest {facts[name][:12]}, but this one has "
+                f"The run was trained on a {name} with digest {recorded[:12]}, but this one has "
                 f"{net.digest[:12]}: give the right one with --{name}."
             )
+
+
+def check_params(workdir: str, params: Any, expected: Any) -> None:
+    """Raises UserError if a run's parameters do not have the shapes that its config describes."""
+    found, wanted = (_shapes(tree) for tree in (params, expected))
+    differing = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
+    if differing:
+        name = differing[0]
+        raise UserError(
+            f"The checkpoint in {workdir} does not fit its config.json: {name} has the shape "
+            f"{found.get(name)} instead of {wanted.get(name)}; restore config.json."
+        )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }

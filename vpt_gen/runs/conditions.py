@@ -1,10 +1,13 @@
 """Conditions from the command line: class names, training images, marquees."""
 
+import pathlib
+
 import numpy as np
 
 from vpt_gen.data.names import name_key, nearest, numbers_of, some
 from vpt_gen.decode import marquee
 from vpt_gen.errors import UserError
+from vpt_gen.machine.array_files import open_npy
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.runs.samples import class_bank
 
@@ -74,7 +77,9 @@ def marquee_weights(name: str, num_stages: int, num_headers: int, cutoff: float)
                 f"--marquee={name} is not known; use constant, scroll, instance_to_class or a "
                 ".npy file."
             )
-        return marquee.check_weights(np.load(name), num_stages, num_headers)
+        matrix = open_npy(pathlib.Path(name).expanduser())
+        marquee.check_shape(matrix.shape, num_stages, num_headers)
+        return marquee.check_weights(matrix.read(), num_stages, num_headers)
     except (OSError, ValueError) as error:
         raise UserError(f"--marquee={name}: {error}") from error
 

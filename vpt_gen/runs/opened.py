@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, cast
 
+import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -21,7 +22,7 @@ from vpt_gen.config.migration import as_config, migrate
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.methods import METHODS, of_source
-from vpt_gen.runs.compatibility import check_backbone
+from vpt_gen.runs.compatibility import check_backbone, check_params
 from vpt_gen.runs.samples import Sampler
 from vpt_gen.runs.sources import adapting
 from vpt_gen.runs.token_sampler import TokenSampler
@@ -87,7 +88,7 @@ def open_run(
       UserError: a missing run, checkpoint or decoding option, or other nets than it was trained
         on.
     """
-    record = read_record(workdir)
+    record = read_record(workdir, {"facts.class_names": list})
     given, facts = migrate(record["config"]), record["facts"]
     if given["task"] not in METHODS:
         raise UserError(
@@ -109,6 +110,10 @@ def open_run(
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
         params = make.hold(config, sampler, store.restore_params(step))
+        expected = jax.eval_shape(
+            make.make_task(config, nets, facts, sampler).init, jax.random.key(0)
+        )
+        check_params(workdir, params, expected.params)
         # A checkpoint was restored, so one exists.
         at = cast(int, store.latest_step()) if step is None else step
     return TunedRun(workdir, config, facts, at, params, sampler, nets)

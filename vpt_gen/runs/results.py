@@ -134,12 +134,13 @@ def _pixel_distances(
 
 def _counts(experiment: Experiment, state: TrainState, workdir: str) -> dict[str, float]:
     trained, frozen = experiment.drawer.counts(state.params)
-    return {
+    counts: dict[str, float] = {
         "trained_parameters": trained,
         "frozen_parameters": frozen,
         "optimizer_bytes": sum(x.nbytes for x in jax.tree.leaves(state.opt_state)),
-        "tuning_seconds": training_seconds(workdir),
     }
+    seconds = training_seconds(workdir)
+    return counts if seconds is None else {**counts, "tuning_seconds": seconds}
 
 
 def _pictures(untuned: Drawn | None, tuned: Drawn) -> dict[str, np.ndarray]:
@@ -158,6 +159,7 @@ def _counted(metrics: dict[str, float]) -> str:
         f"{'parameters trained':32}{metrics['trained_parameters']:>11,}",
         f"{'parameters frozen':32}{metrics['frozen_parameters']:>11,}",
         f"{'bytes of the optimizer':32}{metrics['optimizer_bytes']:>11,}",
-        f"{'seconds of tuning':32}{metrics['tuning_seconds']:>11.0f}",
     ]
+    if "tuning_seconds" in metrics:
+        lines.append(f"{'seconds of tuning':32}{metrics['tuning_seconds']:>11.0f}")
     return "\n".join(lines)

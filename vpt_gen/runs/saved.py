@@ -17,6 +17,7 @@ from PIL import Image
 from vpt_gen.data import sampled
 from vpt_gen.images import grids
 from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine.array_files import DamagedError, open_npy
 from vpt_gen.machine.files import cut, written_whole
 from vpt_gen.machine.manifest import Manifest
 from vpt_gen.machine.progress import say, track
@@ -161,9 +162,8 @@ def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
 def _read_orders(folder: epath.Path, done: int) -> np.ndarray | None:
     """Reads the orders of the traced images among the first `done`; None if some are missing."""
     try:
-        with (folder / _ORDERS).open("rb") as file:
-            orders = np.load(file)
-    except (OSError, EOFError, ValueError):
+        orders = open_npy(folder / _ORDERS).read()
+    except (OSError, DamagedError):
         return None
     return orders[:done] if done and len(orders) >= min(done, TRACE_IMAGES) else None
 

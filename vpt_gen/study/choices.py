@@ -25,6 +25,7 @@ from vpt_gen.study.states import (
     failure,
     is_complete,
     is_number,
+    is_rate,
     read_done,
     read_json,
 )
@@ -82,7 +83,7 @@ def num_steps(study: ConfigDict, folder: pathlib.Path, group: Group) -> int:
         return study.budget.steps
     (cell,) = (cell for cell in cells_of(study, group) if cell.kind == "calibration")
     record = read_json(folder / cell.path / RATE)
-    if record is None:
+    if record is None or not is_rate(record.get("seconds_per_update")):
         raise NotYet(f"{cell} is not done")
     return max(1, round(study.budget.seconds / record["seconds_per_update"]))
 
@@ -101,11 +102,17 @@ def choose(study: ConfigDict, folder: pathlib.Path, group: Group) -> Choice:
         return Choice(updates, study.search.multiples[0])
     tried = [c for c in cells_of(study, searched(study, group)) if c.kind == "search"]
     path = (folder / tried[0].path).with_name(CHOSEN)
-    record = read_json(path)
-    if record is None:
+    record = read_chosen(path)
+    if record is None or record["multiple"] not in study.search.multiples:
         record = _search(study, folder, tried)
         write_text(path, json.dumps(record, indent=1))
     return Choice(updates, record["multiple"])
+
+
+def read_chosen(path: pathlib.Path) -> dict[str, Any] | None:
+    """Reads a saved choice; None if there is none, or a damaged one, which is made again."""
+    kinds = {"multiple": float, "scores": dict, "diverged": list, "at_the_edge": bool}
+    return read_json(path, kinds)
 
 
 def _search(study: ConfigDict, folder: pathlib.Path, tried: list[Cell]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import re
 
 from vpt_gen.data.batches import open_judge, open_sources
 from vpt_gen.errors import UserError
+from vpt_gen.machine.progress import say
 from vpt_gen.study.cells import Cell, all_cells
 from vpt_gen.study.runner import Runner
 from vpt_gen.study.runs import Runs
@@ -60,6 +61,6 @@ def list_cells(cells: list[Cell], runner: Runner) -> None:
     """Prints one line per cell, and how many are in which state."""
     states = {cell: runner.state(cell) for cell in cells}
     for cell, state in states.items():
-        print(f"{cell!s:60} {state}")
+        say(f"{cell!s:60} {state}")
     counts = collections.Counter(state.partition(":")[0] for state in states.values())
-    print(f"{len(cells)} cells: {', '.join(f'{n} {state}' for state, n in counts.items())}")
+    say(f"{len(cells)} cells: {', '.join(f'{n} {state}' for state, n in counts.items())}")

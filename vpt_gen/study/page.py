@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from ml_collections import ConfigDict
 
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
 from vpt_gen.images import grids
 from vpt_gen.machine.files import check_output, check_writable, not_ours, write_text
@@ -17,7 +18,7 @@ from vpt_gen.study.cells import (
     searched,
     searches,
 )
-from vpt_gen.study.choices import CHOSEN
+from vpt_gen.study.choices import CHOSEN, read_chosen
 from vpt_gen.study.plots import (
     can_plot,
     label_of,
@@ -32,7 +33,7 @@ from vpt_gen.study.results import (
     spread_name,
 )
 from vpt_gen.study.runs import distance_of
-from vpt_gen.study.states import read_attempts, read_json
+from vpt_gen.study.states import read_attempts
 
 # Text that people write about the results is between these lines, and is kept.
 FINDINGS, END = "<!-- findings -->", "<!-- end of findings -->"
@@ -75,14 +76,13 @@ def write_page(
       UserError: a file that we did not write would be replaced.
     """
     check_page(path)
+    kept = re.search(f"{FINDINGS}\n(.*?){END}", _read_page(path), re.DOTALL)
     places = {path.with_name(f"{path.stem}_{name}.png"): p for name, p in pictures.items()}
     if not path.exists():  # Otherwise they are the page's, of whatever version.
         for place in places:
             check_output(place, "--page")
     for place, picture in places.items():
         grids.save_png(place, picture)
-    old = path.read_text(encoding="utf-8") if path.is_file() else ""
-    kept = re.search(f"{FINDINGS}\n(.*?){END}", old, re.DOTALL)
     parts = [
         f"# {study.title}",
         f"{FINDINGS}\n{kept.group(1) if kept else ''}{END}",
@@ -94,6 +94,17 @@ def write_page(
         *_missing(results),
     ]
     write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _read_page(path: pathlib.Path) -> str:
+    """Reads the existing page, which may have findings; '' if there is none."""
+    try:
+        return path.read_text("utf-8") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8, so the findings in it cannot be kept: save it as UTF-8, or "
+            "delete it."
+        ) from error
 
 
 def _about(study: ConfigDict, results: Results, command: str) -> Iterator[str]:
@@ -225,7 +236,7 @@ def _learning_rates(study: ConfigDict, folder: pathlib.Path) -> Iterator[str]:
         if searched(study, group) != group:
             continue
         cell = next(c for c in all_cells(study) if c.kind == "search" and c.group == group)
-        record = read_json((folder / cell.path).with_name(CHOSEN))
+        record = read_chosen((folder / cell.path).with_name(CHOSEN))
         where = [label_of(study, group.variant), group.dataset, shots_label(group.shots)]
         if record is None:
             lines.append(_line([*where, "missing", "", ""]))

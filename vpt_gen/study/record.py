@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 from vpt_gen.checkpoints.store import differences
 from vpt_gen.config.migration import migrate, with_defaults, with_new_values
 from vpt_gen.errors import UserError
+from vpt_gen.machine import json_files
 from vpt_gen.machine.files import write_text
 from vpt_gen.study.config import dataset, default_study, variant
 from vpt_gen.study.runs import Runs
-from vpt_gen.study.states import read_json
 
 RECORD = "study.json"
 # Axes: common entries must be equal. Everything else must be equal as a whole.
@@ -27,7 +27,8 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
     change.
 
     Raises:
-      UserError: the folder belongs to another study, or a variant was changed.
+      UserError: the folder belongs to another study, a variant was changed, or the record is
+        damaged.
     """
     record = json.loads(json.dumps(study.to_dict()))
     record["configs"] = {
@@ -36,8 +37,7 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         for dataset in study.datasets
     }
     path = folder / RECORD
-    old = read_json(path)
-    old = _in_todays_fields(old) if old else record
+    old = _read(path) if path.is_file() else record
     if changed := list(_changes(old, record)):
         raise UserError(
             f"{folder} belongs to another study ({'; '.join(changed[:3])}); choose another "
@@ -45,6 +45,17 @@ def claim_folder(study: ConfigDict, runs: Runs, folder: pathlib.Path) -> None:
         )
     grown = {name: {**old[name], **record[name]} for name in _GROWS}
     write_text(path, json.dumps({**record, **grown}, indent=1))
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    """Reads the record in today's fields."""
+    cure = "restore it, or choose another --workdir"
+    old = json_files.read_object(path, cure, dict.fromkeys(_GROWS, dict))
+    try:
+        return _in_todays_fields(old)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fault = f"it describes no study: {type(error).__name__}: {error}"
+        raise json_files.DamagedFileError(path, fault, cure) from error
 
 
 def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from vpt_gen.checkpoints.checksum import not_finite
 from vpt_gen.checkpoints.store import Store
+from vpt_gen.errors import DivergedError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.machine.progress import say, track
 from vpt_gen.training.clock import Clock
@@ -95,7 +97,7 @@ def train(
       measurement: further figures to measure.
 
     Raises:
-      UserError: a loss that is not finite; names the step.
+      UserError: a loss or a state that is not finite; names the step. It is not saved.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     _, train_key, eval_key = keys(options.seed)
@@ -136,17 +138,17 @@ def train(
                 bar.set_postfix_str(log.flush())
             eval_metrics: dict[str, float] = {}
             if options.eval_every and (_due(step, options.eval_every) or last):
-                log.flush()
+                _settle(log, step, state)
                 eval_metrics |= evaluate(step, state.params, batch, writer)
             if measurement and (_due(step, measurement.every) or last):
-                log.flush()
+                _settle(log, step, state)
                 figures = dict(measurement.measure(state.params))
                 writer.write_scalars(step, {f"figures/{name}": x for name, x in figures.items()})
                 eval_metrics |= figures
             stopping = stop.asked(asked)
             best_candidate = options.best_metric in eval_metrics
             if _due(step, options.checkpoint_every) or last or stopping or best_candidate:
-                log.flush()  # A state after a non-finite loss must not be saved.
+                _settle(log, step, state)
                 store.save(step, state, eval_metrics)
                 clock.save()
             if stopping:
@@ -155,6 +157,19 @@ def train(
         if (best := store.best_step()) is not None:
             say(f"Update {best} has the best {options.best_metric} (--step={best}).")
     return state
+
+
+def _settle(log: MetricLog, step: int, state: TrainState) -> None:
+    """Raises DivergedError if the run has diverged, before its state is used or saved.
+
+    The losses alone do not tell: the last update may break parameters that no loss has seen.
+    """
+    log.flush()
+    if bad := not_finite(state):
+        raise DivergedError(
+            f"{bad[0]} is not finite after update {step}; the run stops, and its last checkpoint "
+            "is kept. Lower optimizer.learning_rate or set optimizer.clip_norm."
+        )
 
 
 def _compiled_update(task: Task, state: TrainState, mesh: Mesh):

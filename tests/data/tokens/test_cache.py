@@ -1,5 +1,6 @@
 """The token cache as it is read: checked when opened, and replayable batches of it."""
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests import damage
 from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.data.tokens.cache import (
     TokenCache,
@@ -80,6 +82,33 @@ def test_a_cache_without_a_manifest_is_refused(tmp_path, content):
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match="not a finished token cache"):
         open_cache(tmp_path)
+
+
+@pytest.mark.parametrize("kind", damage.JSON)
+def test_a_damaged_manifest_is_named(tmp_path, kind):
+    write_cache(tmp_path)
+    damage.apply(tmp_path / "manifest.json", damage.JSON[kind])
+    with pytest.raises(UserError) as error:
+        open_cache(tmp_path)
+    damage.assert_sentence(error, f"{tmp_path} is not a finished", "manifest.json", "start again")
+
+
+def test_no_flipped_bit_of_a_manifest_changes_tokens(tmp_path):
+    write_cache(tmp_path)
+    path, expected = tmp_path / "manifest.json", toy_cache()
+    whole = path.read_bytes()
+    for bit in range(0, 8 * len(whole), 7):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with contextlib.suppress(UserError):
+            found = open_cache(tmp_path)
+            np.testing.assert_array_equal(found.labels, expected.labels)
+            assert found.views == expected.views
+            np.testing.assert_array_equal(
+                found.gather(*np.divmod(np.arange(21), 7)),
+                expected.gather(*np.divmod(np.arange(21), 7)),
+            )
 
 
 @pytest.mark.slow

@@ -16,12 +16,18 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
+from vpt_gen.machine import json_files
 from vpt_gen.machine.files import check_writable, move, write_text
 from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 60  # seconds without an answer
 _FIRST_AND_TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_VERSION: dict[str, json_files.Kind] = {
+    "address": str,
+    "validator": str,
+    "total": (int, type(None)),
+}
 _TOTAL = re.compile(r"bytes \*/(\d+)")
 
 
@@ -66,8 +72,8 @@ class _Partial:
     def version(self, address: str) -> _Version | None:
         """Returns the version that the file is the beginning of; None if it cannot be continued."""
         try:
-            version = _Version(**json.loads(self.note.read_text()))
-        except (OSError, ValueError, TypeError):
+            version = _Version(**json_files.read_object(self.note, "", _VERSION))
+        except (json_files.DamagedFileError, TypeError):
             return None
         known = version.address == address and version.validator
         return version if known and self.size else None
@@ -154,7 +160,7 @@ def compare(path: pathlib.Path, sha256: str = "") -> None:
       UserError: the file is not the published one, or not the fetched one.
     """
     noted = _note_of(path)
-    digest, *seen = (noted.read_text().split() if noted.exists() else []) or [""]
+    digest, *seen = (noted.read_text(errors="replace").split() if noted.exists() else []) or [""]
     status = path.stat()
     expected = sha256 or digest
     untouched = seen == [str(status.st_size), str(status.st_mtime_ns)]

@@ -5,7 +5,6 @@ such a net (`expect`), gives them the file's names, and compares the two (`check
 """
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from flax import traverse_util
 from vpt_gen.errors import UserError
 
 _MOST_LISTED = 10
+_MOST_LAYERS = 1000
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -91,8 +91,12 @@ def _listed(entries: Sequence[str], most: int = _MOST_LISTED) -> str:
 
 
 def count(is_there: Callable[[int], bool]) -> int:
-    """Returns the first number, from 0, for which `is_there` is false."""
-    return next(number for number in itertools.count() if not is_there(number))
+    """Returns the first number, from 0, for which `is_there` is false; at most `_MOST_LAYERS`.
+
+    A file of a million names would otherwise be asked a million times about each of them.
+    """
+    numbers = range(_MOST_LAYERS)
+    return next((number for number in numbers if not is_there(number)), _MOST_LAYERS)
 
 
 def floats(path: Any, name: str, values: np.ndarray) -> np.ndarray:

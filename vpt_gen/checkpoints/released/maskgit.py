@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from flax import serialization, traverse_util
 
-from vpt_gen.checkpoints.released import layout
+from vpt_gen.checkpoints.released import layout, msgpack_scan
 from vpt_gen.errors import UserError
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
@@ -97,7 +97,9 @@ def _flat_params(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _unwrapped(path: pathlib.Path) -> dict:
-    content = serialization.msgpack_restore(path.read_bytes())
+    stored = path.read_bytes()
+    msgpack_scan.check(stored)
+    content = serialization.msgpack_restore(stored)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no parameters; is it a MaskGIT checkpoint?")
     while inner := [content[k] for k in _WRAPPERS if isinstance(content.get(k), dict)]:

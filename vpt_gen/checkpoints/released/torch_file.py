@@ -2,15 +2,16 @@
 
 A torch file is a zip archive with a pickle of the object's structure and one uncompressed member
 for each storage; before torch 1.6 (2020) it was a sequence of pickles followed by the storages. A
-pickle can call anything it names. This reader builds dictionaries, lists and tensors; any other
-name in the file becomes an inert placeholder, and calling it is an error. (PyTorch Lightning files
-name classes without calling them: the states of callbacks are keyed by the callback's class.)
+pickle can call anything it names. This reader builds dictionaries, lists and tensors: for the five
+names that these need, a pickle gets stand-ins, which it cannot change and which do little work per
+call. Any other name in the file becomes an inert placeholder, and calling it is an error. (PyTorch
+Lightning files name classes without calling them: the states of callbacks are keyed by the
+callback's class.) Memory and time are bounded by a multiple of the file's size.
 
 The archive's checksums are not compared, as torch does not always write them; a published file is
 compared as a whole when it is fetched.
 """
 
-import collections
 import dataclasses
 import io
 import math
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.checkpoints.released import pickle_scan
+from vpt_gen.checkpoints.released.pickle_scan import Fixed, StandIn
 from vpt_gen.errors import UserError
 
 _DTYPES = {
@@ -42,19 +44,16 @@ _DTYPES = {
 _LOCAL_HEADER = 30  # bytes of a zip member's own header before its name
 # Start of a file of the older format: the pickle of a magic number.
 _LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_LARGEST_PICKLE = 2**28  # bytes; a published file's has about 2**20
 _LARGEST_TENSOR = 2**40  # numbers
 _MOST_AXES = 32
+# Placeholders of a file; each takes a kilobyte.
+_MOST_NAMES = 1000
+# Bytes of all tensors per byte of the file: some share a storage, such as tied embeddings.
+_MOST_SHARED = 4
+_LONGEST_SHOWN = 100  # characters of the pickle's own in a message
 
 
-class _Fixed:
-    """Base of what a pickle can name or make, but not change."""
-
-    def __setstate__(self, state):
-        raise UserError("it changes an object that it made; weights need no code")
-
-
-class _Placeholder(_Fixed):
+class _Placeholder(Fixed):
     """Placeholder for a name of the pickle that tensors do not need; never called.
 
     Each name gets its own class, because a pickle can ask for an instance in two ways.
@@ -63,11 +62,16 @@ class _Placeholder(_Fixed):
     name: str
 
     def __new__(cls, *unused_arguments, **unused_keywords):
-        raise UserError(f"it would run {cls.name}; weights need no code")
+        raise UserError(f"it would run {_shown(cls.name)}; weights need no code")
+
+
+def _shown(value: Any) -> str:
+    """A value of the pickle in a message: containers can be of any length when written out."""
+    return str(value)[:_LONGEST_SHOWN] if isinstance(value, str | int) else type(value).__name__
 
 
 @dataclasses.dataclass(eq=False)
-class _Storage(_Fixed):
+class _Storage(Fixed):
     """Numbers in the file; `start` is the first byte, which the older format tells late."""
 
     path: pathlib.Path
@@ -77,7 +81,7 @@ class _Storage(_Fixed):
 
     def __post_init__(self):
         if type(self.count) is not int or not 0 <= self.count < _LARGEST_TENSOR:
-            raise UserError(f"it holds a storage of {self.count!r} numbers")
+            raise UserError(f"it holds a storage of {_shown(self.count)} numbers")
 
     @property
     def num_bytes(self) -> int:
@@ -90,7 +94,7 @@ class _Storage(_Fixed):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TorchTensor(_Fixed):
+class TorchTensor(Fixed):
     """A tensor that has not been read yet.
 
     Attributes:
@@ -148,8 +152,38 @@ class TorchTensor(_Fixed):
         )
 
 
+class _OrderedDict(dict):
+    """Ordered like any dictionary; torch stores versions of modules as attributes of it."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        pass
+
+
+def _ordered_dict(pairs: Any = None) -> _OrderedDict:
+    """Python 2 wrote the items as a list. It is emptied, so that no list is read twice."""
+    made = _OrderedDict()
+    if pairs is None:
+        return made
+    if type(pairs) is not list:
+        raise UserError("it makes a dictionary of something else than a list of pairs")
+    for name, value in pairs:
+        if not isinstance(name, str):
+            raise UserError("it makes a dictionary with keys that are no names")
+        made[name] = value
+    pairs.clear()
+    return made
+
+
+def _size(numbers: Any = ()) -> tuple:
+    if not isinstance(numbers, tuple | list) or len(numbers) > _MOST_AXES:
+        raise UserError("a tensor reaches beyond its storage: the file is damaged")
+    return tuple(numbers)
+
+
 def _rebuild_tensor(storage, offset, size, stride, *unused):
-    return TorchTensor(storage, offset, tuple(size), tuple(stride))
+    return TorchTensor(storage, offset, _size(size), _size(stride))
 
 
 def _rebuild_parameter(data, *unused):
@@ -163,11 +197,11 @@ def _default_dict(*unused):
 
 
 _KNOWN = {
-    "collections.OrderedDict": collections.OrderedDict,
-    "collections.defaultdict": _default_dict,
-    "torch.Size": list,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "collections.OrderedDict": StandIn(_ordered_dict),
+    "collections.defaultdict": StandIn(_default_dict),
+    "torch.Size": StandIn(_size),
+    "torch._utils._rebuild_tensor_v2": StandIn(_rebuild_tensor),
+    "torch._utils._rebuild_parameter": StandIn(_rebuild_parameter),
 }
 
 
@@ -175,17 +209,25 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file, storages):
         super().__init__(file)
         self._storages = storages
+        self._named: dict[str, Any] = dict(_KNOWN)
 
     def find_class(self, module, name):
         name = f"{module}.{name}"
-        return _KNOWN.get(name) or type("Placeholder", (_Placeholder,), {"name": name})
+        if name not in self._named:
+            if len(self._named) > _MOST_NAMES:
+                raise UserError(f"it names more than {_MOST_NAMES} functions and classes")
+            self._named[name] = type("Placeholder", (_Placeholder,), {"name": name})
+        return self._named[name]
 
     def persistent_load(self, identifier):
         # The older format has a sixth entry, for storages that are parts of others.
         kind, storage_type, key, _, count, *part = identifier
         name = getattr(storage_type, "name", storage_type)
+        if not all(isinstance(text, str) for text in (kind, name, key)):
+            raise UserError("it holds a storage without a name")
         if kind != "storage" or name not in _DTYPES or any(part):
-            raise UserError(f"it holds a {kind!r} of type {name}, which is not supported")
+            what = f"{_shown(kind)!r} of type {_shown(name)}"
+            raise UserError(f"it holds a {what}, which is not supported")
         return self._storages(key, np.dtype(_DTYPES[name]), count)
 
 
@@ -249,7 +291,8 @@ def _load_zip(path: pathlib.Path) -> Any:
 
 
 def _small_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size > _LARGEST_PICKLE:
+    largest = min(pickle_scan.LARGEST, pathlib.Path(str(archive.filename)).stat().st_size)
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > largest:
         raise UserError(f"its {member.filename} is compressed or too large")
     return archive.read(member)
 
@@ -276,20 +319,20 @@ def _load_legacy(file: BinaryIO) -> Any:
     def storage(key, dtype, count):
         made = storages.setdefault(key, _Storage(pathlib.Path(file.name), dtype, count))
         if (made.dtype, made.count) != (dtype, count):
-            raise UserError(f"its storage {key} has two types or lengths")
+            raise UserError(f"its storage {_shown(key)} has two types or lengths")
         return made
 
     version, machine = _unpickle(file, storage), _unpickle(file, storage)
     if version != 1001 or not machine["little_endian"]:
         raise UserError("it is of another version, or made on a big-endian machine")
     content, keys = _unpickle(file, storage), _unpickle(file, storage)
-    if set(keys) != set(storages):
+    if not all(isinstance(key, str) for key in keys) or set(keys) != set(storages):
         raise UserError("it lacks storages of its tensors")
     place = file.tell()
     for key in keys:
         file.seek(place)
         if struct.unpack("<q", file.read(8)) != (storages[key].count,):
-            raise UserError(f"its storage {key} has another length than it should")
+            raise UserError(f"its storage {_shown(key)} has another length than it should")
         _place(storages[key], place + 8)
         place += 8 + storages[key].num_bytes
     return content
@@ -307,6 +350,12 @@ def tensors(path: pathlib.Path) -> dict[str, TorchTensor]:
     found = dict(_named(content)) if isinstance(content, Mapping) else {}
     if not found:
         raise UserError(f"{path} holds no named tensors; is it a checkpoint of weights?")
+    num_bytes = sum(math.prod(x.shape) * x.dtype.itemsize for x in found.values())
+    if num_bytes > _MOST_SHARED * path.stat().st_size:
+        raise UserError(
+            f"{path} is damaged: its tensors share storages, and read one by one they would take "
+            f"{num_bytes:,} bytes; fetch it again."
+        )
     return found
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +17,9 @@ import PIL
 from vpt_gen.data.folders.listing import Names
 from vpt_gen.images import codec as images
 from vpt_gen.images.reasons import why
-from vpt_gen.machine.files import cache_folder, written_whole
-from vpt_gen.machine.progress import say, track
+from vpt_gen.machine import kept_arrays
+from vpt_gen.machine.files import cache_folder
+from vpt_gen.machine.progress import track
 
 MAX_BYTES = 2**30
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -29,6 +29,7 @@ _SETTLED_NS = 2_000_000_000
 _SAVE_EVERY_S = 60.0
 _QUICKLY_LOOKED_AT = 10_000  # files; no progress is shown
 _UNKNOWN = -1
+_WHAT = "results of checking images"
 # Besides the file, this decides whether it can be read.
 _RULES = f"{images.DECODER} Pillow {PIL.__version__}"
 
@@ -168,20 +169,10 @@ def _in_threads(task: Callable, items: Iterable[int]) -> Iterator:
 def _load(index: pathlib.Path, names: Names) -> Checked:
     """Looks these files up in an index, which may have been made for others."""
     known = Checked.nothing(len(names))
-    try:
-        with np.load(index) as file:
-            arrays = dict(file)
-        if str(arrays["rules"]) != _RULES:
-            return known
-        then = Names(arrays["blob"].tobytes(), arrays["ends"])
-        found = Checked(
-            arrays["stamps"],
-            arrays["digests"],
-            _from_json(arrays["errors"]),
-            _from_json(arrays["remarks"]),
-        )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return known  # Missing or damaged: everything is checked again.
+    kept = kept_arrays.load(index, _WHAT, _parsed)
+    if kept is None:
+        return known
+    then, found = kept
     if then.blob == names.blob and np.array_equal(then.ends, names.ends):
         return found
     numbers = {name: i for i, name in enumerate(then)}
@@ -194,6 +185,23 @@ def _load(index: pathlib.Path, names: Names) -> Checked:
     return known
 
 
+def _parsed(arrays: dict[str, np.ndarray]) -> tuple[Names, Checked] | None:
+    """Returns the checked files and their results; None for those of another version."""
+    if str(arrays["rules"]) != _RULES or "remarks" not in arrays:
+        return None
+    names = Names(arrays["blob"].tobytes(), arrays["ends"])
+    found = Checked(
+        arrays["stamps"],
+        arrays["digests"],
+        _from_json(arrays["errors"]),
+        _from_json(arrays["remarks"]),
+    )
+    n = len(names)
+    if found.stamps.shape != (n, 3) or found.digests.shape != (n, _DIGEST_BYTES):
+        raise ValueError("its arrays have other lengths than its names")
+    return names, found
+
+
 def _from_json(array: np.ndarray) -> dict[int, str]:
     return {int(i): text for i, text in json.loads(array.tobytes()).items()}
 
@@ -203,17 +211,13 @@ def _to_json(texts: dict[int, str]) -> np.ndarray:
 
 
 def _save(index: pathlib.Path, names: Names, known: Checked) -> None:
-    try:
-        with written_whole(index) as partial, open(partial, "wb") as file:
-            np.savez(
-                file,
-                rules=_RULES,
-                blob=np.frombuffer(names.blob, np.uint8),
-                ends=names.ends,
-                stamps=known.stamps,
-                digests=known.digests,
-                errors=_to_json(known.errors),
-                remarks=_to_json(known.remarks),
-            )
-    except OSError as error:  # The index only saves time.
-        say(f"Cannot remember which images were checked in {index}: {error.strerror}.")
+    arrays = {
+        "rules": np.array(_RULES),
+        "blob": np.frombuffer(names.blob, np.uint8),
+        "ends": names.ends,
+        "stamps": known.stamps,
+        "digests": known.digests,
+        "errors": _to_json(known.errors),
+        "remarks": _to_json(known.remarks),
+    }
+    kept_arrays.save(index, arrays, f"Cannot remember which images were checked in {index}")

@@ -7,7 +7,6 @@ folder of shards (shards.py) and a manifest; build.py makes it. Nothing here nee
 import dataclasses
 import functools
 import itertools
-import json
 import pathlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +17,12 @@ from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch
 from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.errors import UserError
+from vpt_gen.machine import json_files
 from vpt_gen.machine.progress import track
 
 MANIFEST = "manifest.json"
 MAX_CODES = 2**16  # tokens are kept as uint16
+_KINDS: dict[str, json_files.Kind] = {"views": int, "tokens": int, "sha256": dict}
 _QUICKLY_CHECKED = 2**30  # bytes that can be hashed in a few seconds
 
 
@@ -71,19 +72,29 @@ def open_cache(folder: pathlib.Path) -> TokenCache:
     """Opens a finished cache and checks every shard against the manifest.
 
     Raises:
-      UserError: a missing manifest, or a missing or damaged shard.
+      UserError: a missing or damaged manifest or shard.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder} is not a finished token cache: its {MANIFEST} is missing or damaged; delete "
-            "that file if it exists, and start again to finish the cache."
-        ) from error
-    paths = [folder / name for name in manifest["sha256"]]
-    _check(paths, list(manifest["sha256"].values()))
+        manifest = json_files.read_object(folder / MANIFEST, "", _KINDS)
+    except json_files.DamagedFileError as error:
+        raise _unfinished(folder, error.fault) from error
+    checksums = manifest["sha256"]
+    _check([folder / name for name in checksums], list(checksums.values()))
     shape = manifest["views"], manifest["tokens"]
-    return TokenCache(tuple(token_shards.read_shard(path, *shape) for path in paths))
+    try:
+        shards = tuple(token_shards.read_shard(folder / name, *shape) for name in checksums)
+    except ValueError as error:
+        raise _unfinished(folder, str(error)) from error
+    if not shards:
+        raise _unfinished(folder, "without shards")
+    return TokenCache(shards)
+
+
+def _unfinished(folder: pathlib.Path, fault: str) -> UserError:
+    return UserError(
+        f"{folder} is not a finished token cache: its {MANIFEST} is missing or damaged ({fault}); "
+        "delete that file if it exists, and start again to finish the cache."
+    )
 
 
 def _check(paths: list[pathlib.Path], checksums: list[str]) -> None:

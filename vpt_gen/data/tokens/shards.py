@@ -50,7 +50,13 @@ def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> N
 
 
 def read_shard(path: pathlib.Path, views: int, num_tokens: int) -> np.ndarray:
-    """Maps the records (n,) of a file, of `record_type`; they stay on disk until they are used."""
+    """Maps the records (n,) of a file, of `record_type`; they stay on disk until they are used.
+
+    Raises:
+      ValueError: the records have another number of views or tokens.
+    """
+    if views < 1 or (views, num_tokens) != (views, num_tokens_in(path, views)):
+        raise ValueError(f"{path.name} has no records of {views} views and {num_tokens} tokens")
     return np.asarray(np.memmap(path, record_type(views, num_tokens), mode="r"))
 
 
@@ -64,7 +70,7 @@ def noted_checksum(path: pathlib.Path) -> str | None:
     """Reads the file's noted checksum; None if the file was never finished."""
     if not (path.is_file() and _note(path).is_file()):
         return None
-    return _note(path).read_text().partition(" ")[0]
+    return _note(path).read_text(errors="replace").partition(" ")[0]
 
 
 def sha256_of(path: pathlib.Path) -> str:

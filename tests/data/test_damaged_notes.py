@@ -1,0 +1,22 @@
+"""The notes of samples, damaged in every simple way."""
+
+import pytest
+
+from tests import damage
+from vpt_gen.data import sampled
+from vpt_gen.errors import UserError
+
+
+@pytest.mark.parametrize("kind", damage.JSON)
+def test_a_damaged_note_is_named(tmp_path, kind):
+    sampled.write(tmp_path, {"a.png": "a"}, {"seed": 3})
+    damage.apply(tmp_path / sampled.FILE, damage.JSON[kind])
+    with pytest.raises(UserError) as error:
+        sampled.read(tmp_path)
+    damage.assert_sentence(error, f"{tmp_path}/samples.json is damaged (", "generate the images")
+
+
+def test_a_class_that_is_no_text_is_named(tmp_path):
+    (tmp_path / sampled.FILE).write_text('{"classes": {"a.png": 3}, "record": {}}')
+    with pytest.raises(UserError, match="a class is not text"):
+        sampled.read(tmp_path)
