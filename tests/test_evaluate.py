@@ -21,6 +21,7 @@ from vpt_gen.evaluate import __main__ as evaluate
 from vpt_gen.evaluate.drawn import draw_from_run
 from vpt_gen.evaluate.real import open_real_sets
 from vpt_gen.evaluation.image_sets import real_sets
+from vpt_gen.machine.manifest import sha256
 from vpt_gen.methods import prompts
 from vpt_gen.runs import saved
 from vpt_gen.runs.generation import even_class_ids, plain_generation
@@ -71,6 +72,8 @@ def figures(record):
 
 def test_training_measures_and_keeps_the_best_and_the_last(workdir):
     record = read(workdir)
+    for name in ("samples.png", "samples_untuned.png", "strip.png"):
+        assert record["files"][name] == sha256((workdir / name).read_bytes())
     assert record["figures"]["frechet"]["untuned"] > 0
     assert record["protocol"]["generated"]["checkpoint"]["step"] == 2
     kept = Store(str(workdir), read_only=True, best_metric="precision", higher_is_better=True)
@@ -122,6 +125,7 @@ def test_a_folder_of_samples_has_the_figures_of_its_checkpoint(workdir, data, sa
     assert figures(record) == figures(read(workdir))
     made_by = record["protocol"]["generated"]["generation"]
     assert made_by["checkpoint"] == read(workdir)["protocol"]["generated"]["checkpoint"]
+    assert record["protocol"]["generated"]["verified"] is True
 
 
 def draw_mixed(folder):

@@ -16,6 +16,7 @@ from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
 from vpt_gen.evaluation.reconstructed import reconstruct as give_back
 from vpt_gen.machine import sharding
+from vpt_gen.machine.manifest import sha256
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,7 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
     assert record["figures"]["frechet"]["value"] > 0
     assert record["protocol"]["command"].startswith("python -m vpt_gen.reconstruct --tokenizer=")
     assert Image.open(output / "pairs.png").size[0] > 64
+    assert record["files"] == {"pairs.png": sha256((output / "pairs.png").read_bytes())}
 
 
 @pytest.mark.parametrize(

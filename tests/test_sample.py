@@ -1,5 +1,6 @@
 """Sampling: same seed, same images, whatever else is sampled; and what a user may get wrong."""
 
+import os
 import types
 
 import chex
@@ -14,6 +15,7 @@ from vpt_gen import sample
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
+from vpt_gen.machine.files import write_text
 from vpt_gen.methods import prompts
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import NO_INSTANCE, PromptGenerator
@@ -188,6 +190,26 @@ def test_names_that_look_alike_to_a_file_system_get_files_of_their_own():
     assert saved.file_stems(["a dog", "Cat"]) == ["a_dog", "Cat"]
     assert saved.file_stems(["a dog", "a_dog"]) == ["0000_a_dog", "0001_a_dog"]
     assert len({stem.lower() for stem in saved.file_stems(["cat", "Cat"])}) == 2
+    assert saved.file_stems(["caf\u00e9", "cafe\u0301"]) == ["0000_caf\u00e9", "0001_caf\u00e9"]
+    assert saved.file_stems(["stra\u00dfe", "STRASSE"])[0] == "0000_stra\u00dfe"
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "\u84dd" * 84, "\u00e9" * 120, "a b" * 80])
+def test_long_names_are_cut_to_what_a_file_can_be_called(name, tmp_path):
+    stems = saved.file_stems([name, name + "a", "cat"])
+    assert len(set(stems)) == 3
+    for file in saved.file_names(np.array([0, 1, 2]), [name, name + "a", "cat"]):
+        write_text(tmp_path / file, "")
+    assert len(list(tmp_path.iterdir())) == 3
+    (alone,) = saved.file_stems([name])
+    assert 90 < len(alone.encode()) <= 100 and alone[:30] == name[:30].replace(" ", "_")
+
+
+def test_letters_that_the_locale_cannot_spell_are_left_out(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
+        stems = saved.file_stems(["\u84dd", "\u7ea2", "abc"])
+    assert stems == ["0000__", "0001__", "0002_abc"]
 
 
 @pytest.mark.slow
@@ -199,9 +221,9 @@ def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, ca
     assert "also holds" not in capsys.readouterr().out
     saved.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
     assert "also holds 1 other images" in capsys.readouterr().out
-    classes, record = sampled.read(tmp_path)
-    assert classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
-    assert record == {"seed": 1}
+    note = sampled.read(tmp_path)
+    assert note.classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
+    assert note.record == {"seed": 1}
 
 
 def decoding():

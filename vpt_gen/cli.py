@@ -19,7 +19,12 @@ from vpt_gen.machine.printable import escaping, one_line
 
 # Characters of a message; an error of a foreign file could hold all of the file.
 _LONGEST = 5000
-_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+# What errors of the disk say, and what a user can do.
+_DISK = {
+    "No space left on device": "the disk is full; free some space",
+    "Disk quota exceeded": "the disk is full; free some space",
+    "Read-only file system": "a disk can only be read; make it writable",
+}
 
 
 def run(
@@ -73,12 +78,12 @@ def exit_code(program: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        # Orbax reports a full disk as its own error, so only the text identifies it.
-        if not any(text in str(error) for text in _DISK_FULL):
+        # Orbax reports errors of the disk as its own, so only the text identifies them.
+        cures = [cure for text, cure in _DISK.items() if text in str(error)]
+        if not cures:
             raise
         print(
-            "error: the disk is full; free some space and give the same command again "
-            "(finished checkpoints are intact).",
+            f"error: {cures[0]} and give the same command again (finished checkpoints are intact).",
             file=sys.stderr,
         )
         return UserError.exit_code

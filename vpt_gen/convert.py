@@ -15,6 +15,7 @@ from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.backbone import check_replaceable, save_net
 from vpt_gen.checkpoints.released import published
 from vpt_gen.errors import UserError
+from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
@@ -74,7 +75,9 @@ def main():
         raise UserError("Give either --name, or both --kind and --file; --list shows the names.")
     name = FLAGS.name or pathlib.Path(FLAGS.file).stem
     output = FLAGS.output or str(pathlib.Path(FLAGS.weights_dir) / name)
-    check_replaceable(output)  # Checked before anything is fetched or read.
+    # Checked before anything is fetched or read; a net is written next to its place.
+    check_writable(pathlib.Path(f"{pathlib.Path(output)}.partial", "net.json"), "--output")
+    check_replaceable(output)
     if FLAGS.name:
         source = published.obtain(FLAGS.name, FLAGS.weights_dir)
         kind, address = published.FILES[FLAGS.name].kind, published.FILES[FLAGS.name].address

@@ -13,6 +13,7 @@ from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
+from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed
@@ -56,13 +57,18 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
-    runs = open_runs(FLAGS.run)
     output = pathlib.Path(FLAGS.output)
-    grids.save_png(output, side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real))
-    say(f"Wrote {output}.")
+    paths = [output]
     if FLAGS.marquee:
-        path = output.with_name(f"{output.stem}_marquee{output.suffix}")
-        grids.save_png(path, marquee_picture(next(iter(runs.values())), FLAGS.seed))
+        paths.append(output.with_name(f"{output.stem}_marquee{output.suffix}"))
+    for path in paths:
+        check_output(path, "--output")
+    runs = open_runs(FLAGS.run)
+    pictures = [side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real)]
+    if FLAGS.marquee:
+        pictures.append(marquee_picture(next(iter(runs.values())), FLAGS.seed))
+    for path, picture in zip(paths, pictures, strict=True):
+        grids.save_png(path, picture)
         say(f"Wrote {path}.")
 
 

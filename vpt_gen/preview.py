@@ -19,8 +19,10 @@ from vpt_gen.checkpoints.backbone import (
 from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
+from vpt_gen.data.sampled import open_manifest
 from vpt_gen.images import grids
 from vpt_gen.machine import lock
+from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.nets import transformers
@@ -28,7 +30,7 @@ from vpt_gen.ranges import Count, Seed
 from vpt_gen.runs.compatibility import check_codebooks
 from vpt_gen.runs.opened import set_option
 from vpt_gen.runs.pretrained_samples import FEW, choose_classes, draw
-from vpt_gen.runs.saved import save_images
+from vpt_gen.runs.saved import file_names, save_images
 
 FLAGS = flags.FLAGS
 
@@ -59,6 +61,8 @@ def main():
 
 def preview() -> None:
     """Draws the images and writes them; no other program writes to their folder."""
+    output = pathlib.Path(FLAGS.output)
+    check_output(output, "--output")
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
     transformer = load_net(FLAGS.transformer, *transformers())
     check_codebooks(tokenizer.net, transformer.net)
@@ -70,12 +74,12 @@ def preview() -> None:
     names = list(transformer.about.get("class_names", ()))
     classes = choose_classes(FLAGS.classes, transformer.net, names)
     class_ids = np.repeat(sorted(set(classes)), FLAGS.num)
-    images = draw(tokenizer, transformer, class_ids, FLAGS.seed, config.decode)
     labels = names or [str(c) for c in range(class_ids.max() + 1)]
-    grids.save_png(
-        pathlib.Path(FLAGS.output), grids.class_grid(images, class_ids, labels, columns=FLAGS.num)
-    )
-    say(f"Wrote {FLAGS.output}.")
+    if FLAGS.folder:  # Checked before anything is drawn.
+        open_manifest(epath.Path(FLAGS.folder), file_names(class_ids, labels), flag="--folder")
+    images = draw(tokenizer, transformer, class_ids, FLAGS.seed, config.decode)
+    grids.save_png(output, grids.class_grid(images, class_ids, labels, columns=FLAGS.num))
+    say(f"Wrote {output}.")
     if FLAGS.folder:
         record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
         record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}

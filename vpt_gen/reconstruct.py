@@ -34,7 +34,6 @@ from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import lock, sharding
-from vpt_gen.machine.files import write_json
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed, Several, Side
@@ -80,13 +79,15 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
-    source, name, spec = open_images()
     with lock.held(FLAGS.output, "--output"):
-        reconstruct(source, name, spec)
+        reconstruct()
 
 
-def reconstruct(source: Source, name: str, spec: ImageSpec) -> None:
+def reconstruct() -> None:
     """Reconstructs images and measures the result, in a folder that no other program writes to."""
+    folder, picture = pathlib.Path(FLAGS.output), "pairs.png"
+    manifest = report.open_manifest(folder, [picture])
+    source, name, spec = open_images()
     mesh = sharding.make_mesh()
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
     check_image_size(tokenizer.net, spec.size)
@@ -102,12 +103,12 @@ def reconstruct(source: Source, name: str, spec: ImageSpec) -> None:
     command = cli.command("vpt_gen.reconstruct")
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
-    folder = pathlib.Path(FLAGS.output)
-    grids.save_png(folder / "pairs.png", pairs_picture(pairs, images, FLAGS.columns))
-    write_json(folder / "metrics.json", record)
+    manifest.begin()
+    manifest.write({picture: grids.as_png(pairs_picture(pairs, images, FLAGS.columns))})
+    manifest.finish(record)
     say(report.table(record))
     say(near.table(tokenizer.net.codebook_size))
-    say(f"\nPicture: {folder / 'pairs.png'}; figures: {folder / 'metrics.json'}")
+    say(f"\nPicture: {folder / picture}; figures: {folder / report.METRICS}")
 
 
 if __name__ == "__main__":

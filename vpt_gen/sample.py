@@ -10,8 +10,10 @@ from absl import flags
 from etils import epath
 
 from vpt_gen import cli
+from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
 from vpt_gen.machine import lock
+from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count
@@ -43,6 +45,8 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
+    check_writable(folder / sampled.FILE, "--output")
     run = open_flagged_run()
     class_names = run.facts["class_names"]
     num_instances = len(run.facts.get("instance_labels", []))
@@ -52,7 +56,6 @@ def main():
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
-    folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
     with lock.held(folder, "--output"):
         save_generation(generation, folder, FLAGS.trace)
     say(f"Wrote {len(generation.bank)} images and grid.png to {folder}.")

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from vpt_gen.data import sampled
+from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
@@ -100,9 +101,9 @@ def test_an_interrupted_request_resumes_and_ends_as_an_undisturbed_one(tmp_path,
     assert everything(parts) == everything(whole)
     names = {*pngs(whole), "grid.png", sampled.FILE} | ({"trace.png"} if trace else set())
     assert everything(whole).keys() == names
-    classes, record = sampled.read(whole)
-    assert classes["a_b_0006.png"] == "a b" and classes["c_0002.png"] == "c"
-    assert record["sampler"]["seed"] == 0
+    note = sampled.read(whole)
+    assert note.classes["a_b_0006.png"] == "a b" and note.classes["c_0002.png"] == "c"
+    assert note.record["sampler"]["seed"] == 0
 
 
 def test_images_that_were_deleted_meanwhile_are_drawn_again(tmp_path):
@@ -121,7 +122,79 @@ def test_another_request_takes_nothing_of_an_interrupted_one(tmp_path, other):
     draw(tmp_path / "alone", **other)
     alone = values(tmp_path / "alone")
     assert {name: values(tmp_path)[name] for name in alone} == alone
-    assert sampled.read(tmp_path) == sampled.read(tmp_path / "alone")
+    found, expected = sampled.read(tmp_path), sampled.read(tmp_path / "alone")
+    assert (found.classes, found.record) == (expected.classes, expected.record)
+    assert found.digests.items() >= expected.digests.items()
+
+
+def test_an_image_of_somebody_else_is_named_before_anything_is_drawn(tmp_path):
+    (tmp_path / "c_0001.png").write_bytes(b"mine")
+    sampler = Drawn(tmp_path)
+    with pytest.raises(UserError, match=r"c_0001.png is not replaced.* choose another --output"):
+        saved.save_generation(generation_of(sampler), epath.Path(tmp_path))
+    assert sampler.starts == []
+    assert everything(tmp_path) == {"c_0001.png": b"mine"}
+
+
+@pytest.mark.parametrize("stop_at", [0, 4, 8])
+@pytest.mark.parametrize("then", [0, 1, 2])
+def test_another_seed_in_the_same_folder_ends_with_its_images_alone(tmp_path, stop_at, then):
+    draw(tmp_path, stop_at)
+    with pytest.raises(UserError, match="unfinished"):
+        open_folder(str(tmp_path))
+    draw(tmp_path)
+    draw(tmp_path, stop_at, seed=1)
+    with pytest.raises(UserError, match="unfinished"):
+        open_folder(str(tmp_path))
+    draw(tmp_path, seed=then)
+    assert len(open_folder(str(tmp_path))) == 10
+    draw(tmp_path.with_name("alone"), seed=then)
+    assert everything(tmp_path) == everything(tmp_path.with_name("alone"))
+
+
+def test_an_image_that_was_changed_is_neither_read_nor_replaced(tmp_path):
+    draw(tmp_path)
+    image = tmp_path / "a_b_0003.png"
+    before = image.read_bytes()
+    image.write_bytes((tmp_path / "a_b_0004.png").read_bytes())
+    with pytest.raises(UserError, match=r"\(such as a_b_0003.png\) changed"):
+        open_folder(str(tmp_path))
+    with pytest.raises(UserError, match="a_b_0003.png is not replaced"):
+        saved.save_generation(generation_of(Drawn(tmp_path), seed=1), epath.Path(tmp_path))
+    image.write_bytes(before)
+    draw(tmp_path, seed=1)
+    assert len(open_folder(str(tmp_path))) == 10
+
+
+def test_fewer_images_leave_the_older_ones_unread(tmp_path):
+    draw(tmp_path)
+    draw(tmp_path, class_ids=(0, 0, 1), seed=1)
+    assert len(open_folder(str(tmp_path))) == 3
+    draw(tmp_path, seed=2)
+    assert len(open_folder(str(tmp_path))) == 10
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_samples_of_an_older_version_may_be_replaced(tmp_path, finished):
+    draw(tmp_path)
+    note = json.loads((tmp_path / sampled.FILE).read_text())
+    del note["files"]
+    (tmp_path / sampled.FILE).write_text(json.dumps(note))
+    if not finished:
+        (tmp_path / sampled.FILE).unlink()
+        mark = {"request": "of an older version", "done": 4}
+        (tmp_path / ".samples.unfinished.json").write_text(json.dumps(mark))
+    draw(tmp_path, seed=1)
+    assert len(open_folder(str(tmp_path))) == 10
+
+
+@pytest.mark.parametrize("orders", [None, b"", b"broken"])
+def test_a_trace_whose_orders_are_lost_is_drawn_anew(tmp_path, orders):
+    draw(tmp_path, stop_at=8, trace=True)
+    (tmp_path / ".revealed_at.npy").unlink()
+    if orders is not None:
+        (tmp_path / ".revealed_at.npy").write_bytes(orders)
+    assert draw(tmp_path, trace=True) == [0, 4, 8]
 
 
 def test_training_images_of_one_class_are_requests_of_their_own(tmp_path):

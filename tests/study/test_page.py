@@ -11,7 +11,9 @@ import pytest
 from tests.study.studies import MadeRuns, small_study, write_all, write_record
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.source import Source
+from vpt_gen.errors import UserError
 from vpt_gen.images import grids
+from vpt_gen.machine import manifest
 from vpt_gen.study import plots
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import in_order, variant
@@ -162,11 +164,17 @@ def test_a_row_of_samples_stands_under_real_images(study, tmp_path, monkeypatch)
     monkeypatch.setattr(plots, "_real_strip", lambda *unused: np.ones((2, 8, 8, 3)))
     assert plots.samples_picture(study, None, tmp_path, results, "digits", 5) is None
     images = np.stack([np.full((8, 8, 3), value) for value in (0.0, 1.0, 0.2)])
-    grids.save_strip(tmp_path / "cells/zebra/digits/5/0", images, np.array([1, 0, 1]))
-    strip = grids.read_strip(tmp_path / "cells/zebra/digits/5/0")
+    folder = tmp_path / "cells/zebra/digits/5/0"
+    grids.save_png(folder / grids.STRIP, grids.strip(images, np.array([1, 0, 1])))
+    strip = grids.read_strip(folder)
     np.testing.assert_allclose(strip, images[[1, 0, 2]], atol=1e-6)
     picture = plots.samples_picture(study, None, tmp_path, results, "digits", 5)
     assert picture.shape[0] > 2 * 64 and picture.min() == 0
+    record = json.loads((folder / "metrics.json").read_text())
+    record["files"] = {grids.STRIP: manifest.sha256(b"another")}
+    (folder / "metrics.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="strip.png is missing, or was changed"):
+        plots.samples_picture(study, None, tmp_path, results, "digits", 5)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from vpt_gen.benchmark.measuring import measure, processor
 from vpt_gen.benchmark.programs import PROGRAMS
 from vpt_gen.benchmark.sizes import SIZES
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_json
+from vpt_gen.machine.files import check_output, write_json
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.nets.stack import REMAT
@@ -50,6 +50,8 @@ def define_flags() -> None:
 def main():
     """Runs the program; its flags are parsed."""
     values = flags.FLAGS
+    output = pathlib.Path(values.output)
+    check_output(output, "--output")
     unknown = [what for what in values.what if what not in _WHAT]
     if unknown:
         raise UserError(f"--what={unknown[0]} is not known; use {', '.join(_WHAT)}.")
@@ -63,8 +65,8 @@ def main():
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax")},
         "results": results,
     }
-    write_json(pathlib.Path(values.output), record)
-    say(f"All measurements: {values.output}")
+    write_json(output, record)
+    say(f"All measurements: {output}")
 
 
 if __name__ == "__main__":

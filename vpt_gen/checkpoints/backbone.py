@@ -28,7 +28,7 @@ import vpt_gen
 from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, lock, sharding
-from vpt_gen.machine.files import json_text
+from vpt_gen.machine.files import json_text, move_folder
 from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
 
@@ -102,8 +102,7 @@ def _save(
         # Orbax writes this machine's path into it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
         (partial / "net.json").write_text(json_text(record))
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
+        move_folder(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return digest

@@ -1,75 +1,67 @@
 """The note that `vpt_gen.sample` writes next to its images: their classes and generation record.
 
 With the note, a flat folder of samples is read with its classes, and measured with the whole record
-of its generation. The note is written after all images; until then a mark in the folder says how
-many images of which request are there.
+of its generation. The note has a digest of each file, and is written after all of them
+(`machine/manifest.py`): an image that is missing, changed or not listed is an error.
 """
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
-from vpt_gen.machine.files import write_json
+from vpt_gen.machine.manifest import FILES, Manifest, mark_of
 
 FILE = "samples.json"
-UNFINISHED = ".samples.unfinished.json"
+# Pictures of all samples, which lie next to the images and are none of them.
+PICTURES = ("grid.png", "trace.png")
 
 
-def begin(folder: epath.Path, request: str) -> int:
-    """Marks a folder as unfinished; deletes a note, which is about other images.
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """The content of a note.
 
-    Args:
-      folder: for the images.
-      request: identifies the images.
-
-    Returns:
-      The number of the request's images written before an interruption; 0 if the folder is finished
-      or of another request.
-    """
-    mark = epath.Path(folder) / UNFINISHED
-    try:
-        started = json_files.read_object(mark, "", {"request": str, "done": int})
-        if started["request"] == request and started["done"] >= 0:
-            return started["done"]
-    except json_files.DamagedFileError:
-        pass  # No mark, or an unreadable one: everything is drawn.
-    # The mark is written first, so that the folder never looks finished in between.
-    advance(folder, request, 0)
-    (epath.Path(folder) / FILE).unlink(missing_ok=True)
-    return 0
-
-
-def advance(folder: epath.Path, request: str, done: int) -> None:
-    """Notes that the first `done` images of a request are written."""
-    mark = {"request": request, "done": done}
-    write_json(epath.Path(folder) / UNFINISHED, mark)
-
-
-def write(folder: epath.Path, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
-    """Writes the note, which finishes the folder.
-
-    Args:
-      folder: of the images.
-      classes: file name -> class name.
+    Attributes:
+      classes: file name -> class name, of each image.
       record: of the generation.
+      digests: file name -> SHA-256, hexadecimal, of each image, the pictures, and images of earlier
+        requests; None in notes of older versions.
     """
-    note = {"classes": dict(classes), "record": dict(record)}
-    write_json(epath.Path(folder) / FILE, note)
-    (epath.Path(folder) / UNFINISHED).unlink(missing_ok=True)
+
+    classes: Mapping[str, str]
+    record: Mapping[str, Any]
+    digests: Mapping[str, str] | None
 
 
-def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | None:
+def open_manifest(
+    folder: epath.Path, names: Sequence[str], request: str = "", flag: str = "--output"
+) -> Manifest:
+    """Returns what writes images and their note; see `Manifest`."""
+    return Manifest(epath.Path(folder) / FILE, names, _files_before, request, flag)
+
+
+def _files_before(note: Mapping[str, Any]) -> list[str]:
+    """Returns the files of a note of an older version, which listed the images alone."""
+    return [*note["classes"], *PICTURES]
+
+
+def finish(manifest: Manifest, classes: Mapping[str, str], record: Mapping[str, Any]) -> None:
+    """Writes the note, which finishes the folder; see `Note`."""
+    manifest.finish({"classes": dict(classes), "record": dict(record)})
+
+
+def read(folder: str | os.PathLike) -> Note | None:
     """Reads the note; None if the folder has none.
 
     Raises:
       UserError: an unreadable note, or an unfinished folder.
     """
     path = epath.Path(folder) / FILE
-    if (mark := path.with_name(UNFINISHED)).is_file():
+    if (mark := mark_of(path)).is_file():
         raise UserError(
             f"The samples in {folder} are unfinished, because vpt_gen.sample was interrupted: give "
             f"its command again, or delete {mark} to read the existing images."
@@ -78,6 +70,11 @@ def read(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, Any]] | N
         return None
     cure = "generate the images again, or delete it to read them without their classes"
     note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
+    digests = note.get(FILES)
     if not all(isinstance(name, str) for name in note["classes"].values()):
         raise json_files.DamagedFileError(path, "a class is not text", cure)
-    return note["classes"], note["record"]
+    if digests is not None and not (
+        isinstance(digests, dict) and digests.keys() >= note["classes"].keys()
+    ):
+        raise json_files.DamagedFileError(path, "an image has no digest", cure)
+    return Note(note["classes"], note["record"], digests)

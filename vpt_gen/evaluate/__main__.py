@@ -28,10 +28,8 @@ from vpt_gen.evaluation.perceptual_diversity import find_perceptual
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images import grids
 from vpt_gen.machine import lock, sharding
-from vpt_gen.machine.files import write_json
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
-from vpt_gen.runs.opened import TunedRun
 
 FLAGS = flags.FLAGS
 
@@ -49,16 +47,18 @@ def output_folder() -> epath.Path | pathlib.Path:
 def main():
     """Runs the program; its flags are parsed."""
     check_flags()
-    run = request.open_flagged_run() if FLAGS.checkpoint else None
     with lock.held(output_folder(), "--output"):
-        evaluate(run)
+        evaluate()
 
 
-def evaluate(run: TunedRun | None) -> None:
+def evaluate() -> None:
     """Measures images of a run, or those of --images, and writes the figures.
 
     The output folder is one that no other program writes to.
     """
+    folder = output_folder()
+    manifest = report.open_manifest(folder, [grids.STRIP] if FLAGS.checkpoint else [])
+    run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
@@ -79,13 +79,13 @@ def evaluate(run: TunedRun | None) -> None:
     record = report.make_record(
         found, report.protocol(yardstick, generated, cli.command("vpt_gen.evaluate", settled))
     )
-    path = output_folder() / "metrics.json"
+    manifest.begin()
     if run:
-        images = np.stack(pictures) / np.float32(255.0)
-        grids.save_strip(output_folder(), images, generated.labels[shown])
-    write_json(path, record)
+        strip = grids.strip(np.stack(pictures) / np.float32(255.0), generated.labels[shown])
+        manifest.write({grids.STRIP: grids.as_png(strip)})
+    manifest.finish(record)
     say(report.table(record))
-    say(f"\nFigures with their protocols: {path}")
+    say(f"\nFigures with their protocols: {folder / report.METRICS}")
 
 
 if __name__ == "__main__":

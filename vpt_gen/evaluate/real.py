@@ -99,7 +99,8 @@ def open_folder_set(path: str) -> ImageSet:
     images = real_images(source, "images", "all", None)
     record = images.record
     if note := sampled.read(os.path.expanduser(path)):
-        record = {**record, "generation": note[1]}
+        verified = note.digests is not None
+        record = {**record, "generation": dict(note.record), "verified": verified}
     return dataclasses.replace(images, record=record, digest="")  # Only real images are cached.
 
 

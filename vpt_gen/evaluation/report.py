@@ -1,10 +1,12 @@
 """Figures as JSON (`metrics.json`) and as a printed table."""
 
 import dataclasses
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from vpt_gen.data import duplicates
 from vpt_gen.data.names import name_key
@@ -15,7 +17,9 @@ from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.evaluation.protocol import environment
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.machine import json_files
+from vpt_gen.machine.manifest import Manifest
 
+METRICS = "metrics.json"
 # Name of a figure in older records -> today's.
 _RENAMED = {"memorisation_rate": "memorization_rate"}
 # Next to the names of figures with a warning.
@@ -132,6 +136,17 @@ def make_record(found: Found, shared: Mapping[str, Any]) -> dict[str, Any]:
                 figures[name]["warning"] = _WARNING
     left_out = {name: found.left_out[name] for name in FIGURES if name in found.left_out}
     return {"figures": figures, "left_out": left_out, "protocol": dict(shared)}
+
+
+def open_manifest(
+    folder: epath.Path | pathlib.Path, pictures: Sequence[str], flag: str = "--output"
+) -> Manifest:
+    """Returns what writes `metrics.json` and the pictures next to it; see `Manifest`."""
+
+    def files_before(note: Mapping[str, Any]) -> Sequence[str]:
+        return pictures if note["figures"] is not None else ()
+
+    return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag)
 
 
 def fault_of(record: Mapping[str, Any]) -> str:

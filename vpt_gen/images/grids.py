@@ -1,11 +1,12 @@
 """Pictures for people: image grids, with labels if they help."""
 
+import io
 import math
 import pathlib
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine.files import written_whole
@@ -99,10 +100,19 @@ def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
     return image_grid(magnify(pairs), columns=8)
 
 
+def as_png(picture: np.ndarray) -> bytes:
+    """A uint8 picture -> the content of its PNG file."""
+    maker = PngImagePlugin.PngInfo()
+    maker.add_text("Software", "vpt_gen")  # Which `files.check_output` looks for.
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", pnginfo=maker)
+    return buffer.getvalue()
+
+
 def save_png(path: epath.Path | pathlib.Path, picture: np.ndarray) -> None:
     """Writes a uint8 picture; makes the folder if it is missing."""
-    with written_whole(path) as partial, partial.open("wb") as file:
-        Image.fromarray(picture).save(file, format="PNG")
+    with written_whole(path) as partial:
+        partial.write_bytes(as_png(picture))
 
 
 def in_strip(labels: np.ndarray) -> np.ndarray:
@@ -114,11 +124,11 @@ def in_strip(labels: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def save_strip(folder: epath.Path | pathlib.Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Writes a strip of the images (n, H, W, 3) in [0, 1], unscaled, class by class."""
+def strip(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """A strip, uint8, of the images (n, H, W, 3) in [0, 1], unscaled, class by class."""
     chosen = in_strip(labels)
     ordered = images[chosen][np.argsort(labels[chosen], kind="stable")]
-    save_png(folder / STRIP, np.concatenate(list(to_uint8(ordered)), axis=1))
+    return np.concatenate(list(to_uint8(ordered)), axis=1)
 
 
 def read_strip(folder: epath.Path | pathlib.Path) -> np.ndarray | None:

@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from vpt_gen import cli
+from vpt_gen.machine.files import check_writable
 from vpt_gen.packing import color_rules
 from vpt_gen.packing.archives import (
     clipart_pictures,
@@ -62,6 +63,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    check_writable(pathlib.Path(FLAGS.output), "--output")
     archives = find_archives(FLAGS.downloads, "color", ARCHIVES)
     pack(archives).save(archives, FLAGS.output, ("numpy", "pillow"))
 

@@ -21,6 +21,7 @@ from vpt_gen import cli
 from vpt_gen.checkpoints.released import pickle_scan
 from vpt_gen.checkpoints.released.pickle_scan import Fixed, StandIn
 from vpt_gen.errors import UserError
+from vpt_gen.machine.files import check_writable
 from vpt_gen.packing import grey_rules
 from vpt_gen.packing.archives import (
     bounded,
@@ -171,6 +172,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    check_writable(pathlib.Path(FLAGS.output), "--output")
     archives = find_archives(FLAGS.downloads, "grey", ARCHIVES)
     pack(archives).save(archives, FLAGS.output, ("numpy", "pillow", "scikit-image"))
 

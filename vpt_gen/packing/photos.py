@@ -17,7 +17,7 @@ from absl import flags
 from PIL import Image
 
 from vpt_gen import cli
-from vpt_gen.machine.files import json_text, written_whole
+from vpt_gen.machine.files import check_writable, json_text, written_whole
 from vpt_gen.machine.progress import say
 from vpt_gen.packing import color, color_rules
 from vpt_gen.packing.archives import (
@@ -89,6 +89,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    check_writable(pathlib.Path(FLAGS.output), "--output")
     archives = find_archives(FLAGS.downloads, "photos", ARCHIVES)
     with reading(archives["cifar10"]):
         photos = photographs(archives["cifar10"])

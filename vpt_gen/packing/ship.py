@@ -30,6 +30,7 @@ from vpt_gen.evaluation.reconstructed import reconstruct
 from vpt_gen.images import grids
 from vpt_gen.machine import lock, sharding
 from vpt_gen.machine.array_files import open_npz
+from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
@@ -133,6 +134,7 @@ def main():
         raise UserError("Curves need matplotlib; install it with `pip install -e .[demo]`.")
     family = FAMILIES[FLAGS.family]
     output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
+    check_writable(output / "net.json", "--output")
     data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
     if not pathlib.Path(data).is_file():
         raise UserError(f"{data} does not exist; give the packed data with --data.")

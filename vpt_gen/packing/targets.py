@@ -21,6 +21,7 @@ from PIL import Image
 
 from vpt_gen import cli
 from vpt_gen.machine import lock
+from vpt_gen.machine.files import check_writable, written_whole
 from vpt_gen.machine.progress import say
 from vpt_gen.packing.archives import (
     deb_files,
@@ -112,8 +113,9 @@ def write(pictures: Iterator[Picture], folder: pathlib.Path) -> dict[str, int]:
         if counts.get(class_name, 0) == PER_CLASS:
             continue
         counts[class_name] = counts.get(class_name, 0) + 1
-        (folder / class_name).mkdir(parents=True, exist_ok=True)
-        image.save(folder / class_name / f"{name}.png")
+        path = folder / class_name / f"{name}.png"
+        with written_whole(path) as partial, partial.open("wb") as file:
+            image.save(file, format="PNG")
     return counts
 
 
@@ -125,6 +127,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
+    check_writable(pathlib.Path(FLAGS.output, *SETS, "0.png"), "--output")
     patterns = {name: pattern for name, (pattern, _) in SETS.items()}
     for name, archive in find_archives(FLAGS.downloads, "targets", patterns).items():
         folder = pathlib.Path(FLAGS.output) / name

@@ -12,7 +12,7 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import check_output, write_text
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Seed, Several, UpdatesOrZero
@@ -64,9 +64,10 @@ def main():
     """Runs the program; its flags are parsed."""
     if importlib.util.find_spec("sklearn") is None:
         raise UserError("A report needs scikit-learn; install it with `pip install -e .[demo]`.")
+    output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
+    check_output(output, "--output")
     run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
     compared = open_compared(run, FLAGS.compare)
-    output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
     text = make_page(run, FLAGS.num, FLAGS.seed, compared)
     write_text(output, text)
     say(f"Wrote {output} ({len(text.encode()) / 1e6:.1f} MB): open it in a browser.")

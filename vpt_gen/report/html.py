@@ -112,13 +112,14 @@ def page(title: str, lead: Sequence[Node], sections: Sequence[Node]) -> str:
       lead: text under the title.
       sections: made by `section`; the menu lists them.
     """
-    style = importlib.resources.files(__package__).joinpath("style.css").read_text()
+    style = importlib.resources.files(__package__).joinpath("style.css").read_text("utf-8")
     links = [h("a", part.findtext("h2"), href=f"#{part.get('id')}") for part in sections]
     head = h(
         "head",
         h("meta", charset="utf-8"),
         h("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}),
         h("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        h("meta", name="generator", content="vpt_gen"),
         h("meta", name="color-scheme", content="light dark"),
         h("link", rel="icon", href="data:,"),
         h("title", title),

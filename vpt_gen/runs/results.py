@@ -1,6 +1,7 @@
 """Results of an adaptation: `metrics.json`, grids of samples, and a table."""
 
 import jax
+import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -12,12 +13,20 @@ from vpt_gen.evaluation.reconstructed import reconstructed
 from vpt_gen.evaluation.yardstick import Yardstick, draw
 from vpt_gen.images import grids
 from vpt_gen.machine import distributed
-from vpt_gen.machine.files import write_json
+from vpt_gen.machine.manifest import Manifest
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.measured import Drawn, Measurer
 from vpt_gen.training.clock import training_seconds
 from vpt_gen.training.state import TrainState, initial_state
+
+_SAMPLES, _UNTUNED = "samples.png", "samples_untuned.png"
+
+
+def open_manifest(workdir: str, config: ConfigDict) -> Manifest:
+    """Returns what writes the results of a run; see `Manifest`."""
+    pictures = [_SAMPLES, grids.STRIP, *([_UNTUNED] if config.evaluation.baselines else [])]
+    return report.open_manifest(epath.Path(workdir), pictures, "--workdir")
 
 
 def write_results(
@@ -59,15 +68,17 @@ def write_results(
         return
     counts = {"num_samples": len(images)} | _counts(experiment, state, workdir)
     folder = epath.Path(workdir)
-    _write_pictures(folder, untuned, tuned)
+    manifest = open_manifest(workdir, config)
+    manifest.begin()
+    manifest.write({name: grids.as_png(p) for name, p in _pictures(untuned, tuned).items()})
     # Written last, as programs that wait for a run look for it.
-    write_json(folder / "metrics.json", {**compared, **counts, **record})
+    manifest.finish({**compared, **counts, **record})
     say(report.table(record))
     say(_counted(compared | counts))
-    before = " (before tuning: samples_untuned.png)" if untuned else ""
+    before = f" (before tuning: {_UNTUNED})" if untuned else ""
     say(
-        f"\nLook at {folder / 'samples.png'}{before}; each figure with its protocol: "
-        f"{folder / 'metrics.json'}"
+        f"\nLook at {folder / _SAMPLES}{before}; each figure with its protocol: "
+        f"{folder / report.METRICS}"
     )
 
 
@@ -132,11 +143,9 @@ def _counts(experiment: Experiment, state: TrainState, workdir: str) -> dict[str
     return counts if seconds is None else {**counts, "tuning_seconds": seconds}
 
 
-def _write_pictures(folder: epath.Path, untuned: Drawn | None, tuned: Drawn) -> None:
-    grids.save_png(folder / "samples.png", tuned.grid())
-    if untuned:
-        grids.save_png(folder / "samples_untuned.png", untuned.grid())
-    grids.save_strip(folder, tuned.images, tuned.labels)
+def _pictures(untuned: Drawn | None, tuned: Drawn) -> dict[str, np.ndarray]:
+    pictures = {_SAMPLES: tuned.grid(), grids.STRIP: grids.strip(tuned.images, tuned.labels)}
+    return pictures | ({_UNTUNED: untuned.grid()} if untuned else {})
 
 
 def _counted(metrics: dict[str, float]) -> str:

@@ -19,7 +19,7 @@ from vpt_gen.machine.progress import say
 from vpt_gen.study import plots, results
 from vpt_gen.study.chosen import check_data, chosen_cells, list_cells, parse_shard
 from vpt_gen.study.config import check_study
-from vpt_gen.study.page import write_page
+from vpt_gen.study.page import check_page, write_page
 from vpt_gen.study.record import claim_folder
 from vpt_gen.study.runner import Runner
 from vpt_gen.study.runs import Runs
@@ -55,6 +55,11 @@ def define_flags() -> None:
     )
 
 
+def page_path(folder: pathlib.Path) -> pathlib.Path:
+    """Returns the path of the page to write."""
+    return pathlib.Path(FLAGS.page or folder / "page.md")
+
+
 def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
     """Writes tables, the page and its pictures, and prints their paths."""
     with lock.held(folder, "--workdir", wait=True):
@@ -64,7 +69,7 @@ def gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str
 def _gather(study, runner: Runner, runs: Runs, folder: pathlib.Path, command: str) -> None:
     found = results.gather(study, folder, runner.state)
     paths = results.write_results(study, found, folder)
-    page = pathlib.Path(FLAGS.page or folder / "page.md")
+    page = page_path(folder)
     pictures = plots.pictures(study, runs, folder, found)
     if not plots.can_plot():
         say("Plots are left out: they need matplotlib (pip install -e .[demo]), then --gather.")
@@ -86,6 +91,8 @@ def main():
     if FLAGS.list:
         list_cells(cells, runner)
         return
+    results.open_manifest(folder)  # What is in the way is told before anything runs.
+    check_page(page_path(folder))
     if FLAGS.gather:
         gather(study, runner, runs, folder, command)
         return

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
 from vpt_gen.images import grids
-from vpt_gen.machine.files import write_text
+from vpt_gen.machine.files import check_output, check_writable, not_ours, write_text
 from vpt_gen.study.cells import (
     Group,
     all_cells,
@@ -47,6 +47,13 @@ _FACTS = {
 }
 
 
+def check_page(path: pathlib.Path) -> None:
+    """Raises UserError if the page cannot be written, or is not a page of a study."""
+    check_writable(path, "--page")
+    if path.exists() and FINDINGS.encode() not in path.read_bytes():
+        raise not_ours(path, "--page")
+
+
 def write_page(
     study: ConfigDict,
     results: Results,
@@ -64,10 +71,18 @@ def write_page(
       folder: of the study.
       path: of the page.
       command: that runs the study.
+
+    Raises:
+      UserError: a file that we did not write would be replaced.
     """
+    check_page(path)
     kept = re.search(f"{FINDINGS}\n(.*?){END}", _read_page(path), re.DOTALL)
-    for name, picture in pictures.items():
-        grids.save_png(path.with_name(f"{path.stem}_{name}.png"), picture)
+    places = {path.with_name(f"{path.stem}_{name}.png"): p for name, p in pictures.items()}
+    if not path.exists():  # Otherwise they are the page's, of whatever version.
+        for place in places:
+            check_output(place, "--page")
+    for place, picture in places.items():
+        grids.save_png(place, picture)
     parts = [
         f"# {study.title}",
         f"{FINDINGS}\n{kept.group(1) if kept else ''}{END}",

@@ -16,6 +16,7 @@ from vpt_gen.images import grids
 from vpt_gen.study.results import (
     LAST,
     Results,
+    check_strip,
     result_folders,
 )
 from vpt_gen.study.runs import Runs, distance_of
@@ -129,9 +130,9 @@ def samples_picture(
         cell, group = row.cell, row.cell.group
         if (group.dataset, group.shots, cell.seed) != (dataset, shots, seed):
             continue
-        if (
-            strip := grids.read_strip(result_folders(study, folder, cell)[row.checkpoint])
-        ) is not None:
+        place = result_folders(study, folder, cell)[row.checkpoint]
+        check_strip(place)
+        if (strip := grids.read_strip(place)) is not None:
             rows[label_of(study, cell.variant, row.checkpoint)] = strip
     if not rows:
         return None

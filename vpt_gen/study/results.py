@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
+from vpt_gen.errors import UserError
 from vpt_gen.evaluation.report import with_new_names
-from vpt_gen.machine.files import write_json, write_text
+from vpt_gen.images import grids
+from vpt_gen.machine.manifest import FILES, Manifest, sha256
 from vpt_gen.study.cells import (
     Cell,
     Group,
@@ -23,6 +26,7 @@ from vpt_gen.study.states import is_number, read_done
 # Values of metrics.json besides the figures, the same for all methods.
 COUNTS = ("trained_parameters", "frozen_parameters", "optimizer_bytes", "tuning_seconds")
 LAST, BEST = "last", "best"
+_TABLE, _NOTE = "results.csv", "results.json"
 # With fewer seeds, quartiles have no meaning.
 _FEWEST_FOR_QUARTILES = 5
 
@@ -151,6 +155,17 @@ def result_folders(study: ConfigDict, folder: pathlib.Path, cell: Cell) -> dict[
     return {LAST: own / LAST, BEST: own / BEST} if kept else {LAST: own}
 
 
+def check_strip(place: pathlib.Path) -> None:
+    """Raises UserError if the pictures in a folder are not those that its figures are about."""
+    note, strip = place / "metrics.json", place / grids.STRIP
+    expected = read_done(note).get(FILES, {}).get(grids.STRIP)
+    if expected and not (strip.is_file() and sha256(strip.read_bytes()) == expected):
+        raise UserError(
+            f"{strip} is missing, or was changed after {note.name} was written: delete {note} and "
+            "give the command of the study again to make both."
+        )
+
+
 def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
     figures = with_new_names(record)["figures"]
     floor_of = [f["protocol"].get("floor_of", "") for f in figures.values()]
@@ -161,6 +176,14 @@ def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
         {n: f["floor"] for n, f in figures.items() if is_number(f.get("floor"))},
         facts,
         floor_of[0] if floor_of else "",
+    )
+
+
+def open_manifest(folder: pathlib.Path) -> Manifest:
+    """Returns what writes the tables of a study; see `Manifest`."""
+    note = epath.Path(folder) / _NOTE
+    return Manifest(
+        note, [_TABLE], lambda old: [_TABLE] if old["summary"] else [], flag="--workdir"
     )
 
 
@@ -184,10 +207,11 @@ def write_results(study: ConfigDict, results: Results, folder: pathlib.Path) -> 
         "missing": {str(cell): why for cell, why in results.missing.items()},
         "study": study.to_dict(),
     }
-    paths = [folder / "results.csv", folder / "results.json"]
-    write_text(paths[0], table.getvalue())
-    write_json(paths[1], record)
-    return paths
+    manifest = open_manifest(folder)
+    manifest.begin()
+    manifest.write({_TABLE: table.getvalue().encode()})
+    manifest.finish(record)
+    return [folder / _TABLE, folder / _NOTE]
 
 
 def _summary(results: Results, names: list[str]) -> Iterator[dict[str, Any]]:

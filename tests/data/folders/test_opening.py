@@ -1,5 +1,6 @@
 """Folders of images as users have them: mixed, broken, flat, or wrong."""
 
+import json
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ from vpt_gen.data import sampled
 from vpt_gen.data.folders import checked, listing
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.errors import UserError
+from vpt_gen.images import grids
 
 KINDS = ("png", "jpg", "webp", "bmp", "JPEG", "gif", "tiff")
 CLASSES = {"ants": 3, "bees": 10, "cats": 5, "dogs": 4, "eels": 7}
@@ -579,19 +581,55 @@ def test_very_deep_folders(deep):
     assert gray(open_folder(str(deep)), 0) == 3
 
 
-def test_a_folder_of_samples_has_the_classes_of_its_note(tmp_path, capsys):
-    for name, value in [("7_0", 70), ("a_b_0", 10), ("a_b_1", 11), ("grid", 0)]:
-        draw(tmp_path / f"{name}.png", value)
+@pytest.fixture
+def samples(tmp_path):
+    """A folder as vpt_gen.sample writes it."""
     classes = {"7_0.png": "7", "a_b_0.png": "a b", "a_b_1.png": "a b"}
-    sampled.write(tmp_path, classes, {"seed": 3})
-    source = open_folder(str(tmp_path))
+    values = dict(zip([*classes, "grid.png"], [70, 10, 11, 0], strict=True))
+    folder = tmp_path / "samples"
+    manifest = sampled.open_manifest(folder, list(values))
+    manifest.begin()
+    manifest.write({n: grids.as_png(np.full((8, 8, 3), v, np.uint8)) for n, v in values.items()})
+    sampled.finish(manifest, classes, {"seed": 3})
+    return folder
+
+
+def test_a_folder_of_samples_has_the_classes_of_its_note(samples, capsys):
+    source = open_folder(str(samples))
     assert source.class_names == ("7", "a b")
     assert source.labels.tolist() == [0, 1, 1]
     assert [gray(source, i) for i in range(3)] == [70, 10, 11]
     assert "grid.png (not listed in samples.json)" in capsys.readouterr().out
-    (tmp_path / "a_b_1.png").unlink()
-    with pytest.raises(UserError, match=r"lacks 1 of the images .* \(such as a_b_1.png\)"):
-        open_folder(str(tmp_path))
-    (tmp_path / sampled.FILE).write_text("{")
-    with pytest.raises(UserError, match="samples.json is damaged"):
-        open_folder(str(tmp_path))
+
+
+def test_samples_that_are_missing_changed_or_not_listed_are_an_error(samples, tmp_path):
+    def refused(name, content, message):
+        folder = tmp_path / "faulty"
+        shutil.copytree(samples, folder)
+        (folder / name).unlink(missing_ok=True)
+        if content is not None:
+            (folder / name).write_bytes(content)
+        with pytest.raises(UserError, match=message) as error:
+            open_folder(str(folder))
+        assert "\n" not in str(error.value)
+        shutil.rmtree(folder)
+
+    other = (samples / "7_0.png").read_bytes()
+    refused("a_b_1.png", None, r"lacks 1 of the images .* \(such as a_b_1.png\)")
+    refused("a_b_1.png", other, r"1 image of .* \(such as a_b_1.png\) changed after samples.json")
+    refused("a_b_1.png", other[:50], r"1 image of .* \(such as a_b_1.png\) changed")
+    refused("a_b_2.png", other, r"1 image that its samples.json does not list .*a_b_2.png")
+    refused(sampled.FILE, b"{", "samples.json is damaged")
+    refused(sampled.FILE, b"[]", "samples.json is damaged")
+    refused(".samples.unfinished.json", b"", "unfinished")
+
+
+def test_samples_of_an_older_version_are_read_and_said_to_be_unverified(samples, capsys):
+    note = json.loads((samples / sampled.FILE).read_text())
+    del note["files"]
+    (samples / sampled.FILE).write_text(json.dumps(note))
+    draw(samples / "a_b_1.png", 12)
+    draw(samples / "mine.png", 13)
+    source = open_folder(str(samples))
+    assert [gray(source, i) for i in range(3)] == [70, 10, 12]
+    assert "has no digests: changes of its images" in capsys.readouterr().out

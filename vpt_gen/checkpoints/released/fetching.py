@@ -16,7 +16,7 @@ import requests
 
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files, lock
-from vpt_gen.machine.files import write_json, write_text
+from vpt_gen.machine.files import check_writable, move, write_json, write_text
 from vpt_gen.machine.progress import say, track
 
 _CHUNK = 1 << 20  # bytes
@@ -121,7 +121,8 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
       The names of the external checksums that it was compared with: "sha256", "md5", or none.
 
     Raises:
-      UserError: no network, no such address, or a file that does not match its checksum.
+      UserError: no network, no such address, a folder that cannot be written, or a file that does
+        not match its checksum.
     """
     with lock.held(path, "folder", beside=True, wait=True):
         if path.exists():  # Another program has fetched it meanwhile.
@@ -133,6 +134,7 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
 def _fetch(address: str, path: pathlib.Path, sha256: str) -> tuple[str, ...]:
     """Like `fetch`, for a file that no other program fetches."""
     partial = _Partial.at(path.with_name(f"{path.name}.part"))
+    check_writable(partial.path, "weights_dir")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         announced = _download(address, partial)
@@ -152,7 +154,7 @@ def _fetch(address: str, path: pathlib.Path, sha256: str) -> tuple[str, ...]:
             f"{sha256}; fetch the published file elsewhere and put it at {path}."
         )
     _write_note(path, digests["sha256"], partial.path.stat())
-    partial.path.replace(path)
+    move(partial.path, path)
     partial.note.unlink(missing_ok=True)
     return tuple(sorted({*announced, *(["sha256"] if sha256 else [])}))
 

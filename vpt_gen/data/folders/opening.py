@@ -11,7 +11,7 @@ import numpy as np
 from vpt_gen.data import sampled
 from vpt_gen.data.fewshot import labels_of
 from vpt_gen.data.folders import messages as folder_messages
-from vpt_gen.data.folders.checked import check, read_file
+from vpt_gen.data.folders.checked import Checked, check, read_file
 from vpt_gen.data.folders.listing import (
     Listing,
     Names,
@@ -22,6 +22,7 @@ from vpt_gen.data.names import check_distinct
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
+from vpt_gen.machine.progress import say
 
 
 def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
@@ -39,22 +40,25 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
 
     Raises:
       UserError: a missing folder, no images, a class without a readable image, images next to class
-        folders, classes with the same name, a missing class in `classes`, or a note of missing
-        images.
+        folders, classes with the same name, a missing class in `classes`, or samples that are not
+        the images of their note.
     """
     root = os.path.expanduser(path)
     if not path or not os.path.isdir(root):
         raise UserError(
             f"Image folder {path!r} does not exist; set config.data.path to your folder."
         )
+    note = sampled.read(root)
     listing = list_folder(root)
-    if note := sampled.read(root):
-        listing = _as_sampled(root, listing, note[0])
+    if note:
+        listing = _as_sampled(root, listing, note)
     check_distinct(listing.class_names, root)
     named = np.full(len(listing.class_names), not classes)
     named[labels_of(classes, listing.class_names, root)] = True
     wanted = np.flatnonzero(named[listing.labels])
     checked = check(root, listing.names, wanted)
+    if note:
+        _check_samples(root, listing.names, wanted, checked, note)
     broken = np.array([i in checked.errors for i in wanted.tolist()], bool)
     kept = wanted[~broken]
     labels, digests = listing.labels[kept], checked.digests[kept]
@@ -92,9 +96,9 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     )
 
 
-def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing:
-    """Returns the images of a note with its classes; all others are left out."""
-    known = {os.fsencode(name): class_name for name, class_name in classes.items()}
+def _as_sampled(root: str, listing: Listing, note: sampled.Note) -> Listing:
+    """Returns the images of a note with its classes; its pictures and older images are left out."""
+    known = {_on_disk(name): class_name for name, class_name in note.classes.items()}
     missing = known.keys() - set(listing.names)
     if missing:
         raise UserError(
@@ -106,9 +110,47 @@ def _as_sampled(root: str, listing: Listing, classes: dict[str, str]) -> Listing
     names = [name for name in listing.names if name in known]
     labels = np.array([numbers[known[name]] for name in names], np.int32)
     others = [name for name in listing.names if name not in known]
+    ours = {_on_disk(name) for name in [*(note.digests or {}), *sampled.PICTURES]}
+    if note.digests and (foreign := [name for name in others if name not in ours]):
+        raise UserError(
+            f"{root} holds {len(foreign):,} image{'s' * (len(foreign) != 1)} that its "
+            f"{sampled.FILE} does not list (such as {shown(min(foreign))}): move them elsewhere, "
+            f"or delete {sampled.FILE} to read all images without their classes."
+        )
     left_out = [entry for entry in listing.left_out if entry[0] != os.fsencode(sampled.FILE)]
     left_out += [(name, f"not listed in {sampled.FILE}") for name in others]
     return Listing(class_names, Names.of(names), labels, left_out)
+
+
+def _on_disk(name: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:  # Written under another locale.
+        return name.encode()
+
+
+def _check_samples(
+    root: str, names: Names, wanted: np.ndarray, checked: Checked, note: sampled.Note
+) -> None:
+    """Raises UserError if one of the wanted images is not the one of the note."""
+    if note.digests is None:
+        say(
+            f"The {sampled.FILE} of {root} is of an older version and has no digests: changes of "
+            "its images since then would not be noticed."
+        )
+        return
+    digests = {_on_disk(name): digest for name, digest in note.digests.items()}
+    changed = [
+        names[i]
+        for i in wanted.tolist()
+        if i in checked.errors or checked.digests[i].tobytes().hex() != digests[names[i]]
+    ]
+    if changed:
+        raise UserError(
+            f"{len(changed):,} image{'s' * (len(changed) != 1)} of {root} (such as "
+            f"{shown(changed[0])}) changed after {sampled.FILE} was written: generate the images "
+            f"again in another folder, or delete {sampled.FILE} to read them without their classes."
+        )
 
 
 def _check_classes(root: str, counts: dict[str, int]) -> None:

@@ -25,7 +25,7 @@ from vpt_gen.data.tokens.cache import (
 )
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, lock
-from vpt_gen.machine.files import json_text, write_text
+from vpt_gen.machine.files import check_writable, json_text, write_text
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
@@ -67,6 +67,7 @@ class CacheBuild:
           UserError: an unreadable image, a damaged cache, or hosts without a shared folder.
         """
         if not self._is_finished():
+            check_writable(self.folder / MANIFEST, "--config.data.cache_dir")
             with lock.held_for_all(self.folder, "config.data.cache_dir", wait=True):
                 if not self._is_finished():  # Another program may have finished it meanwhile.
                     self._make()

@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from vpt_gen.machine.files import (
-    remove_partial,
+    remove_partials,
     write_text,
     written_whole,
 )
@@ -39,7 +39,7 @@ def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> N
     data = np.empty(len(labels), _data_type(*tokens.shape[1:]))
     data["label"] = labels
     data["tokens"] = tokens
-    remove_partial(path)
+    remove_partials(path.parent, [path.name])
     with written_whole(path) as partial:
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for example in data:

@@ -1,0 +1,174 @@
+"""Several files and their note, whenever the program that writes them is killed."""
+
+import itertools
+import json
+import os
+
+import pytest
+from etils import epath
+
+from vpt_gen.errors import UserError
+from vpt_gen.machine import files, manifest
+from vpt_gen.machine.manifest import Manifest, mark_of, sha256
+
+NAMES = ["a", "b", "c"]
+
+
+class Killed(BaseException):
+    """As by SIGKILL: nothing that the program would still do happens."""
+
+
+@pytest.fixture
+def note(tmp_path):
+    return epath.Path(tmp_path) / "note.json"
+
+
+def older(content):
+    return content["classes"]
+
+
+def write(note, value, names=NAMES):
+    """Writes files in two batches; which of them were still there."""
+    written = Manifest(note, names, older, request=value)
+    content = {name: f"{value} {name}".encode() for name in names if name not in written.done}
+    written.begin()
+    for batch in (names[:2], names[2:]):
+        written.write({name: content[name] for name in batch if name in content})
+    written.finish({"value": value})
+    return list(written.done)
+
+
+def assert_whole(note, value, names=NAMES):
+    content = json.loads(note.read_text())
+    assert content["value"] == value
+    for name in names:
+        found = (note.parent / name).read_bytes()
+        assert found == f"{value} {name}".encode()
+        assert content["files"][name] == sha256(found)
+    assert not list(note.parent.glob(".*"))
+
+
+def killed_at(patch, number):
+    """Lets the program die before, or after, its `number`-th change on the disk."""
+    calls = itertools.count()
+
+    def fatal(function):
+        def call(*arguments, **options):
+            if next(calls) == number:
+                raise Killed
+            result = function(*arguments, **options)
+            if next(calls) == number:
+                raise Killed
+            return result
+
+        return call
+
+    patch.setattr(files, "move", fatal(files.move))
+    patch.setattr(Manifest, "_append", fatal(Manifest._append))
+    patch.setattr(type(epath.Path("a")), "unlink", fatal(type(epath.Path("a")).unlink))
+
+
+@pytest.mark.parametrize("then", ["new", "old", "third"])
+def test_killed_anywhere_a_note_is_never_next_to_other_files(note, monkeypatch, then):
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # The machine stays alive.
+    write(note, "old")
+    for number in itertools.count():
+        with monkeypatch.context() as patch:
+            killed_at(patch, number)
+            try:
+                write(note, "new")
+                break
+            except Killed:
+                pass
+        if note.exists() and not mark_of(note).exists():
+            assert_whole(note, json.loads(note.read_text())["value"])
+        write(note, then)
+        assert_whole(note, then)
+        write(note, "old")
+    assert number > 10
+
+
+def test_the_same_request_resumes_with_what_is_there(note, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", lambda *unused: None)
+        write(note, "new")
+    (note.parent / "b").unlink()
+    assert write(note, "new") == ["a", "c"]
+    assert_whole(note, "new")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "note.json"])
+def test_a_file_of_somebody_else_is_named_and_stays(note, name):
+    (note.parent / name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name} is not replaced.* choose another --output"):
+        write(note, "new")
+    assert [path.name for path in note.parent.iterdir()] == [name]
+    assert (note.parent / name).read_text() == "mine"
+
+
+def test_a_file_that_was_changed_since_is_somebody_elses(note, monkeypatch):
+    write(note, "old")
+    (note.parent / "b").write_text("mine")
+    with pytest.raises(UserError, match="b is not replaced"):
+        write(note, "new")
+    (note.parent / "b").write_text("old b")
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", lambda *unused: None)
+        write(note, "new")
+    (note.parent / "c").write_text("mine")
+    with pytest.raises(UserError, match="c is not replaced"):
+        write(note, "new")
+    assert (note.parent / "c").read_text() == "mine"
+
+
+def test_files_of_an_earlier_request_stay_ours(note):
+    write(note, "old")
+    write(note, "new", ["a"])
+    assert_whole(note, "new", ["a"])
+    assert json.loads(note.read_text())["files"].keys() == set(NAMES)
+    write(note, "third")
+    assert_whole(note, "third")
+
+
+def test_an_older_version_listed_files_without_digests(note):
+    for name in NAMES:
+        (note.parent / name).write_text("from before")
+    note.write_text(json.dumps({"classes": {"a": 0, "b": 0}}))
+    with pytest.raises(UserError, match="c is not replaced"):
+        write(note, "new")
+    (note.parent / "c").unlink()
+    write(note, "new")
+    assert_whole(note, "new")
+
+
+def test_an_interrupted_older_version_did_not_say_what_was_to_come(note):
+    (note.parent / "a").write_text("from before")
+    mark_of(note).write_text(json.dumps({"request": "new", "done": 1}))
+    assert write(note, "new") == []
+    assert_whole(note, "new")
+
+
+def test_a_mark_that_was_cut_while_it_was_written_counts_as_far_as_it_goes(note, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", lambda *unused: None)
+        write(note, "new")
+    text = mark_of(note).read_text()
+    mark_of(note).write_text(text[: text.index('{"c"') + 9])
+    (note.parent / "c").unlink()
+    assert write(note, "new") == ["a", "b"]
+    assert_whole(note, "new")
+
+
+@pytest.mark.parametrize("header", [{"files": [], "older": []}, {"files": 1, "older": {"a": []}}])
+def test_a_damaged_mark_proves_nothing(note, header):
+    mark_of(note).write_text(f"{json.dumps(header)}\n{json.dumps({'a': 3})}\n")
+    (note.parent / "a").write_text("mine")
+    with pytest.raises(UserError, match="a is not replaced"):
+        write(note, "new")
+
+
+def test_in_a_bucket_no_file_is_extended(note, monkeypatch):
+    monkeypatch.setattr(manifest, "in_bucket", lambda path: True)
+    write(note, "old")
+    write(note, "new")
+    assert_whole(note, "new")

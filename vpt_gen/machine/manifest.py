@@ -1,0 +1,199 @@
+"""Several files and one note about them: the note goes first and comes last.
+
+Before the first file is written, a hidden mark next to the note (`.<note>.unfinished.json`) says
+what is to come, and an older note goes. Before each file, the mark gets its digest. At the end the
+note is written, with the SHA-256 of each file under "files", and the mark goes. Whenever a program
+is killed, a note is therefore never next to other files than it describes, and the next program
+knows which files are ours: only these are replaced.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from etils import epath
+
+from vpt_gen.machine.files import (
+    check_writable,
+    in_bucket,
+    not_ours,
+    remove_partials,
+    write_json,
+    write_text,
+    written_whole,
+)
+
+FILES = "files"
+# The digests that a file of ours may have; None is any, where an older version noted none.
+_Known = dict[str, set[str | None]]
+
+
+def mark_of(note: epath.Path) -> epath.Path:
+    """Returns the path of the mark that stands for `note` until all files are written."""
+    return note.with_name(f".{note.stem}.unfinished.json")
+
+
+def sha256(content: bytes) -> str:
+    """Returns a file's digest, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class Manifest:
+    """The files of one note, from before the first is written to the end.
+
+    Attributes:
+      done: file -> digest, of the files that an interrupted program wrote for the same request, as
+        far as they are still there.
+    """
+
+    def __init__(
+        self,
+        note: epath.Path,
+        names: Sequence[str],
+        older: Callable[[Mapping[str, Any]], Iterable[str]],
+        request: str = "",
+        flag: str = "--output",
+    ):
+        """Checks that no file of somebody else would be replaced; writes nothing.
+
+        Args:
+          note: a JSON file; its folder is that of the files.
+          names: all files to write, relative to that folder.
+          older: note of an older version, which has no digests -> the files that it is about;
+            raises KeyError for the note of another program.
+          request: identifies the content of the files; '' never resumes.
+          flag: that names the folder, for messages.
+
+        Raises:
+          UserError: the files cannot be written, or one of them exists, and we did not write it or
+            it has been changed since.
+        """
+        check_writable(note, flag)
+        self._note, self._names, self._request = note, list(names), request
+        self._mark = mark_of(note)
+        started, written = _read_mark(self._mark)
+        noted = _read_note(note, older) if note.exists() else {}
+        if noted is None:
+            raise not_ours(note, flag)
+        known: _Known = {name: {digest} for name, digest in noted.items()}
+        if "done" in started:  # An older version counted files and did not say which.
+            known |= {name: {None} for name in names}
+        for found in (started.get("older"), *written):
+            for name, digest in _texts(found).items():
+                known.setdefault(name, set()).add(digest)
+        there = _digests_of(note.parent, {*names, *known})
+        self._ours = {n: d for n, d in there.items() if known.get(n, set()) & {d, None}}
+        for name in names:
+            if name in there and name not in self._ours:
+                raise not_ours(note.parent / name, flag)
+        self.done: dict[str, str] = {}
+        if started and request and started.get("request") == request:
+            given = {name: digest for batch in written for name, digest in _texts(batch).items()}
+            self.done = {name: d for name, d in given.items() if there.get(name) == d}
+
+    def begin(self) -> None:
+        """Marks the files as unfinished and removes the older note."""
+        header = {"request": self._request, FILES: self._names, "older": self._ours}
+        self._digests = dict(self.done)
+        self._text = _line(header) + _line(self.done)
+        write_text(self._mark, self._text)
+        self._note.unlink(missing_ok=True)
+        remove_partials(self._note.parent, self._names)
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Writes some of the files: name -> content."""
+        digests = {name: sha256(content) for name, content in files.items()}
+        self._append(_line(digests))
+        self._digests |= digests
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._write, files, files.values()))
+
+    def finish(self, content: Mapping[str, Any]) -> None:
+        """Writes the note: `content`, and the digest of each file.
+
+        Files of earlier requests that this one did not replace stay listed, so that they stay ours.
+        """
+        digests = {**self._ours, **self._digests}
+        note = {**content, FILES: dict(sorted(digests.items()))}
+        write_json(self._note, note)
+        self._mark.unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        with written_whole(self._note.parent / name) as partial:
+            partial.write_bytes(content)
+
+    def _append(self, line: str) -> None:
+        self._text += line
+        if in_bucket(self._mark):  # Where no file can be extended.
+            write_text(self._mark, self._text)
+            return
+        with open(self._mark, "ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry) + "\n"
+
+
+def _read_mark(mark: epath.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Reads a mark: what is to come ({} without a mark), and the digests of each batch."""
+    try:
+        header, *written = _entries(mark.read_text())
+    except (OSError, ValueError):
+        return {}, []
+    return header, written
+
+
+def _entries(text: str) -> Iterator[dict[str, Any]]:
+    """Yields the lines of a mark; the last is cut if a program was killed while it wrote it."""
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return
+        if not isinstance(entry, dict):
+            return
+        yield entry
+
+
+def _texts(entry: Any) -> dict[str, str]:
+    """Returns the digests of an entry, which may be damaged."""
+    if not isinstance(entry, dict):
+        return {}
+    return {name: digest for name, digest in entry.items() if isinstance(digest, str)}
+
+
+def _read_note(
+    note: epath.Path, older: Callable[[Mapping[str, Any]], Iterable[str]]
+) -> dict[str, str | None] | None:
+    """Returns the files of a note with their digests; None if it is not a note of ours."""
+    try:
+        content = json.loads(note.read_text())
+        if FILES in content:
+            return dict(_texts(content[FILES]))
+        return dict.fromkeys(older(content))
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _digests_of(folder: epath.Path, names: Iterable[str]) -> dict[str, str]:
+    """Returns the digest of each file that exists; '' if it is none or cannot be read."""
+    if in_bucket(folder):  # Where it takes long to ask for every file.
+        there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    else:
+        there = {name for name in names if os.path.lexists(folder / name)}
+
+    def digest(name: str) -> str:
+        try:
+            return sha256((folder / name).read_bytes())
+        except OSError:
+            return ""
+
+    names = [name for name in names if name in there]
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(names, pool.map(digest, names), strict=True))
