@@ -201,11 +201,11 @@ def _run(words, begun=None):
     if begun:
         run = cli.exit_code
 
-        def exit_code(program):
+        def program_begins(program):
             begun[0] = 1
-            return run(program)
+            program()
 
-        cli.exit_code = exit_code
+        cli.exit_code = lambda program: run(lambda: program_begins(program))
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
