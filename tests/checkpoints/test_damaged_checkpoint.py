@@ -10,9 +10,11 @@ import pytest
 
 from tests import damage
 from vpt_gen.checkpoints.checksum import not_finite
-from vpt_gen.checkpoints.store import Store, claim_workdir, read_record
+from vpt_gen.checkpoints.claim import claim_workdir
+from vpt_gen.checkpoints.store import Store, read_record
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
+from vpt_gen.machine.files import write_json
 from vpt_gen.training.state import TrainState
 
 DESCRIPTION, METRICS, ARRAYS = "_CHECKPOINT_METADATA", "metrics/metrics", "default/_METADATA"
@@ -141,6 +143,7 @@ def test_finite_is_the_same_on_a_mesh(count):
 
 @pytest.mark.parametrize("kind", damage.JSON)
 def test_a_damaged_record_of_a_run_is_named(run, kind):
+    write_json(run / "config.json", {"config": {"seed": 0}, "facts": {"digest": "x"}})
     claim_workdir(str(run), {"seed": 0}, {"digest": "x"})
     damage.apply(run / "config.json", damage.JSON[kind])
     for use in (

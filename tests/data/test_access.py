@@ -90,7 +90,8 @@ def test_every_package_that_preparing_needs_is_declared():
             assert f"    {package}>=" in declared
 
 
-def test_folders_and_packages(tmp_path):
+def test_folders_and_packages(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert access.folder_status(str(tmp_path)).state == "ready"
     assert "does not exist" in access.folder_status(str(tmp_path / "no")).advice[0]
     assert "set --config.data.path" in access.folder_status("").advice[0]

@@ -1,6 +1,7 @@
 """The notes of samples, damaged in every simple way."""
 
 import pytest
+from etils import epath
 
 from tests import damage
 from vpt_gen.data import sampled
@@ -9,7 +10,10 @@ from vpt_gen.errors import UserError
 
 @pytest.mark.parametrize("kind", damage.JSON)
 def test_a_damaged_note_is_named(tmp_path, kind):
-    sampled.write(tmp_path, {"a.png": "a"}, {"seed": 3})
+    manifest = sampled.open_manifest(epath.Path(tmp_path), ["a.png"])
+    manifest.begin()
+    manifest.write({"a.png": b"an image"})
+    sampled.finish(manifest, {"a.png": "a"}, {"seed": 3})
     damage.apply(tmp_path / sampled.FILE, damage.JSON[kind])
     with pytest.raises(UserError) as error:
         sampled.read(tmp_path)

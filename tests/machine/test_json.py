@@ -48,6 +48,7 @@ def test_no_program_writes_json_in_another_way():
     }
     assert {line.partition(":")[0] for line in found} == {
         "vpt_gen/machine/files.py",
+        "vpt_gen/machine/manifest.py",
         "vpt_gen/benchmark/comparison.py",
         "vpt_gen/benchmark/worker.py",
     }

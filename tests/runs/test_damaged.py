@@ -9,7 +9,8 @@ import pytest
 
 from tests import damage, made
 from tests.programs import opened
-from vpt_gen.checkpoints.store import Store, claim_workdir
+from vpt_gen.checkpoints.claim import claim_workdir
+from vpt_gen.checkpoints.store import Store
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.runs.build import make_experiment

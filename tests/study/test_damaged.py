@@ -9,6 +9,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.choices import NotYet, choose, num_steps
+from vpt_gen.study.page import FINDINGS
 from vpt_gen.study.record import claim_folder
 from vpt_gen.study.runner import Runner
 from vpt_gen.study.runs import Runs
@@ -119,10 +120,11 @@ def test_damaged_attempts_are_told_and_forgotten(study, folder, content, capsys)
 
 def test_a_page_whose_findings_cannot_be_read_is_kept(study, folder):
     path = folder / "page.md"
-    path.write_bytes(b"\xff findings")
+    mine = f"{FINDINGS}\n".encode() + b"\xff"
+    path.write_bytes(mine)
     with pytest.raises(UserError, match=r"page\.md is not UTF-8"):
         page(study, folder)
-    assert path.read_bytes() == b"\xff findings"
+    assert path.read_bytes() == mine
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x89PNG\r\n\x1a\n"])

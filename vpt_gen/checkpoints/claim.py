@@ -18,6 +18,7 @@ from vpt_gen.checkpoints.store import (
     brief,
     differences,
     is_unfinished,
+    read_record,
 )
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed
@@ -53,7 +54,7 @@ def claim_workdir(
     """
     path = epath.Path(workdir) / CONFIG_FILE
     record = json.loads(json.dumps({"config": config, "facts": facts}))
-    recorded = _recorded(path) if path.exists() else None
+    recorded = read_record(workdir) if path.exists() else None
     claimed = _left_by_a_run(epath.Path(workdir))
     if claimed:
         if recorded is None:
@@ -72,26 +73,11 @@ def claim_workdir(
             raise UserError(f"Cannot write to workdir {workdir}: {error.strerror}.") from error
     distributed.wait_for_all("workdir claimed")
     # For an existing run, every process compared the record above.
-    if not path.exists() or (not claimed and differences(json.loads(path.read_text()), record)):
+    if not path.exists() or (not claimed and differences(read_record(workdir), record)):
         raise UserError(
             f"Workdir {workdir} of process {jax.process_index()} is not that of process 0: all "
             "hosts need the same command and a folder or bucket that they share."
         )
-
-
-def _recorded(path: epath.Path) -> dict[str, Any]:
-    """Reads a record that is there; anything else is not replaced, as it may be somebody else's."""
-    try:
-        record = json.loads(path.read_text())
-        if isinstance(record["config"], dict) and isinstance(record["facts"], dict):
-            return record
-        fault = "without config and facts"
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        fault = f"{type(error).__name__}: {error}"
-    raise UserError(
-        f"{path} is damaged, or not of a run ({fault}): choose another --workdir, or restore that "
-        "file; if the folder holds nothing of value, delete it."
-    )
 
 
 def _left_by_a_run(folder: epath.Path) -> str:

@@ -54,7 +54,7 @@ def held(
         return
     path = pathlib.Path(os.path.abspath(folder))
     path = path.with_name(f".{path.name}.lock") if beside else path / ".lock"
-    made = [parent for parent in path.parents if not parent.exists()]
+    made = [parent for parent in path.parents if not os.path.exists(parent)]
     with _taken(path, folder, flag, wait) as file:
         try:
             yield file.fileno()
@@ -115,7 +115,7 @@ def _opened(path: pathlib.Path, folder: str | os.PathLike[str], flag: str) -> io
             path.parent.mkdir(parents=True, exist_ok=True)
             return open(path, "ab+", buffering=0)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and not path.parent.exists():
+            if isinstance(error, FileNotFoundError) and not os.path.exists(path.parent):
                 continue  # The last owner has removed the empty folder in between.
             is_file = isinstance(error, FileExistsError | NotADirectoryError)
             reason = "it is a file, or in one" if is_file else error.strerror
