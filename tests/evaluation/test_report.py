@@ -183,3 +183,20 @@ def test_every_figure_says_what_it_means():
         assert figure.better in ("lower", "higher", "neither")
         assert figure.meaning[-1] in ".?" and len(figure.meaning) > 30
         assert report.label(name)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"generated": None},
+        {"reference": []},
+        {"reference": {}},
+        {"features": "inception"},
+        {"duplicates": {"within": 1}},
+        {"classes_without_images": []},
+    ],
+)
+def test_a_damaged_protocol_is_a_fault(record, damage):
+    assert report.fault_of(record) == ""
+    faulty = {**record, "protocol": {**record["protocol"], **damage}}
+    assert "its protocol lacks a part" in report.fault_of(faulty)

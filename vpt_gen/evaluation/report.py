@@ -98,9 +98,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
             f"other images, {cure}, or give another --reference."
         )
     if copies := shared.get("generated", {}).get("copies_of_reference"):
-        said.append(
-            f"Exact copies of images compared with: {counted(copies, 'generated images')}."
-        )
+        said.append(f"Exact copies of images compared with: {counted(copies, 'generated images')}.")
     for part, names in shared.get("classes_without_images", {}).items():
         more = f" and {len(names) - _NAMED:,} more" * (len(names) > _NAMED)
         said.append(f"No {part} image is of these classes: {', '.join(names[:_NAMED])}{more}.")
@@ -163,6 +161,12 @@ def fault_of(record: Mapping[str, Any]) -> str:
         for part in ("value", "std", "floor"):
             if not json_files.is_kind(figure.get(part), (float, type(None))):
                 return f"the {part} of {name} is not a number"
+    try:
+        remarks(record)
+        if "reference" in parts["protocol"]:
+            summary(record)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return "its protocol lacks a part, or has one of another type"
     return ""
 
 
