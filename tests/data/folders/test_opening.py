@@ -249,6 +249,17 @@ def test_damaged_findings_are_made_anew(tmp_path, examined, damage):
     assert len(examined) == 2
 
 
+@pytest.mark.parametrize("name", ["stamps", "digests", "pixels"])
+def test_findings_of_another_length_are_made_anew(tmp_path, examined, name):
+    draw(tmp_path / "1.png", 1)
+    open_folder(str(tmp_path))
+    index = checked.index_path(str(tmp_path))
+    arrays = dict(np.load(index))
+    np.savez(index, **{**arrays, name: arrays[name][:0]})
+    assert open_folder(str(tmp_path)).content is not None
+    assert len(examined) == 2
+
+
 def test_another_decoder_checks_again(tmp_path, examined, monkeypatch):
     draw(tmp_path / "1.png", 1)
     open_folder(str(tmp_path))
