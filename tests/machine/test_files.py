@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vpt_gen.errors import UserError
-from vpt_gen.images import grids
+from vpt_gen.images import grids, png
 from vpt_gen.machine import files
 
 
@@ -86,7 +86,10 @@ def test_a_check_leaves_nothing(tmp_path):
 def test_a_picture_of_ours_may_be_replaced_and_no_other(tmp_path):
     path = tmp_path / "a.png"
     grids.save_png(path, np.zeros((4, 4, 3), np.uint8))
-    files.check_output(path, "--output")
+    files.check_output(path, "--output", png.SIGNATURE)
     path.write_bytes(b"mine")
     with pytest.raises(UserError, match="a.png is not replaced, because vpt_gen did not write it"):
         files.check_output(path, "--output")
+    path.write_bytes(b"My notes about vpt_gen.")
+    with pytest.raises(UserError, match="a.png is not replaced"):
+        files.check_output(path, "--output", png.SIGNATURE)

@@ -130,18 +130,20 @@ def check_writable(path: epath.Path | pathlib.Path, flag: str) -> None:
         raise UserError(f"Cannot write {path}: {reason}; choose another {flag}.") from error
 
 
-def check_output(path: epath.Path | pathlib.Path, flag: str) -> None:
+def check_output(path: epath.Path | pathlib.Path, flag: str, start: bytes = b"") -> None:
     """Raises UserError if `path` cannot be written, or is a file that does not name its maker, us.
 
     Args:
       path: of a file to write, which says "vpt_gen" somewhere.
       flag: that names it, for the message.
+      start: with which it begins; a user's notes or programs may name us, too.
     """
     check_writable(path, flag)
     if path.exists():
         with path.open("rb") as file:
-            if b"vpt_gen" not in file.read(_SEARCHED):
-                raise not_ours(path, flag)
+            content = file.read(_SEARCHED)
+        if not content.startswith(start) or b"vpt_gen" not in content:
+            raise not_ours(path, flag)
 
 
 def not_ours(path: epath.Path | pathlib.Path, flag: str) -> UserError:
