@@ -97,6 +97,23 @@ def test_the_same_request_resumes_with_what_is_there(note, monkeypatch):
     assert_whole(note, "new")
 
 
+def test_without_its_note_a_file_that_names_us_may_be_ours(note):
+    """A user who deletes damaged figures can make them again; others' files stay."""
+    (note.parent / "a").write_bytes(b"PNG Software vpt_gen")
+    with pytest.raises(UserError, match="a is not replaced"):
+        Manifest(note, NAMES, older)
+    assert Manifest(note, NAMES, older, named=True).done == {}
+    (note.parent / "b").write_text("mine")
+    with pytest.raises(UserError, match="b is not replaced"):
+        Manifest(note, NAMES, older, named=True)
+    for name in ("a", "b"):
+        (note.parent / name).unlink()
+    write(note, "old")
+    (note.parent / "a").write_bytes(b"mine vpt_gen")
+    with pytest.raises(UserError, match="a is not replaced"):
+        Manifest(note, NAMES, older, named=True)
+
+
 @pytest.mark.parametrize("name", [*NAMES, "note.json"])
 def test_a_file_of_somebody_else_is_named_and_stays(note, name):
     (note.parent / name).write_text("mine")

@@ -138,10 +138,14 @@ def check_output(path: epath.Path | pathlib.Path, flag: str) -> None:
       flag: that names it, for the message.
     """
     check_writable(path, flag)
-    if path.exists():
-        with path.open("rb") as file:
-            if b"vpt_gen" not in file.read(_SEARCHED):
-                raise not_ours(path, flag)
+    if path.exists() and not names_us(path):
+        raise not_ours(path, flag)
+
+
+def names_us(path: epath.Path | pathlib.Path) -> bool:
+    """Whether a file names its maker, us; `grids.as_png` writes that into pictures."""
+    with path.open("rb") as file:
+        return b"vpt_gen" in file.read(_SEARCHED)
 
 
 def not_ours(path: epath.Path | pathlib.Path, flag: str) -> UserError:

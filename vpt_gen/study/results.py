@@ -161,8 +161,8 @@ def check_strip(place: pathlib.Path) -> None:
     expected = read_done(note).get(FILES, {}).get(grids.STRIP)
     if expected and not (strip.is_file() and sha256(strip.read_bytes()) == expected):
         raise UserError(
-            f"{strip} is missing, or was changed after {note.name} was written: delete {note} and "
-            "give the command of the study again to make both."
+            f"{strip} is missing, or was changed after {note.name} was written: delete it and "
+            f"{note}, and give the command of the study again to make both."
         )
 
 
