@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.programs import call
+from tests import made
+from tests.programs import call, train
 from vpt_gen import convert, gallery, main, preview, reconstruct, sample
 from vpt_gen.benchmark import __main__ as benchmark
 from vpt_gen.errors import UserError
@@ -75,3 +76,11 @@ def test_a_file_of_somebody_else_is_named(name, file, tmp_path):
         start(name, path.parent if file else path)
     assert path.read_text() == '{"mine": 1}'
     assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_that_the_trained_net_would_not_replace_is_named_before_training(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "mine").touch()
+    with pytest.raises(UserError, match="net exists and holds no net, so it is not replaced"):
+        train(made.tokenizer_config("no data"), tmp_path)
+    assert (tmp_path / "net" / "mine").exists()
