@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import damage
-from tests.study.studies import MadeRuns, small_study, write_all
+from tests.study.studies import MadeRuns, small_study, write_all, write_record
 from tests.study.test_page import page
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import report
@@ -12,11 +12,12 @@ from vpt_gen.images import grids
 from vpt_gen.machine import lock
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.choices import NotYet, choose, num_steps
+from vpt_gen.study.config import in_order, variant
 from vpt_gen.study.page import FINDINGS
 from vpt_gen.study.record import claim_folder
 from vpt_gen.study.results import check_strip
 from vpt_gen.study.runner import Runner
-from vpt_gen.study.runs import Runs
+from vpt_gen.study.runs import Choice, Runs
 from vpt_gen.study.states import is_complete, read_attempts
 
 
@@ -163,3 +164,19 @@ def test_a_damaged_strip_is_left_out(tmp_path, content, capsys):
     (tmp_path / grids.STRIP).write_bytes(content)
     assert grids.read_strip(tmp_path) is None
     assert "strip.png is damaged (" in capsys.readouterr().out
+
+
+def test_a_cell_whose_checkpoints_were_deleted_after_its_results_stays_done(study, tmp_path):
+    study.variants = in_order(gan=variant("prompts", keep_best=True))
+    study.search.multiples = (1.0,)
+    cell = next(cell for cell in all_cells(study) if cell.kind == "cells")
+    places = [tmp_path / cell.path / name for name in ("", "last", "best")]
+    for place in places:
+        write_record(place, {"frechet": 0.5})
+    runs = Runs(study, tmp_path, tmp_path / "tokens")
+    runner = Runner(study, tmp_path, runs)
+    assert runner.state(cell) == "done"
+    (places[1] / "metrics.json").unlink()
+    assert runner.state(cell) != "done"
+    results = [step.result.parent for step in runs.steps(cell, Choice(10, 1.0))]
+    assert results == places
