@@ -7,6 +7,7 @@ import os
 import pytest
 from etils import epath
 
+from tests import damage
 from vpt_gen.errors import UserError
 from vpt_gen.machine import files, manifest
 from vpt_gen.machine.manifest import Manifest, mark_of, sha256
@@ -174,6 +175,23 @@ def test_a_mark_that_was_cut_while_it_was_written_counts_as_far_as_it_goes(note,
     (note.parent / "c").unlink()
     assert write(note, "new") == ["a", "b"]
     assert_whole(note, "new")
+
+
+@pytest.mark.parametrize("kind", damage.JSON)
+def test_a_damaged_note_or_mark_proves_nothing(note, kind, monkeypatch):
+    write(note, "old")
+    damage.apply(note, damage.JSON[kind])
+    with pytest.raises(UserError, match=r"note\.json is not replaced"):
+        write(note, "new")
+    note.unlink()
+    for name in NAMES:
+        (note.parent / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", lambda *unused: None)
+        write(note, "old")
+    damage.apply(mark_of(note), damage.JSON[kind])
+    with pytest.raises(UserError, match="is not replaced"):
+        write(note, "new")
 
 
 @pytest.mark.parametrize("header", [{"files": [], "older": []}, {"files": 1, "older": {"a": []}}])

@@ -16,6 +16,7 @@ from typing import Any
 
 from etils import epath
 
+from vpt_gen.machine import json_files
 from vpt_gen.machine.files import (
     check_writable,
     in_bucket,
@@ -161,7 +162,7 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(entry, dict):
             return
@@ -180,11 +181,11 @@ def _read_note(
 ) -> dict[str, str | None] | None:
     """Returns the files of a note with their digests; None if it is not a note of ours."""
     try:
-        content = json.loads(note.read_text())
+        content = json_files.read_object(note, "")
         if FILES in content:
             return dict(_texts(content[FILES]))
         return dict.fromkeys(older(content))
-    except (OSError, KeyError, TypeError, ValueError):
+    except (json_files.DamagedFileError, KeyError, TypeError):
         return None
 
 
