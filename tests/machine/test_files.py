@@ -66,13 +66,16 @@ def test_where_nothing_can_be_written(tmp_path):
 
 
 def test_a_folder_replaces_an_older_one_as_a_whole(tmp_path):
+    (tmp_path / ".net.0123abcd.partial" / "params").mkdir(parents=True)  # Of a killed program.
+    (tmp_path / ".nets.0123abcd.partial").mkdir()
     for name in ("net", "net", "other"):
         partial = tmp_path / "partial"
         (partial / "params").mkdir(parents=True)
         (partial / "params" / name).touch()
         files.move_folder(partial, tmp_path / "net")
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
-    assert found == ["net", "net/params", "net/params/other"]
+    others = ".nets.0123abcd.partial"
+    assert found == [others, "net", "net/params", "net/params/other"]
 
 
 def test_a_check_leaves_nothing(tmp_path):

@@ -131,10 +131,10 @@ def check_replaceable(path: str) -> None:
 def _is_record(path: pathlib.Path) -> bool:
     """Whether a file is the record of a net, not only called like one."""
     try:
-        record = json.loads(path.read_text())
-        return record["kind"] in NETS and bool(record["digest"])
-    except (OSError, KeyError, TypeError, ValueError):
+        record = json_files.read_object(path, "", {"kind": str, "digest": str})
+    except json_files.DamagedFileError:
         return False
+    return record["kind"] in NETS and bool(record["digest"])
 
 
 def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:

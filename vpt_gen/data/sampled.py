@@ -71,7 +71,10 @@ def read(folder: str | os.PathLike) -> Note | None:
         )
     if not path.is_file():
         return None
-    cure = "generate the images again, or delete it to read them without their classes"
+    cure = (
+        "generate the images again in another folder, or delete it to read them without their "
+        "classes"
+    )
     note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
     digests = note.get(FILES)
     if not all(isinstance(name, str) for name in note["classes"].values()):

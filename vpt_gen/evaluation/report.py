@@ -146,7 +146,7 @@ def open_manifest(
     def files_before(note: Mapping[str, Any]) -> Sequence[str]:
         return pictures if note["figures"] is not None else ()
 
-    return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag)
+    return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag, named=True)
 
 
 def fault_of(record: Mapping[str, Any]) -> str:

@@ -53,7 +53,10 @@ def move(partial: epath.Path | pathlib.Path, path: epath.Path | pathlib.Path) ->
 
 
 def move_folder(partial: pathlib.Path, folder: pathlib.Path) -> None:
-    """Moves a complete folder into place; an older one goes when the new one is on the disk."""
+    """Moves a complete folder into place; an older one goes when the new one is on the disk.
+
+    Only one program may write the folder.
+    """
     for path in (partial, *partial.rglob("*")):
         _sync(path)
     older = folder.with_name(f".{_shortened(folder)}.{secrets.token_hex(4)}.partial")
@@ -61,7 +64,8 @@ def move_folder(partial: pathlib.Path, folder: pathlib.Path) -> None:
         folder.rename(older)
     partial.rename(folder)
     _sync(folder.parent)
-    shutil.rmtree(older, ignore_errors=True)
+    for left in _partials(folder.parent, [folder.name]):  # `older`, and those of killed programs.
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync(path: epath.Path | pathlib.Path) -> None:
@@ -78,10 +82,16 @@ def _sync(path: epath.Path | pathlib.Path) -> None:
 
 def remove_partials(folder: epath.Path | pathlib.Path, names: Iterable[str]) -> None:
     """Removes partial files that killed runs left; only one run may write files of these names."""
+    for partial in _partials(folder, names):
+        partial.unlink(missing_ok=True)
+
+
+def _partials(
+    folder: epath.Path | pathlib.Path, names: Iterable[str]
+) -> list[epath.Path | pathlib.Path]:
     ours = {_shortened(folder / name) for name in names}
-    for partial in folder.glob(".*.partial"):
-        if partial.name[1 : 1 - _PARTIAL_BYTES] in ours:
-            partial.unlink(missing_ok=True)
+    found = folder.glob(".*.partial")
+    return [partial for partial in found if partial.name[1 : 1 - _PARTIAL_BYTES] in ours]
 
 
 def _shortened(path: epath.Path | pathlib.Path) -> str:
@@ -139,11 +149,18 @@ def check_output(path: epath.Path | pathlib.Path, flag: str, start: bytes = b"")
       start: with which it begins; a user's notes or programs may name us, too.
     """
     check_writable(path, flag)
-    if path.exists():
-        with path.open("rb") as file:
-            content = file.read(_SEARCHED)
-        if not content.startswith(start) or b"vpt_gen" not in content:
-            raise not_ours(path, flag)
+    if path.exists() and not names_us(path, start):
+        raise not_ours(path, flag)
+
+
+def names_us(path: epath.Path | pathlib.Path, start: bytes = b"") -> bool:
+    """Whether a file names its maker, us, and begins with `start`.
+
+    `grids.as_png` writes our name into pictures.
+    """
+    with path.open("rb") as file:
+        content = file.read(_SEARCHED)
+    return content.startswith(start) and b"vpt_gen" in content
 
 
 def not_ours(path: epath.Path | pathlib.Path, flag: str) -> UserError:
