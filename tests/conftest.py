@@ -49,7 +49,7 @@ def programs_of_a_file():
 def programs_of_a_test():
     """Files that compile much give it back in between."""
     yield
-    drop_programs(above=1.5e9)
+    drop_programs(above=1.7e9)
 
 
 def drop_programs(above):
