@@ -5,13 +5,19 @@ checkpoint, are detected before training on them.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 _WORDS = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
+
+
+class Summary(NamedTuple):
+    """An array's checksum (see `checksums`), and whether all of it is finite."""
+
+    checksum: int
+    finite: bool
 
 
 def checksums(tree: Any) -> dict[str, int]:
@@ -20,19 +26,23 @@ def checksums(tree: Any) -> dict[str, int]:
     It is the sum of all elements' bits, as numbers, each times an odd number that depends on its
     position: any single change is detected, and several at once except for one case in 2**32.
     """
-    return {name: int(checksum) for name, (checksum, _) in _summaries(tree).items()}
+    return {name: found.checksum for name, found in summaries(tree).items()}
 
 
 def not_finite(tree: Any) -> list[str]:
     """Paths of the arrays of a tree that hold a NaN or an infinity."""
-    return [name for name, (_, finite) in _summaries(tree).items() if not finite]
+    return [name for name, found in summaries(tree).items() if not found.finite]
 
 
-def _summaries(tree: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def summaries(tree: Any) -> dict[str, Summary]:
+    """Path -> summary of every array of a tree, each of which is read once."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     found = jax.device_get([_summary(x) for _, x in leaves])
     names = (jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves)
-    return dict(zip(names, found, strict=True))
+    return {
+        name: Summary(int(checksum), bool(finite))
+        for name, (checksum, finite) in zip(names, found, strict=True)
+    }
 
 
 @jax.jit  # One program per shape, of which there are few.

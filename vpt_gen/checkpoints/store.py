@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from vpt_gen.checkpoints.checksum import checksums, not_finite
+from vpt_gen.checkpoints.checksum import checksums, summaries
 from vpt_gen.checkpoints.reading import UnreadableError, attempt
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files
@@ -253,15 +253,16 @@ class Store:
             state = attempt(restore)
         except UnreadableError as error:
             return None, str(error)
-        found = checksums(state)
+        found = summaries(state)
         wrong = [
             name
             for name, value in expected.items()
-            if part in ("", name.split("/")[0]) and found.get(name) != value
+            if part in ("", name.split("/")[0])
+            and (name not in found or found[name].checksum != value)
         ]
         if wrong:
             return state, f"{wrong[0]} is not what was saved"
-        bad = not_finite(state)
+        bad = [name for name, summary in found.items() if not summary.finite]
         return state, f"{bad[0]} is not finite" if bad else None
 
     def _described(self, step: int) -> tuple[None, str | None]:

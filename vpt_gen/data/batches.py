@@ -18,7 +18,7 @@ from vpt_gen.checkpoints.backbone import (
 from vpt_gen.data import duplicates, pipeline
 from vpt_gen.data.fewshot import choose_classes, choose_shots
 from vpt_gen.data.kinds import kind_of
-from vpt_gen.data.names import numbers_of
+from vpt_gen.data.names import first_few, numbers_of
 from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, split
@@ -33,7 +33,6 @@ from vpt_gen.machine.progress import say
 # because rounding may depend on the shape of a device's batch.
 _IMAGES_PER_DEVICE = 8
 
-_NAMED = 5  # classes in a message
 
 # start step -> endless training batches, and -> one evaluation pass, or None.
 Batches = tuple[
@@ -75,10 +74,9 @@ def _unmeasured(data: ConfigDict, train_source: Source, eval_source: Source | No
         return ""
     split_name = field == "holdout" and kind_of(data).eval_split(data)
     why = f"the split {split_name!r} has none" if split_name else f"{share} is less than one image"
-    named = ", ".join(train_source.class_names[label] for label in lacking[:_NAMED])
-    more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
+    named = first_few([train_source.class_names[label] for label in lacking])
     return (
-        f"No {kind} of {len(lacking):,} of {train_source.num_classes:,} classes ({named}{more}): "
+        f"No {kind} of {len(lacking):,} of {train_source.num_classes:,} classes ({named}): "
         f"{why}. Figures cannot compare them."
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from vpt_gen.errors import UserError
 
 _NAMED = 20  # names in a message
+_FEW = 5  # names within a sentence
 
 
 def name_key(name: object) -> str:
@@ -46,6 +47,12 @@ def check_distinct(class_names: Sequence[str], source_name: str) -> None:
 def some(names: Sequence[str]) -> str:
     """Returns the first names, for a message."""
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Returns the first five names and the number of the others, for a sentence; '' without any."""
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def nearest(wanted: object, known: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from vpt_gen.data import duplicates
-from vpt_gen.data.names import name_key
+from vpt_gen.data.names import first_few, name_key
 from vpt_gen.evaluation.features import MAX_KEPT
 from vpt_gen.evaluation.figures import Found
 from vpt_gen.evaluation.image_sets import ImageSet, counted
@@ -25,7 +25,6 @@ _RENAMED = {"memorisation_rate": "memorization_rate"}
 # Next to the names of figures with a warning.
 MARK = "*"
 _WARNING = "Copies of images trained on, with which this compares, would get the best value."
-_NAMED = 5  # classes in a remark
 _DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
 
 
@@ -100,8 +99,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     if copies := shared.get("generated", {}).get("copies_of_reference"):
         said.append(f"Exact copies of images compared with: {counted(copies, 'generated images')}.")
     for part, names in shared.get("classes_without_images", {}).items():
-        more = f" and {len(names) - _NAMED:,} more" * (len(names) > _NAMED)
-        said.append(f"No {part} image is of these classes: {', '.join(names[:_NAMED])}{more}.")
+        said.append(f"No {part} image is of these classes: {first_few(names)}.")
     if found := shared.get("duplicates"):
         found = duplicates.Duplicates(**{**found, "held_out_in_training": 0})
         said.append(duplicates.sentence(found, "the real images"))

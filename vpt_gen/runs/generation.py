@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import digest_of_params
+from vpt_gen.data.names import first_few
 from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples, class_bank
-
-_NAMED = 5  # classes in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +110,8 @@ def undrawn(class_ids: np.ndarray, class_names: Sequence[str], cure: str) -> str
     lacking = np.setdiff1d(np.arange(len(class_names)), class_ids).tolist()
     if not lacking:
         return ""
-    named = ", ".join(class_names[label] for label in lacking[:_NAMED])
-    more = f" and {len(lacking) - _NAMED:,} more" * (len(lacking) > _NAMED)
-    said = f"None of {counted(len(class_ids), 'images')} to draw is of {named}{more}."
+    named = first_few([class_names[label] for label in lacking])
+    said = f"None of {counted(len(class_ids), 'images')} to draw is of {named}."
     return f"{said} {cure}" if len(class_ids) < len(class_names) else said
 
 

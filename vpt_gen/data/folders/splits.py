@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterable
 
 from vpt_gen.data.folders.listing import holds_images, holds_loose_images, shown, sub_folders
+from vpt_gen.data.names import first_few
 from vpt_gen.data.vtab.splits import SPLITS
 from vpt_gen.errors import UserError
 
 # VTAB's names of splits, and other usual ones.
 _NAMES = (*SPLITS, "valid", "validation", "training", "testing", "dev")
-_SHOWN = 5  # folders in a message
 
 
 def is_split_name(name: str) -> bool:
@@ -56,7 +56,7 @@ def split_folder(path: str, split: str, also: str = "") -> str:
         return ""  # A class with folders inside: a split has no images outside of its classes.
     if len(others) >= sum(holds_images(root, name) for name in splits):
         raise UserError(
-            f"{folder} may be a split, or a class like {_some(others)} next to it: set "
+            f"{folder} may be a split, or a class like {first_few(others)} next to it: set "
             "config.data.train_split='' to read all of them as classes, or "
             f"config.data.path={folder} to read only the classes in it."
         )
@@ -69,7 +69,7 @@ def unread(path: str, splits: Iterable[str]) -> str:
     names = [name for name in sub_folders(root) if os.fsdecode(name) not in splits]
     others = [shown(name) for name in names if holds_images(root, name)]
     reason = "config.data.train_split and eval_split name other folders"
-    return f"Not read in {path}: {_some(others)}, because {reason}." if others else ""
+    return f"Not read in {path}: {first_few(others)}, because {reason}." if others else ""
 
 
 def _rank(name: str) -> int:
@@ -80,8 +80,3 @@ def _rank(name: str) -> int:
 
 def _holds_classes(path: bytes) -> bool:
     return any(holds_images(path, name) for name in sub_folders(path))
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

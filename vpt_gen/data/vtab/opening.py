@@ -3,13 +3,13 @@
 import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.folders.splits import split_folder
+from vpt_gen.data.names import first_few
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.data.tfds import (
     Labeling,
@@ -20,8 +20,6 @@ from vpt_gen.data.tfds import (
 from vpt_gen.data.vtab.splits import SPLITS
 from vpt_gen.data.vtab.tasks import TASKS, Task
 from vpt_gen.errors import UserError
-
-_SHOWN = 5  # class names in a message
 
 
 def find_task(name: str) -> Task:
@@ -79,11 +77,6 @@ def folder_key(class_name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", class_name.lower()).strip("_")
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more
-
-
 def _open_folders(task: Task, path: str) -> Source:
     """Opens class folders with the task's labels, whatever their order."""
     source = open_folder(path)
@@ -95,7 +88,7 @@ def _open_folders(task: Task, path: str) -> Source:
     if unknown or missing or len(found) < len(source.class_names):
         raise UserError(
             f"The folders in {path} are not the {len(names)} classes of {task.id}: "
-            f"unknown: {_some(unknown)}; missing: {_some(missing)}"
+            f"unknown: {first_few(unknown) or 'none'}; missing: {first_few(missing) or 'none'}"
             + ("." if len(found) == len(source.class_names) else "; two folders name one class.")
         )
     labels = np.array([label_of[folder_key(name)] for name in source.class_names], np.int32)
