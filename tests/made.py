@@ -123,3 +123,29 @@ def prompts_config(data, tokenizer, transformer, family="nar"):
         config.decode.num_iterations = 3
     config.decode.batch_size = 8
     return config
+
+
+_STUDY = """
+from vpt_gen.study.config import dataset, default_study, in_order, variant
+
+def get_config():
+    study = default_study()
+    study.variants = in_order(
+        full=variant("prompts", set={{"prompt": {{"design": "full"}}}}),
+        scrolled=variant("prompts", trained_as="full", sampling=["--marquee=scroll"]),
+    )
+    study.datasets = in_order(made=dataset({config!r}))
+    study.shots = ({shots},)
+    study.seeds = (1,)
+    study.budget.steps = 2
+    study.search.multiples = (0.5,)
+    study.samples.num = 2 * {shots}
+    study.samples.judge_shots = {shots}
+    study.validation = {validation}
+    return study
+"""
+
+
+def write_study(path, config, *, shots, validation):
+    """Writes a study of one config, `path`, with two variants; the second only samples."""
+    path.write_text(_STUDY.format(config=str(config), shots=shots, validation=validation))

