@@ -127,9 +127,13 @@ def leave_after(run: Callable[[], int]) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """Ends the process with an exit code; waits for the others only if they end too."""
+    # A program that has not imported JAX has not joined others with it.
+    others = "jax" in sys.modules and jax.distributed.is_initialized()
+    if not others:
+        # Nothing is left to stop: Ctrl-C would only print a traceback of the interpreter's end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
-    others = "jax" in sys.modules and jax.distributed.is_initialized()
     if others and code not in _TOGETHER:
         if is_first():
             time.sleep(2.0)  # When the first process ends, the others are killed mid-message.

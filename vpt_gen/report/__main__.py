@@ -19,6 +19,7 @@ from vpt_gen.machine.files import check_output, write_text
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Seed, Several, UpdatesOrZero
+from vpt_gen.report.html import DOCTYPE
 
 with later.imports(globals()):
     from vpt_gen.report.document import make_page
@@ -70,7 +71,7 @@ def main():
     if importlib.util.find_spec("sklearn") is None:
         raise UserError("A report needs scikit-learn; install it with `pip install -e .[demo]`.")
     output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
-    check_output(output, "--output")
+    check_output(output, "--output", DOCTYPE)
     run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
     compared = open_compared(run, FLAGS.compare)
     text = make_page(run, FLAGS.num, FLAGS.seed, compared)
