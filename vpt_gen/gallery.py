@@ -5,6 +5,8 @@ The picture has, per class, training images, then the first samples of each run,
 schedule, one column per class.
 """
 
+from __future__ import annotations
+
 import pathlib
 
 from absl import flags
@@ -13,12 +15,15 @@ from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids, png
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed
-from vpt_gen.report.side_by_side import marquee_picture, side_by_side
-from vpt_gen.runs.opened import TunedRun, open_run
+
+with later.imports(globals()):
+    from vpt_gen.report.side_by_side import marquee_picture, side_by_side
+    from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
 

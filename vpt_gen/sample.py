@@ -12,18 +12,20 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
-from vpt_gen.machine import lock
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count
-from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.request import (
     define_generation_flags,
     flagged_generation,
     open_flagged_run,
 )
-from vpt_gen.runs.saved import save_generation
+
+with later.imports(globals()):
+    from vpt_gen.runs.conditions import choose
+    from vpt_gen.runs.saved import save_generation
 
 FLAGS = flags.FLAGS
 

@@ -4,6 +4,8 @@ The page is a single HTML file without scripts: it opens from disk, needs no net
 same for the same seed.
 """
 
+from __future__ import annotations
+
 import importlib.util
 
 from absl import flags
@@ -12,13 +14,16 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_output, write_text
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Seed, Several, UpdatesOrZero
-from vpt_gen.report.document import make_page
 from vpt_gen.report.html import DOCTYPE
-from vpt_gen.runs.opened import TunedRun, open_run
+
+with later.imports(globals()):
+    from vpt_gen.report.document import make_page
+    from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
 
