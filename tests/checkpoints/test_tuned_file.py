@@ -44,7 +44,7 @@ def edit(path, change):
 
 def test_runs_come_back(tmp_path):
     path = tmp_path / "two.safetensors"
-    other = make_run(step=9, params={"x": np.ones((2, 2), np.float32)})
+    other = make_run(step=9, params={"x": np.ones((2, 2), np.float32), "y": np.float32(3.0)})
     path.write_bytes(tuned_file.serialized([make_run(), other]))
     first, second = tuned_file.read(path)
     assert (first.step, second.step) == (7, 9)
@@ -54,6 +54,7 @@ def test_runs_come_back(tmp_path):
         first.params["table"]["embedding"], make_run().params["table"]["embedding"]
     )
     np.testing.assert_array_equal(second.params["x"], np.ones((2, 2)))
+    assert second.params["y"].shape == () and second.params["y"] == 3.0
 
 
 def test_folders_of_the_author_do_not_travel(path):

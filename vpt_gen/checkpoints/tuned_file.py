@@ -69,7 +69,7 @@ def serialized(runs: Sequence[StoredRun]) -> bytes:
     records = []
     for number, run in enumerate(runs):
         flat = traverse_util.flatten_dict(run.params, sep="/")
-        arrays |= {f"{number}/{name}": np.ascontiguousarray(x) for name, x in flat.items()}
+        arrays |= {f"{number}/{name}": np.asarray(x, order="C") for name, x in flat.items()}
         record = {"config": _without_folders(run.config), "facts": run.facts, "step": run.step}
         records.append({**record, "digest": digest_of_params({}, run.params), "nets": run.nets})
     text = json_text({"version": _VERSION, "runs": records})

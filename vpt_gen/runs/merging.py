@@ -5,6 +5,7 @@ same bits as without the others: nothing trained is shared, and the frozen nets 
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -149,15 +150,15 @@ class MergedSampler:
             own = bank[owner == run]
             own[..., 0] -= starts[run]
             done = np.count_nonzero(owner[:skip] == run)
-            drawn = self.samplers[run].stream(params[run], own, seed, weights, done)
-            streams[run] = (one for batch in drawn for one in _apart(batch))
+            batches = self.samplers[run].stream(params[run], own, seed, weights, done)
+            streams[run] = itertools.chain.from_iterable(map(_apart, batches))
         for start in range(skip, len(bank), self.batch_size):
             rows = range(start, min(start + self.batch_size, len(bank)))
-            images = zip(*(next(streams[owner[row]]) for row in rows), strict=True)
-            parts = [np.stack(part) for part in images]
-            yield Samples(*parts[:-1], class_ids=bank[rows, -1, 0])
+            drawn = zip(*(next(streams[owner[row]]) for row in rows), strict=True)
+            images, tokens, revealed_at = map(np.stack, drawn)
+            yield Samples(images, tokens, revealed_at, bank[rows, -1, 0])
 
 
 def _apart(batch: Samples) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yields each image of a batch, with its tokens, order and class."""
-    return zip(batch.images, batch.tokens, batch.revealed_at, batch.class_ids, strict=True)
+    """Yields each image of a batch, with its tokens and their order."""
+    return zip(batch.images, batch.tokens, batch.revealed_at, strict=True)
