@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 from absl import flags
@@ -149,3 +150,14 @@ def test_the_command_names_the_config_and_the_fields_that_were_set():
     values = values_of("--config", demo, "--config.data.shots=5")
     command = f"python -m x --config={demo} --config.data.shots=5"
     assert cli.command("x", values=values) == command
+
+
+def test_an_error_while_an_interrupt_is_handled_is_an_interrupt(capsys):
+    def program():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    assert cli.exit_code(program) == 130
+    assert capsys.readouterr().err.startswith("stopped; ")

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shlex
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from vpt_gen.config.fields import default_config
 from vpt_gen.data.batches import open_sources
 from vpt_gen.errors import UserError
 from vpt_gen.evaluate import __main__ as evaluate
+from vpt_gen.evaluate import real
 from vpt_gen.evaluate.drawn import draw_from_run
 from vpt_gen.evaluate.real import open_real_sets
 from vpt_gen.evaluation.image_sets import real_sets
@@ -233,6 +235,15 @@ def test_a_reference_says_how_many_of_its_images_were_trained_on(workdir, data, 
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(source.load(i)).save(folder / f"{i}.bmp")
     assert str(open_sets(run, f"--reference={copies}")[0]) == "12 images trained on"
+
+
+def test_training_images_that_have_changed_are_said_to_be_unknown(data, capsys):
+    config = make_config(data)
+    train, _ = open_sources(config)
+    for digest, known in ((train.digest, True), ("other", False)):
+        run = types.SimpleNamespace(config=config, facts={"data": digest})
+        assert (real._trained_on(run) is not None) == known
+        assert ("not known: " in capsys.readouterr().out) != known
 
 
 def test_a_run_that_holds_nothing_out_is_compared_with_images_trained_on(workdir):

@@ -2,12 +2,14 @@
 
 import pytest
 
-from tests.programs import call
+from tests import made
+from tests.programs import call, train
 from vpt_gen import convert, gallery, main, preview, reconstruct, sample
 from vpt_gen.benchmark import __main__ as benchmark
 from vpt_gen.errors import UserError
 from vpt_gen.evaluate import __main__ as evaluate
 from vpt_gen.export import __main__ as export
+from vpt_gen.machine import lock
 from vpt_gen.packing import color, grey, photos, targets
 from vpt_gen.report import __main__ as report
 from vpt_gen.study import __main__ as study
@@ -81,3 +83,22 @@ def test_a_file_of_somebody_else_is_named(name, file, tmp_path):
         start(name, path.parent if file else path)
     assert path.read_text() == '{"mine": 1}'
     assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_a_study_looks_at_its_tables_while_no_other_shard_writes_them(tmp_path, monkeypatch):
+    def look(folder):
+        with pytest.raises(UserError, match="in use"), lock.held(folder, "--workdir"):
+            pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study.results, "open_manifest", look)
+    with pytest.raises(KeyboardInterrupt):
+        start("study", tmp_path)
+
+
+def test_a_folder_that_the_trained_net_would_not_replace_is_named_before_training(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "mine").touch()
+    with pytest.raises(UserError, match="net exists and holds no net, so it is not replaced"):
+        train(made.tokenizer_config("no data"), tmp_path)
+    assert (tmp_path / "net" / "mine").exists()

@@ -71,13 +71,14 @@ def exit_code(program: Callable[[], None]) -> int:
     except SystemExit as error:
         return _code_of(error)
     except KeyboardInterrupt:
-        print("stopped; give the same command again to resume.", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return _interrupted()
     except BrokenPipeError:
         # The reader has closed the pipe (`| head`); at exit Python would try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
+        if _hides_interrupt(error):
+            return _interrupted()
         # Orbax reports errors of the disk as its own, so only the text identifies them.
         cures = [cure for text, cure in _DISK.items() if text in str(error)]
         if not cures:
@@ -88,6 +89,18 @@ def exit_code(program: Callable[[], None]) -> int:
         )
         return UserError.exit_code
     return 0
+
+
+def _interrupted() -> int:
+    print("stopped; give the same command again to resume.", file=sys.stderr)
+    return 128 + signal.SIGINT
+
+
+def _hides_interrupt(error: BaseException | None) -> bool:
+    """Whether an error came up while Ctrl-C was handled: libraries then release what they lack."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _code_of(error: SystemExit) -> int:

@@ -12,7 +12,7 @@ from absl import flags
 from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
-from vpt_gen.images import grids
+from vpt_gen.images import grids, png
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
@@ -66,7 +66,7 @@ def main():
     if FLAGS.marquee:
         paths.append(output.with_name(f"{output.stem}_marquee{output.suffix}"))
     for path in paths:
-        check_output(path, "--output")
+        check_output(path, "--output", png.SIGNATURE)
     runs = open_runs(FLAGS.run)
     first = next(iter(runs.values()))
     if FLAGS.real and first.merged:

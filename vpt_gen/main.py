@@ -12,7 +12,7 @@ from absl import flags
 from etils import epath
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.backbone import check_replaceable, save_net
 from vpt_gen.checkpoints.claim import claim_workdir
 from vpt_gen.checkpoints.store import CONFIG_FILE, NUM_IMAGES
 from vpt_gen.config import flag
@@ -44,10 +44,13 @@ def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> No
     """
     check_config(config)
     check_writable(epath.Path(workdir) / CONFIG_FILE, "--workdir")
-    if config.task not in METHODS and in_bucket(workdir):
-        raise UserError(
-            f"Pretraining writes its net to the working directory, so {workdir} must be a folder."
-        )
+    if config.task not in METHODS:
+        if in_bucket(workdir):
+            raise UserError(
+                f"Pretraining writes its net to the working directory, so {workdir} must be a "
+                "folder."
+            )
+        check_replaceable(_net_of(workdir))
     with lock.held_for_all(workdir, "--workdir"):
         _run(config, workdir, devices)
 
@@ -82,12 +85,17 @@ def _run(config, workdir: str, devices: Sequence[jax.Device] | None) -> None:
 
 def _export(config, experiment: Experiment, params, workdir: str) -> None:
     """Saves the trained net as a backbone for other tasks."""
-    path = pathlib.Path(workdir) / "net"
+    path = _net_of(workdir)
     params = experiment.exported(distributed.to_host(params))
     about = {"config": config.to_dict(), **experiment.facts}
     if distributed.is_first():
-        digest = save_net(str(path), experiment.net, params, about)
+        digest = save_net(path, experiment.net, params, about)
         say(f"Wrote the trained {config.task} to {path} (digest {digest[:12]}).")
+
+
+def _net_of(workdir: str) -> str:
+    """Returns where pretraining writes its net."""
+    return str(pathlib.Path(workdir) / "net")
 
 
 def define_flags() -> None:

@@ -20,7 +20,7 @@ from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.sampled import open_manifest
-from vpt_gen.images import grids
+from vpt_gen.images import grids, png
 from vpt_gen.machine import lock
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
@@ -62,7 +62,7 @@ def main():
 def preview() -> None:
     """Draws the images and writes them; no other program writes to their folder."""
     output = pathlib.Path(FLAGS.output)
-    check_output(output, "--output")
+    check_output(output, "--output", png.SIGNATURE)
     tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
     transformer = load_net(FLAGS.transformer, *transformers())
     check_codebooks(tokenizer.net, transformer.net)

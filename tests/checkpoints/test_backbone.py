@@ -103,7 +103,9 @@ def test_who_writes_a_net_waits_for_another_that_writes_it(tmp_path, capsys):
     assert json.loads((path / "net.json").read_text())["kind"] == "maskgit"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": "maskgit"}', '{"kind": "m", "di'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"kind": "maskgit"}', '{"kind": "m", "di', "[" * 100_000]
+)
 def test_a_folder_with_a_file_called_net_json_is_no_net_yet(tmp_path, content):
     (tmp_path / "net.json").write_text(content)
     with pytest.raises(UserError, match="net.json is damaged, or not the record of a net, so"):

@@ -74,12 +74,14 @@ def test_a_run_killed_during_its_first_save_has_left_nothing(tmp_path):
     for name in written:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "notes.txt").touch()
+    mine = (tmp_path / "notes.txt", tmp_path / "pictures" / "cat_1.png")
+    for path in mine:
+        path.touch()
     claim_workdir(tmp_path, {"seed": 1}, {})
     assert all((tmp_path / name).exists() for name in written)
     claim_workdir(tmp_path, {"seed": 2}, {})
     assert read_record(tmp_path)["config"] == {"seed": 2}
-    assert (tmp_path / "notes.txt").exists()
+    assert all(path.exists() for path in mine)
     assert not any((tmp_path / name).exists() for name in written), "curves of two runs would mix"
 
 

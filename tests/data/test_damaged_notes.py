@@ -17,7 +17,11 @@ def test_a_damaged_note_is_named(tmp_path, kind):
     damage.apply(tmp_path / sampled.FILE, damage.JSON[kind])
     with pytest.raises(UserError) as error:
         sampled.read(tmp_path)
-    damage.assert_sentence(error, f"{tmp_path}/samples.json is damaged (", "generate the images")
+    damage.assert_sentence(
+        error, f"{tmp_path}/samples.json is damaged (", "generate the images again in another"
+    )
+    with pytest.raises(UserError, match="samples.json is not replaced"):
+        sampled.open_manifest(epath.Path(tmp_path), ["a.png"])
 
 
 def test_a_class_that_is_no_text_is_named(tmp_path):

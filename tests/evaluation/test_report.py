@@ -108,6 +108,13 @@ def test_against_held_out_images_nothing_is_marked():
     assert "* 5 of the 20 held-out images were trained on" in text and "FID *" in text
 
 
+def test_held_out_images_that_leak_are_to_be_removed_and_not_held_out_again():
+    (line,) = report.remarks(compared_with(1))
+    assert "* 1 of the 20 held-out images was trained on" in line
+    assert "remove the duplicates and train again, or give another --reference" in line
+    assert "holdout above 0" not in line
+
+
 def test_duplicates_and_absent_classes_are_said_below_the_table():
     counts = {"within_classes": 9, "across_classes": 2, "held_out_in_training": 0}
     absent = {"generated": ["ants"], "reference": list("abcdefg")}
@@ -120,7 +127,7 @@ def test_duplicates_and_absent_classes_are_said_below_the_table():
     ]
     found = Found({"memorization_rate": Value(0.5, details={"held_out_copies_left_out": 1})})
     (line,) = report.remarks(report.make_record(found, SHARED))
-    assert "leaves out 1 held-out image, exact copies of training images" in line
+    assert "leaves out exact copies of training images: 1 held-out image." in line
 
 
 def test_generated_images_that_are_those_compared_with_are_said():
@@ -176,3 +183,20 @@ def test_every_figure_says_what_it_means():
         assert figure.better in ("lower", "higher", "neither")
         assert figure.meaning[-1] in ".?" and len(figure.meaning) > 30
         assert report.label(name)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"generated": None},
+        {"reference": []},
+        {"reference": {}},
+        {"features": "inception"},
+        {"duplicates": {"within": 1}},
+        {"classes_without_images": []},
+    ],
+)
+def test_a_damaged_protocol_is_a_fault(record, damage):
+    assert report.fault_of(record) == ""
+    faulty = {**record, "protocol": {**record["protocol"], **damage}}
+    assert "its protocol lacks a part" in report.fault_of(faulty)

@@ -1,5 +1,6 @@
 """How processes end: with a word about why, and without keeping the others waiting."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,14 @@ def start(number, address):
     )
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Programs that end here do not end the tests."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
 @pytest.mark.slow
 def test_an_unexpected_error_of_one_process_ends_them_all():
     address = f"127.0.0.1:{free_port()}"
@@ -74,3 +83,10 @@ def test_whatever_is_raised_is_printed_and_ends_the_process(error, together, mon
         distributed.leave_after(fail)
     assert left.value.code == ("at once, 1" if together else 1)
     assert f"{type(error).__name__}" in capsys.readouterr().err
+
+
+def test_a_late_interrupt_does_not_disturb_the_end():
+    with pytest.raises(SystemExit) as left:
+        distributed.leave(0)
+    signal.raise_signal(signal.SIGINT)
+    assert left.value.code == 0

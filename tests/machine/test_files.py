@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vpt_gen.errors import UserError
-from vpt_gen.images import grids
+from vpt_gen.images import grids, png
 from vpt_gen.machine import files
 
 
@@ -66,13 +66,16 @@ def test_where_nothing_can_be_written(tmp_path):
 
 
 def test_a_folder_replaces_an_older_one_as_a_whole(tmp_path):
+    (tmp_path / ".net.0123abcd.partial" / "params").mkdir(parents=True)  # Of a killed program.
+    (tmp_path / ".nets.0123abcd.partial").mkdir()
     for name in ("net", "net", "other"):
         partial = tmp_path / "partial"
         (partial / "params").mkdir(parents=True)
         (partial / "params" / name).touch()
         files.move_folder(partial, tmp_path / "net")
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
-    assert found == ["net", "net/params", "net/params/other"]
+    others = ".nets.0123abcd.partial"
+    assert found == [others, "net", "net/params", "net/params/other"]
 
 
 def test_a_check_leaves_nothing(tmp_path):
@@ -86,7 +89,10 @@ def test_a_check_leaves_nothing(tmp_path):
 def test_a_picture_of_ours_may_be_replaced_and_no_other(tmp_path):
     path = tmp_path / "a.png"
     grids.save_png(path, np.zeros((4, 4, 3), np.uint8))
-    files.check_output(path, "--output")
+    files.check_output(path, "--output", png.SIGNATURE)
     path.write_bytes(b"mine")
     with pytest.raises(UserError, match="a.png is not replaced, because vpt_gen did not write it"):
         files.check_output(path, "--output")
+    path.write_bytes(b"My notes about vpt_gen.")
+    with pytest.raises(UserError, match="a.png is not replaced"):
+        files.check_output(path, "--output", png.SIGNATURE)

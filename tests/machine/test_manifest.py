@@ -7,6 +7,7 @@ import os
 import pytest
 from etils import epath
 
+from tests import damage
 from vpt_gen.errors import UserError
 from vpt_gen.machine import files, manifest
 from vpt_gen.machine.manifest import Manifest, mark_of, sha256
@@ -97,6 +98,23 @@ def test_the_same_request_resumes_with_what_is_there(note, monkeypatch):
     assert_whole(note, "new")
 
 
+def test_without_its_note_a_file_that_names_us_may_be_ours(note):
+    """A user who deletes damaged figures can make them again; others' files stay."""
+    (note.parent / "a").write_bytes(b"PNG Software vpt_gen")
+    with pytest.raises(UserError, match="a is not replaced"):
+        Manifest(note, NAMES, older)
+    assert Manifest(note, NAMES, older, named=True).done == {}
+    (note.parent / "b").write_text("mine")
+    with pytest.raises(UserError, match="b is not replaced"):
+        Manifest(note, NAMES, older, named=True)
+    for name in ("a", "b"):
+        (note.parent / name).unlink()
+    write(note, "old")
+    (note.parent / "a").write_bytes(b"mine vpt_gen")
+    with pytest.raises(UserError, match="a is not replaced"):
+        Manifest(note, NAMES, older, named=True)
+
+
 @pytest.mark.parametrize("name", [*NAMES, "note.json"])
 def test_a_file_of_somebody_else_is_named_and_stays(note, name):
     (note.parent / name).write_text("mine")
@@ -157,6 +175,23 @@ def test_a_mark_that_was_cut_while_it_was_written_counts_as_far_as_it_goes(note,
     (note.parent / "c").unlink()
     assert write(note, "new") == ["a", "b"]
     assert_whole(note, "new")
+
+
+@pytest.mark.parametrize("kind", damage.JSON)
+def test_a_damaged_note_or_mark_proves_nothing(note, kind, monkeypatch):
+    write(note, "old")
+    damage.apply(note, damage.JSON[kind])
+    with pytest.raises(UserError, match=r"note\.json is not replaced"):
+        write(note, "new")
+    note.unlink()
+    for name in NAMES:
+        (note.parent / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "finish", lambda *unused: None)
+        write(note, "old")
+    damage.apply(mark_of(note), damage.JSON[kind])
+    with pytest.raises(UserError, match="is not replaced"):
+        write(note, "new")
 
 
 @pytest.mark.parametrize("header", [{"files": [], "older": []}, {"files": 1, "older": {"a": []}}])

@@ -9,7 +9,9 @@ from PIL import Image
 
 from tests.packing.made_archives import bar, write_deb, write_npm
 from vpt_gen.data.folders.opening import open_folder
+from vpt_gen.errors import UserError
 from vpt_gen.packing import targets
+from vpt_gen.packing.archives import reading
 
 
 def test_stamps_become_squares_on_white_and_cartoons_stay_out(tmp_path):
@@ -41,6 +43,17 @@ def test_a_list_of_values_is_a_garment_and_empty_ones_are_none(tmp_path):
     path = write_npm(tmp_path / "fashion.tgz", {"src/clothes/8.json": content})
     ((name, _, image),) = targets.read_fashion(path)
     assert name == "bag" and np.asarray(image)[0, 27] == 27 and np.asarray(image)[27, 27] == 7
+
+
+@pytest.mark.parametrize("reader", ["stamps", "cifar10"])
+def test_a_broken_picture_is_a_damaged_archive(tmp_path, reader):
+    broken = bar((10, 10, 80, 40))[:90]
+    cifar = {"test_batch.png": broken, "test_lables.json": b"[3]"}
+    stamp = {"usr/share/tuxpaint/stamps/animals/birds/hen.png": broken}
+    path = tmp_path / "archive"
+    write_npm(path, cifar) if reader == "cifar10" else write_deb(path, stamp)
+    with pytest.raises(UserError, match="archive is damaged .*; delete it"), reading(path):
+        list(targets.SETS[reader][1](path))
 
 
 @pytest.mark.parametrize("limit", [1, 5])

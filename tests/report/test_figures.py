@@ -100,7 +100,7 @@ def test_both_files_are_read_and_a_damaged_one_is_named(tmp_path):
 )
 def test_a_file_of_no_figures_is_named(tmp_path, content):
     (tmp_path / "metrics.json").write_text(content)
-    with pytest.raises(UserError, match=r"metrics\.json is damaged \(.*\); measure again"):
+    with pytest.raises(UserError, match=r"metrics\.json is damaged \(.*\); delete it, and measure"):
         read_metrics(tmp_path)
 
 

@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from tests.report.pages import read
+from vpt_gen.errors import UserError
+from vpt_gen.machine import files
 from vpt_gen.report.html import (
+    DOCTYPE,
     MAX_SIDE,
     fold,
     h,
@@ -64,3 +67,12 @@ def test_a_large_picture_is_shrunk():
     assert decode(node).shape == (MAX_SIDE, MAX_SIDE // 2, 3)
     assert node.get("class") is None
     assert abs(decode(node)[::8] / 255.0 - smooth[1::26][:20, :80]).max() < 0.1
+
+
+def test_a_page_is_known_as_ours_and_notes_about_us_are_not(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page("Title", [], []))
+    files.check_output(path, "--output", DOCTYPE)
+    path.write_text("# Notes about vpt_gen")
+    with pytest.raises(UserError, match="report.html is not replaced"):
+        files.check_output(path, "--output", DOCTYPE)

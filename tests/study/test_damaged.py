@@ -1,18 +1,23 @@
 """Files of a study, damaged in every simple way: results are made again, records are named."""
 
+import numpy as np
 import pytest
 
 from tests import damage
-from tests.study.studies import MadeRuns, small_study, write_all
+from tests.study.studies import MadeRuns, small_study, write_all, write_record
 from tests.study.test_page import page
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation import report
 from vpt_gen.images import grids
+from vpt_gen.machine import lock
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.choices import NotYet, choose, num_steps
+from vpt_gen.study.config import in_order, variant
 from vpt_gen.study.page import FINDINGS
 from vpt_gen.study.record import claim_folder
+from vpt_gen.study.results import check_strip
 from vpt_gen.study.runner import Runner
-from vpt_gen.study.runs import Runs
+from vpt_gen.study.runs import Choice, Runs
 from vpt_gen.study.states import is_complete, read_attempts
 
 
@@ -65,6 +70,33 @@ def test_damaged_figures_make_a_cell_unfinished(study, folder, kind, capsys):
     if kind != "without keys":
         assert f"{path} is damaged (" in capsys.readouterr().out
     page(study, folder)
+
+
+@pytest.mark.parametrize("content", ["", '{"figures": []}'])
+def test_damaged_figures_do_not_keep_their_cell_from_running(study, folder, content):
+    """Programs replace only a note of theirs that can be read."""
+    cells = [cell for cell in all_cells(study) if cell.kind == "cells"][:1]
+    path = folder / cells[0].path / "metrics.json"
+    path.write_text(content)
+    runs = MadeRuns(folder, "if (folder / 'metrics.json').exists(): raise SystemExit('in the way')")
+    with lock.held(folder / "shard", "--workdir") as descriptor:
+        assert Runner(study, folder, runs).run(cells, descriptor) == {}
+    assert is_complete(path)
+
+
+def test_a_changed_strip_can_be_made_again_as_the_error_says(folder):
+    strip = folder / grids.STRIP
+    manifest = report.open_manifest(folder, [grids.STRIP])
+    manifest.begin()
+    manifest.write({grids.STRIP: b"strip"})
+    manifest.finish({"figures": {}})
+    strip.write_bytes(b"other")
+    with pytest.raises(UserError) as error:
+        check_strip(folder)
+    damage.assert_sentence(error, f"delete it and {folder / 'metrics.json'}")
+    (folder / "metrics.json").unlink()
+    strip.write_bytes(grids.as_png(np.zeros((2, 2, 3), np.uint8)))  # Of the run before.
+    report.open_manifest(folder, [grids.STRIP])
 
 
 @pytest.mark.parametrize(
@@ -132,3 +164,19 @@ def test_a_damaged_strip_is_left_out(tmp_path, content, capsys):
     (tmp_path / grids.STRIP).write_bytes(content)
     assert grids.read_strip(tmp_path) is None
     assert "strip.png is damaged (" in capsys.readouterr().out
+
+
+def test_a_cell_whose_checkpoints_were_deleted_after_its_results_stays_done(study, tmp_path):
+    study.variants = in_order(gan=variant("prompts", keep_best=True))
+    study.search.multiples = (1.0,)
+    cell = next(cell for cell in all_cells(study) if cell.kind == "cells")
+    places = [tmp_path / cell.path / name for name in ("", "last", "best")]
+    for place in places:
+        write_record(place, {"frechet": 0.5})
+    runs = Runs(study, tmp_path, tmp_path / "tokens")
+    runner = Runner(study, tmp_path, runs)
+    assert runner.state(cell) == "done"
+    (places[1] / "metrics.json").unlink()
+    assert runner.state(cell) != "done"
+    results = [step.result.parent for step in runs.steps(cell, Choice(10, 1.0))]
+    assert results == places

@@ -8,6 +8,7 @@ import pytest
 
 from tests.study.studies import MadeRuns, small_study, write_all
 from vpt_gen.study.results import (
+    Results,
     gather,
     spread,
     spread_name,
@@ -71,3 +72,12 @@ def test_tables_are_written(results, tmp_path):
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["missing"] == {"cells/apple/digits/20/1": "waiting"}
     assert record["summary"][0]["values"]["trained_parameters"]["median"] == 100
+
+
+@pytest.mark.parametrize("summary", [[], [{"variant": "zebra"}]])
+def test_tables_of_an_older_version_are_replaced(tmp_path, summary):
+    """Also those of a study that had no results yet; they have no digests."""
+    (tmp_path / "results.json").write_text(json.dumps({"spread": "quartiles", "summary": summary}))
+    (tmp_path / "results.csv").write_text("variant,dataset\n")
+    write_results(small_study(), Results([], {}), tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["files"].keys() == {"results.csv"}

@@ -25,7 +25,7 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 import vpt_gen
-from vpt_gen.checkpoints.reading import UnreadableError, attempt
+from vpt_gen.checkpoints.reading import UnreadableError, attempt, quiet
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, lock, sharding
 from vpt_gen.machine.files import json_text, move_folder
@@ -97,7 +97,7 @@ def _save(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with _alone(use_ocdbt=_fits_few_files(params)) as checkpointer:
+        with quiet(), _alone(use_ocdbt=_fits_few_files(params)) as checkpointer:
             checkpointer.save(partial / "params", args=ocp.args.PyTreeSave(params))
         # Orbax writes this machine's path into it and reads it on object stores only.
         (partial / "params" / "commit_success.txt").unlink(missing_ok=True)
@@ -131,10 +131,10 @@ def check_replaceable(path: str) -> None:
 def _is_record(path: pathlib.Path) -> bool:
     """Whether a file is the record of a net, not only called like one."""
     try:
-        record = json.loads(path.read_text())
-        return record["kind"] in NETS and bool(record["digest"])
-    except (OSError, KeyError, TypeError, ValueError):
+        record = json_files.read_object(path, "", {"kind": str, "digest": str})
+    except json_files.DamagedFileError:
         return False
+    return record["kind"] in NETS and bool(record["digest"])
 
 
 def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:

@@ -27,7 +27,7 @@ from vpt_gen.machine.files import write_json
 # What a run leaves in its folder in addition to checkpoints.
 _RESULTS = ("net", "metrics.json")
 # What it writes before its first checkpoint.
-_BEGINNINGS = ("seconds.json", "events.out.tfevents.*", "pictures/*.png")
+_BEGINNINGS = ("seconds.json", "events.out.tfevents.*", f"pictures/*_{'[0-9]' * 7}.png")
 
 
 def claim_workdir(

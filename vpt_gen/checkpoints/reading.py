@@ -1,4 +1,4 @@
-"""Reads of Orbax directories, of which every failure is one reason, without other output."""
+"""Use of Orbax directories in which a failure is one error, without other output."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ class UnreadableError(Exception):
 
 def attempt(read: Callable[[], Result]) -> Result:
     """Returns the result of a read; raises UnreadableError for every error of it."""
-    with _quiet():
+    with quiet():
         try:
             return read()
         except UnreadableError:
@@ -30,10 +30,10 @@ def attempt(read: Callable[[], Result]) -> Result:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drops the tracebacks of reads that Orbax gives up at the first array that is damaged.
+def quiet() -> Iterator[None]:
+    """Drops the tracebacks of work that Orbax gives up: after a damaged array, or on a full disk.
 
-    Some end after the event loop is closed, and report that; others are never waited for.
+    Some parts end after the event loop is closed, and report that; others are never waited for.
     """
     policy, hook = asyncio.get_event_loop_policy(), sys.unraisablehook
 

@@ -13,12 +13,15 @@ from typing import Any
 from etils import epath
 
 from vpt_gen.errors import UserError
+from vpt_gen.images.grids import STRIP
 from vpt_gen.machine import json_files
 from vpt_gen.machine.manifest import FILES, Manifest, mark_of
 
 FILE = "samples.json"
 # Pictures of all samples, which lie next to the images and are none of them.
 PICTURES = ("grid.png", "trace.png")
+# With the one of `vpt_gen.evaluate --output`, which may be the same folder.
+NO_SAMPLES = (*PICTURES, STRIP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +71,10 @@ def read(folder: str | os.PathLike) -> Note | None:
         )
     if not path.is_file():
         return None
-    cure = "generate the images again, or delete it to read them without their classes"
+    cure = (
+        "generate the images again in another folder, or delete it to read them without their "
+        "classes"
+    )
     note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
     digests = note.get(FILES)
     if not all(isinstance(name, str) for name in note["classes"].values()):

@@ -92,10 +92,12 @@ def _trained_on(run: TunedRun) -> Source | None:
         return None
     try:
         train, _ = open_sources(run.config)
+        if train.digest != run.facts["data"]:
+            raise UserError(f"{train.name} has changed since then; restore it.")
     except UserError as error:
         say(f"Whether the run was trained on the images to compare with is not known: {error}")
         return None
-    return train if train.digest == run.facts["data"] else None
+    return train
 
 
 def open_folder_set(path: str) -> ImageSet:

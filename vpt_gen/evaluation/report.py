@@ -88,17 +88,17 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     shared, said = record.get("protocol", {}), []
     reference = shared.get("reference", {})
     if trained_on := reference.get("trained_on"):
-        which = "The reference was"
+        which, cure = "The reference was", "train with config.data.holdout above 0"
         if trained_on < reference["count"]:
-            which = f"{trained_on:,} of the {reference['images']} were"
+            verb = "was" if trained_on == 1 else "were"
+            which = f"{trained_on:,} of the {reference['images']} {verb}"
+            cure = "remove the duplicates and train again"
         said.append(
             f"{MARK} {which} trained on, so copies would get the best values. To measure with "
-            "other images, train with config.data.holdout above 0, or give another --reference."
+            f"other images, {cure}, or give another --reference."
         )
     if copies := shared.get("generated", {}).get("copies_of_reference"):
-        said.append(
-            f"{counted(copies, 'generated images')} are exact copies of images compared with."
-        )
+        said.append(f"Exact copies of images compared with: {counted(copies, 'generated images')}.")
     for part, names in shared.get("classes_without_images", {}).items():
         more = f" and {len(names) - _NAMED:,} more" * (len(names) > _NAMED)
         said.append(f"No {part} image is of these classes: {', '.join(names[:_NAMED])}{more}.")
@@ -108,8 +108,8 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     memorization = record.get("figures", {}).get("memorization_rate", {}).get("protocol", {})
     if copies := memorization.get("held_out_copies_left_out"):
         said.append(
-            f"The memorization rate's threshold leaves out {counted(copies, 'held-out images')}, "
-            "exact copies of training images."
+            "The memorization rate's threshold leaves out exact copies of training images: "
+            f"{counted(copies, 'held-out images')}."
         )
     return [sentence for sentence in said if sentence]
 
@@ -146,7 +146,7 @@ def open_manifest(
     def files_before(note: Mapping[str, Any]) -> Sequence[str]:
         return pictures if note["figures"] is not None else ()
 
-    return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag)
+    return Manifest(epath.Path(folder) / METRICS, pictures, files_before, flag=flag, named=True)
 
 
 def fault_of(record: Mapping[str, Any]) -> str:
@@ -161,6 +161,12 @@ def fault_of(record: Mapping[str, Any]) -> str:
         for part in ("value", "std", "floor"):
             if not json_files.is_kind(figure.get(part), (float, type(None))):
                 return f"the {part} of {name} is not a number"
+    try:
+        remarks(record)
+        if "reference" in parts["protocol"]:
+            summary(record)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return "its protocol lacks a part, or has one of another type"
     return ""
 
 

@@ -71,9 +71,9 @@ def make_card(run: TunedRun, checkpoint: str, num_bytes: int, license_: str) -> 
     if merged:
         paragraphs += [
             "## Merged runs",
-            "Each class is drawn with the parameters of its own run, and the frozen nets stay as they "
-            "were: classes of one run cannot bleed into another's, and every image is the same bit "
-            "for bit as before merging.",
+            "Each class is drawn with the parameters of its own run, and the frozen nets stay as "
+            "they were: classes of one run cannot bleed into another's, and every image is the "
+            "same bit for bit as before merging.",
         ]
     return "\n\n".join(paragraphs) + "\n"
 

@@ -122,6 +122,9 @@ def leave_after(run: Callable[[], int]) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """Ends the process with an exit code; waits for the others only if they end too."""
+    if not jax.distributed.is_initialized():
+        # Nothing is left to stop: Ctrl-C would only print a traceback of the interpreter's end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
     if jax.distributed.is_initialized() and code not in _TOGETHER:

@@ -53,7 +53,10 @@ def move(partial: epath.Path | pathlib.Path, path: epath.Path | pathlib.Path) ->
 
 
 def move_folder(partial: pathlib.Path, folder: pathlib.Path) -> None:
-    """Moves a complete folder into place; an older one goes when the new one is on the disk."""
+    """Moves a complete folder into place; an older one goes when the new one is on the disk.
+
+    Only one program may write the folder.
+    """
     for path in (partial, *partial.rglob("*")):
         _sync(path)
     older = folder.with_name(f".{_shortened(folder)}.{secrets.token_hex(4)}.partial")
@@ -61,7 +64,8 @@ def move_folder(partial: pathlib.Path, folder: pathlib.Path) -> None:
         folder.rename(older)
     partial.rename(folder)
     _sync(folder.parent)
-    shutil.rmtree(older, ignore_errors=True)
+    for left in _partials(folder.parent, [folder.name]):  # `older`, and those of killed programs.
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync(path: epath.Path | pathlib.Path) -> None:
@@ -78,10 +82,16 @@ def _sync(path: epath.Path | pathlib.Path) -> None:
 
 def remove_partials(folder: epath.Path | pathlib.Path, names: Iterable[str]) -> None:
     """Removes partial files that killed runs left; only one run may write files of these names."""
+    for partial in _partials(folder, names):
+        partial.unlink(missing_ok=True)
+
+
+def _partials(
+    folder: epath.Path | pathlib.Path, names: Iterable[str]
+) -> list[epath.Path | pathlib.Path]:
     ours = {_shortened(folder / name) for name in names}
-    for partial in folder.glob(".*.partial"):
-        if partial.name[1 : 1 - _PARTIAL_BYTES] in ours:
-            partial.unlink(missing_ok=True)
+    found = folder.glob(".*.partial")
+    return [partial for partial in found if partial.name[1 : 1 - _PARTIAL_BYTES] in ours]
 
 
 def _shortened(path: epath.Path | pathlib.Path) -> str:
@@ -130,18 +140,27 @@ def check_writable(path: epath.Path | pathlib.Path, flag: str) -> None:
         raise UserError(f"Cannot write {path}: {reason}; choose another {flag}.") from error
 
 
-def check_output(path: epath.Path | pathlib.Path, flag: str) -> None:
+def check_output(path: epath.Path | pathlib.Path, flag: str, start: bytes = b"") -> None:
     """Raises UserError if `path` cannot be written, or is a file that does not name its maker, us.
 
     Args:
       path: of a file to write, which says "vpt_gen" somewhere.
       flag: that names it, for the message.
+      start: with which it begins; a user's notes or programs may name us, too.
     """
     check_writable(path, flag)
-    if path.exists():
-        with path.open("rb") as file:
-            if b"vpt_gen" not in file.read(_SEARCHED):
-                raise not_ours(path, flag)
+    if path.exists() and not names_us(path, start):
+        raise not_ours(path, flag)
+
+
+def names_us(path: epath.Path | pathlib.Path, start: bytes = b"") -> bool:
+    """Whether a file names its maker, us, and begins with `start`.
+
+    `grids.as_png` writes our name into pictures.
+    """
+    with path.open("rb") as file:
+        content = file.read(_SEARCHED)
+    return content.startswith(start) and b"vpt_gen" in content
 
 
 def not_ours(path: epath.Path | pathlib.Path, flag: str) -> UserError:

@@ -16,9 +16,11 @@ from typing import Any
 
 from etils import epath
 
+from vpt_gen.machine import json_files
 from vpt_gen.machine.files import (
     check_writable,
     in_bucket,
+    names_us,
     not_ours,
     remove_partials,
     write_json,
@@ -56,6 +58,7 @@ class Manifest:
         older: Callable[[Mapping[str, Any]], Iterable[str]],
         request: str = "",
         flag: str = "--output",
+        named: bool = False,
     ):
         """Checks that no file of somebody else would be replaced; writes nothing.
 
@@ -66,6 +69,8 @@ class Manifest:
             raises KeyError for the note of another program.
           request: identifies the content of the files; '' never resumes.
           flag: that names the folder, for messages.
+          named: whether files that no note lists are ours if they name us as their maker, so that
+            they can be made again after their note was deleted.
 
         Raises:
           UserError: the files cannot be written, or one of them exists, and we did not write it or
@@ -86,6 +91,9 @@ class Manifest:
                 known.setdefault(name, set()).add(digest)
         there = _digests_of(note.parent, {*names, *known})
         self._ours = {n: d for n, d in there.items() if known.get(n, set()) & {d, None}}
+        if named:
+            unlisted = {n: d for n, d in there.items() if d and n not in known}
+            self._ours |= {n: d for n, d in unlisted.items() if names_us(note.parent / n)}
         for name in names:
             if name in there and name not in self._ours:
                 raise not_ours(note.parent / name, flag)
@@ -154,7 +162,7 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(entry, dict):
             return
@@ -173,11 +181,11 @@ def _read_note(
 ) -> dict[str, str | None] | None:
     """Returns the files of a note with their digests; None if it is not a note of ours."""
     try:
-        content = json.loads(note.read_text())
+        content = json_files.read_object(note, "")
         if FILES in content:
             return dict(_texts(content[FILES]))
         return dict.fromkeys(older(content))
-    except (OSError, KeyError, TypeError, ValueError):
+    except (json_files.DamagedFileError, KeyError, TypeError):
         return None
 
 

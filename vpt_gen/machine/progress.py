@@ -1,6 +1,7 @@
 """Progress with an ETA for everything that takes more than a few seconds."""
 
 import sys
+import threading
 from collections.abc import Iterable
 
 from tqdm import tqdm
@@ -8,6 +9,8 @@ from tqdm import tqdm
 from vpt_gen.machine.printable import one_line, printable
 
 _quiet = False
+# By default tqdm makes a lock for several processes, which none of ours need, at the first message.
+tqdm.set_lock(threading.RLock())
 
 
 def be_quiet() -> None:

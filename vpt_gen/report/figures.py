@@ -31,13 +31,13 @@ def read_metrics(workdir: str) -> dict[str, dict[str, Any]]:
     Raises:
       UserError: a damaged file.
     """
-    records = {}
+    records, cure = {}, "delete it, and measure again to have its figures"
     for name in FILES:
         path = epath.Path(workdir) / name
         if path.is_file():
-            record = json_files.read_object(path, "measure again, or delete it")
+            record = json_files.read_object(path, cure)
             if fault := fault_of(record):
-                raise json_files.DamagedFileError(path, fault, "measure again, or delete it")
+                raise json_files.DamagedFileError(path, fault, cure)
             records[name] = with_new_names(record)
     return records
 

@@ -20,6 +20,8 @@ Node = ET.Element
 
 # Larger images are shrunk: a page of several hundred images must stay small.
 MAX_SIDE = 160
+# The beginning of every page.
+DOCTYPE = b"<!doctype html>"
 # Up to this side an image is stored exactly, and a browser magnifies it without smoothing.
 _EXACT_SIDE = 64
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -127,4 +129,4 @@ def page(title: str, lead: Sequence[Node], sections: Sequence[Node]) -> str:
     )
     body = h("body", h("header", h("h1", title), *lead), h("nav", *links), h("main", *sections))
     document = h("html", head, body, lang="en")
-    return "<!doctype html>\n" + ET.tostring(document, encoding="unicode", method="html")
+    return f"{DOCTYPE.decode()}\n" + ET.tostring(document, encoding="unicode", method="html")

@@ -135,7 +135,7 @@ def _expected(found: Memorization) -> str:
         said = f"Of new real images {found.nominal:.0%} would be; far more is memorization."
     if found.copies:
         left_out = counted(found.copies, "held-out images")
-        said += f" The threshold leaves out {left_out}, exact copies of training images."
+        said += f" The threshold leaves out exact copies of training images: {left_out}."
     return said
 
 

@@ -91,8 +91,9 @@ def main():
     if FLAGS.list:
         list_cells(cells, runner)
         return
-    results.open_manifest(folder)  # What is in the way is told before anything runs.
-    check_page(page_path(folder))
+    with lock.held(folder, "--workdir", wait=True):  # Another shard may be gathering.
+        results.open_manifest(folder)  # What is in the way is told before anything runs.
+        check_page(page_path(folder))
     if FLAGS.gather:
         gather(study, runner, runs, folder, command)
         return

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,8 +161,8 @@ def check_strip(place: pathlib.Path) -> None:
     expected = read_done(note).get(FILES, {}).get(grids.STRIP)
     if expected and not (strip.is_file() and sha256(strip.read_bytes()) == expected):
         raise UserError(
-            f"{strip} is missing, or was changed after {note.name} was written: delete {note} and "
-            "give the command of the study again to make both."
+            f"{strip} is missing, or was changed after {note.name} was written: delete it and "
+            f"{note}, and give the command of the study again to make both."
         )
 
 
@@ -181,10 +181,11 @@ def _row(cell: Cell, checkpoint: str, record: Mapping[str, Any], facts) -> Row:
 
 def open_manifest(folder: pathlib.Path) -> Manifest:
     """Returns what writes the tables of a study; see `Manifest`."""
-    note = epath.Path(folder) / _NOTE
-    return Manifest(
-        note, [_TABLE], lambda old: [_TABLE] if old["summary"] else [], flag="--workdir"
-    )
+
+    def files_before(note: Mapping[str, Any]) -> Sequence[str]:
+        return [_TABLE] if note["summary"] is not None else ()
+
+    return Manifest(epath.Path(folder) / _NOTE, [_TABLE], files_before, flag="--workdir")
 
 
 def write_results(study: ConfigDict, results: Results, folder: pathlib.Path) -> list[pathlib.Path]:

@@ -152,6 +152,7 @@ class Runner:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         attempt = Attempt(str(step), _now())
+        step.result.unlink(missing_ok=True)  # A damaged one would not be replaced.
         before = states.read_attempts(folder)
         states.write_attempts(folder, [*before, attempt])
         start = time.monotonic()

@@ -118,7 +118,8 @@ class Runs:
         }
         yield self._training(cell, fields)
         flags = self._config_flags(cell, {**fields, "data.evaluate_on": "holdout"})
-        saved = [int(path.name) for path in checkpoints_of(self._folder / cell.path)]
+        # If they were deleted, the evaluation says so; finished ones do not need them.
+        saved = [int(path.name) for path in checkpoints_of(self._folder / cell.path)] or [0]
         for name, step in (("last", max(saved)), ("best", min(saved))):
             yield self._evaluation(cell, cell, name, (*flags, f"--step={step}"))
 
@@ -247,8 +248,8 @@ def distance_of(study: ConfigDict) -> str:
 
 
 def checkpoints_of(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the finished checkpoints of a run."""
-    return [path for path in (workdir / "checkpoints").iterdir() if path.name.isdecimal()]
+    """Returns the finished checkpoints of a run; none if their folder is missing."""
+    return [path for path in (workdir / "checkpoints").glob("*") if path.name.isdecimal()]
 
 
 def _get(config: ConfigDict, name: str) -> Any:

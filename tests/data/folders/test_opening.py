@@ -249,6 +249,17 @@ def test_damaged_findings_are_made_anew(tmp_path, examined, damage):
     assert len(examined) == 2
 
 
+@pytest.mark.parametrize("name", ["stamps", "digests", "pixels"])
+def test_findings_of_another_length_are_made_anew(tmp_path, examined, name):
+    draw(tmp_path / "1.png", 1)
+    open_folder(str(tmp_path))
+    index = checked.index_path(str(tmp_path))
+    arrays = dict(np.load(index))
+    np.savez(index, **{**arrays, name: arrays[name][:0]})
+    assert open_folder(str(tmp_path)).content is not None
+    assert len(examined) == 2
+
+
 def test_another_decoder_checks_again(tmp_path, examined, monkeypatch):
     draw(tmp_path / "1.png", 1)
     open_folder(str(tmp_path))
@@ -599,7 +610,21 @@ def test_a_folder_of_samples_has_the_classes_of_its_note(samples, capsys):
     assert source.class_names == ("7", "a b")
     assert source.labels.tolist() == [0, 1, 1]
     assert [gray(source, i) for i in range(3)] == [70, 10, 11]
-    assert "grid.png (not listed in samples.json)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "grid.png" not in said and "3 images in 2 classes, 0 left out" in said
+
+
+def test_figures_and_earlier_images_may_be_in_the_folder_of_samples(samples, capsys):
+    draw(samples / grids.STRIP, 5)  # Of vpt_gen.evaluate --output.
+    manifest = sampled.open_manifest(samples, ["7_0.png"])
+    manifest.begin()
+    manifest.write({"7_0.png": grids.as_png(np.full((8, 8, 3), 71, np.uint8))})
+    sampled.finish(manifest, {"7_0.png": "7"}, {"seed": 4})
+    source = open_folder(str(samples))
+    assert (len(source), gray(source, 0)) == (1, 71)
+    said = capsys.readouterr().out
+    assert "a_b_0.png (of an earlier request)" in said
+    assert "1 image in 1 class, 2 left out" in said
 
 
 def test_samples_that_are_missing_changed_or_not_listed_are_an_error(samples, tmp_path):

@@ -17,6 +17,7 @@ from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source
 from vpt_gen.data.tokens.build import CacheBuild
 from vpt_gen.errors import UserError
+from vpt_gen.images import codec
 
 PLAIN = ImageSpec(4, "crop")
 AUGMENTED = ImageSpec(4, "crop", Augmentation(rotation=90.0, shift=0.5))
@@ -108,6 +109,12 @@ def test_every_input_is_in_the_key(tmp_path, change):
 
 
 @pytest.mark.slow
+def test_images_that_are_decoded_in_another_way_have_another_cache(tmp_path, monkeypatch):
+    before = build(tmp_path).folder
+    monkeypatch.setattr(codec, "DECODER", codec.DECODER + 1)
+    assert build(tmp_path).folder != before
+
+
 def test_views_differ_and_hang_on_view_and_example_alone(tmp_path):
     small, large = (
         all_tokens(build(tmp_path / name, spec=AUGMENTED, cache_views=3, shard_images=s).cache())

@@ -206,7 +206,8 @@ def _parsed(arrays: dict[str, np.ndarray]) -> tuple[Names, Checked] | None:
         _from_json(arrays["remarks"]),
     )
     n = len(names)
-    if found.stamps.shape != (n, 3) or found.digests.shape != (n, _DIGEST_BYTES):
+    shapes = found.stamps.shape, found.digests.shape, found.pixels.shape
+    if shapes != ((n, 3), (n, _DIGEST_BYTES), (n,)):
         raise ValueError("its arrays have other lengths than its names")
     return names, found
 

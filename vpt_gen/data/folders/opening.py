@@ -97,7 +97,7 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
 
 
 def _as_sampled(root: str, listing: Listing, note: sampled.Note) -> Listing:
-    """Returns the images of a note with its classes; its pictures and older images are left out."""
+    """Returns the images of a note with its classes, without pictures and images of before."""
     known = {_on_disk(name): class_name for name, class_name in note.classes.items()}
     missing = known.keys() - set(listing.names)
     if missing:
@@ -109,8 +109,9 @@ def _as_sampled(root: str, listing: Listing, note: sampled.Note) -> Listing:
     numbers = {name: number for number, name in enumerate(class_names)}
     names = [name for name in listing.names if name in known]
     labels = np.array([numbers[known[name]] for name in names], np.int32)
-    others = [name for name in listing.names if name not in known]
-    ours = {_on_disk(name) for name in [*(note.digests or {}), *sampled.PICTURES]}
+    pictures = set(map(os.fsencode, sampled.NO_SAMPLES))
+    others = [name for name in listing.names if name not in known and name not in pictures]
+    ours = set(map(_on_disk, note.digests or {}))
     if note.digests and (foreign := [name for name in others if name not in ours]):
         raise UserError(
             f"{root} holds {len(foreign):,} image{'s' * (len(foreign) != 1)} that its "
@@ -118,7 +119,8 @@ def _as_sampled(root: str, listing: Listing, note: sampled.Note) -> Listing:
             f"or delete {sampled.FILE} to read all images without their classes."
         )
     left_out = [entry for entry in listing.left_out if entry[0] != os.fsencode(sampled.FILE)]
-    left_out += [(name, f"not listed in {sampled.FILE}") for name in others]
+    reason = "of an earlier request" if note.digests else f"not listed in {sampled.FILE}"
+    left_out += [(name, reason) for name in others]
     return Listing(class_names, Names.of(names), labels, left_out)
 
 

@@ -24,6 +24,7 @@ from vpt_gen.data.tokens.cache import (
     open_cache,
 )
 from vpt_gen.errors import UserError
+from vpt_gen.images import codec
 from vpt_gen.machine import distributed, lock
 from vpt_gen.machine.files import check_writable, json_text, write_text
 from vpt_gen.machine.progress import say, track
@@ -45,7 +46,7 @@ class CacheBuild:
       batch_size: images tokenized at a time.
       seed: of the augmentation.
       root: folder of caches, shared by all hosts; a cache's own folder in it is named by a digest
-        of the source, spec, tokenizer, views and seed.
+        of the source, decoder, spec, tokenizer, views and seed.
       shard_images: images (of all views) per shard, the most that a killed build loses; more if
         the cache would have over a thousand shards.
     """
@@ -96,6 +97,7 @@ class CacheBuild:
         return {
             "format": _FORMAT,
             "data": self.source.digest,
+            "decoder": codec.DECODER,
             "preprocessing": repr(self.spec),
             "tokenizer": self.tokenizer_digest,
             "views": self.views,

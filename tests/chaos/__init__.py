@@ -1,0 +1,1 @@
+"""Programs under attack: killed, out of disk, with damaged files, two at once (`__main__.py`)."""

@@ -1,0 +1,47 @@
+"""Shipping: what is read and written besides the nets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vpt_gen.errors import UserError
+from vpt_gen.packing import ship
+
+
+def test_the_record_of_packed_data_is_read(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, record=json.dumps({"archives": {}}))
+    assert ship.read_record(path) == {"archives": {}}
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"images": np.zeros(3)}, {"record": "{"}, {"record": "3"}, None]
+)
+def test_other_data_are_one_sentence(tmp_path, arrays):
+    path = tmp_path / "data.npz"
+    path.write_bytes(b"PK")
+    if arrays is not None:
+        np.savez(path, **arrays)
+    with pytest.raises(
+        UserError, match=r"data\.npz is not packed data, or is damaged \(.*again\.$"
+    ):
+        ship.read_record(path)
+
+
+def test_curves_that_cannot_be_written_whole_leave_the_older_ones(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    path = tmp_path / "curves.png"
+    ship.draw_curves({"loss": ([1, 2], [0.5, 0.4])}, path)
+    whole = path.read_bytes()
+
+    def fail(self, file, **unused_options):
+        with open(file, "wb") if isinstance(file, type(path)) else file as out:
+            out.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figure.Figure, "savefig", fail)
+    with pytest.raises(KeyboardInterrupt):
+        ship.draw_curves({"loss": ([1, 2], [0.5, 0.4])}, path)
+    assert path.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
