@@ -12,6 +12,7 @@ from vpt_gen import main as training
 from vpt_gen.benchmark import __main__ as benchmark
 from vpt_gen.data import speed
 from vpt_gen.evaluate import flags as evaluate
+from vpt_gen.export import __main__ as export
 from vpt_gen.machine import later
 from vpt_gen.machine.number_flags import NumberParser
 from vpt_gen.ranges import Range
@@ -29,6 +30,7 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     "main": training.define_flags,
     "sample": sample.define_flags,
     "evaluate": evaluate.define_flags,
+    "export": export.define_flags,
     "report": report.define_flags,
     "gallery": gallery.define_flags,
     "preview": preview.define_flags,

@@ -23,6 +23,7 @@ from vpt_gen.images import grids
 from vpt_gen.machine import later, lock
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
+from vpt_gen.runs.stored import default_output
 
 with later.imports(globals()):
     from vpt_gen.evaluate.drawn import draw_from_run
@@ -43,7 +44,7 @@ def output_folder() -> epath.Path | pathlib.Path:
     if FLAGS.output:
         return epath.Path(FLAGS.output).expanduser()
     if FLAGS.checkpoint:
-        return epath.Path(FLAGS.checkpoint) / "evaluation"
+        return default_output(FLAGS.checkpoint, "evaluation")
     folder = pathlib.Path(FLAGS.images).expanduser().absolute()
     return folder.with_name(f"{folder.name}_evaluation")
 

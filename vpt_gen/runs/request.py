@@ -17,6 +17,11 @@ with later.imports(globals()):
     from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
+# The meaning of --checkpoint.
+CHECKPOINT = (
+    "Workdir of a run of a method; or a .safetensors file of vpt_gen.export, or its address "
+    "hf://<owner>/<repository>."
+)
 
 
 def define_generation_flags() -> None:
