@@ -8,6 +8,7 @@ from vpt_gen import convert, gallery, main, preview, reconstruct, sample
 from vpt_gen.benchmark import __main__ as benchmark
 from vpt_gen.errors import UserError
 from vpt_gen.evaluate import __main__ as evaluate
+from vpt_gen.export import __main__ as export
 from vpt_gen.machine import lock
 from vpt_gen.packing import color, grey, photos, targets
 from vpt_gen.report import __main__ as report
@@ -19,6 +20,8 @@ PROGRAMS = {
     "sample by default": (sample, []),
     "evaluate": (evaluate, ["--checkpoint=none"]),
     "evaluate by default": (evaluate, []),
+    "export": (export, ["--checkpoint=none"]),
+    "export by default": (export, []),
     "preview": (preview, ["--transformer=none"]),
     "gallery": (gallery, ["--run=a=none", "--marquee"]),
     "reconstruct": (reconstruct, ["--images=none"]),
@@ -35,6 +38,7 @@ PROGRAMS = {
 }
 FLAGS = {"main": "workdir", "study": "workdir", "report by default": "workdir"}
 FLAGS |= {"sample by default": "checkpoint", "evaluate by default": "checkpoint"}
+FLAGS |= {"export by default": "checkpoint"}
 
 
 def start(name, place):
@@ -60,6 +64,8 @@ def test_an_output_below_a_file_is_refused(name, tmp_path):
         ("evaluate", "strip.png"),
         ("reconstruct", "pairs.png"),
         ("reconstruct", "metrics.json"),
+        ("export", "tuned.safetensors"),
+        ("export", "README.md"),
         ("preview", ""),
         ("gallery", ""),
         ("report", ""),

@@ -3,10 +3,13 @@
 Prints the tables of docs/scaling.md.
 """
 
-import jax
-
 from vpt_gen import cli
-from vpt_gen.tables.capacity import TABLES
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    import jax
+
+    from vpt_gen.tables.capacity import TABLES
 
 
 def main():

@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from vpt_gen.config import flag
 from vpt_gen.config.repeat import argument
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed, host_memory
+from vpt_gen.machine import compiled, distributed, host_memory
 from vpt_gen.machine.printable import escaping, one_line
 
 # Characters of a message; an error of a foreign file could hold all of the file.
@@ -41,6 +41,7 @@ def run(
       needs_config: whether --config must be given, if the program has that flag.
     """
     host_memory.keep()
+    compiled.keep()
     escaping(sys.stdout)
     others = set(flags.FLAGS)
     define_flags()

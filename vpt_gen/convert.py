@@ -7,16 +7,21 @@ a published format, give --kind and --file.
 import ast
 import pathlib
 
-import jax
 from absl import flags
 
-from vpt_gen import cli, nets
-from vpt_gen.checkpoints import released
-from vpt_gen.checkpoints.backbone import check_replaceable, save_net
+from vpt_gen import cli
 from vpt_gen.checkpoints.released import published
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say
+
+with later.imports(globals()):
+    import jax
+
+    from vpt_gen import nets
+    from vpt_gen.checkpoints import released
+    from vpt_gen.checkpoints.backbone import check_replaceable, save_net
 
 FLAGS = flags.FLAGS
 

@@ -5,6 +5,8 @@ The picture has, per class, training images, then the first samples of each run,
 schedule, one column per class.
 """
 
+from __future__ import annotations
+
 import pathlib
 
 from absl import flags
@@ -13,12 +15,15 @@ from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids, png
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed
-from vpt_gen.report.side_by_side import marquee_picture, side_by_side
-from vpt_gen.runs.opened import TunedRun, open_run
+
+with later.imports(globals()):
+    from vpt_gen.report.side_by_side import marquee_picture, side_by_side
+    from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
 
@@ -46,7 +51,11 @@ def open_runs(given: list[str]) -> dict[str, TunedRun]:
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_multi_string(
-        "run", None, "<label>=<workdir> of a run of a method (may be repeated).", required=True
+        "run",
+        None,
+        "<label>=<workdir> of a run of a method, or <label>=<file> of vpt_gen.export, or its "
+        "address (may be repeated).",
+        required=True,
     )
     define_number("num", 8, Count, "Images per row.")
     define_number("seed", 0, Seed, "Seed of the images.")
@@ -64,9 +73,14 @@ def main():
     for path in paths:
         check_output(path, "--output", png.SIGNATURE)
     runs = open_runs(FLAGS.run)
+    first = next(iter(runs.values()))
+    if FLAGS.real and first.merged:
+        raise UserError(
+            f"{first.workdir} holds several runs, each with its own data: add --noreal."
+        )
     pictures = [side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real)]
     if FLAGS.marquee:
-        pictures.append(marquee_picture(next(iter(runs.values())), FLAGS.seed))
+        pictures.append(marquee_picture(first, FLAGS.seed))
     for path, picture in zip(paths, pictures, strict=True):
         grids.save_png(path, picture)
         say(f"Wrote {path}.")

@@ -10,22 +10,27 @@ from ml_collections import ConfigDict
 from vpt_gen import cli, gallery, preview, reconstruct, sample
 from vpt_gen import main as training
 from vpt_gen.benchmark import __main__ as benchmark
-from vpt_gen.config.fields import FAMILIES, TASKS, default_config
-from vpt_gen.config.ranges import config_ranges, table_ranges
-from vpt_gen.config.repeat import flatten
 from vpt_gen.data import speed
 from vpt_gen.evaluate import flags as evaluate
+from vpt_gen.export import __main__ as export
+from vpt_gen.machine import later
 from vpt_gen.machine.number_flags import NumberParser
-from vpt_gen.nets import tokenizers
 from vpt_gen.ranges import Range
 from vpt_gen.report import __main__ as report
-from vpt_gen.study.config import FIELDS as STUDY_FIELDS
+
+with later.imports(globals()):
+    from vpt_gen.config.fields import FAMILIES, TASKS, default_config
+    from vpt_gen.config.ranges import config_ranges, table_ranges
+    from vpt_gen.config.repeat import flatten
+    from vpt_gen.nets import tokenizers
+    from vpt_gen.study.config import FIELDS as STUDY_FIELDS
 
 # Those with flags that take numbers.
 PROGRAMS: dict[str, Callable[[], None]] = {
     "main": training.define_flags,
     "sample": sample.define_flags,
     "evaluate": evaluate.define_flags,
+    "export": export.define_flags,
     "report": report.define_flags,
     "gallery": gallery.define_flags,
     "preview": preview.define_flags,

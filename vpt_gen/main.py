@@ -3,35 +3,37 @@
 The same command resumes an interrupted run.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import jax
 from absl import flags
 from etils import epath
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.backbone import check_replaceable, save_net
-from vpt_gen.checkpoints.claim import claim_workdir
-from vpt_gen.checkpoints.store import CONFIG_FILE, NUM_IMAGES
 from vpt_gen.config import flag
-from vpt_gen.config.check import check_config
-from vpt_gen.config.fields import METHODS
-from vpt_gen.config.migration import migrate
 from vpt_gen.errors import UserError
-from vpt_gen.machine import (
-    distributed,
-    lock,
-    sharding,
-)
+from vpt_gen.machine import distributed, later, lock
 from vpt_gen.machine.files import check_writable, in_bucket
 from vpt_gen.machine.progress import say
-from vpt_gen.runs.build import make_experiment
-from vpt_gen.runs.experiment import Experiment
-from vpt_gen.runs.measured import Measurer
-from vpt_gen.runs.results import open_manifest, write_results
-from vpt_gen.training import loop
+
+with later.imports(globals()):
+    import jax
+
+    from vpt_gen.checkpoints import store
+    from vpt_gen.checkpoints.backbone import check_replaceable, save_net
+    from vpt_gen.checkpoints.claim import claim_workdir
+    from vpt_gen.config.check import check_config
+    from vpt_gen.config.fields import METHODS
+    from vpt_gen.config.migration import migrate
+    from vpt_gen.machine import sharding
+    from vpt_gen.runs.build import make_experiment
+    from vpt_gen.runs.experiment import Experiment
+    from vpt_gen.runs.measured import Measurer
+    from vpt_gen.runs.results import open_manifest, write_results
+    from vpt_gen.training import loop
 
 
 def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> None:
@@ -43,7 +45,7 @@ def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> No
       devices: that share the work; None for all.
     """
     check_config(config)
-    check_writable(epath.Path(workdir) / CONFIG_FILE, "--workdir")
+    check_writable(epath.Path(workdir) / store.CONFIG_FILE, "--workdir")
     if config.task not in METHODS:
         if in_bucket(workdir):
             raise UserError(
@@ -64,7 +66,7 @@ def _run(config, workdir: str, devices: Sequence[jax.Device] | None) -> None:
     if adapts and config.evaluation.num_samples:
         open_manifest(workdir, config)  # Checked before anything is drawn.
         measurer = Measurer(config, experiment, workdir, mesh)
-    facts = {**experiment.facts, NUM_IMAGES: experiment.num_images}
+    facts = {**experiment.facts, store.NUM_IMAGES: experiment.num_images}
     claim_workdir(workdir, config.to_dict(), facts, migrate)
     state = loop.train(
         experiment.task,

@@ -12,25 +12,24 @@ from absl import flags
 from etils import epath
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.backbone import (
-    TOKENIZERS,
-    load_net,
-)
 from vpt_gen.checkpoints.shipped import COLOR
-from vpt_gen.config.check import check_config
-from vpt_gen.config.fields import default_config
 from vpt_gen.data.sampled import open_manifest
 from vpt_gen.images import grids, png
-from vpt_gen.machine import lock
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
-from vpt_gen.nets import transformers
 from vpt_gen.ranges import Count, Seed
-from vpt_gen.runs.compatibility import check_codebooks
-from vpt_gen.runs.opened import set_option
 from vpt_gen.runs.pretrained_samples import FEW, choose_classes, draw
-from vpt_gen.runs.saved import file_names, save_images
+
+with later.imports(globals()):
+    from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+    from vpt_gen.config.check import check_config
+    from vpt_gen.config.fields import default_config
+    from vpt_gen.nets import transformers
+    from vpt_gen.runs.compatibility import check_codebooks
+    from vpt_gen.runs.opened import set_option
+    from vpt_gen.runs.saved import file_names, save_images
 
 FLAGS = flags.FLAGS
 

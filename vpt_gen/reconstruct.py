@@ -6,6 +6,8 @@ and figures: how much of the codebook they use, the error per pixel, and the dis
 vpt_gen.evaluate, with the floor of real images.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 
@@ -13,31 +15,31 @@ import numpy as np
 from absl import flags
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.shipped import COLOR, SIDES
 from vpt_gen.config import flag
-from vpt_gen.config.check import check_config
-from vpt_gen.data.batches import evaluation_name, open_sources
-from vpt_gen.data.folders.opening import open_folder
-from vpt_gen.data.pipeline import ImageSpec
-from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import (
-    reconstructed,
-    report,
-    spaces,
-)
-from vpt_gen.evaluation.features import Extractor
-from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
-from vpt_gen.evaluation.image_sets import real_images
-from vpt_gen.evaluation.measure import measure
-from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.evaluation import spaces
 from vpt_gen.images import grids
-from vpt_gen.machine import lock, sharding
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed, Several, Side
-from vpt_gen.runs.compatibility import check_image_size
+
+with later.imports(globals()):
+    from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+    from vpt_gen.config.check import check_config
+    from vpt_gen.data.batches import evaluation_name, open_sources
+    from vpt_gen.data.folders.opening import open_folder
+    from vpt_gen.data.pipeline import ImageSpec
+    from vpt_gen.data.source import Source
+    from vpt_gen.evaluation import reconstructed, report
+    from vpt_gen.evaluation.features import Extractor
+    from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
+    from vpt_gen.evaluation.image_sets import real_images
+    from vpt_gen.evaluation.measure import measure
+    from vpt_gen.evaluation.yardstick import Yardstick
+    from vpt_gen.machine import sharding
+    from vpt_gen.runs.compatibility import check_image_size
 
 FLAGS = flags.FLAGS
 _BATCH = 16

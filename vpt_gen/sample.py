@@ -12,25 +12,29 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
-from vpt_gen.machine import lock
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count
-from vpt_gen.runs.conditions import choose
 from vpt_gen.runs.request import (
+    CHECKPOINT,
     define_generation_flags,
     flagged_generation,
     open_flagged_run,
 )
-from vpt_gen.runs.saved import save_generation
+from vpt_gen.runs.stored import default_output
+
+with later.imports(globals()):
+    from vpt_gen.runs.conditions import choose
+    from vpt_gen.runs.saved import save_generation
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
-    flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method.", required=True)
+    flags.DEFINE_string("checkpoint", None, CHECKPOINT, required=True)
     flags.DEFINE_string("output", None, "Folder for the images; by default <checkpoint>/samples.")
     flags.DEFINE_list("classes", [], "Names or numbers of the classes; by default all.")
     define_number("num", 8, Count, "Images per class.")
@@ -45,7 +49,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
-    folder = epath.Path(FLAGS.output or epath.Path(FLAGS.checkpoint) / "samples")
+    folder = epath.Path(FLAGS.output or default_output(FLAGS.checkpoint, "samples"))
     check_writable(folder / sampled.FILE, "--output")
     run = open_flagged_run()
     class_names = run.facts["class_names"]

@@ -119,3 +119,13 @@ def test_what_lies_in_a_net_s_folder_is_not_lost_with_it(tmp_path):
     with pytest.raises(UserError, match="holds notes.txt in addition to a net, so it is not repl"):
         save_net(tmp_path / "net", NET, {"w": np.ones(3)}, {})
     assert (tmp_path / "net" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("most", [1, 100, 10**9])
+def test_parameters_are_checked_in_parts_of_any_size(most, monkeypatch):
+    monkeypatch.setattr(backbone, "_PART", most)
+    sizes = {("a",): 60, ("b", "c"): 40, ("b", "d"): 500, ("e",): 1}
+    parts = list(backbone._parts(sizes))
+    assert [path for part in parts for path in part] == list(sizes)
+    assert all(len(part) == 1 or sum(map(sizes.get, part)) <= most for part in parts)
+    assert len(parts) == {1: 4, 100: 3, 10**9: 1}[most]

@@ -11,18 +11,19 @@ import platform
 from absl import flags
 
 from vpt_gen import cli
-from vpt_gen.benchmark.measuring import measure, processor
-from vpt_gen.benchmark.programs import PROGRAMS
-from vpt_gen.benchmark.sizes import SIZES
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_output, write_json
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
-from vpt_gen.nets.stack import REMAT
 from vpt_gen.ranges import Count, CountOrZero, SizeOrZero
-from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
-_WHAT = (*PROGRAMS, "growth")
+with later.imports(globals()):
+    from vpt_gen.benchmark.measuring import measure, processor
+    from vpt_gen.benchmark.programs import PROGRAMS
+    from vpt_gen.benchmark.sizes import SIZES
+    from vpt_gen.nets.stack import REMAT
+    from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
 
 def define_flags() -> None:
@@ -30,21 +31,30 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "what",
         ["tune", "decode"],
-        f"What to measure, of {', '.join(_WHAT)}. tune: a step of prompt tuning on cached tokens "
-        "(the reference tokenizes in the step); gradient and forward: its transformer's part.",
+        "What to measure (docs/benchmark.md). tune: a step of prompt tuning on cached tokens (the "
+        "reference tokenizes in the step); gradient and forward: its transformer's part.",
     )
-    flags.DEFINE_enum("size", "demo", list(SIZES), "The model; weights are random.")
+    flags.DEFINE_string("size", "demo", "The model, such as maskgit256; weights are random.")
     define_number("batch", 1, Count, "Images at a time.")
     define_number("num_prompt_tokens", 0, SizeOrZero, "S; 0 for the size's own.")
     define_number("num_iterations", 12, Count, "Iterations T of parallel decoding.")
     flags.DEFINE_list("decoders", ["confidence"], "Parallel decoders, see docs/decoders.md.")
     define_number("num_tokens", 0, CountOrZero, "Tokens to decode one by one; 0 for a whole image.")
-    flags.DEFINE_enum("dtype", "float32", DTYPES, "config.compute.dtype of ours.")
-    flags.DEFINE_enum("remat", "none", list(REMAT), "config.compute.remat of ours.")
-    flags.DEFINE_enum("scan_layers", "auto", SCAN_LAYERS, "config.compute.scan_layers of ours.")
+    flags.DEFINE_string("dtype", "float32", "config.compute.dtype of ours.")
+    flags.DEFINE_string("remat", "none", "config.compute.remat of ours.")
+    flags.DEFINE_string("scan_layers", "auto", "config.compute.scan_layers of ours.")
     flags.DEFINE_bool("alone", False, "Measure only ours, without the reference.")
     define_number("repeat", 5, Count, "Runs of each program.")
     flags.DEFINE_string("output", "benchmark.json", "JSON file for all measurements.")
+
+
+def _check_choices(values: flags.FlagValues) -> None:
+    """Raises UserError for a value that is not known; the nets that tell are imported by now."""
+    choices = {"what": (*PROGRAMS, "growth"), "size": SIZES, "dtype": DTYPES, "remat": REMAT}
+    for name, known in {**choices, "scan_layers": SCAN_LAYERS}.items():
+        for value in values.what if name == "what" else [values[name].value]:
+            if value not in known:
+                raise UserError(f"--{name}={value} is not known; use {', '.join(known)}.")
 
 
 def main():
@@ -52,9 +62,7 @@ def main():
     values = flags.FLAGS
     output = pathlib.Path(values.output)
     check_output(output, "--output")
-    unknown = [what for what in values.what if what not in _WHAT]
-    if unknown:
-        raise UserError(f"--what={unknown[0]} is not known; use {', '.join(_WHAT)}.")
+    _check_choices(values)
     if "growth" in values.what and SIZES[values.size].transformer.family == "ar":
         raise UserError("--what=growth measures a MaskGIT: use --size=demo or maskgit256.")
     results = [measure(what, values) for what in values.what]

@@ -5,11 +5,14 @@ import platform
 
 from absl import flags
 
-from vpt_gen.benchmark import growth, table
-from vpt_gen.benchmark.comparison import compare
-from vpt_gen.benchmark.programs import ways
 from vpt_gen.benchmark.request import Request
-from vpt_gen.benchmark.sizes import SIZES
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    from vpt_gen.benchmark import growth, table
+    from vpt_gen.benchmark.comparison import compare
+    from vpt_gen.benchmark.programs import ways
+    from vpt_gen.benchmark.sizes import SIZES
 
 
 def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], list[Request]]:

@@ -9,6 +9,7 @@ and the end of the input with its peak memory.
 
 import dataclasses
 import json
+import os
 import sys
 from typing import Any
 
@@ -23,6 +24,8 @@ def main() -> None:
         host_memory.keep()
     answers = sys.stdout
     sys.stdout = sys.stderr  # For all other output.
+    # The time and the memory of compilation are measured, too.
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
     # JAX allocates memory of its own, so it is imported here.
     from vpt_gen.benchmark.running import Running
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -34,6 +34,8 @@ from vpt_gen.nets.biggan import BigGAN
 
 TOKENIZERS = tokenizers()
 _LARGE = 2**27  # bytes
+# Bytes of parameters that are read together to check them; each reading takes 10 ms besides.
+_PART = 2**26
 _KINDS: dict[str, json_files.Kind] = {"kind": str, "fields": dict, "digest": str, "about": dict}
 
 
@@ -248,7 +250,7 @@ def _read_onto(directory: pathlib.Path, record: Mapping[str, Any], mesh: Mesh) -
 def _fault(directory: pathlib.Path, record: Mapping[str, Any]) -> str:
     """Returns what is wrong with the parameters, or ''."""
     try:
-        found = attempt(lambda: _digest(record["fields"], _read_one_by_one(directory)))
+        found = attempt(lambda: _digest(record["fields"], _read_in_parts(directory)))
         _check_digest(record, found)
     except UnreadableError as error:
         return str(error)
@@ -260,16 +262,31 @@ def _check_digest(record: Mapping[str, Any], found: str) -> None:
         raise UnreadableError("it does not match its digest")
 
 
-def _read_one_by_one(directory: pathlib.Path) -> Iterable[tuple[str, np.ndarray]]:
-    """Yields path and stored value of every parameter, sorted by path."""
+def _read_in_parts(directory: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields path and stored value of every parameter, sorted by path, and holds few at a time."""
     flat = traverse_util.flatten_dict(_stored_params(directory))
     with _alone() as checkpointer:
-        for path, template in sorted(flat.items(), key=lambda item: _keystr(item[0])):
-            part = ocp.args.PyTreeRestore(
-                traverse_util.unflatten_dict({path: template}), partial_restore=True
+        for paths in _parts({path: flat[path].nbytes for path in sorted(flat, key=_keystr)}):
+            templates = traverse_util.unflatten_dict({path: flat[path] for path in paths})
+            part = ocp.args.PyTreeRestore(templates, partial_restore=True)
+            found = traverse_util.flatten_dict(
+                checkpointer.restore(directory / "params", args=part)
             )
-            found = checkpointer.restore(directory / "params", args=part)
-            yield _keystr(path), traverse_util.flatten_dict(found)[path]
+            yield from ((_keystr(path), found[path]) for path in paths)
+
+
+def _parts(num_bytes: Mapping[tuple[str, ...], int]) -> Iterator[list[tuple[str, ...]]]:
+    """Yields paths, in their order, as many together as have `_PART` bytes, and at least one."""
+    part: list[tuple[str, ...]] = []
+    size = 0
+    for path, more in num_bytes.items():
+        if part and size + more > _PART:
+            yield part
+            part, size = [], 0
+        part.append(path)
+        size += more
+    if part:
+        yield part
 
 
 def _keystr(path: tuple[str, ...]) -> str:

@@ -333,10 +333,15 @@ def read_record(workdir: str, kinds: Mapping[str, json_files.Kind] | None = None
         raise UserError(f"{workdir} is not the working directory of a run: no {CONFIG_FILE}.")
     cure = "restore it: the run's command writes it again into a new --workdir"
     record = json_files.read_object(path, cure, {"config": dict, "facts": dict, **(kinds or {})})
-    classes = record["facts"].get("class_names", [])
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise json_files.DamagedFileError(path, "class_names are not texts", cure)
+    if fault := fault_of_classes(record["facts"].get("class_names", [])):
+        raise json_files.DamagedFileError(path, fault, cure)
     return record
+
+
+def fault_of_classes(names: Any) -> str:
+    """Returns what is wrong with recorded class names, or ''."""
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return "" if texts else "class_names are not texts"
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

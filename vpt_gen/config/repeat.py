@@ -10,7 +10,10 @@ from typing import Any
 
 import vpt_gen
 from vpt_gen.config import flag
-from vpt_gen.config.fields import METHODS
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    from vpt_gen.config.fields import METHODS
 
 _CONFIGS = pathlib.Path(vpt_gen.__file__).parents[1] / "configs"
 

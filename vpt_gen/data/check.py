@@ -13,23 +13,29 @@ set: --config.data.path=folder.
 Exit code: 0; 2 for wrong input, and with --prepare if something could not be prepared.
 """
 
+from __future__ import annotations
+
 import collections
 import difflib
 import os
 import pathlib
 import runpy
 
-import tensorflow_datasets as tfds
 from absl import flags
 from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.data import access
-from vpt_gen.data.kinds import kind_of
-from vpt_gen.data.kinds.kind import Entry, Places
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.progress import say
+
+with later.imports(globals()):
+    import tensorflow_datasets as tfds
+
+    from vpt_gen.data.kinds import kind_of
+    from vpt_gen.data.kinds.kind import Entry, Places
 
 FLAGS = flags.FLAGS
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
 from vpt_gen.data.array_readers import ArrayReaders
 from vpt_gen.data.lazy import tf
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    import tensorflow_datasets as tfds
 
 # A TFRecord is its length (uint64), a checksum of that (uint32), the bytes, their checksum.
 _HEADER = struct.Struct("<QI")

@@ -5,6 +5,8 @@ stages of the latter. Needs no backbone. If images come faster than training ste
 cache saves only the tokenizer's time; otherwise it also saves waiting.
 """
 
+from __future__ import annotations
+
 import itertools
 import pathlib
 import tempfile
@@ -12,29 +14,29 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.config import flag
-from vpt_gen.config.check import check_config
-from vpt_gen.data.batches import (
-    image_batches,
-    image_spec,
-    open_sources,
-)
-from vpt_gen.data.folders.checked import read_file
-from vpt_gen.data.kinds import kind_of
-from vpt_gen.data.pipeline import ImageSpec
-from vpt_gen.data.preprocess import preprocess
-from vpt_gen.data.source import Source
-from vpt_gen.data.tokens import shards as token_shards
-from vpt_gen.data.tokens.cache import TokenCache, token_batches
 from vpt_gen.images import codec as images
+from vpt_gen.machine import later
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, NotNegative
+
+with later.imports(globals()):
+    import tensorflow as tf
+
+    from vpt_gen.config.check import check_config
+    from vpt_gen.data.batches import image_batches, image_spec, open_sources
+    from vpt_gen.data.folders.checked import read_file
+    from vpt_gen.data.kinds import kind_of
+    from vpt_gen.data.pipeline import ImageSpec
+    from vpt_gen.data.preprocess import preprocess
+    from vpt_gen.data.source import Source
+    from vpt_gen.data.tokens import shards as token_shards
+    from vpt_gen.data.tokens.cache import TokenCache, token_batches
 
 _CACHED_IMAGES = 2**16
 _SHARD_IMAGES = 1024

@@ -14,16 +14,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from vpt_gen.data import records
 from vpt_gen.data.lazy import tf
 from vpt_gen.data.source import Source, content_key, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec as images
-from vpt_gen.machine import kept_arrays
+from vpt_gen.machine import kept_arrays, later
 from vpt_gen.machine.files import cache_folder
 from vpt_gen.machine.progress import track
+
+with later.imports(globals()):
+    import tensorflow_datasets as tfds
 
 PREPARE = "python -m vpt_gen.data.check --prepare"
 # Part of an index's name: increase it when the content of an index changes its meaning.

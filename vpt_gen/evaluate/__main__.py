@@ -17,19 +17,24 @@ from absl import flags
 from etils import epath
 
 from vpt_gen import cli
-from vpt_gen.evaluate.drawn import draw_from_run
 from vpt_gen.evaluate.flags import check_flags, define_flags
-from vpt_gen.evaluate.real import open_features, open_folder_set, open_real_sets
-from vpt_gen.evaluation import report, spaces
-from vpt_gen.evaluation.features import Extractor
-from vpt_gen.evaluation.image_sets import tapped
-from vpt_gen.evaluation.measure import measure
-from vpt_gen.evaluation.perceptual_diversity import find_perceptual
-from vpt_gen.evaluation.yardstick import Yardstick
+from vpt_gen.evaluation import spaces
 from vpt_gen.images import grids
-from vpt_gen.machine import lock, sharding
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
+from vpt_gen.runs.stored import default_output
+
+with later.imports(globals()):
+    from vpt_gen.evaluate.drawn import draw_from_run
+    from vpt_gen.evaluate.real import open_features, open_folder_set, open_real_sets
+    from vpt_gen.evaluation import report
+    from vpt_gen.evaluation.features import Extractor
+    from vpt_gen.evaluation.image_sets import tapped
+    from vpt_gen.evaluation.measure import measure
+    from vpt_gen.evaluation.perceptual_diversity import find_perceptual
+    from vpt_gen.evaluation.yardstick import Yardstick
+    from vpt_gen.machine import sharding
 
 FLAGS = flags.FLAGS
 
@@ -39,7 +44,7 @@ def output_folder() -> epath.Path | pathlib.Path:
     if FLAGS.output:
         return epath.Path(FLAGS.output).expanduser()
     if FLAGS.checkpoint:
-        return epath.Path(FLAGS.checkpoint) / "evaluation"
+        return default_output(FLAGS.checkpoint, "evaluation")
     folder = pathlib.Path(FLAGS.images).expanduser().absolute()
     return folder.with_name(f"{folder.name}_evaluation")
 

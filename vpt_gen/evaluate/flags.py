@@ -19,7 +19,7 @@ _FOR_CHECKPOINTS += ("cutoff", "transformer", "tokenizer")
 
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
-    flags.DEFINE_string("checkpoint", None, "Workdir of a run of a method, to draw images from.")
+    flags.DEFINE_string("checkpoint", None, f"To draw images from: {request.CHECKPOINT}")
     flags.DEFINE_string(
         "images",
         None,

@@ -41,6 +41,11 @@ def open_real_sets(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None, Ima
     config = FLAGS.config
     if config is None:
         assert run is not None  # `check_flags` requires one of them.
+        if run.merged:
+            raise UserError(
+                f"{run.workdir} holds several runs, each with its own data: give the data to "
+                "compare with by --reference or --config."
+            )
         config = run.config
     check_config(config)
     sources = open_sources(config)
@@ -83,6 +88,8 @@ def _open_folders(run: TunedRun | None) -> tuple[ImageSet, ImageSet | None]:
 
 def _trained_on(run: TunedRun) -> Source | None:
     """Opens the images that a run was trained on, to see which others are among them."""
+    if run.merged:
+        return None
     try:
         train, _ = open_sources(run.config)
         if train.digest != run.facts["data"]:

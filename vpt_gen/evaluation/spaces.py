@@ -1,20 +1,17 @@
 """Choice of the feature space: Inception's, or a tokenizer's."""
 
+from __future__ import annotations
+
 import pathlib
 
-from vpt_gen.checkpoints.backbone import (
-    TOKENIZERS,
-    PretrainedNet,
-    load_net,
-)
-from vpt_gen.checkpoints.inception import FILE, obtain_inception
 from vpt_gen.checkpoints.shipped import DEMO, SIDES
-from vpt_gen.evaluation.features import (
-    FeatureSpace,
-    inception_space,
-    tokenizer_space,
-)
+from vpt_gen.machine import later
 from vpt_gen.machine.progress import say
+
+with later.imports(globals()):
+    from vpt_gen.checkpoints import inception
+    from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+    from vpt_gen.evaluation.features import FeatureSpace, inception_space, tokenizer_space
 
 NAMES = ("inception", "tokenizer")
 # The default tokenizer if no run or config names one: gray drawings, sides of 32 pixels.
@@ -23,11 +20,11 @@ SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
 def choose_space(weights_dir: str) -> str:
     """Returns "inception" if its weights exist; otherwise "tokenizer", with a message."""
-    if (pathlib.Path(weights_dir).expanduser() / FILE).exists():
+    if (pathlib.Path(weights_dir).expanduser() / inception.FILE).exists():
         return "inception"
     say(
-        f"{FILE} is not in {weights_dir}: figures are computed in a tokenizer's features, without "
-        "FID. --features=inception fetches the file."
+        f"{inception.FILE} is not in {weights_dir}: figures are computed in a tokenizer's "
+        "features, without FID. --features=inception fetches the file."
     )
     return "tokenizer"
 
@@ -47,7 +44,7 @@ def open_space(
       UserError: weights that are damaged or cannot be fetched.
     """
     if name == "inception":
-        return inception_space(obtain_inception(weights_dir))
+        return inception_space(inception.obtain_inception(weights_dir))
     if tokenizer is None:
         return tokenizer_space(load_net(SHIPPED, *TOKENIZERS), SHIPPED_SIDE)
     return tokenizer_space(tokenizer, side)

@@ -12,16 +12,18 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import jax
 import numpy as np
 from absl import flags
-from jax.experimental import multihost_utils
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine import progress
+from vpt_gen.machine import compiled, later, progress
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.printable import printable
 from vpt_gen.ranges import Count, CountOrZero
+
+with later.imports(globals()):
+    import jax
+    from jax.experimental import multihost_utils
 
 # Seconds that a process waits for the others when it ends; `wait_for_all` is called before.
 _SHUTDOWN_TIMEOUT = 20
@@ -73,6 +75,9 @@ def start() -> None:
             f"--distributed finds no other processes ({reason}): on machines that JAX does not "
             "know, give --coordinator_address, --num_processes and --process_id."
         ) from error
+    if jax.default_backend() == "gpu":
+        # They tune their kernels together, and one that has its program already would be missing.
+        compiled.leave_out()
     if not is_first():
         progress.be_quiet()
 
@@ -122,12 +127,14 @@ def leave_after(run: Callable[[], int]) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """Ends the process with an exit code; waits for the others only if they end too."""
-    if not jax.distributed.is_initialized():
+    # A program that has not imported JAX has not joined others with it.
+    others = "jax" in sys.modules and jax.distributed.is_initialized()
+    if not others:
         # Nothing is left to stop: Ctrl-C would only print a traceback of the interpreter's end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
-    if jax.distributed.is_initialized() and code not in _TOGETHER:
+    if others and code not in _TOGETHER:
         if is_first():
             time.sleep(2.0)  # When the first process ends, the others are killed mid-message.
         os._exit(code)

@@ -49,7 +49,7 @@ def read_object(
       DamagedFileError: a file that is missing, cannot be read, or holds something else.
     """
     value = read_value(path, cure)
-    if fault := _fault_of(value, kinds or {}):
+    if fault := fault_of(value, kinds or {}):
         raise DamagedFileError(path, fault, cure)
     return value
 
@@ -62,6 +62,11 @@ def read_value(path: epath.Path | pathlib.Path, cure: str) -> Any:
         content = path.read_bytes()
     except OSError as error:
         raise DamagedFileError(path, f"cannot be read: {error.strerror}", cure) from error
+    return parse(content, path, cure)
+
+
+def parse(content: bytes, path: epath.Path | pathlib.Path, cure: str) -> Any:
+    """Returns the value that bytes of a file at `path` spell; see `read_object`."""
     try:
         return json.loads(content.decode(), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
@@ -87,8 +92,8 @@ def is_kind(value: Any, kind: Kind) -> bool:
     return isinstance(value, kinds) or (isinstance(value, int) and float in kinds)
 
 
-def _fault_of(value: Any, kinds: Mapping[str, Kind]) -> str:
-    """Returns what keeps a value from being an object with these keys, or ''."""
+def fault_of(value: Any, kinds: Mapping[str, Kind]) -> str:
+    """Returns what keeps a value from being an object with these keys, or ''; see `read_object`."""
     if not isinstance(value, dict):
         return f"{_name(value)} instead of an object"
     for name, kind in kinds.items():

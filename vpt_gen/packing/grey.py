@@ -21,6 +21,7 @@ from vpt_gen import cli
 from vpt_gen.checkpoints.released import pickle_scan
 from vpt_gen.checkpoints.released.pickle_scan import Fixed, StandIn
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_writable
 from vpt_gen.packing import grey_rules
 from vpt_gen.packing.archives import (
@@ -31,7 +32,9 @@ from vpt_gen.packing.archives import (
 )
 from vpt_gen.packing.on_white import on_white
 from vpt_gen.packing.packer import SIZE, Packer
-from vpt_gen.packing.strokes import edge, skeleton
+
+with later.imports(globals()):
+    from vpt_gen.packing.strokes import edge, skeleton
 
 FLAGS = flags.FLAGS
 

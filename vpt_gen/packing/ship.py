@@ -4,6 +4,8 @@ Stores the nets that `main` exported at half precision, and draws their training
 runs' TensorBoard events, to document how they were made.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import importlib.util
 import json
@@ -11,28 +13,28 @@ import pathlib
 import shutil
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.backbone import (
-    PretrainedNet,
-    load_net,
-    save_net,
-)
-from vpt_gen.config.migration import migrate
-from vpt_gen.data.batches import image_spec, open_sources
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.curves import Curves, read_curves
-from vpt_gen.evaluation.image_sets import real_images
-from vpt_gen.evaluation.reconstructed import reconstruct
 from vpt_gen.images import grids
-from vpt_gen.machine import lock, sharding
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.array_files import open_npz
 from vpt_gen.machine.files import check_writable, written_whole
 from vpt_gen.machine.progress import say
+
+with later.imports(globals()):
+    import jax.numpy as jnp
+
+    from vpt_gen.checkpoints.backbone import PretrainedNet, load_net, save_net
+    from vpt_gen.config.migration import migrate
+    from vpt_gen.data.batches import image_spec, open_sources
+    from vpt_gen.evaluation.curves import Curves, read_curves
+    from vpt_gen.evaluation.image_sets import real_images
+    from vpt_gen.evaluation.reconstructed import reconstruct
+    from vpt_gen.machine import sharding
 
 FLAGS = flags.FLAGS
 

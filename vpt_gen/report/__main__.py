@@ -4,6 +4,8 @@ The page is a single HTML file without scripts: it opens from disk, needs no net
 same for the same seed.
 """
 
+from __future__ import annotations
+
 import importlib.util
 
 from absl import flags
@@ -12,13 +14,17 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.files import check_output, write_text
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Seed, Several, UpdatesOrZero
-from vpt_gen.report.document import make_page
 from vpt_gen.report.html import DOCTYPE
-from vpt_gen.runs.opened import TunedRun, open_run
+from vpt_gen.runs.stored import is_file
+
+with later.imports(globals()):
+    from vpt_gen.report.document import make_page
+    from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
 
@@ -65,6 +71,11 @@ def main():
     """Runs the program; its flags are parsed."""
     if importlib.util.find_spec("sklearn") is None:
         raise UserError("A report needs scikit-learn; install it with `pip install -e .[demo]`.")
+    if is_file(FLAGS.workdir):
+        raise UserError(
+            f"A report shows a training, which {FLAGS.workdir} does not hold: give the workdir of "
+            "its run, or look at the file with vpt_gen.sample and vpt_gen.evaluate."
+        )
     output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
     check_output(output, "--output", DOCTYPE)
     run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)

@@ -134,15 +134,22 @@ def check_backbone(facts: dict[str, Any], nets: dict[str, PretrainedNet]) -> Non
             )
 
 
-def check_params(workdir: str, params: Any, expected: Any) -> None:
-    """Raises UserError if a run's parameters do not have the shapes that its config describes."""
+def check_params(params: Any, expected: Any, problem: str, cure: str) -> None:
+    """Raises UserError if a run's parameters do not have the shapes that its config describes.
+
+    Args:
+      params: of the run.
+      expected: a tree of the same shapes.
+      problem: the beginning of the error, such as "The checkpoint does not fit its config.json".
+      cure: its end.
+    """
     found, wanted = (_shapes(tree) for tree in (params, expected))
     differing = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
     if differing:
         name = differing[0]
         raise UserError(
-            f"The checkpoint in {workdir} does not fit its config.json: {name} has the shape "
-            f"{found.get(name)} instead of {wanted.get(name)}; restore config.json."
+            f"{problem}: {name} has the shape {found.get(name)} instead of {wanted.get(name)}; "
+            f"{cure}."
         )
 
 

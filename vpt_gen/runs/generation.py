@@ -58,12 +58,9 @@ class Generation:
     def record(self) -> dict[str, Any]:
         """Returns checkpoint, nets and sampler settings, for JSON."""
         sampler, config = self.run.sampler, self.run.config
+        merged = [_identity(run) for run in self.run.merged]
         return {
-            "checkpoint": {
-                "workdir": self.run.workdir,
-                "step": self.run.step,
-                "digest": digest_of_params({}, self.run.params),
-            },
+            "checkpoint": {**_identity(self.run), **({"merged": merged} if merged else {})},
             **{f"{name}_digest": net.digest for name, net in self.run.nets.items()},
             "method": config.task,
             "sampler": {
@@ -74,6 +71,11 @@ class Generation:
                 "seed": self.seed,
             },
         }
+
+
+def _identity(run: TunedRun) -> dict[str, Any]:
+    digest = digest_of_params({}, run.params)
+    return {"workdir": run.workdir, "step": run.step, "digest": digest}
 
 
 def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:

@@ -1,19 +1,25 @@
 """Draws images of a pretrained transformer's own classes, without prompts."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.data.names import name_key, nearest, numbers_of
-from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.progress import track
-from vpt_gen.nets.transformer import TokenTransformer
-from vpt_gen.runs.transformers import decode_options
+
+with later.imports(globals()):
+    import jax
+    import jax.numpy as jnp
+
+    from vpt_gen.checkpoints.backbone import PretrainedNet
+    from vpt_gen.decode.generate import generate, tokens_to_images
+    from vpt_gen.nets.transformer import TokenTransformer
+    from vpt_gen.runs.transformers import decode_options
 
 FEW = 8  # classes, if none are given
 

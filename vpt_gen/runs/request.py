@@ -1,17 +1,27 @@
 """The flags of programs that draw from a run, and the requested images."""
 
+from __future__ import annotations
+
 import numpy as np
 from absl import flags
 
-from vpt_gen.decode.generate import num_stages
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.ranges import Positive, Seed, UpdatesOrZero
-from vpt_gen.runs.conditions import class_numbers, make_bank, marquee_weights
-from vpt_gen.runs.generation import Generation, plain_generation
-from vpt_gen.runs.opened import TunedRun, open_run
+
+with later.imports(globals()):
+    from vpt_gen.decode.generate import num_stages
+    from vpt_gen.runs.conditions import class_numbers, make_bank, marquee_weights
+    from vpt_gen.runs.generation import Generation, plain_generation
+    from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
+# The meaning of --checkpoint.
+CHECKPOINT = (
+    "Workdir of a run of a method; or a .safetensors file of vpt_gen.export, or its address "
+    "hf://<owner>/<repository>."
+)
 
 
 def define_generation_flags() -> None:

@@ -7,6 +7,8 @@ Failed cells are listed, and tried again when it resumes. At the end, and at any
 all figures are collected in results.csv, results.json and a page with pictures.
 """
 
+from __future__ import annotations
+
 import pathlib
 
 from absl import flags
@@ -14,15 +16,17 @@ from absl import flags
 from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
-from vpt_gen.machine import lock
+from vpt_gen.machine import later, lock
 from vpt_gen.machine.progress import say
-from vpt_gen.study import plots, results
-from vpt_gen.study.chosen import check_data, chosen_cells, list_cells, parse_shard
-from vpt_gen.study.config import check_study
-from vpt_gen.study.page import check_page, write_page
-from vpt_gen.study.record import claim_folder
-from vpt_gen.study.runner import Runner
-from vpt_gen.study.runs import Runs
+
+with later.imports(globals()):
+    from vpt_gen.study import plots, results
+    from vpt_gen.study.chosen import check_data, chosen_cells, list_cells, parse_shard
+    from vpt_gen.study.config import check_study
+    from vpt_gen.study.page import check_page, write_page
+    from vpt_gen.study.record import claim_folder
+    from vpt_gen.study.runner import Runner
+    from vpt_gen.study.runs import Runs
 
 FLAGS = flags.FLAGS
 

@@ -3,28 +3,30 @@
 Counted on the real modules and the real optimizer, without allocating them, for docs/methods.md.
 """
 
+from __future__ import annotations
+
 import functools
 from typing import Any, cast
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.checkpoints import shipped
-from vpt_gen.checkpoints.backbone import load_net
-from vpt_gen.config.fields import TRANSFORMER_METHODS
-from vpt_gen.methods import METHODS
-from vpt_gen.methods.record import Target, TransformerMethod
-from vpt_gen.nets.transformer import TokenTransformer
-from vpt_gen.recipes import adaptation
-from vpt_gen.tables.costs import (
-    MODELS,
-    num_params,
-    param_shapes,
-)
-from vpt_gen.training.optimizers import make_optimizer
-from vpt_gen.training.state import TrainState
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    import jax
+    import jax.numpy as jnp
+
+    from vpt_gen.checkpoints.backbone import load_net
+    from vpt_gen.config.fields import TRANSFORMER_METHODS
+    from vpt_gen.methods import METHODS
+    from vpt_gen.methods.record import Target, TransformerMethod
+    from vpt_gen.nets.transformer import TokenTransformer
+    from vpt_gen.recipes import adaptation
+    from vpt_gen.tables.costs import MODELS, num_params, param_shapes
+    from vpt_gen.training.optimizers import make_optimizer
+    from vpt_gen.training.state import TrainState
 
 # Classes to adapt to: the demo's digits; Caltech101 with its background.
 _DEMO, _VTAB = 10, 102

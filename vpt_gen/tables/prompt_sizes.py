@@ -6,7 +6,10 @@ Counted on the real modules, for the table in docs/prompts.md.
 from typing import Any
 
 from vpt_gen import cli
-from vpt_gen.nets.prompt_generator import PromptGenerator, num_parameters
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    from vpt_gen.nets.prompt_generator import PromptGenerator, num_parameters
 
 WIDTH = 768  # of MaskGIT's transformer, without a projection
 NUM_CLASSES = 102  # Caltech101 with its background

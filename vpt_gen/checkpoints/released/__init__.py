@@ -6,24 +6,25 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vpt_gen.checkpoints.released import (
-    biggan,
-    diffusers_vqgan,
-    maskgit,
-    taming_gpt,
-    taming_vqgan,
-)
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
 from vpt_gen.ranges import Count, Epsilon, range_of
+
+with later.imports(globals()):
+    from vpt_gen.checkpoints.released.biggan import read as read_biggan
+    from vpt_gen.checkpoints.released.diffusers_vqgan import read as read_diffusers_vqgan
+    from vpt_gen.checkpoints.released.maskgit import read_tokenizer, read_transformer
+    from vpt_gen.checkpoints.released.taming_gpt import read as read_taming_gpt
+    from vpt_gen.checkpoints.released.taming_vqgan import read as read_taming_vqgan
 
 # kind -> the net of `vpt_gen.nets.NETS`, its reader, and the reader's arguments besides the path.
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
-    "maskgit_tokenizer": ("vqgan", maskgit.read_tokenizer, ()),
-    "maskgit_transformer": ("maskgit", maskgit.read_transformer, ("codebook_size",)),
-    "taming_vqgan": ("taming_vqgan", taming_vqgan.read, ("resolution", "attn_resolutions")),
-    "taming_gpt": ("gpt", taming_gpt.read, ("num_heads",)),
-    "diffusers_vqgan": ("taming_vqgan", diffusers_vqgan.read, ("resolution", "attn_resolutions")),
-    "biggan": ("biggan", biggan.read, tuple(biggan.PUBLISHED_EPSILONS)),
+    "maskgit_tokenizer": ("vqgan", read_tokenizer, ()),
+    "maskgit_transformer": ("maskgit", read_transformer, ("codebook_size",)),
+    "taming_vqgan": ("taming_vqgan", read_taming_vqgan, ("resolution", "attn_resolutions")),
+    "taming_gpt": ("gpt", read_taming_gpt, ("num_heads",)),
+    "diffusers_vqgan": ("taming_vqgan", read_diffusers_vqgan, ("resolution", "attn_resolutions")),
+    "biggan": ("biggan", read_biggan, ("bn_epsilon", "sn_epsilon")),
 }
 
 

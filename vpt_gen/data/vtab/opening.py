@@ -1,11 +1,12 @@
 """The 19 tasks of VTAB, read from TFDS or from class folders."""
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
 import re
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.folders.splits import split_folder
@@ -20,6 +21,10 @@ from vpt_gen.data.tfds import (
 from vpt_gen.data.vtab.splits import SPLITS
 from vpt_gen.data.vtab.tasks import TASKS, Task
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    import tensorflow_datasets as tfds
 
 
 def find_task(name: str) -> Task:

@@ -4,13 +4,14 @@ Sources: google-research/task_adaptation for splits and labels (with versions th
 and the metadata published by TFDS for the sizes.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from vpt_gen.data.vtab.labels import (
     Rule,
@@ -26,6 +27,10 @@ from vpt_gen.data.vtab.splits import (
     own_splits,
     splits,
 )
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    import tensorflow_datasets as tfds
 
 
 @dataclasses.dataclass(frozen=True)

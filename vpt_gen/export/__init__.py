@@ -1,0 +1,1 @@
+"""The program that writes runs as one file with a card; see `__main__.py`."""
