@@ -3,21 +3,17 @@
   python -m vpt_gen.main --config=configs/folder.py --config.data.path=my_images
   python -m vpt_gen.sample --checkpoint=runs/folder --num=20
 
-`--config=configs/folder.py:lora` uses another method (docs/methods.md); `:ar` and `:ar,lora` use
-the autoregressive model.
+Append what to adapt: `--config=configs/folder.py:maskgit256` takes a published model, which arrives
+by itself (docs/weights.md). Without, the shipped models are adapted, which know color drawings on
+white, at 64x64; `:ar` takes the autoregressive one. Append how: `:lora` or `:maskgit256,lora` uses
+another method (docs/methods.md).
 
 Two to five images per class are enough to start. All are trained on; to compare generated images
 with others, set config.data.holdout to the share of each class to hold out, such as 0.2.
-
-The shipped source models know color drawings on white, at 64x64. For photographs, set
-config.backbone.* to a larger model and config.data.image_size to its size (docs/weights.md).
 """
 
-from vpt_gen.recipes.adaptation import color_images
+from vpt_gen.recipes.adaptation import folder
 
 
 def get_config(variant=""):
-    config = color_images(variant)
-    config.data.path = ""
-    config.data.holdout = 0.0
-    return config
+    return folder(variant)

@@ -1,8 +1,9 @@
 """`python -m tests.full_size maskgit256 --folder=full`: the published sizes, end to end.
 
 The published files cannot always be had, their structure can: writes random weights in the
-published format and size, converts them, takes one tuning step and generates one image, each in a
-process of its own, and tells seconds and peak memory. Not collected by pytest: minutes, gigabytes.
+published format and size, and serves them. Then `main` fetches them and is killed on the way; the
+same command resumes, converts them and takes one tuning step; `sample` generates one image. Tells
+seconds and peak memory of each process. Not collected by pytest: minutes, gigabytes.
 """
 
 import argparse
@@ -18,18 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from tests import golden_ar, made, torch_files
+from tests import golden_ar, made, publishers, torch_files
 from vpt_gen.checkpoints.released import layout, published
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
-# Config -> its tokenizer and transformer among the published files.
-MODELS = {
-    "maskgit256": ("maskgit256_tokenizer", "maskgit256_transformer"),
-    "maskgit512": ("maskgit512_tokenizer", "maskgit512_transformer"),
-    "taming256": ("taming_cin_tokenizer", "taming_cin_transformer"),
-}
+# Bytes that arrive before a download is interrupted.
+_BEFORE_THE_KILL = 10**8
 
 
 def random_values(name: str, shape, generator) -> np.ndarray:
@@ -48,7 +45,9 @@ def write_maskgit(folder: pathlib.Path, size: int, generator) -> None:
         "tokenizer": layout.param_shapes(VQGAN(), layout.image_batch(16)),
         "transformer": layout.param_shapes(transformer, tokens, class_ids=tokens[:, 0]),
     }
-    for part, names in zip(("tokenizer", "transformer"), MODELS[f"maskgit{size}"], strict=True):
+    for part, names in zip(
+        ("tokenizer", "transformer"), published.BACKBONES[f"maskgit{size}"].files, strict=True
+    ):
         params = {n: random_values(n, shape, generator) for n, shape in shapes[part].items()}
         content = serialization.msgpack_serialize({"params": layout.nest(params)})
         (folder / published.FILES[names].file).write_bytes(content)
@@ -83,24 +82,43 @@ def write_weights(model: str, folder: pathlib.Path) -> None:
         write_maskgit(folder, int(model.removeprefix("maskgit")), generator)
 
 
-def run(label: str, *command: str) -> None:
-    """Runs a program of ours and tells its time and its peak memory."""
-    start = time.monotonic()
-    _, status, usage = os.wait4(
-        subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).pid, 0
+def start(server: publishers.Publisher, *command: str) -> subprocess.Popen:
+    """Starts a program of ours that finds the publishers at the server."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.publishers", server.address, *command],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "VPT_GEN_CACHE": str(server.folder.parent / "cache")},
     )
+
+
+def run(label: str, server: publishers.Publisher, *command: str) -> None:
+    """Runs a program of ours and tells its time and its peak memory."""
+    begun = time.monotonic()
+    _, status, usage = os.wait4(start(server, *command).pid, 0)
     if status:
         sys.exit(f"{label} failed: python -m {' '.join(command)}")
-    seconds = time.monotonic() - start
+    seconds = time.monotonic() - begun
     print(f"{label:32}{seconds:8.0f} s{usage.ru_maxrss / 1e6:8.2f} GB", flush=True)
+
+
+def interrupt(server: publishers.Publisher, *command: str) -> None:
+    """Kills a program in the middle of its first download."""
+    server.stall_after = _BEFORE_THE_KILL
+    process = start(server, *command)
+    server.stalled.wait()
+    process.kill()
+    process.wait()
+    server.stall_after = None
+    server.ended.set()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("model", choices=published.BACKBONES)
     parser.add_argument("--folder", required=True, type=pathlib.Path)
     options = parser.parse_args()
-    weights, data = options.folder / "weights", options.folder / "data"
+    folder = options.folder.absolute()
+    weights, data, workdir = folder / "publisher", folder / "data", folder / "run"
     weights.mkdir(parents=True, exist_ok=True)
     # In a process of its own: what it takes would count as memory of the next ones.
     writer = multiprocessing.get_context("spawn").Process(
@@ -108,27 +126,27 @@ def main():
     )
     writer.start()
     writer.join()
-    for name in MODELS[options.model]:
-        file = weights / published.FILES[name].file
-        print(f"{name}: {file.stat().st_size / 1e9:.2f} GB")
-        run(f"convert {name}", "vpt_gen.convert", f"--name={name}", f"--weights_dir={weights}")
+    for path in weights.iterdir():
+        print(f"{path.name}: {path.stat().st_size / 1e9:.2f} GB", flush=True)
     made.write_folder(data, count=2, side=64)
-    tokenizer, transformer = (weights / name for name in MODELS[options.model])
-    workdir = options.folder / "run"
-    run(
-        "one tuning step, batch of 1",
+    tuning = [
         "vpt_gen.main",
-        f"--config=configs/{options.model}.py",
+        f"--config=configs/folder.py:{options.model}",
         f"--workdir={workdir}",
         f"--config.data.path={data}",
-        f"--config.backbone.tokenizer={tokenizer}",
-        f"--config.backbone.transformer={transformer}",
+        "--config.data.cache_views=1",
         "--config.num_steps=1",
         "--config.batch_size=1",
         "--config.eval_every=0",
         "--config.decode.batch_size=1",
-    )
-    run("one image", "vpt_gen.sample", f"--checkpoint={workdir}", "--classes=bars", "--num=1")
+    ]
+    with publishers.serving(weights) as server:
+        interrupt(server, *tuning)
+        run("resume, convert, tune one step", server, *tuning)
+        for file, place in server.asked:
+            print(f"asked for {file}, {place or 'from its beginning'}")
+        drawing = [f"--checkpoint={workdir}", "--classes=bars", "--num=1", "--offline"]
+        run("one image", server, "vpt_gen.sample", *drawing)
 
 
 if __name__ == "__main__":

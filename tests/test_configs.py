@@ -11,10 +11,12 @@ from PIL import Image
 
 from tests import made
 from tests.programs import train
+from vpt_gen.checkpoints.released import published
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import flag
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS, default_config
+from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 
 CONFIGS = flag.files_of_runs(pathlib.Path(__file__).parents[1] / "configs")
@@ -54,6 +56,36 @@ def test_a_folder_takes_a_family_too(variant):
     check_config(config)
     assert config.family == "ar" and config.task == ("lora" if "lora" in variant else "prompts")
     assert config.backbone.transformer.endswith("color/transformer_ar")
+
+
+@pytest.mark.parametrize("backbone", published.BACKBONES)
+@pytest.mark.parametrize("file", ["folder", "vtab_pets", "fewshot_imagenet"])
+def test_a_config_file_takes_a_published_backbone(file, backbone):
+    known = published.BACKBONES[backbone]
+    for words in (backbone, f"{backbone},lora", f"lora,{known.family},{backbone}"):
+        config = load_named(file, words)
+        check_config(config)
+        assert config.task == ("lora" if "lora" in words else "prompts")
+        assert config.backbone.to_dict() == {"name": backbone, "tokenizer": "", "transformer": ""}
+        assert (config.family, config.data.image_size) == (known.family, known.image_size)
+        if file == "folder":
+            assert known.settings.items() <= flatten(config.to_dict()).items()
+
+
+def test_a_backbone_of_another_family_is_named():
+    with pytest.raises(UserError, match="taming256 is of the family 'ar', not 'nar'"):
+        load_named("folder", "taming256,nar")
+    with pytest.raises(UserError, match="takes no maskgit256: use configs/folder.py:maskgit256"):
+        load_named("fewshot_fashion", "maskgit256")
+    config = load_named("folder", "maskgit256")
+    config.backbone.name = "taming256"
+    with pytest.raises(UserError, match="config.family is 'nar'; it must be 'ar', that of taming"):
+        check_config(config)
+    config.backbone.transformer = "my/net"  # Goes before the name's.
+    check_config(config)
+    config.backbone.name = "maskgit"
+    with pytest.raises(UserError, match="config.backbone.name is 'maskgit'; it must be '' or one"):
+        check_config(config)
 
 
 def test_an_unknown_method_is_named():

@@ -15,7 +15,7 @@ from tests.programs import call
 from vpt_gen import cli, convert, nets
 from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.backbone import load_net
-from vpt_gen.checkpoints.released import layout, torch_file
+from vpt_gen.checkpoints.released import layout, published, torch_file
 from vpt_gen.errors import UserError
 from vpt_gen.nets.maskgit import MaskGIT
 
@@ -32,17 +32,20 @@ def write_net(folder):
 
 
 @pytest.mark.slow
+ORIGIN = {"address": "https://address", "license": "MIT"}
+
+
 def test_a_published_file_becomes_a_net_that_says_where_it_came_from(tmp_path, capsys):
     source = write_net(tmp_path)
     overrides = convert.parse_overrides(["codebook_size=8"])
     output = str(tmp_path / "net")
-    convert.convert("maskgit_transformer", source, output, overrides, "https://address")
+    convert.convert("maskgit_transformer", source, output, overrides, ORIGIN)
     loaded = load_net(output, "maskgit")
     assert loaded.net == NET
     assert loaded.about == {
         "kind": "maskgit_transformer",
         "file": "released",
-        "address": "https://address",
+        **ORIGIN,
     }
     assert loaded.digest[:12] in capsys.readouterr().out
 
@@ -51,7 +54,7 @@ def test_nothing_is_written_where_reading_fails(tmp_path):
     source = write_net(tmp_path)
     source.write_bytes(source.read_bytes()[:-9])
     with pytest.raises(UserError, match="incomplete"):
-        convert.convert("maskgit_transformer", source, str(tmp_path / "net"), {}, "")
+        convert.convert("maskgit_transformer", source, str(tmp_path / "net"), {}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["released"]
 
 
@@ -59,6 +62,22 @@ def test_settings_are_fields_and_numbers():
     assert convert.parse_overrides(["num_heads=4", "x=(1, 2)"]) == {"num_heads": 4, "x": (1, 2)}
     with pytest.raises(UserError, match="--set=num_heads must be"):
         convert.parse_overrides(["num_heads"])
+
+
+def test_a_pair_is_converted_by_one_command(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(convert.published, "obtain", lambda name, folder: f"{folder}/{name}.file")
+    monkeypatch.setattr(convert, "convert", lambda *given: made.append(given))
+    call(convert, "--name=taming256", f"--weights_dir={tmp_path}")
+    assert made == [
+        (kind, f"{tmp_path}/{name}.file", f"{tmp_path}/{name}", {}, published.FILES[name].origin)
+        for kind, name in (
+            ("taming_vqgan", "taming_cin_tokenizer"),
+            ("taming_gpt", "taming_cin_transformer"),
+        )
+    ]
+    with pytest.raises(UserError, match="is two files, taming_cin_tokenizer and taming_cin_trans"):
+        call(convert, "--name=taming256", "--output=x")
 
 
 @pytest.mark.slow
@@ -69,11 +88,11 @@ def test_what_is_no_net_is_never_replaced(tmp_path):
     (mine / "notes.txt").write_text("mine")
     for output in (mine, source, tmp_path):
         with pytest.raises(UserError, match="holds no net, so it is not replaced"):
-            convert.convert("maskgit_transformer", source, str(output), {"codebook_size": 8}, "")
+            convert.convert("maskgit_transformer", source, str(output), {"codebook_size": 8}, {})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "notes.txt", "released"]
     (mine / "notes.txt").unlink()
     for _ in range(2):
-        convert.convert("maskgit_transformer", source, str(mine), {"codebook_size": 8}, "")
+        convert.convert("maskgit_transformer", source, str(mine), {"codebook_size": 8}, {})
     assert load_net(str(mine), "maskgit").net == NET
 
 
@@ -136,7 +155,7 @@ def refused(kind, source, folder, message, **more):
     """Converts; asserts that there is one sentence that matches, and nothing beside the source."""
     before = sorted(path.name for path in folder.rglob("*"))
     with pytest.raises(UserError, match=message) as error:
-        convert.convert(kind, source, str(folder / "net"), {**overrides(kind), **more}, "")
+        convert.convert(kind, source, str(folder / "net"), {**overrides(kind), **more}, {})
     text = str(error.value)
     assert "\n" not in text and text.endswith(".") and str(source) in text
     assert sorted(path.name for path in folder.rglob("*")) == before
@@ -151,7 +170,7 @@ def kind(request):
 
 @pytest.mark.slow
 def test_every_kind_is_converted(kind, tmp_path):
-    convert.convert(kind, FILES[kind], str(tmp_path / "net"), overrides(kind), "")
+    convert.convert(kind, FILES[kind], str(tmp_path / "net"), overrides(kind), {})
     config, params = released.read(kind, FILES[kind], **overrides(kind))
     loaded = load_net(str(tmp_path / "net"), config.net)
     assert loaded.net == nets.build(config)

@@ -216,7 +216,7 @@ def test_another_backbone_is_refused(config, transformer, workdir, tmp_path):
     params = jax.tree.map(lambda x: x + 1, net.params)
     save_net(str(tmp_path / "other"), net.net, params, net.about)
     config.backbone.transformer = str(tmp_path / "other")
-    with pytest.raises(UserError, match="config.backbone.transformer was "):
+    with pytest.raises(UserError, match="transformer differs from the run's: .* then, .* now"):
         train(config, workdir)
 
 

@@ -15,7 +15,7 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed, later, lock
+from vpt_gen.machine import distributed, later, lock, network
 from vpt_gen.machine.files import check_writable, in_bucket
 from vpt_gen.machine.progress import say
 
@@ -105,6 +105,7 @@ def define_flags() -> None:
     flag.define()
     flags.DEFINE_string("workdir", None, "Folder of the run; by default runs/<name of the config>.")
     distributed.define_flags()
+    network.define_flags()
 
 
 def main():

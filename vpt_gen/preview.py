@@ -1,7 +1,7 @@
-"""`python -m vpt_gen.preview --transformer=weights/...`: draws images of a frozen model.
+"""`python -m vpt_gen.preview --backbone=maskgit256`: draws images of a frozen model.
 
 The images are of the classes that the transformer was pretrained on, without prompts: a first check
-of converted weights. The default is the shipped color source.
+of published weights. The default is the shipped color source.
 """
 
 import contextlib
@@ -12,10 +12,11 @@ from absl import flags
 from etils import epath
 
 from vpt_gen import cli
+from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.data.sampled import open_manifest
 from vpt_gen.images import grids, png
-from vpt_gen.machine import later, lock
+from vpt_gen.machine import later, lock, network
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
@@ -23,6 +24,7 @@ from vpt_gen.ranges import Count, Seed
 from vpt_gen.runs.pretrained_samples import FEW, choose_classes, draw
 
 with later.imports(globals()):
+    from vpt_gen.checkpoints import arrival
     from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
     from vpt_gen.config.check import check_config
     from vpt_gen.config.fields import default_config
@@ -36,8 +38,10 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "A net of vpt_gen.convert.")
-    flags.DEFINE_string("transformer", f"{COLOR}/transformer", "A net of vpt_gen.convert.")
+    flags.DEFINE_enum("backbone", None, list(BACKBONES), "Published tokenizer and transformer.")
+    flags.DEFINE_string("tokenizer", "", "Folder of a net, or name of a published one.")
+    flags.DEFINE_string("transformer", "", "Folder of a net, or name of a published one.")
+    network.define_flags()
     flags.DEFINE_list(
         "classes", [], f"Names or numbers of classes, or all; by default the first {FEW}."
     )
@@ -62,8 +66,12 @@ def preview() -> None:
     """Draws the images and writes them; no other program writes to their folder."""
     output = pathlib.Path(FLAGS.output)
     check_output(output, "--output", png.SIGNATURE)
-    tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS)
-    transformer = load_net(FLAGS.transformer, *transformers())
+    nets = {"tokenizer": FLAGS.tokenizer, "transformer": FLAGS.transformer}
+    if not FLAGS.backbone:
+        nets = {part: net or f"{COLOR}/{part}" for part, net in nets.items()}
+    paths = arrival.directories({"name": FLAGS.backbone or "", **nets})
+    tokenizer = load_net(paths["tokenizer"], *TOKENIZERS)
+    transformer = load_net(paths["transformer"], *transformers())
     check_codebooks(tokenizer.net, transformer.net)
     config = default_config("prompts", transformer.net.family)
     config.decode.batch_size = 8

@@ -26,6 +26,7 @@ from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed, Several, Side
 
 with later.imports(globals()):
+    from vpt_gen.checkpoints import arrival
     from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
     from vpt_gen.config.check import check_config
     from vpt_gen.data.batches import evaluation_name, open_sources
@@ -64,7 +65,9 @@ def open_images() -> tuple[Source, str, ImageSpec]:
 
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
-    flags.DEFINE_string("tokenizer", f"{COLOR}/tokenizer", "Folder of a net of convert or main.")
+    flags.DEFINE_string(
+        "tokenizer", f"{COLOR}/tokenizer", "Folder of a net, or name of a published one."
+    )
     flags.DEFINE_string("images", None, "A folder of images, one sub-folder per class, or flat.")
     flag.define(
         "Instead of --images: a file of configs/, for the held-out part of its data, or for all if "
@@ -91,7 +94,7 @@ def reconstruct() -> None:
     manifest = report.open_manifest(folder, [picture])
     source, name, spec = open_images()
     mesh = sharding.make_mesh()
-    tokenizer = load_net(FLAGS.tokenizer, *TOKENIZERS, mesh=mesh)
+    tokenizer = load_net(arrival.directory(FLAGS.tokenizer), *TOKENIZERS, mesh=mesh)
     check_image_size(tokenizer.net, spec.size)
     if len(source) > FLAGS.num:
         source = source.subset(np.linspace(0, len(source) - 1, FLAGS.num).astype(int))

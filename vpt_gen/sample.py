@@ -23,11 +23,11 @@ from vpt_gen.runs.request import (
     flagged_generation,
     open_flagged_run,
 )
-from vpt_gen.runs.stored import default_output
 
 with later.imports(globals()):
     from vpt_gen.runs.conditions import choose
     from vpt_gen.runs.saved import save_generation
+    from vpt_gen.runs.stored import default_output
 
 FLAGS = flags.FLAGS
 

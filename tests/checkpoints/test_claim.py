@@ -21,6 +21,16 @@ def test_a_run_may_go_on_with_another_mesh(tmp_path):
     claim_workdir(tmp_path, {"seed": 0, "mesh": {"fsdp": 4}}, {})
 
 
+def test_a_run_may_go_on_where_its_nets_are_elsewhere(tmp_path):
+    before = {"tokenizer": "weights/maskgit256_tokenizer", "transformer": "weights/maskgit256_t"}
+    claim_workdir(tmp_path, {"backbone": before}, {"tokenizer": "x"})
+    leave(tmp_path, "checkpoints/1")
+    now = {"backbone": {"name": "maskgit256", "tokenizer": "", "transformer": ""}}
+    claim_workdir(tmp_path, now, {"tokenizer": "x"})
+    with pytest.raises(UserError, match="tokenizer differs from the run's: 'x' then, 'y' now"):
+        claim_workdir(tmp_path, now, {"tokenizer": "y"})
+
+
 def test_a_workdir_belongs_to_its_config(tmp_path):
     config = {"seed": 0, "data": {"path": "a", "sizes": (1, 2)}}
     claim_workdir(tmp_path, {"seed": 1}, {"digest": "x"})

@@ -99,7 +99,7 @@ def break_off(server, path, monkeypatch):
 
 
 def enter(monkeypatch, address, sha256=""):
-    entry = published.Published("maskgit_tokenizer", "net", address, 1, "testing", sha256)
+    entry = published.Published("maskgit_tokenizer", "net", address, 1, "testing", "MIT", sha256)
     monkeypatch.setitem(published.FILES, "net", entry)
 
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from absl import flags
 
-from configs import demo, vtab_caltech
+from configs import demo, folder, vtab_caltech
 from tests.programs import flags_of
 from vpt_gen import main
 from vpt_gen.config.repeat import training_command
@@ -46,6 +46,8 @@ def changed(config, **fields):
         (vtab_caltech.get_config("ar"), "--config=configs/vtab_caltech.py:ar"),
         (vtab_caltech.get_config("ar,lora"), "--config=configs/vtab_caltech.py:ar,lora"),
         (demo.get_config("norm_bias"), "--config=configs/demo.py:norm_bias"),
+        (vtab_caltech.get_config("maskgit512"), "--config=configs/vtab_caltech.py:maskgit512"),
+        (folder.get_config("maskgit512,lora"), "--config=configs/folder.py:maskgit512,lora"),
     ],
 )
 def test_the_command_gives_the_config(config, start):

@@ -33,7 +33,8 @@ CONFIG_FILE = "config.json"
 NUM_IMAGES = "num_images"  # A fact for messages; the digest of the data identifies them.
 _DESCRIPTION = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint.
 # Fields that say where a run computes, not what: it may resume elsewhere.
-_MAY_CHANGE = ("config.mesh", "config.data.cache_dir", f"facts.{NUM_IMAGES}")
+# The facts have the digests of the nets, wherever config.backbone finds them.
+_MAY_CHANGE = ("config.mesh", "config.data.cache_dir", "config.backbone", f"facts.{NUM_IMAGES}")
 _UNFINISHED = ".orbax-checkpoint-tmp"  # Part of the name of a checkpoint that Orbax writes.
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes in addition to the arrays, an upper bound
 
@@ -345,7 +346,7 @@ def fault_of_classes(names: Any) -> str:
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Lists the differences between two records, except for where a run computes."""
+    """Lists the differences of two records, except for where a run computes and its nets are."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new), key=lambda key: (key != "task", key))
         prefix = f"{name}." if name else ""

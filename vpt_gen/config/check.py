@@ -6,6 +6,7 @@ import operator
 from ml_collections import ConfigDict
 
 from vpt_gen import methods
+from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.config.fields import (
     GAN_METHODS,
     METHODS,
@@ -88,6 +89,7 @@ def check_config(config: ConfigDict) -> None:
             _, holds, wanted = schedule_requirement(config.mask_schedule)
             check(config, "mask_schedule", holds, wanted)
     if config.task in METHODS:
+        _check_backbone(config)
         _check_method(config)
         _check_evaluation(config)
 
@@ -128,6 +130,14 @@ def _check_decoder(config: ConfigDict) -> None:
         check(config, "decode.guidance", False, f"0 with the decoder {name!r}")
     for field, holds, wanted in decoders.make_decoder(config.family, options).requirements():
         check(config, f"decode.{field}", holds, wanted)
+
+
+def _check_backbone(config: ConfigDict) -> None:
+    name = config.backbone.name
+    check(config, "backbone.name", name in ("", *BACKBONES), f"'' or one of {', '.join(BACKBONES)}")
+    if name and "transformer" in config.backbone and not config.backbone.transformer:
+        family = BACKBONES[name].family
+        check(config, "family", config.family == family, f"{family!r}, that of {name}")
 
 
 def _check_method(config: ConfigDict) -> None:

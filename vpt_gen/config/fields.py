@@ -75,15 +75,15 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         config.average = _average()
         config.optimizer = _adversarial_optimizer()
     elif task in GAN_METHODS:
-        # Directories of pretrained nets (see checkpoints/backbone.py); the tokenizer is only for
-        # measuring.
-        config.backbone = ConfigDict({"tokenizer": "", "gan": ""})
+        # As below; the tokenizer is only for measuring.
+        config.backbone = ConfigDict({"name": "", "tokenizer": "", "gan": ""})
         config.adversarial = _adversarial()
         config.optimizer = _adversarial_optimizer()
         config.decode = _latents()
     else:
         config.family = family
-        # Directories of pretrained nets (see checkpoints/backbone.py).
+        # Pretrained nets: directories (checkpoints/backbone.py), or names of published ones, which
+        # arrive by themselves (checkpoints/arrival.py).
         config.backbone = ConfigDict({"tokenizer": ""})
         # Target distribution onehot * (1 - eps) + eps / K, as released.
         config.label_smoothing = 0.1 if family == "nar" else 0.0
@@ -98,6 +98,9 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         config.average_decay = 0.0
     if task in TRANSFORMER_METHODS:
         config.backbone.transformer = ""
+        # A published transformer with its tokenizer, for those of both that are '' ('' for none):
+        # a key of BACKBONES in checkpoints/released/published.py.
+        config.backbone.name = ""
     if task in METHODS:
         config.evaluation = _evaluation()
         method = methods.METHODS[task]

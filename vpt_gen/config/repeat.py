@@ -1,5 +1,6 @@
 """The command that reproduces a run: the closest file of configs/, and the fields that differ."""
 
+import contextlib
 import importlib.util
 import inspect
 import json
@@ -10,6 +11,7 @@ from typing import Any
 
 import vpt_gen
 from vpt_gen.config import flag
+from vpt_gen.errors import UserError
 from vpt_gen.machine import later
 
 with later.imports(globals()):
@@ -53,17 +55,19 @@ def _known(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         spec.loader.exec_module(module)
         yield path.name, flatten(module.get_config().to_dict())
         parameters = set(inspect.signature(module.get_config).parameters)
-        if config.get("task") in METHODS and (wanted := _variant(config, parameters)):
-            yield f"{path.name}:{wanted}", flatten(module.get_config(wanted).to_dict())
+        for wanted in _variants(config, parameters) if config.get("task") in METHODS else ():
+            with contextlib.suppress(UserError):  # The file takes no published backbone.
+                yield f"{path.name}:{wanted}", flatten(module.get_config(wanted).to_dict())
 
 
-def _variant(config: Mapping[str, Any], parameters: set[str]) -> str:
-    """Returns a config file's argument for a run's method, and family if it takes one."""
-    family = [config["family"]] if config.get("family", "nar") != "nar" else []
+def _variants(config: Mapping[str, Any], parameters: set[str]) -> set[str]:
+    """Returns a config file's arguments for a run's method, with its family or its backbone."""
     method = [config["task"]] if config["task"] != "prompts" else []
-    if "variant" in parameters:
-        return ",".join([*family, *method])
-    return ",".join(method) if "method" in parameters else ""
+    if "variant" not in parameters:
+        return {*method} if "method" in parameters else set()
+    family = [config["family"]] if config.get("family", "nar") != "nar" else []
+    backbone = [name] if (name := config["backbone"].get("name")) else []
+    return {",".join(words) for words in ([*family, *method], [*backbone, *method]) if words}
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -23,7 +23,6 @@ from vpt_gen.images import grids
 from vpt_gen.machine import later, lock
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
-from vpt_gen.runs.stored import default_output
 
 with later.imports(globals()):
     from vpt_gen.evaluate.drawn import draw_from_run
@@ -35,6 +34,7 @@ with later.imports(globals()):
     from vpt_gen.evaluation.perceptual_diversity import find_perceptual
     from vpt_gen.evaluation.yardstick import Yardstick
     from vpt_gen.machine import sharding
+    from vpt_gen.runs.stored import default_output
 
 FLAGS = flags.FLAGS
 

@@ -5,6 +5,7 @@ import os
 
 from absl import flags
 
+from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.config.check import check_config
 from vpt_gen.data import duplicates, sampled
@@ -119,7 +120,8 @@ def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
         return spaces.open_space(name, "", run.tokenizer, run.config.data.image_size)
     if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
         try:
-            tokenizer = load_net(FLAGS.config.backbone.tokenizer, *TOKENIZERS)
+            net = arrival.chosen(FLAGS.config.backbone)["tokenizer"]
+            tokenizer = load_net(arrival.directory(net), *TOKENIZERS)
             return spaces.open_space(name, "", tokenizer, FLAGS.config.data.image_size)
         except UserError as error:
             say(f"{error} Using the shipped tokenizer for features instead.")

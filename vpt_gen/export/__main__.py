@@ -9,32 +9,39 @@ Several --checkpoint on one backbone become one file with the classes of all. Th
 class do not change: nothing that is trained is shared, and the backbone is frozen.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import jax
 import numpy as np
 from absl import flags
 from etils import epath
 
 from vpt_gen import cli
-from vpt_gen.checkpoints import hub, tuned_file
-from vpt_gen.checkpoints.tuned_file import StoredRun
+from vpt_gen.checkpoints import hub
 from vpt_gen.errors import UserError
-from vpt_gen.export.card import CARD, PICTURE, license_of, make_card
+from vpt_gen.export import CARD, PICTURE
 from vpt_gen.images import grids
-from vpt_gen.machine import lock
+from vpt_gen.machine import later, lock, network
 from vpt_gen.machine.files import absolute, in_bucket
 from vpt_gen.machine.manifest import Manifest
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed, UpdatesOrZero
-from vpt_gen.runs.generation import plain_generation
-from vpt_gen.runs.opened import TunedRun, open_stored
 from vpt_gen.runs.request import CHECKPOINT
-from vpt_gen.runs.stored import default_output, read_stored
-from vpt_gen.training.compute import as_published
+
+with later.imports(globals()):
+    import jax
+
+    from vpt_gen.checkpoints import arrival, tuned_file
+    from vpt_gen.checkpoints.tuned_file import StoredRun
+    from vpt_gen.export.card import license_of, make_card
+    from vpt_gen.runs.generation import plain_generation
+    from vpt_gen.runs.opened import TunedRun, open_stored
+    from vpt_gen.runs.stored import default_output, read_stored
+    from vpt_gen.training.compute import as_published
 
 FLAGS = flags.FLAGS
 NOTE = "export.json"
@@ -69,6 +76,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("private", False, "With --push: make a new repository private.")
     flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, if it has moved.")
     flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
+    network.define_flags()
 
 
 def main():
@@ -142,9 +150,10 @@ def _shared(run: TunedRun) -> StoredRun:
     params = run.params
     if run.sampler.has_tokens:
         params = as_published(run.token_sampler.transformer, params)
+    named = arrival.chosen(run.config.backbone)
     nets = {
         name: {
-            "path": tuned_file.shareable(run.config.backbone[name]),
+            "path": tuned_file.shareable(named[name]),
             "digest": net.digest,
             "license": license_of(net),
         }

@@ -7,15 +7,15 @@ import textwrap
 import huggingface_hub
 
 import vpt_gen
-from vpt_gen.checkpoints import hub
+from vpt_gen.checkpoints import arrival, hub
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import NUM_IMAGES
 from vpt_gen.checkpoints.tuned_file import shareable
+from vpt_gen.export import PICTURE
 from vpt_gen.machine.printable import one_line
 from vpt_gen.report.about import lead
 from vpt_gen.runs.opened import TunedRun
 
-CARD, PICTURE = "README.md", "samples.png"
 _MOST_CLASSES = 100
 _UNKNOWN = "not recorded"
 _SHIPPED = pathlib.Path(vpt_gen.__file__).parent / "assets"
@@ -85,8 +85,9 @@ def text(value: str) -> str:
 
 def _nets(run: TunedRun) -> str:
     rows = ["| frozen net | directory | SHA-256 | license |", "|---|---|---|---|"]
+    named = arrival.chosen(run.config.backbone)
     for name, net in run.nets.items():
-        path = text(shareable(run.config.backbone[name]))
+        path = text(shareable(named[name]))
         rows.append(f"| {name} | {path} | `{net.digest}` | {text(license_of(net))} |")
     return "\n".join(rows)
 

@@ -4,6 +4,7 @@ All run the same program with the same command line, and see the same files. Onl
 messages and writes files.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ with later.imports(globals()):
 
 # Seconds that a process waits for the others when it ends; `wait_for_all` is called before.
 _SHUTDOWN_TIMEOUT = 20
+# Seconds that processes wait for what the first one does for all.
+_LONGEST_WORK = 24 * 3600
+_waits = itertools.count()
 # Exit codes of all processes together: the end, and a stop after the state is saved.
 _TOGETHER = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -98,6 +102,28 @@ def all_agree(holds: bool) -> bool:
     if jax.process_count() == 1:
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
+
+
+def first_does(work: Callable[[], None]) -> None:
+    """Runs `work` in the first process, while the others wait, if need be for hours.
+
+    Raises:
+      UserError: in all processes, if `work` raises one.
+    """
+    refusal = None
+    if is_first():
+        try:
+            work()
+        except UserError as error:
+            refusal = error
+    if jax.process_count() > 1:
+        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
+        from orbax.checkpoint import multihost
+
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"first does {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+    if not all_agree(refusal is None):
+        raise refusal or UserError("The first process of the run cannot go on; it says why.")
 
 
 def to_host(tree: Any) -> Any:

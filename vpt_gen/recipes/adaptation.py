@@ -6,10 +6,13 @@ hand. Other methods differ from prompt tuning in their own fields and learning r
 (docs/methods.md).
 """
 
+import dataclasses
+
 from ml_collections import ConfigDict
 
 from vpt_gen import methods
 from vpt_gen.checkpoints.origins import BIGGAN
+from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.checkpoints.shipped import COLOR, DEMO, SIDES
 from vpt_gen.config.fields import (
     FAMILIES,
@@ -20,11 +23,8 @@ from vpt_gen.config.fields import (
 from vpt_gen.data.vtab.opening import find_task
 from vpt_gen.errors import UserError
 
-# Family -> published tokenizer and transformer at 256 px.
-_PUBLISHED = {
-    "nar": ("maskgit256_tokenizer", "maskgit256_transformer"),
-    "ar": ("taming_cin_tokenizer", "taming_cin_transformer"),
-}
+# Family -> the published backbone at 256 px that is the default.
+_PUBLISHED = {"nar": "maskgit256", "ar": "taming256"}
 # Side of the published BigGAN's images, pixels.
 _GAN_SIZE = 128
 
@@ -36,51 +36,93 @@ def check_method(method: str) -> str:
     return method
 
 
-def read_variant(variant: str) -> tuple[str, str]:
-    """Parses the argument of a config file with both families -> family and method.
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """The argument of a config file, such as 'ar', 'lora', 'ar,lora' or 'maskgit512,lora'.
 
-    Args:
-      variant: 'ar', 'lora', 'ar,lora', ...; the defaults are 'nar' and 'prompts'.
+    Attributes:
+      family: of `FAMILIES`.
+      method: of `METHODS`.
+      backbone: of `BACKBONES`; '' for the config's own.
+    """
+
+    family: str
+    method: str
+    backbone: str
+
+    @property
+    def published(self) -> str:
+        """The backbone, by default one of the family at 256 px."""
+        return self.backbone or _PUBLISHED[self.family]
+
+
+def read_variant(variant: str) -> Variant:
+    """Parses the argument of a config file: a family or backbone, a method, both or none.
+
+    Raises:
+      UserError: a word that is unknown or one too many, or a backbone of another family.
     """
     words = [word.strip() for word in variant.split(",") if word.strip()]
-    family = next((word for word in words if word in FAMILIES), "nar")
+    backbone = next((word for word in words if word in BACKBONES), "")
+    own = BACKBONES[backbone].family if backbone else "nar"
+    family = next((word for word in words if word in FAMILIES), own)
     method = next((word for word in words if word in METHODS), "prompts")
-    if unknown := [word for word in words if word not in (family, method)]:
+    if unknown := [word for word in words if word not in (family, method, backbone)]:
         raise UserError(
-            f"{unknown[0]!r} is not known; it must be a family ({', '.join(FAMILIES)}) or a "
-            f"method ({', '.join(METHODS)}), or one of each: 'ar,lora'."
+            f"{unknown[0]!r} is not known; it must be a family ({', '.join(FAMILIES)}), a "
+            f"published backbone ({', '.join(BACKBONES)}) or a method ({', '.join(METHODS)}), or "
+            "several: 'ar,lora'."
         )
-    return family, method
+    if backbone and family != own:
+        raise UserError(f"{backbone} is of the family {own!r}, not {family!r}: leave that out.")
+    return Variant(family, method, backbone)
 
 
-def adaptation(
-    family: str, method: str, tokenizer: str, transformer: str, image_size: int
-) -> ConfigDict:
+def adaptation(backbone: str, method: str) -> ConfigDict:
     """Makes the config that adapts a published transformer or BigGAN to a folder of images.
 
     Args:
-      family: 'nar' or 'ar'; ignored for a BigGAN.
+      backbone: one of `BACKBONES`; a method for BigGANs only measures with its tokenizer.
       method: one of `METHODS`.
-      tokenizer: name of the published tokenizer in `vpt_gen.convert`.
-      transformer: name of the published transformer.
-      image_size: side of its images, pixels.
     """
-    config = default_config(check_method(method), family)
+    chosen = BACKBONES[backbone]
+    config = default_config(check_method(method), chosen.family)
     config.num_steps = 5000
     config.batch_size = 32
     config.eval_every = 1000
     config.checkpoint_every = 500
     config.data.kind = "folder"
     config.data.holdout = 0.0
-    config.data.image_size = image_size
-    config.backbone.tokenizer = f"weights/{tokenizer}"
+    config.data.image_size = chosen.image_size
+    config.backbone.name = backbone
     config.decode.batch_size = 8
     if method in GAN_METHODS:
         config.backbone.gan = f"weights/{BIGGAN}"
         config.data.image_size = _GAN_SIZE
         return config
-    config.backbone.transformer = f"weights/{transformer}"
     config.decode.tokenizer_batch_size = 1
+    return config
+
+
+def folder(variant: str) -> ConfigDict:
+    """Makes the config for anyone's folder; set `config.data.path`.
+
+    Args:
+      variant: with a backbone, that one; without, the shipped color source. See `Variant`.
+    """
+    chosen = read_variant(variant)
+    if not chosen.backbone:
+        config = color_images(variant)
+        config.data.holdout = 0.0
+        return config
+    config = fewshot(variant)
+    # Mirrored text and digits have another meaning.
+    config.data.flip = False
+    if chosen.method not in GAN_METHODS:
+        for field, value in BACKBONES[chosen.backbone].settings.items():
+            group, _, name = field.partition(".")
+            if name in config.get(group, {}):
+                config[group][name] = value
     return config
 
 
@@ -145,8 +187,8 @@ def vtab(name: str, variant: str) -> ConfigDict:
 
     Args:
       name: of the task.
-      variant: family ('nar' MaskGIT, 'ar' the class-conditional ImageNet GPT) and method, see
-        `read_variant`.
+      variant: family ('nar' MaskGIT, 'ar' the class-conditional ImageNet GPT) or backbone, and
+        method, see `Variant`.
     """
     config = _published(variant)
     # An incomplete last batch does not count as a step of its epoch.
@@ -169,7 +211,7 @@ def fewshot(variant: str) -> ConfigDict:
     The paper's numbers of images and updates are not published as code: these are ours.
 
     Args:
-      variant: family and method, see `read_variant`.
+      variant: see `Variant`.
     """
     config = _published(variant)
     config.data.flip = True
@@ -184,9 +226,18 @@ def color_images(variant: str) -> ConfigDict:
     The only shipped BigGAN is the demo's: gray, 32 pixels.
 
     Args:
-      variant: family and method, see `read_variant`.
+      variant: family and method, see `Variant`.
+
+    Raises:
+      UserError: an argument that is not known, or a published backbone.
     """
-    family, method = read_variant(variant)
+    chosen = read_variant(variant)
+    if chosen.backbone:
+        raise UserError(
+            f"This config adapts the shipped color models, so it takes no {chosen.backbone}: use "
+            f"configs/folder.py:{chosen.backbone}."
+        )
+    family, method = chosen.family, chosen.method
     config = default_config(method, family)
     config.num_steps = 300
     config.batch_size = 16
@@ -222,5 +273,5 @@ def color_fewshot(name: str, variant: str) -> ConfigDict:
 
 
 def _published(variant: str) -> ConfigDict:
-    family, method = read_variant(variant)
-    return adaptation(family, method, *_PUBLISHED[family], image_size=256)
+    chosen = read_variant(variant)
+    return adaptation(chosen.published, chosen.method)

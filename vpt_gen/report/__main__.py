@@ -20,11 +20,11 @@ from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Seed, Several, UpdatesOrZero
 from vpt_gen.report.html import DOCTYPE
-from vpt_gen.runs.stored import is_file
 
 with later.imports(globals()):
     from vpt_gen.report.document import make_page
     from vpt_gen.runs.opened import TunedRun, open_run
+    from vpt_gen.runs.stored import is_file
 
 FLAGS = flags.FLAGS
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 
+from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.store import read_record
 from vpt_gen.config.migration import migrate
@@ -105,11 +106,12 @@ def _duration(seconds: float) -> str:
 
 
 def _parts(run: TunedRun, train: Source) -> Node:
+    nets = arrival.chosen(run.config.backbone)
     return table(
         ["", "what", "from", "SHA-256"],
         [
             ["data", run.config.data.kind, train.name, _digest(run.facts["data"])],
-            *(_net_row(name, net, run.config.backbone[name]) for name, net in run.nets.items()),
+            *(_net_row(name, net, nets[name]) for name, net in run.nets.items()),
         ],
     )
 

@@ -36,8 +36,9 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 
 def _adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     make = adapting(config)
-    nets = make.load_nets(config, mesh)
+    # First, so that a wrong path of the data does not wait for weights that are fetched.
     train_source, eval_source = open_sources(config)
+    nets = make.load_nets(config, mesh)
     facts = {
         **make.make_facts(config, train_source, eval_source),
         "data": train_source.digest,

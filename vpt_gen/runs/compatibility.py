@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import (
     TOKENIZERS,
     PretrainedNet,
@@ -50,8 +51,9 @@ def load_tokenizer_and_transformer(config: ConfigDict, mesh: Mesh) -> dict[str, 
     Raises:
       UserError: a missing or damaged net, or nets that do not fit each other or the image size.
     """
-    vqgan = _load_tokenizer(config, mesh)
-    backbone = load_net(config.backbone.transformer, *transformers(), mesh=mesh)
+    paths = arrival.directories(config.backbone)
+    vqgan = _load_tokenizer(config, paths["tokenizer"], mesh)
+    backbone = load_net(paths["transformer"], *transformers(), mesh=mesh)
     check_family(config, backbone.net)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
     check_num_tokens(config, vqgan.net, backbone.net, num_tokens)
@@ -69,27 +71,29 @@ def load_tokenizer_and_gan(config: ConfigDict, mesh: Mesh) -> dict[str, Pretrain
     Raises:
       UserError: a missing or damaged net, or one that does not fit the image size.
     """
-    vqgan = _load_tokenizer(config, mesh)
-    gan = load_net(config.backbone.gan, "biggan", mesh=mesh)
+    paths = arrival.directories(config.backbone)
+    vqgan = _load_tokenizer(config, paths["tokenizer"], mesh)
+    gan = load_net(paths["gan"], "biggan", mesh=mesh)
     if gan.net.resolution != config.data.image_size:
         raise UserError(
             f"config.data.image_size is {config.data.image_size}; the BigGAN in "
-            f"{config.backbone.gan} makes images of {gan.net.resolution} pixels."
+            f"{paths['gan']} makes images of {gan.net.resolution} pixels."
         )
     return {"tokenizer": vqgan, "gan": gan}
 
 
-def _load_tokenizer(config: ConfigDict, mesh: Mesh) -> PretrainedNet:
-    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
+def _load_tokenizer(config: ConfigDict, path: str, mesh: Mesh) -> PretrainedNet:
+    vqgan = load_net(path, *TOKENIZERS, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)
     return vqgan
 
 
 def check_family(config: ConfigDict, net: TokenTransformer) -> None:
     """Raises UserError if the config's family or decoder does not fit the transformer."""
+    named = arrival.chosen(config.backbone)["transformer"]
     if net.family != config.family:
         raise UserError(
-            f"{config.backbone.transformer} holds a {net.title}, which is of the family "
+            f"{named} holds a {net.title}, which is of the family "
             f"{net.family!r}, but config.family is {config.family!r}: use a config of that family "
             f"(such as configs/folder.py:{net.family}), or name another transformer."
         )
@@ -98,7 +102,7 @@ def check_family(config: ConfigDict, net: TokenTransformer) -> None:
     if decoder not in known:
         raise UserError(
             f"config.decode.decoder is {decoder!r}, which does not work with the {net.title} in "
-            f"{config.backbone.transformer}; use one of {', '.join(known)}."
+            f"{named}; use one of {', '.join(known)}."
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from vpt_gen.checkpoints.arrival import chosen
 from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.repeat import flatten
 from vpt_gen.data.names import name_key
@@ -46,7 +47,8 @@ def check_mergeable(runs: Sequence[StoredRun]) -> None:
 
 
 def _check_nets(first: StoredRun, run: StoredRun) -> None:
-    for net in dict.fromkeys([*first.config["backbone"], *run.config["backbone"]]):
+    nets = [chosen(run.config["backbone"]) for run in (first, run)]
+    for net in dict.fromkeys([*nets[0], *nets[1]]):
         digests = [str(of.facts.get(net, "unknown"))[:12] for of in (first, run)]
         if digests[0] != digests[1]:
             raise UserError(

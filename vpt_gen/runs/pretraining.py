@@ -10,6 +10,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
@@ -105,7 +106,7 @@ def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Exper
 
 def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     """Builds a class-conditional transformer of a tokenizer's tokens."""
-    vqgan = load_net(config.backbone.tokenizer, *TOKENIZERS, mesh=mesh)
+    vqgan = load_net(arrival.directory(config.backbone.tokenizer), *TOKENIZERS, mesh=mesh)
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)

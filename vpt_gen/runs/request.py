@@ -6,7 +6,7 @@ import numpy as np
 from absl import flags
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine import later
+from vpt_gen.machine import later, network
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.ranges import Positive, Seed, UpdatesOrZero
 
@@ -52,6 +52,7 @@ def define_generation_flags() -> None:
     )
     flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, if it has moved.")
     flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
+    network.define_flags()
 
 
 def open_flagged_run() -> TunedRun:

@@ -27,7 +27,7 @@ def default_output(checkpoint: str, name: str) -> epath.Path:
     Output about a file on the Hub is written to the current folder.
     """
     if hub.is_address(checkpoint):
-        repository, _, _ = hub.parse(checkpoint)
+        repository = hub.parse(checkpoint).repository
         return epath.Path(f"{repository.rpartition('/')[2]}_{name}")
     path = epath.Path(checkpoint)
     return path.with_name(f"{path.stem}_{name}") if is_file(checkpoint) else path / name
@@ -46,7 +46,7 @@ def read_stored(checkpoint: str, step: int | None = None) -> list[StoredRun]:
     if not is_file(checkpoint):
         return [_of_workdir(checkpoint, step)]
     at_hub = hub.is_address(checkpoint)
-    path = hub.fetch(checkpoint) if at_hub else pathlib.Path(checkpoint).expanduser()
+    path = hub.fetch(hub.parse(checkpoint)) if at_hub else pathlib.Path(checkpoint).expanduser()
     runs = [
         dataclasses.replace(run, source=checkpoint, config=_config_of(checkpoint, run.config))
         for run in tuned_file.read(path)

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from vpt_gen.errors import UserError
-from vpt_gen.machine import json_files, lock
+from vpt_gen.machine import json_files, lock, network
 from vpt_gen.machine.files import check_writable, move, write_json, write_text
 from vpt_gen.machine.progress import say, track
 
@@ -121,9 +121,14 @@ def fetch(address: str, path: pathlib.Path, sha256: str = "") -> tuple[str, ...]
       The names of the external checksums that it was compared with: "sha256", "md5", or none.
 
     Raises:
-      UserError: no network, no such address, a folder that cannot be written, or a file that does
-        not match its checksum.
+      UnreachableError: --offline, no network, or no such address.
+      UserError: a folder that cannot be written, or a file that does not match its checksum.
     """
+    if network.is_offline() and not path.exists():
+        raise network.UnreachableError(
+            f"{path} is missing, and --offline forbids to fetch it",
+            f"fetch {address} elsewhere and put it there",
+        )
     with lock.held(path, "folder", beside=True, wait=True):
         if path.exists():  # Another program has fetched it meanwhile.
             compare(path, sha256)
@@ -139,9 +144,9 @@ def _fetch(address: str, path: pathlib.Path, sha256: str) -> tuple[str, ...]:
         path.parent.mkdir(parents=True, exist_ok=True)
         announced = _download(address, partial)
     except requests.RequestException as error:
-        raise UserError(
-            f"{address} cannot be fetched ({type(error).__name__}); fetch it elsewhere and put it "
-            f"at {path}, or give the same command again to resume."
+        raise network.UnreachableError(
+            f"{address} cannot be fetched ({type(error).__name__})",
+            f"fetch it elsewhere and put it at {path}, or give the same command again to resume",
         ) from error
     digests = {name: one.hexdigest() for name, one in partial.hashes.items()}
     if any(digests[name] != digest for name, digest in announced.items()):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
+from vpt_gen.checkpoints import hub
 from vpt_gen.checkpoints.released.fetching import compare, fetch
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
@@ -18,6 +21,7 @@ class Published:
       address: its URL.
       megabytes: its approximate size.
       purpose: its use, for tables.
+      license: of the repository that publishes it; the files themselves have none.
       sha256: the SHA-256 that its publisher states; "" if none is known. Never computed from a
         download, which would match itself.
     """
@@ -27,7 +31,38 @@ class Published:
     address: str
     megabytes: int
     purpose: str
+    license: str
     sha256: str = ""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What the record of a net converted from it says."""
+        return {"address": self.address, "license": self.license}
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A published transformer with the tokenizer that it was trained on.
+
+    Attributes:
+      tokenizer: a key of `FILES`.
+      transformer: a key of `FILES`.
+      family: of the transformer, "nar" or "ar".
+      image_size: side of its images, pixels.
+      settings: fields that suit it in configs/folder.py, such as "decode.top_k"; the others keep
+        their defaults. Fields that a method's config lacks are left out.
+    """
+
+    tokenizer: str
+    transformer: str
+    family: str
+    image_size: int
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """The keys of `FILES` of both nets."""
+        return self.tokenizer, self.transformer
 
 
 _MASKGIT = "https://storage.googleapis.com/maskgit-public/checkpoints"
@@ -47,6 +82,7 @@ FILES = {
         f"{_MASKGIT}/tokenizer_imagenet256_checkpoint",
         217,
         "NAR at 256 px: images to tokens (1024 codes)",
+        "Apache-2.0",
     ),
     "maskgit256_transformer": Published(
         "maskgit_transformer",
@@ -54,6 +90,7 @@ FILES = {
         f"{_MASKGIT}/maskgit_imagenet256_checkpoint",
         692,
         "NAR at 256 px: ImageNet, 1000 classes",
+        "Apache-2.0",
     ),
     "maskgit512_tokenizer": Published(
         "maskgit_tokenizer",
@@ -61,6 +98,7 @@ FILES = {
         f"{_MASKGIT}/tokenizer_imagenet512_checkpoint",
         217,
         "NAR at 512 px: images to tokens (1024 codes)",
+        "Apache-2.0",
     ),
     "maskgit512_transformer": Published(
         "maskgit_transformer",
@@ -68,6 +106,7 @@ FILES = {
         f"{_MASKGIT}/maskgit_imagenet512_checkpoint",
         694,
         "NAR at 512 px: ImageNet, 1000 classes",
+        "Apache-2.0",
     ),
     "taming_f16_1024": Published(
         "taming_vqgan",
@@ -75,6 +114,7 @@ FILES = {
         f"{_HEIBOX}/8088892a516d4e3baf92/{_LAST}",
         935,
         "images to tokens (1024 codes), to train an AR model of your own on",
+        "MIT",
     ),
     "taming_f16_16384": Published(
         "taming_vqgan",
@@ -82,6 +122,7 @@ FILES = {
         f"{_HEIBOX}/a7530b09fed84f80a887/{_LAST}",
         980,
         "images to tokens (16384 codes), to train an AR model of your own on",
+        "MIT",
     ),
     "taming_cin_tokenizer": Published(
         "taming_vqgan",
@@ -89,6 +130,7 @@ FILES = {
         _CIN,
         5900,
         "AR at 256 px: images to tokens (16384 codes); inside the file of the transformer",
+        "MIT",
     ),
     "taming_cin_transformer": Published(
         "taming_gpt",
@@ -96,6 +138,7 @@ FILES = {
         _CIN,
         5900,
         "AR at 256 px: ImageNet, 1000 classes",
+        "MIT",
     ),
     "diffusers_f16_1024": Published(
         "diffusers_vqgan",
@@ -103,6 +146,7 @@ FILES = {
         f"{_HUGGING_FACE}/taming-vq-f16-n1024/{_PORT}",
         289,
         "the port of taming_f16_1024 to diffusers",
+        "MIT",
     ),
     "diffusers_f16_16384": Published(
         "diffusers_vqgan",
@@ -110,6 +154,21 @@ FILES = {
         f"{_HUGGING_FACE}/taming-vq-f16-n16384/{_PORT}",
         304,
         "the port of taming_f16_16384 to diffusers",
+        "MIT",
+    ),
+}
+
+# Name of a published pair, as `config.backbone.name` and `configs/folder.py:<name>` take it.
+BACKBONES = {
+    "maskgit256": Backbone("maskgit256_tokenizer", "maskgit256_transformer", "nar", 256),
+    "maskgit512": Backbone("maskgit512_tokenizer", "maskgit512_transformer", "nar", 512),
+    "taming256": Backbone(
+        "taming_cin_tokenizer",
+        "taming_cin_transformer",
+        "ar",
+        256,
+        # As its publishers draw samples of a class.
+        {"decode.top_k": 600, "decode.top_p": 0.92},
     ),
 }
 
@@ -117,11 +176,13 @@ FILES = {
 def obtain(name: str, weights_dir: str) -> pathlib.Path:
     """Returns the path of a published file, fetching it if the folder lacks it.
 
-    A SHA-256 that the publisher states is compared. `<file>.sha256` next to a fetched file detects
-    later changes; it does not verify the download itself.
+    Files of Hugging Face are fetched into its own cache. A SHA-256 that the publisher states is
+    compared. `<file>.sha256` next to a fetched file detects later changes; it does not verify the
+    download itself.
 
     Raises:
-      UserError: unknown name, no network, or a file that is not the published one, or that
+      UnreachableError: no network, or --offline.
+      UserError: unknown name, or a file that is not the published one, or that
         changed since it was fetched.
     """
     if name not in FILES:
@@ -130,6 +191,10 @@ def obtain(name: str, weights_dir: str) -> pathlib.Path:
     path = pathlib.Path(weights_dir).expanduser() / published.file
     if path.exists():
         compare(path, published.sha256)
+    elif on_hub := hub.parse_url(published.address):
+        path = hub.fetch(on_hub)
+        compared: tuple[str, ...] = ("sha256",) if hub.compare(path, published.sha256) else ()
+        say(_assurance(published, compared))
     else:
         compared = fetch(published.address, path, published.sha256)
         say(_assurance(published, compared))
@@ -154,11 +219,15 @@ def _assurance(published: Published, compared: tuple[str, ...]) -> str:
 
 def table() -> str:
     """Returns the table of published files for docs/weights.md."""
-    rows = ["| name | file | MB | what it is for | SHA-256 known |", "|---|---|---|---|---|"]
+    rows = [
+        "| name | file | MB | what it is for | license | SHA-256 known |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, published in FILES.items():
         link = f"[{published.file}]({published.address})"
         known = f"`{published.sha256}`" if published.sha256 else "none"
         rows.append(
-            f"| `{name}` | {link} | {published.megabytes:,} | {published.purpose} | {known} |"
+            f"| `{name}` | {link} | {published.megabytes:,} | {published.purpose} "
+            f"| {published.license} | {known} |"
         )
     return "\n".join(rows)
