@@ -11,6 +11,7 @@ from vpt_gen import cli, gallery, preview, reconstruct, sample
 from vpt_gen import main as training
 from vpt_gen.benchmark import __main__ as benchmark
 from vpt_gen.data import speed
+from vpt_gen.edit import __main__ as edit
 from vpt_gen.evaluate import flags as evaluate
 from vpt_gen.export import __main__ as export
 from vpt_gen.machine import later
@@ -30,6 +31,7 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     "main": training.define_flags,
     "sample": sample.define_flags,
     "evaluate": evaluate.define_flags,
+    "edit": edit.define_flags,
     "export": export.define_flags,
     "report": report.define_flags,
     "gallery": gallery.define_flags,

@@ -72,6 +72,7 @@ Size = Annotated[int, Range(1, 2**16, whole=True)]
 SizeOrZero = Annotated[int, Range(0, 2**16, whole=True)]
 # Pixels along a side of an image.
 Side = Annotated[int, Range(1, 2**13, whole=True)]
+SideOrZero = Annotated[int, Range(0, 2**13, whole=True)]
 # Factors and costs.
 Positive = Annotated[float, Range(0, 10**6, above=True)]
 NotNegative = Annotated[float, Range(0, 10**6)]

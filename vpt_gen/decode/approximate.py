@@ -92,6 +92,8 @@ def decode(
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
     rows: jax.Array | None = None,
+    known: jax.Array | None = None,
+    num_unknown: int | None = None,
     recompute: str = "frontier",
     refresh_every: int = 0,
     num_iterations: int = 12,
@@ -109,6 +111,8 @@ def decode(
         change are recomputed with the rest.
       class_ids: (P,), or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      known: (B, N), tokens that never change, and `MASK_TOKEN_ID` where one is drawn; or None.
+      num_unknown: the most tokens that one of the images lacks; None is N. The work grows with it.
       recompute: one of `RECOMPUTE`.
       refresh_every: interval of iterations that recompute everything; 0: only the first does. The
         first depends only on the condition and is computed once for each; 1 is exact.
@@ -117,15 +121,22 @@ def decode(
       temperature: divides the logits.
 
     Returns:
-      Tokens (B, N), row-major, and for each the iteration that fixed it (B, N).
+      Tokens (B, N), row-major, and for each the iteration that fixed it (B, N), -1 if it was
+      known.
     """
     side = int(num_tokens**0.5)
-    counts = halton.reveal_counts(num_tokens, num_iterations, schedule)
-    known = np.concatenate([[0], counts])  # before iteration t
+    given = num_tokens - (num_tokens if num_unknown is None else num_unknown)
+    counts = halton.reveal_counts(num_tokens - given, num_iterations, schedule)
+    done = given + np.concatenate([[0], counts])  # before iteration t
     order_keys, draw_keys = halton.split_keys(keys)
     turns = halton.turns(order_keys, side, side)
+    if known is not None:  # Known tokens come first.
+        turns = halton.turns_among(known != MASK_TOKEN_ID, turns)
     places = jnp.argsort(turns, axis=1)  # (B, N) positions, in the order of their turns
-    revealed_at = halton.reveal_iterations(turns, num_iterations, schedule)
+    revealed_at = jnp.searchsorted(jnp.asarray(counts), turns - given, side="right")
+    revealed_at = revealed_at.astype(jnp.int32)
+    if known is not None:
+        revealed_at = jnp.where(known == MASK_TOKEN_ID, revealed_at, -1)
     images = jnp.arange(len(keys))[:, None]
     prefix_length = 1 if prompts is None else prompts.shape[2]
     changing = prompts is not None and len(prompts) > 1
@@ -154,19 +165,19 @@ def decode(
         return tokens.at[images, positions].set(jnp.where(now, drawn, _take(tokens, positions)))
 
     def whole_iteration(tokens, iteration):
-        if iteration == 0:  # No token is known yet: computed once for each condition.
+        if iteration == 0 and known is None:  # Computed once for each condition.
             conditions = class_ids if prompts is None else prompts[0]
             count = len(keys) if conditions is None else len(conditions)
             nothing = jnp.full((count, num_tokens), MASK_TOKEN_ID, jnp.int32)
             hidden, cache = of_images(in_full(nothing, prompts_at(0), class_ids))
         else:
             hidden, cache = in_full(tokens, *of_images((prompts_at(iteration), class_ids)))
-        now = places[:, known[iteration] : known[iteration + 1]]
+        now = places[:, done[iteration] : done[iteration + 1]]
         return reveal(tokens, _take(hidden, now), now, iteration), cache
 
     def partial_iteration(chunk, carry, iteration):
         tokens, cache = carry
-        after = jnp.asarray(known)[iteration + 1]
+        after = jnp.asarray(done)[iteration + 1]
         end = num_tokens if recompute == "masked" else after
         start = jnp.maximum(end - chunk.active, 0)
         active = jax.lax.dynamic_slice_in_dim(places, start, chunk.active, axis=1)
@@ -183,7 +194,8 @@ def decode(
         hidden = jax.lax.dynamic_slice_in_dim(hidden[:, -chunk.active :], *window, axis=1)
         return (reveal(tokens, hidden, now, iteration), cache), None
 
-    tokens, cache = jnp.full(places.shape, MASK_TOKEN_ID, jnp.int32), None
+    nothing = jnp.full(places.shape, MASK_TOKEN_ID, jnp.int32)
+    tokens, cache = nothing if known is None else known, None
     for chunk in chunks(counts, recompute, refresh_every):
         first = chunk.first
         if chunk.in_full:
@@ -221,6 +233,8 @@ class Masked(IterativeDecoder):
             prompts=given.prompts,
             class_ids=given.class_ids,
             rows=given.rows,
+            known=given.known,
+            num_unknown=given.num_unknown,
             recompute=self.name,
             refresh_every=self.refresh_every,
             num_iterations=self.num_iterations,

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
 from vpt_gen.decode.iterative import Guidance
-from vpt_gen.nets.transformer import CausalTransformer
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, CausalTransformer
 from vpt_gen.ranges import CountOrZero, Range, Share, ShareBelowOne
 
 
@@ -28,6 +28,7 @@ def decode(
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
     rows: jax.Array | None = None,
+    known: jax.Array | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -46,6 +47,8 @@ def decode(
       class_ids: (P,), or None; see `nets/gpt.py` for what both together mean.
       rows: (B,) in [0, P), the condition of every image, whose prefix is run once for all of them;
         None: P is B, and image i has the i-th.
+      known: (B, N) in the order of the sequence, tokens that stay, and `MASK_TOKEN_ID` where one is
+        drawn; or None. A drawn token sees only those before it.
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: only the k likeliest tokens; 0 for all.
       top_p: only the likeliest tokens that together reach this probability.
@@ -89,12 +92,15 @@ def decode(
         scale = jnp.where(n >= guidance_start * num_tokens, guidance, 0.0)
         return logits + scale * (logits - alone), cache
 
-    def step(carry, n):
+    def step(carry, inputs):
+        n, kept = inputs
         x, cache, without = carry
         logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
         if guidance:
             logits, other_cache = guided(logits, without, n)
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
+        if kept is not None:
+            token = jnp.where(kept == MASK_TOKEN_ID, token, kept)
         x = net.apply(variables, token[:, None], first + n, method="embed")
         if guidance:
             without = net.apply(variables, token[:, None], 1 + n, method="embed"), other_cache
@@ -102,14 +108,14 @@ def decode(
 
     def stretch(carry, inputs):
         x, cache, without = carry
-        prompts_t, positions = inputs
+        prompts_t, *steps = inputs
         _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="hidden_states")
         # Axis -4 is the batch; if layers are stacked, their axis comes before it.
         cache = jax.tree.map(
             lambda old, new: old.at[..., :length, :].set(of_images(new, -4)), cache, fresh
         )
         carry = x, _without_batch(cache), without
-        (x, cache, without), tokens = jax.lax.scan(step, carry, positions)
+        (x, cache, without), tokens = jax.lax.scan(step, carry, steps)
         return (x, _with_batch(cache), without), tokens
 
     def empty_cache(length):
@@ -123,7 +129,8 @@ def decode(
     positions = jnp.arange(num_tokens).reshape(count, -1)
     # The last prefix token is run again as the first input, so that all tokens share one step.
     carry = of_images(prefix[:, -1:]), empty_cache(length + num_tokens - 1), without
-    _, tokens = jax.lax.scan(stretch, carry, (stretches, positions))
+    kept = None if known is None else known.T.reshape(*positions.shape, -1)
+    _, tokens = jax.lax.scan(stretch, carry, (stretches, positions, kept))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
 
 
@@ -171,6 +178,7 @@ class Autoregressive(Decoder):
         return net.grid(num_tokens)[0]
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        known = None if given.known is None else given.net.to_sequence(given.known)
         tokens = decode(
             cast(CausalTransformer, given.net),
             given.params,
@@ -179,6 +187,7 @@ class Autoregressive(Decoder):
             prompts=given.prompts,
             class_ids=given.class_ids,
             rows=given.rows,
+            known=known,
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
@@ -186,4 +195,6 @@ class Autoregressive(Decoder):
             guidance_start=self.guidance_start,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
+        if known is not None:
+            steps = jnp.where(known == MASK_TOKEN_ID, steps, -1)
         return given.net.to_row_major(tokens), given.net.to_row_major(steps)

@@ -36,11 +36,11 @@ class Confidence(GuidedDecoder):
         first, rows = None, given.rows
         if rows is None:
             rows = jnp.arange(count)
-        else:
+        elif given.known is None:  # Otherwise images differ from the start.
             prompts = None if given.prompts is None else given.prompts[0]
             first = logits_of(ids, prompts, given.class_ids, first_scale)
 
-        def one(key, row):
+        def one(key, row, tokens):
             def logits_fn(ids, stage):
                 prompts_t, scale = stage
                 prompts_t = constant if prompts_t is None else prompts_t
@@ -50,7 +50,7 @@ class Confidence(GuidedDecoder):
 
             tokens, revealed_at = parallel.decode(
                 key,
-                ids[row][None],
+                ids[row].at[-given.num_tokens :].set(tokens)[None],
                 logits_fn,
                 (changing, scales),
                 None if first is None else first[row][None],
@@ -60,4 +60,4 @@ class Confidence(GuidedDecoder):
             )
             return tokens[0, -given.num_tokens :], revealed_at[0, -given.num_tokens :]
 
-        return jax.vmap(one)(given.keys, rows)
+        return jax.vmap(one)(given.keys, rows, given.tokens())

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from vpt_gen.errors import Requirement
-from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Given:
       prompts: (T, P, S, D), the prompts of T stages, or of all decoding if T is 1; or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      known: (B, N), row-major, tokens that stay, and `MASK_TOKEN_ID` where one is drawn; None: all
+        are drawn.
+      num_unknown: the most tokens that one of the images lacks; None is N.
     """
 
     net: TokenTransformer
@@ -35,6 +39,8 @@ class Given:
     prompts: jax.Array | None
     class_ids: jax.Array | None
     rows: jax.Array | None
+    known: jax.Array | None = None
+    num_unknown: int | None = None
 
     @property
     def num_conditions(self) -> int:
@@ -50,6 +56,12 @@ class Given:
         if of_conditions is None or self.rows is None:
             return of_conditions
         return of_conditions[self.rows]
+
+    def tokens(self) -> jax.Array:
+        """Returns the tokens (B, N) before the first iteration."""
+        if self.known is not None:
+            return self.known
+        return jnp.full((len(self.keys), self.num_tokens), MASK_TOKEN_ID, jnp.int32)
 
     def stages(self) -> tuple[jax.Array | None, jax.Array | None]:
         """Returns constant prompts (P, S, D) and changing ones (T, P, S, D), or None for each."""

@@ -23,6 +23,8 @@ def generate(
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
     rows: jax.Array | None = None,
+    known: jax.Array | None = None,
+    num_unknown: int | None = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens, in parallel or one by one, depending on the net's family.
@@ -40,11 +42,15 @@ def generate(
         stretches of tokens (AR), or of all decoding if T is 1. Or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      known: (B, N), row-major, tokens that never change, and `MASK_TOKEN_ID` where one is drawn;
+        None: all are drawn.
+      num_unknown: the most tokens that one of the images lacks, for decoders whose work grows with
+        it; None is N.
       options: see `decoders.make_decoder`.
 
     Returns:
       Visual tokens (B, N), row-major, and for each the iteration (NAR) or the step (AR) that fixed
-      it (B, N).
+      it (B, N), -1 if it was known.
 
     Raises:
       ValueError: options that make no decoder, or a decoder that does not work with the net.
@@ -55,7 +61,9 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    return decoder.decode(Given(net, params, keys, num_tokens, prompts, class_ids, rows))
+    return decoder.decode(
+        Given(net, params, keys, num_tokens, prompts, class_ids, rows, known, num_unknown)
+    )
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:

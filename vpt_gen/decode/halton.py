@@ -6,6 +6,7 @@ revealed token stays; the paper's code draws all of them again in every iteratio
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -45,17 +46,18 @@ def _cells(numbers: np.ndarray, base: int, size: int) -> np.ndarray:
     return reversed_digits * size // power
 
 
-def reveal_counts(num_tokens: int, num_iterations: int, schedule: str) -> np.ndarray:
-    """Returns how many of `num_tokens` are known after each iteration: (T,), rising to all.
+def reveal_counts(num_tokens: int | np.ndarray, num_iterations: int, schedule: str) -> np.ndarray:
+    """Returns how many of `num_tokens` are known after each iteration: (..., T), rising to all.
 
     Every iteration reveals at least one, as long as any are left.
     """
+    numbers = np.asarray(num_tokens)[..., None]
     with jax.ensure_compile_time_eval():
         progress = (jnp.arange(num_iterations) + 1) / num_iterations
-        rates = np.asarray(mask_rate(progress, num_tokens, schedule), np.float64)
-    counts = np.maximum(np.floor(num_tokens * (1.0 - rates)), np.arange(num_iterations) + 1)
-    counts[-1] = num_tokens
-    return np.minimum(counts, num_tokens).astype(np.int32)
+        rates = np.asarray(mask_rate(progress, jnp.asarray(numbers), schedule), np.float64)
+    counts = np.maximum(np.floor(numbers * (1.0 - rates)), np.arange(num_iterations) + 1)
+    counts[..., -1] = num_tokens
+    return np.minimum(counts, numbers).astype(np.int32)
 
 
 def turns(keys: jax.Array, height: int, width: int) -> jax.Array:
@@ -111,9 +113,13 @@ def decode(
     """
     b, n = tokens.shape
     order_keys, draw_keys = split_keys(keys)
-    # Given tokens keep their turn, so that an iteration may reveal fewer.
-    reveal_at = reveal_iterations(turns(order_keys, n // width, width), num_iterations, schedule)
-    revealed_at = jnp.where(tokens == MASK_TOKEN_ID, reveal_at, -1)
+    unknown = tokens == MASK_TOKEN_ID
+    turn = turns_among(unknown, turns(order_keys, n // width, width))
+    counts = jnp.asarray(reveal_counts(np.arange(n + 1), num_iterations, schedule))
+    found = jax.vmap(functools.partial(jnp.searchsorted, side="right"))(
+        counts[unknown.sum(axis=-1)], turn
+    )
+    revealed_at = jnp.where(unknown, found.astype(jnp.int32), -1)
     positions = jnp.broadcast_to(jnp.arange(n), (b, n))
 
     def reveal(tokens, logits, iteration):
@@ -136,10 +142,10 @@ def split_keys(keys: jax.Array) -> jax.Array:
     return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
 
-def reveal_iterations(turns: jax.Array, num_iterations: int, schedule: str) -> jax.Array:
-    """Returns the iteration (B, N) that reveals each position, from its turn."""
-    counts = reveal_counts(turns.shape[-1], num_iterations, schedule)
-    return jnp.searchsorted(jnp.asarray(counts), turns, side="right").astype(jnp.int32)
+def turns_among(chosen: jax.Array, turns: jax.Array) -> jax.Array:
+    """Returns the turn (B, N) of every position among the chosen ones (B, N); the others follow."""
+    n = turns.shape[-1]
+    return jnp.argsort(jnp.argsort(jnp.where(chosen, turns, turns + n), axis=-1), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,14 +175,18 @@ class Halton(GuidedDecoder):
                 first_scale if scale is None else scale,
             )
 
-        nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-        first_prompts = constant if changing is None else changing[0]
+        first_logits = None
+        if given.known is None:  # Otherwise images differ from the start.
+            nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
+            prompts = constant if changing is None else changing[0]
+            logits = visual_logits(nothing, prompts, given.class_ids, first_scale)
+            first_logits = given.of_images(logits)
         return decode(
             given.keys,
-            jnp.full((len(given.keys), n), MASK_TOKEN_ID, jnp.int32),
+            given.tokens(),
             logits_fn,
             (changing, scales),
-            given.of_images(visual_logits(nothing, first_prompts, given.class_ids, first_scale)),
+            first_logits,
             width=net.grid(n)[1],
             num_iterations=self.num_iterations,
             schedule=self.schedule,

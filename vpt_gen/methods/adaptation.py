@@ -4,6 +4,8 @@ Only the method's parameters have gradients and optimizer state. Unlike in the r
 tuning, the mask is drawn per example and from an explicit key.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -87,7 +89,9 @@ def make_task(
         del batch
         count = min(NUM_PICTURES, method.num_classes or method.num_instances)
         ids = jnp.arange(count)
-        told = dict(method.conditions(params, ids, None if method.num_classes else ids))
+        told: dict[str, Any] = dict(
+            method.conditions(params, ids, None if method.num_classes else ids)
+        )
         if "prompts" in told:
             told["prompts"] = told["prompts"][None]  # The same in all stages.
         tokens, _ = generate(

@@ -7,7 +7,7 @@ images. Standing statistics use separate latents, derived from the seed.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,8 @@ class GanSampler:
         seed: int,
         weights: np.ndarray | None = None,
         skip: int = 0,
+        known: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
         """Generates n images, batch by batch and in the order of the bank; they have no tokens.
 
@@ -74,15 +76,19 @@ class GanSampler:
           seed: of all latents.
           weights: None; marquees need prompts.
           skip: number of first images to leave out.
+          known: None; a GAN draws whole images.
+          numbers: (n,), which of the images of its condition each is; None counts them.
 
         Raises:
-          ValueError: a marquee.
+          ValueError: a marquee, or known tokens.
         """
+        if known is not None:
+            raise ValueError("A GAN draws whole images and keeps no tokens.")
         if bank.shape[1] > 1 or weights is not None:
             raise ValueError("A marquee needs prompts.")
         if skip >= len(bank):
             return
-        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
+        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed, numbers)))
         params = self._with_statistics(sharding.put(params, self.mesh), seed)
         size = sharding.full_batch(self.batch_size, self.mesh)
         for start in range(skip // size * size, len(bank), size):
@@ -93,6 +99,10 @@ class GanSampler:
             new = slice(max(skip - start, 0), min(size, len(bank) - start))
             none = np.zeros((len(images[new]), 0), np.int32)
             yield Samples(images[new], none, none, bank[rows[new], -1, 0])
+
+    def with_options(self, **options: Any) -> Self:
+        """Returns the sampler with other options."""
+        return dataclasses.replace(self, options={**self.options, **options})
 
     def counts(self, params: Any) -> tuple[int, int]:
         """Returns the numbers of trained (with the discriminator's) and frozen parameters."""

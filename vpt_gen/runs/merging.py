@@ -7,7 +7,7 @@ same bits as without the others: nothing trained is shared, and the frozen nets 
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jax.sharding import Mesh
@@ -108,6 +108,11 @@ class MergedSampler:
         """Devices."""
         return self.samplers[0].mesh
 
+    def with_options(self, **options: Any) -> Self:
+        """Returns the sampler with other options of decoding."""
+        samplers = [sampler.with_options(**options) for sampler in self.samplers]
+        return dataclasses.replace(self, samplers=samplers)
+
     def counts(self, params: Any) -> tuple[int, int]:
         """Returns the numbers of trained parameters, of all runs, and of frozen ones."""
         counts = [of.counts(own) for of, own in zip(self.samplers, params, strict=True)]
@@ -126,6 +131,8 @@ class MergedSampler:
         seed: int,
         weights: np.ndarray | None = None,
         skip: int = 0,
+        known: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
         """Generates n images in the order of the bank; see `TokenSampler.stream`.
 
@@ -135,6 +142,8 @@ class MergedSampler:
           seed: of all keys.
           weights: marquee matrix (T, M), or None.
           skip: number of first images to leave out.
+          known: (n, N), tokens that stay; see `TokenSampler.stream`.
+          numbers: (n,), which of the images of its condition each is, or None.
 
         Raises:
           UserError: a marquee between classes of different runs.
@@ -152,7 +161,8 @@ class MergedSampler:
             own = bank[owner == run]
             own[..., 0] -= starts[run]
             done = np.count_nonzero(owner[:skip] == run)
-            batches = self.samplers[run].stream(params[run], own, seed, weights, done)
+            given = (None if x is None else x[owner == run] for x in (known, numbers))
+            batches = self.samplers[run].stream(params[run], own, seed, weights, done, *given)
             streams[run] = itertools.chain.from_iterable(map(_apart, batches))
         for start in range(skip, len(bank), self.batch_size):
             rows = range(start, min(start + self.batch_size, len(bank)))

@@ -7,7 +7,7 @@ j: it does not depend on the other images.
 import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -58,13 +58,16 @@ def gather(stream: Iterator[Samples], count: int) -> Samples:
     return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
-def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
-    """Returns keys (n,) of conditions (n, 2): the k-th occurrence of one gets its key k."""
-    seen: collections.Counter = collections.Counter()
-    numbers = []
-    for condition in map(tuple, conditions.tolist()):
-        numbers.append(seen[condition])
-        seen[condition] += 1
+def image_keys(conditions: np.ndarray, seed: int, numbers: np.ndarray | None = None) -> jax.Array:
+    """Returns keys (n,) of conditions (n, 2): the k-th occurrence of one gets its key k.
+
+    Args:
+      conditions: classes and training instances.
+      seed: of all keys.
+      numbers: (n,), k of each image, if it is not to be counted.
+    """
+    if numbers is None:
+        numbers = _occurrences(conditions)
 
     def key(condition, number):
         key = jax.random.key(seed)
@@ -74,6 +77,15 @@ def image_keys(conditions: np.ndarray, seed: int) -> jax.Array:
         return key
 
     return jax.vmap(key)(jnp.asarray(conditions), jnp.asarray(numbers, jnp.int32))
+
+
+def _occurrences(conditions: np.ndarray) -> np.ndarray:
+    seen: collections.Counter = collections.Counter()
+    numbers = []
+    for condition in map(tuple, conditions.tolist()):
+        numbers.append(seen[condition])
+        seen[condition] += 1
+    return np.array(numbers)
 
 
 class Sampler(Protocol):
@@ -117,5 +129,10 @@ class Sampler(Protocol):
         seed: int,
         weights: np.ndarray | None = None,
         skip: int = 0,
+        known: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
-        """Generates them batch by batch."""
+        """Generates them batch by batch; see `TokenSampler.stream`."""
+
+    def with_options(self, **options: Any) -> Self:
+        """Returns the sampler with other options of decoding."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.machine import sharding
 from vpt_gen.methods.method import Method
-from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.samples import Samples, gather, image_keys
 
@@ -58,6 +58,10 @@ class TokenSampler:
         """Images per batch of `stream`, except the last."""
         return sharding.full_batch(self.batch_size, self.mesh)
 
+    def with_options(self, **options: Any) -> Self:
+        """Returns the sampler with other options of decoding."""
+        return dataclasses.replace(self, options={**self.options, **options})
+
     def counts(self, params: Any) -> tuple[int, int]:
         """Returns the numbers of trained and of frozen parameters."""
         trained, frozen = (
@@ -78,6 +82,8 @@ class TokenSampler:
         seed: int,
         weights: np.ndarray | None = None,
         skip: int = 0,
+        known: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
         """Generates n images, batch by batch and in the order of the bank.
 
@@ -90,6 +96,9 @@ class TokenSampler:
             last entry of the bank.
           skip: number of first images to leave out; the others stay in their batches, so that they
             are the same to the last digit.
+          known: (n, N), row-major, tokens of each image that never change, and `MASK_TOKEN_ID`
+            where one is drawn; None draws all.
+          numbers: (n,), which of the images of its condition each is; None counts them.
 
         Raises:
           ValueError: a marquee, M > 1, of a method without prompts.
@@ -102,25 +111,33 @@ class TokenSampler:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
         weights = marquee.check_weights(weights, len(weights), bank.shape[1])
         # Keys as raw data: typed keys cannot be split by rows.
-        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed)))
+        keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed, numbers)))
         params, frozen = sharding.put((params, self.frozen), self.mesh)
         size = self.images_at_a_time
         # The last batch is padded.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
+        most = None if known is None else self._room_for(known)
         # The same number of conditions for all batches, to compile once.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
             if rows[0] + size <= skip:
                 continue
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
-            batch = (self._share(x) for x in (conditions, keys[rows], of_image))
+            batch = [self._share(x) for x in (conditions, keys[rows], of_image)]
+            given = None if known is None else self._share(known[rows])
             with sharding.use(self.mesh):
-                made = self._tokens(params, frozen["transformer"], weights, *batch)
+                made = self._tokens(params, frozen["transformer"], weights, *batch, given, most)
                 tokens, revealed_at = jax.device_get(made)
                 images = self._images(frozen["tokenizer"], tokens)
             new = slice(max(skip - rows[0], 0), min(size, len(bank) - rows[0]))
             yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
+
+    def _room_for(self, known: np.ndarray) -> int:
+        """The most tokens that an image lacks, rounded up so that few programs are compiled."""
+        eighth = -(-self.num_tokens // 8)
+        lacking = int((known == MASK_TOKEN_ID).sum(axis=1).max())
+        return min(-(-lacking // eighth) * eighth, self.num_tokens)
 
     def _share(self, rows: np.ndarray) -> jax.Array:
         return sharding.share({"rows": rows}, self.mesh)["rows"]
@@ -128,9 +145,12 @@ class TokenSampler:
     @functools.cached_property
     def _tokens(self):
         """`_draw`, compiled once for all calls."""
-        return jax.jit(self._draw, out_shardings=sharding.replicated(self.mesh))
+        whole = sharding.replicated(self.mesh)
+        return jax.jit(self._draw, static_argnums=7, out_shardings=whole)
 
-    def _draw(self, params, transformer_params, weights, conditions, keys, rows):
+    def _draw(
+        self, params, transformer_params, weights, conditions, keys, rows, known, num_unknown
+    ):
         """Conditions (P, M, 2), key data, row of every image in them -> tokens, revealed_at."""
         p, m, _ = conditions.shape
         class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
@@ -144,9 +164,29 @@ class TokenSampler:
             jax.random.wrap_key_data(keys),
             self.num_tokens,
             rows=rows,
+            known=known,
+            num_unknown=num_unknown,
             **told,
             **self.options,
         )
+
+    def tokens_of(self, images: np.ndarray) -> np.ndarray:
+        """Images (n, R, R, 3) in [0, 1], R of the run -> visual tokens (n, N), row-major."""
+        size = sharding.full_batch(self.tokenizer_batch_size, self.mesh)
+        params = sharding.put(self.frozen["tokenizer"], self.mesh)
+        parts = [
+            self._tokenize(params, self._share(np.resize(x, (size, *x.shape[1:]))))
+            for x in np.split(images, range(size, len(images), size))
+        ]
+        return np.concatenate(jax.device_get(parts))[: len(images)]
+
+    @functools.cached_property
+    def _tokenize(self):
+        def tokenize(params, images):
+            tokens: Any = self.tokenizer.apply({"params": params}, images, method="tokenize")
+            return tokens.reshape(len(images), -1)
+
+        return jax.jit(tokenize, out_shardings=sharding.replicated(self.mesh))
 
     @functools.cached_property
     def _detokenize(self):

@@ -1,0 +1,78 @@
+"""Tokens that are known before decoding: they never change, and the others see them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.decode.test_generate import NETS, OPTIONS, params_of
+from vpt_gen.decode.decoders import of_net
+from vpt_gen.decode.generate import generate
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
+
+pytestmark = pytest.mark.slow
+
+B, N, K = 4, 16, 9
+CASES = [(family, decoder) for family, net in NETS.items() for decoder in of_net(net)]
+cases = pytest.mark.parametrize(("family", "decoder"), CASES)
+
+
+def drawn(family, decoder, known, num_unknown=None, **options):
+    net = NETS[family]
+    return generate(
+        net,
+        params_of(net),
+        jax.random.split(jax.random.key(1), B),
+        N,
+        prompts=jax.random.normal(jax.random.key(2), (1, 2, 3, 16)),
+        rows=jnp.array([0, 1, 1, 0]),
+        known=known,
+        num_unknown=num_unknown,
+        decoder=decoder,
+        **{**OPTIONS[family], **options},
+    )
+
+
+def some_known(seed=0):
+    """Tokens of which the images lack 0, 5, 5 and 12."""
+    rng = np.random.default_rng(seed)
+    known = rng.integers(0, K, (B, N)).astype(np.int32)
+    for image, count in enumerate([0, 5, 5, 12]):
+        known[image, rng.permutation(N)[:count]] = MASK_TOKEN_ID
+    return jnp.asarray(known)
+
+
+@cases
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("num_unknown", [None, 12])
+def test_known_tokens_never_change(family, decoder, seed, num_unknown):
+    known = some_known(seed)
+    tokens, revealed_at = drawn(family, decoder, known, num_unknown)
+    given = np.asarray(known != MASK_TOKEN_ID)
+    np.testing.assert_array_equal(np.asarray(tokens)[given], np.asarray(known)[given])
+    assert (np.asarray(tokens) >= 0).all() and (np.asarray(tokens) < K).all()
+    np.testing.assert_array_equal(np.asarray(revealed_at) < 0, given)
+
+
+@cases
+def test_nothing_known_is_plain_decoding(family, decoder):
+    nothing = jnp.full((B, N), MASK_TOKEN_ID)
+    for known, plain in zip(
+        drawn(family, decoder, nothing), drawn(family, decoder, None), strict=True
+    ):
+        np.testing.assert_array_equal(known, plain)
+
+
+@cases
+def test_drawn_tokens_depend_on_known_ones(family, decoder):
+    known = jnp.full((B, N), MASK_TOKEN_ID).at[:, : N // 2].set(1)
+    other = known.at[:, : N // 2].set(2)
+    a, b = (drawn(family, decoder, x)[0][:, N // 2 :] for x in (known, other))
+    assert (a != b).any()
+
+
+@pytest.mark.parametrize("decoder", of_net(NETS["nar"]))
+def test_every_iteration_draws_a_part_of_what_an_image_lacks(decoder):
+    known = jnp.zeros((B, N), jnp.int32).at[:, 4:].set(MASK_TOKEN_ID)
+    _, revealed_at = drawn("nar", decoder, known, 12)
+    assert set(np.asarray(revealed_at)[:, 4:].ravel().tolist()) == {0, 1, 2, 3}

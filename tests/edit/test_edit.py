@@ -1,0 +1,181 @@
+"""Repainted images: what is outside of the mask stays, and each depends on its own edit alone."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.export.test_export import make_run
+from tests.programs import call, opened
+from vpt_gen.edit import __main__ as edit
+from vpt_gen.edit.given import extended, masks_of, read_image
+from vpt_gen.errors import UserError
+from vpt_gen.images import masks
+from vpt_gen.runs.editing import Brush, Edit, repaint
+from vpt_gen.runs.samples import class_bank
+
+BANK = class_bank([0, 1])
+
+
+@pytest.fixture(scope="module")
+def run_of(tiny_nets, tmp_path_factory):
+    runs = {}
+
+    def of(family):
+        if family not in runs:
+            folder = tmp_path_factory.mktemp("edits") / family
+            runs[family] = opened(make_run(folder, tiny_nets, family=family))
+        return runs[family]
+
+    return of
+
+
+def image_of(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def edit_of(image, box, condition=BANK[0], number=0):
+    return Edit(image, masks.from_box(box, image.shape[:2]), condition, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [0, 20])
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_pixels_outside_of_the_mask_stay_and_others_change(run_of, window, keep):
+    edits = [
+        edit_of(image_of(32, 32), (5, 6, 20, 30)),
+        edit_of(image_of(45, 31, seed=1), (0, 3, 31, 44), BANK[1]),
+        edit_of(image_of(40, 97, seed=2), (2, 0, 95, 40)),
+    ]
+    painted = repaint(run_of("nar"), edits, Brush(window, keep=keep), seed=3)
+    for one, made in zip(edits, painted, strict=True):
+        assert made.dtype == np.uint8 and made.shape == one.image.shape
+        np.testing.assert_array_equal(made[~one.mask], one.image[~one.mask])
+        assert (made[one.mask] != one.image[one.mask]).mean() > 0.5
+
+
+@pytest.mark.slow
+def test_an_image_depends_on_its_own_edit_and_the_seed_alone(run_of):
+    run = run_of("nar")
+    small, large = (
+        edit_of(image_of(32, 32), (4, 4, 8, 8)),
+        edit_of(image_of(32, 64), (0, 0, 64, 32)),
+    )
+    again = edit_of(small.image, (4, 4, 8, 8), number=1)
+    together = repaint(run, [large, again, small], Brush(), seed=3)
+    alone = repaint(run, [small], Brush(), seed=3)[0]
+    np.testing.assert_array_equal(alone, together[2])
+    assert (together[1] != together[2]).any()
+    assert (repaint(run, [small], Brush(), seed=4)[0] != alone).any()
+
+
+@pytest.mark.slow
+def test_what_is_repainted_does_not_show_through(run_of):
+    one = edit_of(image_of(32, 32), (8, 8, 24, 24))
+    other = np.where(one.mask[..., None], image_of(32, 32, seed=9), one.image)
+    a, b = (
+        repaint(run_of("nar"), [Edit(image, one.mask, BANK[0], 0)], Brush(), seed=3)[0]
+        for image in (one.image, other)
+    )
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_a_causal_transformer_completes_the_rows_below(run_of):
+    run, image = run_of("ar"), image_of(32, 32)
+    painted = repaint(run, [edit_of(image, (0, 16, 32, 32))], Brush(), seed=3)[0]
+    np.testing.assert_array_equal(painted[:16], image[:16])
+    assert (painted[16:] != image[16:]).any()
+    with pytest.raises(UserError, match="cannot look ahead, so the mask must reach"):
+        repaint(run, [edit_of(image, (0, 0, 32, 16))], Brush(), seed=3)
+
+
+def test_an_extended_image_has_the_given_one_inside():
+    image = image_of(9, 7)
+    canvas, mask = extended(image, (2, 0, 1, 4))
+    assert canvas.shape == (13, 10, 3)
+    np.testing.assert_array_equal(canvas[:9, 2:9], image)
+    assert not mask[:9, 2:9].any() and mask.sum() == 13 * 10 - 9 * 7
+
+
+def write(path, image, mode=None):
+    Image.fromarray(image, mode).save(path)
+    return str(path)
+
+
+def test_images_of_any_kind_are_read_in_their_size(tmp_path):
+    opaque = image_of(5, 9)
+    clear = np.dstack([opaque, np.zeros((5, 9), np.uint8)])
+    deep = np.arange(45, dtype=np.uint16).reshape(5, 9) * 1000
+    assert (read_image(write(tmp_path / "clear.png", clear)) == 255).all()
+    assert read_image(write(tmp_path / "deep.png", deep)).shape == (5, 9, 3)
+    np.testing.assert_array_equal(read_image(write(tmp_path / "opaque.png", opaque)), opaque)
+    assert read_image(write(tmp_path / "one.png", opaque[:1, :1])).shape == (1, 1, 3)
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none.png is no file"):
+        read_image(str(tmp_path / "none.png"))
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(UserError, match=r"text.png cannot be read as an image"):
+        read_image(str(tmp_path / "text.png"))
+    Image.new("1", (8000, 5000)).save(tmp_path / "large.png")
+    with pytest.raises(UserError, match="8000 x 5000 pixels; at most 16,777,216 can be edited"):
+        read_image(str(tmp_path / "large.png"))
+
+
+def test_what_to_repaint_must_be_said_in_one_way(tmp_path):
+    images = [image_of(4, 4), image_of(4, 4)]
+    mask = write(tmp_path / "mask.png", np.full((4, 4), 255, np.uint8))
+    assert all(m.all() for m in masks_of(images, [mask], [], 0.0))
+    assert all(m.all() for m in masks_of(images, [], [], 0.5))
+    for arguments, message in [
+        (([], [], 0.0), "give --mask, --box, --extend or --keep"),
+        (([mask], [0, 0, 1, 1], 0.0), "--mask and --box exclude each other"),
+        (([mask] * 3, [], 0.0), "There are 3 of --mask for 2 of --image"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            masks_of(images, *arguments)
+
+
+@pytest.mark.slow
+def test_the_program_writes_images_and_a_picture_and_repeats_itself(run_of, tmp_path):
+    image, output = write(tmp_path / "photo.png", image_of(20, 30)), tmp_path / "out"
+    arguments = [
+        f"--checkpoint={run_of('nar').workdir}",
+        f"--image={image}",
+        "--box=4,4,16,18",
+        "--num=2",
+        "--set=num_iterations=4",
+        f"--output={output}",
+    ]
+    call(edit, *arguments, needs_config=False)
+    names = {f"photo_{name}_{i:04d}.png" for name in ("bars", "discs") for i in range(2)}
+    assert {path.name for path in output.iterdir()} == {*names, "edits.png", "edits.json"}
+    first = {name: (output / name).read_bytes() for name in names}
+    assert len(set(first.values())) == 4
+    call(edit, *arguments, needs_config=False)
+    assert {name: (output / name).read_bytes() for name in names} == first
+    note = json.loads((output / "edits.json").read_text())
+    assert note["files"].keys() == {*names, "edits.png"} and "--box=4,4,16,18" in note["command"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--box=1,2,3"], "--box=1,2,3 must be four whole numbers"),
+        (["--box=1,2,3,x"], "must be four whole numbers"),
+        (["--extend=1,1,1,1", "--box=0,0,2,2"], "leave --mask and --box out"),
+        (["--box=0,0,2,2", "--window=21"], "A window of 21 pixels is larger than an image of 30 x"),
+        (["--box=0,0,2,2", "--classes=cubes"], "Class 'cubes' is unknown"),
+        ([], "Say what to repaint"),
+    ],
+)
+def test_bad_requests_are_one_sentence_and_write_nothing(run_of, tmp_path, given, message):
+    image = write(tmp_path / "photo.png", image_of(20, 30))
+    arguments = [f"--checkpoint={run_of('nar').workdir}", f"--image={image}", *given]
+    with pytest.raises(UserError, match=message):
+        call(edit, *arguments, f"--output={tmp_path / 'out'}", needs_config=False)
+    assert not list((tmp_path / "out").glob("*.png"))

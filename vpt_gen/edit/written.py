@@ -1,0 +1,76 @@
+"""The folder that the program writes: one PNG per edit, a picture of all, and their record."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from vpt_gen.edit import NOTE, PICTURE
+from vpt_gen.images import grids
+from vpt_gen.machine.manifest import Manifest
+from vpt_gen.runs.saved import file_stems
+
+# Of the picture: side of an image, pixels, and results of an image and class.
+_SIDE, _RESULTS = 128, 8
+
+
+def names_of(images: Sequence[str], class_ids: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Returns `<image>_<class>_<number>.png` for each image with each class (n,) in turn."""
+    stems = file_stems([pathlib.Path(image).stem for image in images])
+    classes = file_stems(list(class_names))
+    numbers = numbers_of(class_ids)
+    return [
+        f"{stem}_{classes[label]}_{number:04d}.png"
+        for stem in stems
+        for label, number in zip(class_ids.tolist(), numbers.tolist(), strict=True)
+    ]
+
+
+def numbers_of(class_ids: np.ndarray) -> np.ndarray:
+    """Counts images (n,) among those of their class: 0, 1, ..."""
+    return np.array([np.sum(class_ids[:i] == label) for i, label in enumerate(class_ids)])
+
+
+def open_manifest(folder: epath.Path, names: Sequence[str]) -> Manifest:
+    """Returns what writes the images; UserError if a file of somebody else would be replaced."""
+    return Manifest(folder / NOTE, [*names, PICTURE], _no_older)
+
+
+def _no_older(note: Mapping[str, Any]) -> list[str]:
+    raise KeyError("files")  # Every version of this program has noted them.
+
+
+def picture(
+    given: Sequence[np.ndarray],
+    canvases: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    painted: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Returns one row per image: as given, with gray where it is repainted, and the first results.
+
+    Args:
+      given: uint8 images.
+      canvases: with what is added.
+      masks: of the canvases.
+      painted: the results, as many for each image.
+    """
+    count = len(painted) // len(given)
+    rows = {}
+    for i, (image, canvas, mask) in enumerate(zip(given, canvases, masks, strict=True)):
+        shown = [image, np.where(mask[..., None], np.uint8(128), canvas)]
+        shown += painted[i * count : i * count + min(count, _RESULTS)]
+        rows[str(i)] = np.stack([_thumbnail(x) for x in shown])
+    return grids.labeled_rows(rows)
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    """Fits an image into a square, on white."""
+    scale = _SIDE / max(image.shape[:2])
+    size = [max(round(length * scale), 1) for length in reversed(image.shape[:2])]
+    small = Image.fromarray(image).resize((size[0], size[1]), Image.Resampling.BICUBIC)
+    square = Image.new("RGB", (_SIDE, _SIDE), "white")
+    square.paste(small, ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2))
+    return np.asarray(square) / np.float32(255.0)

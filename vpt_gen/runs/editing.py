@@ -1,0 +1,226 @@
+"""Repaints parts of images with a run: some of their tokens are drawn anew, the others stay.
+
+An image of any size is painted in square windows, each resized to the run's image size. A token is
+drawn anew if its pixels are masked (`images/masks.py`). Pixels outside of the mask stay exactly as
+they are; inside, the new ones fade in.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from vpt_gen.decode.halton import halton_order
+from vpt_gen.errors import UserError
+from vpt_gen.images import masks, windows
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.images.windows import Window
+from vpt_gen.machine.progress import track
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
+from vpt_gen.runs.opened import TunedRun
+from vpt_gen.runs.samples import Sampler
+
+# With fewer iterations too many tokens are drawn at once, however small the mask is.
+_FEWEST_ITERATIONS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """One image to make.
+
+    Attributes:
+      image: uint8 (H, W, 3).
+      mask: bool (H, W), True where to repaint.
+      condition: (M, 2), of the bank, see `samples.class_bank`.
+      number: of this edit among those of the same image and condition, which differ by it.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    condition: np.ndarray
+    number: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Brush:
+    """How to repaint.
+
+    Attributes:
+      window: side of the windows, pixels; 0 is the shorter side of each image.
+      rule: which tokens are masked, see `masks.of_tokens`.
+      keep: share of the masked tokens that stay after all, spread evenly; the masked pixels then
+        vary instead of being replaced.
+      feather: pixels over which new ones fade in; None is half a token.
+    """
+
+    window: int = 0
+    rule: str = "any"
+    keep: float = 0.0
+    feather: float | None = None
+
+
+def repaint(
+    run: TunedRun,
+    edits: Sequence[Edit],
+    brush: Brush,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """Repaints images; each depends on the seed and on its own edit only.
+
+    Args:
+      run: of prompts or another method of a transformer.
+      edits: the images to make.
+      brush: how.
+      seed: of all draws.
+      weights: marquee matrix (T, M), or None for the last condition.
+
+    Returns:
+      uint8 (H, W, 3) of each edit.
+
+    Raises:
+      UserError: a run without tokens, a window that does not fit, or a mask that the transformer
+        cannot complete.
+    """
+    if not run.sampler.has_tokens:
+        raise UserError(f"{run.workdir} adapts a GAN, which has no tokens to draw anew.")
+    canvases = [edit.image / np.float32(255.0) for edit in edits]
+    plans = [windows.plan(edit.mask, _side(edit.image, brush)) for edit in edits]
+    unknown = [edit.mask.copy() for edit in edits]
+    with track(total=sum(map(len, plans)), label="repainting") as bar:
+        for step in range(max(map(len, plans), default=0)):
+            active = [i for i, plan in enumerate(plans) if step < len(plan)]
+            parts = [_Part(canvases[i], unknown[i], plans[i][step]) for i in active]
+            chosen = [edits[i] for i in active]
+            painted = _painted(run, parts, chosen, brush, (seed, step), weights)
+            for part, image in zip(parts, painted, strict=True):
+                part.paste(image, _feather(run, part, brush))
+                bar.update()
+    return [
+        np.where(edit.mask[..., None], to_uint8(canvas), edit.image)
+        for edit, canvas in zip(edits, canvases, strict=True)
+    ]
+
+
+def _side(image: np.ndarray, brush: Brush) -> int:
+    shortest = min(image.shape[:2])
+    if brush.window > shortest:
+        raise UserError(
+            f"A window of {brush.window} pixels is larger than an image of {image.shape[1]} x "
+            f"{image.shape[0]}: use at most {shortest}."
+        )
+    return brush.window or shortest
+
+
+def _feather(run: TunedRun, part: "_Part", brush: Brush) -> float:
+    if brush.feather is not None:
+        return brush.feather
+    sampler = run.token_sampler
+    return part.window.side / sampler.transformer.grid(sampler.num_tokens)[0] / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A window of a canvas.
+
+    Attributes:
+      canvas: (H, W, 3) in [0, 1].
+      unknown: (H, W), where nothing is painted yet.
+      window: in the canvas.
+    """
+
+    canvas: np.ndarray
+    unknown: np.ndarray
+    window: Window
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(side, side), what to paint, a view."""
+        return self.window.of(self.unknown)
+
+    def hide(self) -> None:
+        """Replaces the masked pixels, so that they show through nowhere."""
+        pixels = self.window.of(self.canvas)
+        pixels[:] = masks.filled(pixels, self.mask)
+
+    def seen(self, side: int) -> np.ndarray:
+        """Returns what the tokenizer sees (side, side, 3)."""
+        return windows.resized(self.window.of(self.canvas), side)
+
+    def paste(self, painted: np.ndarray, feather: float) -> None:
+        """Puts the painted window (R, R, 3) into the canvas."""
+        weight = masks.soft(self.mask, feather)[..., None]
+        pixels = self.window.of(self.canvas)
+        pixels += weight * (windows.resized(painted, self.window.side) - pixels)
+        self.mask[:] = False
+
+
+def _painted(
+    run: TunedRun,
+    parts: Sequence[_Part],
+    edits: Sequence[Edit],
+    brush: Brush,
+    seed: tuple[int, int],
+    weights: np.ndarray | None,
+) -> np.ndarray:
+    """Returns the painted windows (n, R, R, 3) of some parts."""
+    sampler = run.token_sampler
+    grid = sampler.transformer.grid(sampler.num_tokens)
+    for part in parts if not brush.keep else ():  # Kept tokens are those of the masked pixels.
+        part.hide()
+    seen = [part.seen(run.config.data.image_size) for part in parts]
+    drawn = np.stack([masks.of_tokens(part.mask, grid, brush.rule).ravel() for part in parts])
+    if brush.keep:
+        drawn &= ~np.stack([_kept(grid, brush.keep, (*seed, edit.number)) for edit in edits])
+    _check_causal(run, drawn)
+    known = np.where(drawn, MASK_TOKEN_ID, sampler.tokens_of(np.stack(seen)))
+    bank = np.stack([edit.condition for edit in edits])
+    numbers = np.array([edit.number for edit in edits])
+    # Keys have one number as their seed.
+    of_step = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
+    painted = np.empty((len(parts), *seen[0].shape), np.float32)
+    changes = weights is not None and len(weights) > 1  # Then iterations are its stages.
+    eighths = np.ceil(8 * drawn.mean(axis=1))
+    for level in np.unique(eighths):  # How an image is drawn depends on its own mask only.
+        rows = np.flatnonzero(eighths == level)
+        drawer = run.sampler if changes else _hasty(run.sampler, level / 8)
+        batches = drawer.stream(
+            run.params, bank[rows], of_step, weights, known=known[rows], numbers=numbers[rows]
+        )
+        painted[rows] = np.concatenate([batch.images for batch in batches])
+    return painted
+
+
+def _kept(grid: tuple[int, int], share: float, seed: Sequence[int]) -> np.ndarray:
+    """Marks a share of the tokens (N,), spread evenly from a random start."""
+    order = halton_order(*grid)
+    start = np.random.default_rng(seed).integers(len(order))
+    kept = np.zeros(len(order), bool)
+    kept[np.roll(order, -start)[: round(share * len(order))]] = True
+    return kept
+
+
+def _check_causal(run: TunedRun, drawn: np.ndarray) -> None:
+    """Raises UserError if a causal transformer would draw tokens (B, N) before known ones."""
+    net = run.token_sampler.transformer
+    if net.family != "ar":
+        return
+    in_order = np.asarray(net.to_sequence(jnp.asarray(drawn)))
+    if (np.diff(in_order.astype(int), axis=1) < 0).any():
+        raise UserError(
+            f"A {net.title} draws an image from the top and cannot look ahead, so the mask must "
+            "reach from a row to the bottom, over the whole width: mask that, or use a run of a "
+            "masked transformer."
+        )
+
+
+def _hasty(sampler: Sampler, share: float) -> Sampler:
+    """Returns a sampler with as many iterations as suit the share of tokens to draw."""
+    full = sampler.options.get("num_iterations")
+    if full is None:
+        return sampler
+    return sampler.with_options(
+        num_iterations=min(full, max(math.ceil(full * share), _FEWEST_ITERATIONS))
+    )
