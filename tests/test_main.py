@@ -285,7 +285,7 @@ def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
 
 
 def test_shipped_nets_are_small_and_show_how_they_were_made(tokenizer, tmp_path):
-    ship.ship("tokenizer", "vqgan", str(tokenizer), {"archives": "made"}, tmp_path)
+    ship.ship("tokenizer", str(tokenizer), {"archives": "made"}, tmp_path)
     whole = load_net(tokenizer / "net", "vqgan")
     shipped = load_net(tmp_path / "tokenizer", "vqgan")
     chex.assert_trees_all_close(shipped.params, whole.params, rtol=1e-3, atol=1e-6)

@@ -16,7 +16,7 @@ PRETRAINED = {
     "photos_transformer": "maskgit",
     "photos_transformer_ar": "gpt",
     "photos_features": "classifier",
-    "photos_tokenizer": "vqgan",
+    "photos_tokenizer": "vqvae",
     "source_gan": "biggan",
     "source_tokenizer": "vqgan",
     "source_transformer": "maskgit",

@@ -35,16 +35,12 @@ with later.imports(globals()):
     from vpt_gen.evaluation.image_sets import real_images
     from vpt_gen.evaluation.reconstructed import reconstruct
     from vpt_gen.machine import sharding
+    from vpt_gen.nets import NETS
 
 FLAGS = flags.FLAGS
 
-# Name of a shipped net -> its kind.
-KINDS = {
-    "tokenizer": "vqgan",
-    "transformer": "maskgit",
-    "transformer_ar": "gpt",
-    "gan": "biggan",
-}
+# Names of nets, as runs and folders of assets have them.
+NAMES = ("tokenizer", "transformer", "transformer_ar", "gan", "features")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Family:
     Attributes:
       runs: beginning of the names of their runs, before `_<net>`.
       data: file of the training data, for its record.
-      nets: of `KINDS`.
+      nets: of `NAMES`.
     """
 
     runs: str
@@ -64,9 +60,14 @@ class Family:
 
 # Folder among the assets -> family.
 FAMILIES = {
-    "demo": Family("source", "downloads/source_grey.npz", tuple(KINDS)),
+    "demo": Family("source", "downloads/source_grey.npz", NAMES[:-1]),
     "color": Family(
         "color", "downloads/source_color.npz", ("tokenizer", "transformer", "transformer_ar")
+    ),
+    "photos": Family(
+        "photos",
+        "downloads/source_photos.npz",
+        ("features", "tokenizer", "transformer", "transformer_ar"),
     ),
 }
 
@@ -105,9 +106,9 @@ def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32
     grids.save_png(path, grids.image_grid(grids.magnify(pairs), columns=16))
 
 
-def ship(name: str, kind: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
+def ship(name: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
     """Writes one net, its curves, and the newest samples if the run drew any."""
-    exported = load_net(f"{workdir}/net", kind)
+    exported = load_net(f"{workdir}/net", *NETS)
     curves = read_curves(workdir)
     figures = {key: values[-1] for key, (_, values) in curves.items()}
     about = {**exported.about, "data_record": data_record, "figures": figures}
@@ -135,10 +136,10 @@ def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_enum("family", "demo", list(FAMILIES), "Family of nets to ship.")
     flags.DEFINE_multi_enum(
-        "net", None, list(KINDS), "Net to ship (may be repeated); by default all of the family."
+        "net", None, list(NAMES), "Net to ship (may be repeated); by default all of the family."
     )
     flags.DEFINE_string(
-        "runs", "runs", "Folder of the runs: source_<net> of the demo, color_<net> of color."
+        "runs", "runs", "Folder of the runs: source_<net> of the demo, <family>_<net> of others."
     )
     flags.DEFINE_string("data", None, "The packed data, for its record; by default the family's.")
     flags.DEFINE_string("output", None, "Folder to write to; by default vpt_gen/assets/<family>.")
@@ -157,9 +158,9 @@ def main():
     data_record = read_record(pathlib.Path(data))
     with lock.held(output, "--output"):
         for name in nets:
-            ship(name, KINDS[name], f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
+            ship(name, f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
         if "tokenizer" in nets:
-            tokenizer = load_net(str(output / "tokenizer"), "vqgan")
+            tokenizer = load_net(str(output / "tokenizer"), *NETS)
             draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")
 
 
