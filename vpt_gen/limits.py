@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from absl import flags
 from ml_collections import ConfigDict
 
-from vpt_gen import cli, gallery, preview, reconstruct, sample
+from vpt_gen import cli, gallery, preview, reconstruct, sample, walk
 from vpt_gen import main as training
 from vpt_gen.benchmark import __main__ as benchmark
 from vpt_gen.data import speed
@@ -37,6 +37,7 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     "gallery": gallery.define_flags,
     "preview": preview.define_flags,
     "reconstruct": reconstruct.define_flags,
+    "walk": walk.define_flags,
     "benchmark": benchmark.define_flags,
     "data.speed": speed.define_flags,
 }

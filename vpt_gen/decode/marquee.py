@@ -51,12 +51,23 @@ def check_shape(shape: tuple[int, ...], num_iterations: int, num_headers: int) -
         )
 
 
-def check_weights(weights: np.ndarray, num_iterations: int, num_headers: int) -> np.ndarray:
-    """Returns a user's own W as float32 (T, M); raises ValueError if it is not valid."""
+def check_weights(
+    weights: np.ndarray, num_iterations: int, num_headers: int, signed: bool = False
+) -> np.ndarray:
+    """Returns a user's own W as float32 (T, M); raises ValueError if it is not valid.
+
+    Args:
+      weights: W.
+      num_iterations: T.
+      num_headers: M.
+      signed: whether weights may be negative, which leads beyond the prompts.
+    """
     weights = np.asarray(weights, np.float32)
     check_shape(weights.shape, num_iterations, num_headers)
-    if (weights < 0).any() or not np.allclose(weights.sum(axis=1), 1.0, atol=1e-5):
-        raise ValueError("Each row of the marquee matrix must be non-negative and sum to 1.")
+    negative = (weights < 0).any() and not signed
+    if negative or not np.allclose(weights.sum(axis=1), 1.0, atol=1e-5):
+        kind = "" if signed else "be non-negative and "
+        raise ValueError(f"Each row of the marquee matrix must {kind}sum to 1.")
     return weights
 
 

@@ -24,8 +24,8 @@ CHECKPOINT = (
 )
 
 
-def define_generation_flags() -> None:
-    """Defines the common flags of programs that draw from a run; not at import."""
+def define_run_flags() -> None:
+    """Defines the flags of programs that draw from a run, for `open_flagged_run`; not at import."""
     define_number("seed", 0, Seed, "Seed of the images.")
     define_number(
         "step", None, UpdatesOrZero, "Update of the checkpoint to open; by default the newest."
@@ -36,6 +36,14 @@ def define_generation_flags() -> None:
         "A decoding option of the run's config.decode, such as num_iterations=8 or temperature=0.9 "
         "(may be repeated).",
     )
+    flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, if it has moved.")
+    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
+    network.define_flags()
+
+
+def define_generation_flags() -> None:
+    """Defines those and the flags of `flagged_generation`; not at import."""
+    define_run_flags()
     flags.DEFINE_string(
         "marquee",
         "constant",
@@ -50,9 +58,6 @@ def define_generation_flags() -> None:
     define_number(
         "cutoff", 6.0, Positive, "instance_to_class: stages until the class has full weight."
     )
-    flags.DEFINE_string("transformer", "", "The adapted transformer or BigGAN, if it has moved.")
-    flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
-    network.define_flags()
 
 
 def open_flagged_run() -> TunedRun:

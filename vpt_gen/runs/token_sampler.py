@@ -109,11 +109,11 @@ class TokenSampler:
             return
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
-        weights = marquee.check_weights(weights, len(weights), bank.shape[1])
+        weights = marquee.check_weights(weights, len(weights), bank.shape[1], signed=True)
         # Keys as raw data: typed keys cannot be split by rows.
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed, numbers)))
         params, frozen = sharding.put((params, self.frozen), self.mesh)
-        size = self.images_at_a_time
+        size = min(self.images_at_a_time, sharding.full_batch(len(bank), self.mesh))
         # The last batch is padded.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
