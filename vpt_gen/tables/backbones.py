@@ -8,7 +8,7 @@ what to set if that needs too much memory. Everything is counted, nothing is run
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from vpt_gen import cli
 from vpt_gen.machine import later
@@ -31,14 +31,14 @@ with later.imports(globals()):
 _MINUTE, _DAY = 60, 86400
 
 
-def facts_table() -> str:
+def facts_table(choices: Sequence[Candidate]) -> str:
     """Formats what each backbone is, and its work per image."""
     head = (
         "backbone | transformer | tokenizer | pixels | tokens | codes | license | FID of its own "
         "samples | trained | an update, TFLOPs per image | drawing, TFLOPs per image"
     )
     rows = []
-    for choice in candidates():
+    for choice in choices:
         model, update = choice.model, tuning_flops(choice.model, "none")
         rows.append(
             [
@@ -56,6 +56,42 @@ def facts_table() -> str:
             ]
         )
     return _table(head, rows)
+
+
+def tuning_table(choices: Sequence[Candidate]) -> str:
+    """Formats memory, and the minutes on every machine, with what must be set to fit."""
+    rows = [
+        [
+            _title(choice),
+            f"{choice.config.num_steps:,} x {choice.config.batch_size}",
+            _gigabytes(tuning_memory(choice, own_settings(choice))),
+            _gigabytes(sampling_memory(choice)),
+            *(_minutes(choice, machine, with_settings=True) for machine in MACHINES.values()),
+        ]
+        for choice in choices
+    ]
+    heads = " | ".join(MACHINES)
+    return _table(f"backbone | updates x batch | tuning, GB | sampling, GB | {heads}", rows)
+
+
+def short_table(choices: Sequence[Candidate]) -> str:
+    """Formats the choice in six columns, for README.md."""
+    rows = [
+        [
+            _title(choice),
+            f"{choice.config.data.image_size} ({choice.model.num_tokens})",
+            _millions(num_params(choice.model.net)),
+            f"{choice.license}, {_fid(choice)}",
+            _gigabytes(tuning_memory(choice, own_settings(choice))),
+            " / ".join(_minutes(choice, machine) for machine in MACHINES.values()),
+        ]
+        for choice in choices
+    ]
+    return _table(
+        "backbone | pixels (tokens) | parameters | license, FID | tuning, GB | minutes on "
+        + " / ".join(MACHINES),
+        rows,
+    )
 
 
 def machines_table() -> str:
@@ -77,45 +113,10 @@ def machines_table() -> str:
     )
 
 
-def tuning_table() -> str:
-    """Formats memory, and the minutes on every machine, with what must be set to fit."""
-    rows = [
-        [
-            _title(choice),
-            f"{choice.config.num_steps:,} x {choice.config.batch_size}",
-            _gigabytes(tuning_memory(choice, own_settings(choice))),
-            _gigabytes(sampling_memory(choice)),
-            *(_minutes(choice, machine, with_settings=True) for machine in MACHINES.values()),
-        ]
-        for choice in candidates()
-    ]
-    heads = " | ".join(MACHINES)
-    return _table(f"backbone | updates x batch | tuning, GB | sampling, GB | {heads}", rows)
-
-
-def short_table() -> str:
-    """Formats the choice in six columns, for README.md."""
-    rows = [
-        [
-            _title(choice),
-            f"{choice.config.data.image_size} ({choice.model.num_tokens})",
-            _millions(num_params(choice.model.net)),
-            ", ".join(filter(None, (choice.license, choice.published and _fid(choice)))),
-            _gigabytes(tuning_memory(choice, own_settings(choice))),
-            " / ".join(_minutes(choice, machine) for machine in MACHINES.values()),
-        ]
-        for choice in candidates()
-    ]
-    return _table(
-        "backbone | pixels (tokens) | parameters | license, FID | tuning, GB | minutes on "
-        + " / ".join(MACHINES),
-        rows,
-    )
-
-
-TABLES: Mapping[str, tuple[Callable[[], str], ...]] = {
+# Page -> its tables of backbones.
+TABLES: Mapping[str, tuple[Callable[[Sequence[Candidate]], str], ...]] = {
     "README.md": (short_table,),
-    "docs/weights.md": (facts_table, tuning_table, machines_table),
+    "docs/weights.md": (facts_table, tuning_table),
 }
 
 
@@ -124,10 +125,10 @@ def _title(choice: Candidate) -> str:
 
 
 def _fid(choice: Candidate) -> str:
-    stated = choice.published
-    if stated is None or not stated.fid:
-        return "none stated" if stated else "none measured"
-    return f"[{stated.fid}](https://{stated.source})"
+    """Formats what the publishers state, with its source."""
+    if choice.published is None or not choice.published.fid:
+        return "none stated"
+    return f"[{choice.published.fid}](https://{choice.published.source})"
 
 
 def _millions(number: int) -> str:
@@ -156,8 +157,10 @@ def _minutes(choice: Candidate, machine: Machine, with_settings: bool = False) -
 
 
 def _time(seconds: float) -> str:
-    """Formats minutes, or days."""
-    return f"{_digits(seconds / _DAY)} days" if seconds > _DAY else _digits(seconds / _MINUTE)
+    """Formats minutes, or days if they are many."""
+    if seconds > 2 * _DAY:
+        return f"{_digits(seconds / _DAY)} days"
+    return _digits(seconds / _MINUTE) if seconds > _MINUTE else "<1"
 
 
 def _table(head: str, rows: list[list[str]]) -> str:
@@ -169,8 +172,10 @@ def _table(head: str, rows: list[list[str]]) -> str:
 def main():
     """Prints all tables."""
     jax.config.update("jax_platforms", "cpu")  # only shapes are computed, on any machine
+    choices = candidates()
     for page, tables in TABLES.items():
-        print(f"{page}\n", *(table() for table in tables), sep="\n\n", end="\n\n")
+        print(f"For {page}:", *(table(choices) for table in tables), sep="\n\n", end="\n\n")
+    print(machines_table())
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def fitting(choice: Candidate, machine: Machine) -> Settings | None:
     def cost(settings: Settings) -> tuple[float, int]:
         return tuning_seconds(choice, settings, machine), len(settings.changes(own))
 
-    for group in _alternatives(own):
+    for group in _alternatives(own, machine.count):
         fit = [
             settings
             for settings in group
@@ -112,11 +112,11 @@ def fitting(choice: Candidate, machine: Machine) -> Settings | None:
     return None
 
 
-def _alternatives(own: Settings) -> Iterator[list[Settings]]:
+def _alternatives(own: Settings, devices: int) -> Iterator[list[Settings]]:
     """Yields settings in the order in which to try them, those that are equally good together."""
     yield [own]
     batch_size = own.batch_size
-    while batch_size:
+    while batch_size >= devices:
         choices = itertools.product(("float32", "bfloat16"), ("none", "dots", "layer"))
         yield [Settings(dtype, remat, batch_size) for dtype, remat in choices]
         batch_size //= 2
