@@ -24,7 +24,7 @@ from vpt_gen.training.tokens import visual_tokens
 
 # Enough to watch, as drawing takes longer than many updates.
 NUM_PICTURES = 16
-_PICTURES_AT_A_TIME = 8  # through the tokenizer
+PICTURES_AT_A_TIME = 8  # through the tokenizer
 
 
 def make_task(
@@ -99,7 +99,7 @@ def make_task(
             **told,
             **decode_options,
         )
-        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)
+        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, PICTURES_AT_A_TIME)
         return {"samples": images}
 
     return Task(
