@@ -34,7 +34,7 @@ def test_the_notebook_in_the_repository_shows_pictures_and_no_error_and_is_small
     assert [o for o in outputs if o["output_type"] == "error"] == []
     assert sum(len(pictures(cell)) for cell in cells("code")) == 3
     text = "".join("".join(o.get("text", "")) for o in outputs)
-    assert "class_agreement" in text and "/tmp" not in text and str(pathlib.Path.home()) not in text
+    assert "class agreement" in text and "/tmp" not in text and str(pathlib.Path.home()) not in text
 
 
 @pytest.mark.slow
