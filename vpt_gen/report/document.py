@@ -13,6 +13,7 @@ from vpt_gen.report.about import about_section, lead
 from vpt_gen.report.curves import curves_section
 from vpt_gen.report.decoding import decoding_section
 from vpt_gen.report.figures import figures_section, read_metrics
+from vpt_gen.report.likeness import likeness_part, num_source_classes
 from vpt_gen.report.marquee import marquee_section, study
 from vpt_gen.report.prompts import prompts_section, study_prompts
 from vpt_gen.report.real import RealImages, open_real
@@ -21,6 +22,7 @@ from vpt_gen.report.samples import (
     make_grid,
     samples_section,
 )
+from vpt_gen.runs.likeness import likenesses
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples
 from vpt_gen.training.clock import training_seconds
@@ -76,7 +78,13 @@ def _prompt_sections(
     looks = _class_means(real)
     prompts = study_prompts(run, looks, seed)
     others = {name: study_prompts(other, looks, seed) for name, other in compared.items()}
-    return [marquee_section(marquee, class_names), prompts_section(prompts, class_names, others)]
+    alike = []
+    if run.token_sampler.method.num_classes and (count := num_source_classes(run)):
+        alike = likenesses(run, classes, count, seed)
+    return [
+        marquee_section(marquee, class_names),
+        prompts_section(prompts, class_names, others, likeness_part(run, classes, alike)),
+    ]
 
 
 def evaluation_command(workdir: str) -> str:

@@ -131,6 +131,7 @@ def prompts_section(
     study: PromptStudy,
     class_names: list[str],
     compared: Mapping[str, PromptStudy] | None = None,
+    likeness: Sequence[Node] = (),
 ) -> Node:
     """Shows maps of the prompts, how they match classes at each length, and similar classes.
 
@@ -138,12 +139,14 @@ def prompts_section(
       study: of the run.
       class_names: of all classes.
       compared: name -> study of other runs on the same data, for the same charts.
+      likeness: which of the source's classes they act like, see `likeness_part`.
     """
     others = compared or {}
     return section(
         "prompts",
         "What the prompts learned",
         h("div.charts", *_maps(study, class_names)),
+        *likeness,
         *_cluster_part(study, others),
         *_class_part(study, class_names, others),
     )
