@@ -148,6 +148,8 @@ class Tokenizer(nn.Module):
 
     # Fields that follow from the data; a pretraining config has the others.
     from_data = ()
+    # Names of the parameters that only `decode` uses.
+    decoder_parts = ("decoder",)
 
     @property
     def downsampling(self) -> int:
