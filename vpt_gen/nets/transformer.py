@@ -21,8 +21,8 @@ Path = tuple[str, ...]
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
 
-# Matrices of a layer, by role: of attention, and of the MLP.
-MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_out")
+# Matrices of a layer, by role: of attention, and of the MLP; not every net has a gate.
+MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_gate", "mlp_out")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from vpt_gen.ranges import Count, Epsilon, range_of
 with later.imports(globals()):
     from vpt_gen.checkpoints.released.biggan import read as read_biggan
     from vpt_gen.checkpoints.released.diffusers_vqgan import read as read_diffusers_vqgan
+    from vpt_gen.checkpoints.released.halton_maskgit import read as read_halton_maskgit
     from vpt_gen.checkpoints.released.maskgit import read_tokenizer, read_transformer
     from vpt_gen.checkpoints.released.taming_gpt import read as read_taming_gpt
     from vpt_gen.checkpoints.released.taming_vqgan import read as read_taming_vqgan
@@ -21,6 +22,7 @@ with later.imports(globals()):
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
     "maskgit_tokenizer": ("vqgan", read_tokenizer, ()),
     "maskgit_transformer": ("maskgit", read_transformer, ("codebook_size",)),
+    "halton_maskgit": ("halton_maskgit", read_halton_maskgit, ("num_heads",)),
     "taming_vqgan": ("taming_vqgan", read_taming_vqgan, ("resolution", "attn_resolutions")),
     "taming_gpt": ("gpt", read_taming_gpt, ("num_heads",)),
     "diffusers_vqgan": ("taming_vqgan", read_diffusers_vqgan, ("resolution", "attn_resolutions")),
@@ -36,7 +38,7 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
       path: the file; for `diffusers_vqgan` also the folder that holds it.
       overrides: fields that the tensors' shapes do not tell; the defaults are the published
         models'. `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
-        channels), `attn_resolutions` and `resolution` (VQGANs of Taming Transformers: sides of the
+        channels; halton_maskgit: by width), `attn_resolutions` and `resolution` (VQGANs of Taming Transformers: sides of the
         feature maps with attention, for images of that side; if given, they are compared with the
           attention in the tensors; 256), `bn_epsilon` and `sn_epsilon` (biggan). Any other field of
           the net may be given too, and is compared with the tensors.

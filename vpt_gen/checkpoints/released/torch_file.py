@@ -338,15 +338,15 @@ def _load_legacy(file: BinaryIO) -> Any:
     return content
 
 
-def tensors(path: pathlib.Path) -> dict[str, TorchTensor]:
-    """Returns the named tensors of a checkpoint: those of its `state_dict`, if it has one.
+def tensors(path: pathlib.Path, holder: str = "state_dict") -> dict[str, TorchTensor]:
+    """Returns the named tensors of a checkpoint: those of its `holder`, if it has one.
 
     Raises:
       UserError: see `load`; or no tensors inside.
     """
     content = load(path)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):
+        content = content[holder]
     found = dict(_named(content)) if isinstance(content, Mapping) else {}
     if not found:
         raise UserError(f"{path} holds no named tensors; is it a checkpoint of weights?")
