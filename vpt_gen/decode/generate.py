@@ -23,6 +23,7 @@ def generate(
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
     rows: jax.Array | None = None,
+    vectors: jax.Array | None = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens, in parallel or one by one, depending on the net's family.
@@ -40,6 +41,8 @@ def generate(
         stretches of tokens (AR), or of all decoding if T is 1. Or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      vectors: (T, P, D) or (1, P, D), for a net that takes them, see `nets/transformer.py`; or
+        None.
       options: see `decoders.make_decoder`.
 
     Returns:
@@ -55,7 +58,7 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    return decoder.decode(Given(net, params, keys, num_tokens, prompts, class_ids, rows))
+    return decoder.decode(Given(net, params, keys, num_tokens, prompts, class_ids, rows, vectors))
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:

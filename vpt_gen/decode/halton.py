@@ -153,30 +153,24 @@ class Halton(GuidedDecoder):
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
         logits_of = Guided(net, given.params, self.temperature)
         constant, changing = given.stages()
-        first_scale, scales = self.scales()
+        first_scale, scales = self.scales(self.num_iterations)
 
-        def visual_logits(tokens, prompts, class_ids, scale):
-            ids = net.ids(tokens, class_ids)
-            return logits_of(ids, prompts, class_ids, scale)[:, -n:]
+        def visual_logits(tokens, conditions, scale):
+            ids = net.ids(tokens, conditions.get("class_ids"))
+            return logits_of(ids, conditions, scale)[:, -n:]
 
         def logits_fn(tokens, stage):
-            prompts_t, scale = stage
-            prompts_t = constant if prompts_t is None else prompts_t
-            return visual_logits(
-                tokens,
-                given.of_images(prompts_t),
-                given.of_images(given.class_ids),
-                first_scale if scale is None else scale,
-            )
+            changing_t, scale = stage
+            own = given.of_images(constant | changing_t)
+            return visual_logits(tokens, own, first_scale if scale is None else scale)
 
         nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-        first_prompts = constant if changing is None else changing[0]
         return decode(
             given.keys,
             jnp.full((len(given.keys), n), MASK_TOKEN_ID, jnp.int32),
             logits_fn,
             (changing, scales),
-            given.of_images(visual_logits(nothing, first_prompts, given.class_ids, first_scale)),
+            given.of_images(visual_logits(nothing, given.first(), first_scale)),
             width=net.grid(n)[1],
             num_iterations=self.num_iterations,
             schedule=self.schedule,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from vpt_gen.errors import Requirement
+from vpt_gen.errors import Requirement, UserError
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import (
     Method,
@@ -88,4 +88,10 @@ class LoRA(TransformerMethod):
         )
 
     def adapt(self, target: Target) -> Method:
+        known = target.net.parts.matrices
+        if missing := [name for name in self.matrices if name not in known]:
+            raise UserError(
+                f"config.lora.matrices has {missing[0]!r}, but a layer of a {target.net.title} has "
+                f"{', '.join(known)}."
+            )
         return make_method(target.net, target.num_classes, self.rank, self.alpha, self.matrices)

@@ -22,8 +22,8 @@ from vpt_gen.nets.layout import named
 from vpt_gen.nets.maskgit import Bias
 from vpt_gen.nets.modulated_layers import (
     BiasedRMSNorm,
-    Modulation,
     ModulatedLayer,
+    Modulation,
     kernel_init,
 )
 from vpt_gen.nets.stack import STACKED, rematerialized, scan_layers
@@ -85,6 +85,7 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         prefix=("attention", "prefix"),
     )
     from_data = ("codebook_size", "num_classes", "num_tokens")
+    takes_vectors = True
     # Share of examples trained without their class.
     pretraining = FrozenDict({"class_dropout": 0.1})
 
@@ -228,6 +229,15 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
             self.hidden_states(tokens, prompts, class_ids, vectors=vectors), with_mask=True
         )
 
+    def visual_logits(
+        self,
+        ids: jax.Array,
+        prompts: jax.Array | None = None,
+        class_ids: jax.Array | None = None,
+        vectors: jax.Array | None = None,
+    ) -> jax.Array:
+        return self(ids, prompts, class_ids, vectors=vectors)
+
     def __call__(
         self,
         tokens: jax.Array,
@@ -245,6 +255,4 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
           deterministic: no dropout.
           vectors: (B, D), added to what modulates: to the row of no class if there are no classes.
         """
-        return self.predict(
-            self.hidden_states(tokens, prompts, class_ids, deterministic, vectors)
-        )
+        return self.predict(self.hidden_states(tokens, prompts, class_ids, deterministic, vectors))

@@ -53,7 +53,8 @@ class TokenTransformer:
     """What all transformers of visual tokens have in common.
 
     `net.apply(variables, tokens, prompts=..., class_ids=..., deterministic=...)` gives logits
-    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both if the net supports it.
+    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both if the net supports it. If
+    it `takes_vectors`, these (B, D) may be a condition too, alone or with prompts.
 
     Attributes:
       family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). It
@@ -63,6 +64,7 @@ class TokenTransformer:
       parts: paths in the parameters of a layer.
       from_data: fields that follow from tokenizer and data; a pretraining config has the others.
       pretraining: further fields of a pretraining config, and defaults that differ from the net's.
+      takes_vectors: whether a vector modulates the net, to which `vectors=...` (B, D) is added.
     """
 
     family: ClassVar[str]
@@ -71,6 +73,7 @@ class TokenTransformer:
     parts: ClassVar[LayerParts]
     from_data: ClassVar[tuple[str, ...]]
     pretraining: ClassVar[Mapping[str, Any]] = {}
+    takes_vectors: ClassVar[bool] = False
 
     codebook_size: int  # K
     num_layers: int
@@ -212,7 +215,10 @@ class MaskedTransformer(TokenTransformer):
         return ids
 
     def visual_logits(
-        self, ids: jax.Array, prompts: jax.Array | None, class_ids: jax.Array | None
+        self,
+        ids: jax.Array,
+        prompts: jax.Array | None = None,
+        class_ids: jax.Array | None = None,
     ) -> jax.Array:
         """Returns logits (B, L, K) without dropout; call it by `apply`."""
         return self(ids, prompts, class_ids)

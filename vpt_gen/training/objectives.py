@@ -1,7 +1,8 @@
 """Training objectives of transformers: masked tokens (NAR) or the next token (AR).
 
 An objective is a pure function
-`(params, tokens, key, prompts=None, class_ids=None, dropout_key=None) -> losses (B,)`.
+`(params, tokens, key, dropout_key=None, **conditions) -> losses (B,)`, with the conditions of
+`methods/method.py`.
 """
 
 from collections.abc import Callable
@@ -62,9 +63,8 @@ def token_losses(
     weights: jax.Array,
     label_smoothing: float,
     *,
-    prompts: jax.Array | None = None,
-    class_ids: jax.Array | None = None,
     dropout_key: jax.Array | None = None,
+    **conditions: jax.Array | None,
 ) -> jax.Array:
     """Computes the losses (B,) of a transformer on given inputs.
 
@@ -75,15 +75,13 @@ def token_losses(
       targets: (B, N) tokens.
       weights: (B, N), 1.0 for tokens in the loss.
       label_smoothing: see `losses.masked_cross_entropy`.
-      prompts: (B, S, D), or None.
-      class_ids: (B,), or None.
       dropout_key: of the transformer's dropout; None for none.
+      conditions: prompts (B, S, D), class_ids (B,) and others that the net takes.
     """
     logits = net.apply(
         {"params": params},
         inputs,
-        prompts=prompts,
-        class_ids=class_ids,
+        **conditions,
         deterministic=dropout_key is None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
