@@ -127,6 +127,22 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
     def num_logit_rows(self, num_tokens: int) -> int:
         return num_tokens
 
+    @property
+    def attention_width(self) -> int:
+        return self.num_heads * (self.hidden_size // self.num_heads)
+
+    @property
+    def layer_parameters(self) -> int:
+        per_channel = 4 * self.attention_width + 3 * self.intermediate_size
+        return self.hidden_size * per_channel
+
+    @nn.nowrap
+    def layers_flops(self, length: int, backward: bool = False) -> int:
+        # Modulation is computed once per image; its gradient is needed for a vector alone, and
+        # not counted.
+        modulation = 2 * (6 * self.num_layers + 2) * self.hidden_size**2
+        return super().layers_flops(length, backward) + modulation
+
     def setup(self):
         def table(size: int) -> nn.Embed:
             return nn.Embed(size, self.hidden_size, embedding_init=kernel_init)

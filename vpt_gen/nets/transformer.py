@@ -169,8 +169,16 @@ class TokenTransformer:
 
     @property
     def layer_parameters(self) -> int:
-        """Counts a layer's matrices: 4 D^2 for attention, 2 D M for an MLP of width M."""
+        """Counts the numbers of the matrices that a layer multiplies with every position.
+
+        4 D^2 for attention, 2 D M for an MLP of width M.
+        """
         return 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
+
+    @property
+    def attention_width(self) -> int:
+        """Returns the channels of a position's query, over all heads."""
+        return self.hidden_size
 
     def layers_flops(self, length: int, backward: bool = False) -> int:
         """Counts the FLOPs of the products in all layers, for one sequence of so many positions.
@@ -181,7 +189,7 @@ class TokenTransformer:
         both of its factors are activations.
         """
         weights = 2 * length * self.layer_parameters
-        attention = 4 * length * length * self.hidden_size
+        attention = 4 * length * length * self.attention_width
         return self.num_layers * (
             weights * (2 if backward else 1) + attention * (3 if backward else 1)
         )

@@ -83,7 +83,7 @@ def tuning_flops(model: Model, remat: str) -> int:
     a layer's matrices; a GPT, which has no norm after the last one, does not need that one.
     """
     net, length = model.net, model.length
-    attention = 4 * length**2 * net.hidden_size
+    attention = 4 * length**2 * net.attention_width
     unused = net.hidden_size * net.intermediate_size if model.autoregressive else 0
     again = {
         "none": 0,

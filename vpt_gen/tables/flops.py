@@ -25,7 +25,7 @@ def parallel_decoding(
     net: TokenTransformer, num_tokens: int, num_prompt_tokens: int, num_iterations: int
 ) -> int:
     """FLOPs per image; if n images share a condition, they share the first iteration."""
-    length, rows = num_prompt_tokens + num_tokens, net.num_logit_rows(num_tokens)
+    length, rows = net.num_inputs(num_tokens, num_prompt_tokens), net.num_logit_rows(num_tokens)
     iteration = net.layers_flops(length) + net.head_flops(rows)
     return num_iterations * iteration
 
