@@ -6,6 +6,8 @@ from typing import Any
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.llamagen import LlamaGen
+from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
@@ -19,6 +21,8 @@ NETS: dict[str, type[Any]] = {
     "maskgit": MaskGIT,
     "taming_vqgan": TamingVQGAN,
     "gpt": GPT,
+    "llamagen_vqgan": LlamaGenVQGAN,
+    "llamagen": LlamaGen,
     "biggan": BigGAN,
     "classifier": Classifier,
 }
