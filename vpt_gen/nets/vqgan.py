@@ -163,9 +163,13 @@ class Tokenizer(nn.Module):
         """Images (B, H, W, 3) in [0, 1] -> token ids (B, h, w) in [0, K)."""
         return self.quantizer(self.encode(images))
 
+    def codes(self, tokens: jax.Array) -> jax.Array:
+        """Token ids (B, h, w) in [0, K) -> codes (B, h, w, d), which `decode` takes."""
+        return self.quantizer.lookup(tokens)
+
     def detokenize(self, tokens: jax.Array) -> jax.Array:
         """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
-        return self.decode(self.quantizer.lookup(tokens))
+        return self.decode(self.codes(tokens))
 
     def __call__(
         self, images: jax.Array, quantization: jax.Array | float = 1.0
@@ -181,7 +185,7 @@ class Tokenizer(nn.Module):
         """
         latents = self.comparable(self.encode(images))
         tokens = self.quantizer(latents)
-        error = self.quantizer.lookup(tokens) - latents
+        error = self.codes(tokens) - latents
         straight_through = latents + quantization * jax.lax.stop_gradient(error)
         return self.decode(straight_through), latents, tokens
 
