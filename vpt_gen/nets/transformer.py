@@ -24,6 +24,9 @@ NO_CLASS = -1
 # Matrices of a layer, by role: of attention, and of the MLP; not every net has a gate.
 MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_gate", "mlp_out")
 
+# Fields of nets that say how they compute and take prompts: no part of a stored net.
+OPTIONS = ("remat", "prompt_rows")
+
 
 @dataclasses.dataclass(frozen=True)
 class Matrix:
@@ -135,6 +138,16 @@ class TokenTransformer:
         """
         raise NotImplementedError
 
+    def taking_prompts(self, rows: str) -> Self:
+        """Returns the net that takes prompts in another way; '' is its own.
+
+        Raises:
+          ValueError: a way that it does not have.
+        """
+        if rows:
+            raise ValueError(f"A {self.title} takes prompts in one way only.")
+        return self
+
     def grid(self, num_tokens: int) -> tuple[int, int]:
         """Returns height and width of the grid that N tokens form.
 
@@ -242,8 +255,9 @@ class MaskedTransformer(TokenTransformer):
 class CausalTransformer(TokenTransformer):
     """Predicts each token from a prefix and the tokens before it (AR).
 
-    Its decoder calls the methods `prefix`, `unconditional_prefix`, `embed`, `run`, `hidden_states`,
-    `empty_cache` and `check_length`, which `nets/gpt.py` describes.
+    Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `embed`, `run`,
+    `hidden_states`, `empty_cache` and `check_length`, which `nets/causal.py` and `nets/gpt.py`
+    describe.
     """
 
     family = "ar"

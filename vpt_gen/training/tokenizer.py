@@ -77,7 +77,8 @@ def make_task(
     def generator_objective(vqgan_params, params, frozen, images, on):
         outputs: Any = net.apply({"params": vqgan_params}, images, quantization=on["quantizer"])
         reconstruction, latents, tokens = outputs
-        terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
+        codebook = net.comparable(vqgan_params["quantizer"]["codebook"])
+        terms = losses.quantizer_losses(latents, codebook, tokens)
         terms = {name: on["quantizer"] * term for name, term in terms.items()}
         error = jnp.mean((images - reconstruction) ** 2)
         terms["reconstruction"] = reconstruction_weight * error

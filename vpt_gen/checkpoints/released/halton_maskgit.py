@@ -18,7 +18,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 
 _WHAT = "Halton-MaskGIT transformer"
-_HOLDER = "model_state_dict"
+_SECTIONS = ("model_state_dict",)
 _WRAPPERS = re.compile(r"(?:module\.|_orig_mod\.)+")
 # Width of the published models -> their attention heads, which no shape tells.
 NUM_HEADS = {384: 6, 512: 6, 768: 12, 1024: 16}
@@ -81,7 +81,7 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
 
 def _tensors(path: pathlib.Path) -> dict[str, torch_file.TorchTensor]:
     tensors: dict[str, torch_file.TorchTensor] = {}
-    for wrapped, tensor in torch_file.tensors(path, _HOLDER).items():
+    for wrapped, tensor in torch_file.tensors(path, _SECTIONS).items():
         prefix = _WRAPPERS.match(wrapped)
         name = wrapped[prefix.end() :] if prefix else wrapped
         if name in tensors:
