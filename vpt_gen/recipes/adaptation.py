@@ -120,9 +120,10 @@ def folder(variant: str) -> ConfigDict:
     config.data.flip = False
     if chosen.method not in GAN_METHODS:
         for field, value in BACKBONES[chosen.backbone].settings.items():
-            group, _, name = field.partition(".")
-            if name in config.get(group, {}):
-                config[group][name] = value
+            *groups, name = field.split(".")
+            part = config.get(groups[0], {}) if groups else config
+            if name in part:
+                part[name] = value
     return config
 
 

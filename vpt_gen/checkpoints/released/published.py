@@ -65,6 +65,64 @@ class Backbone:
         return self.tokenizer, self.transformer
 
 
+@dataclasses.dataclass(frozen=True)
+class _Halton:
+    """A class-conditional transformer of Halton-MaskGIT, as its repository describes it.
+
+    Attributes:
+      size: its name there.
+      image_size: side of its images, pixels.
+      megabytes: of its parameters in float32; with an optimizer's state, three times as much.
+      guidance: of the published FID, which was measured with 32 iterations.
+    """
+
+    size: str
+    image_size: int
+    megabytes: int
+    guidance: float
+
+    @property
+    def name(self) -> str:
+        return f"halton_{self.size}" + (f"_{self.image_size}" if self.image_size != 256 else "")
+
+    @property
+    def file(self) -> Published:
+        file = f"ImageNet_{self.image_size}_{self.size}.pth"
+        return Published(
+            "halton_maskgit",
+            file,
+            f"https://huggingface.co/llvictorll/Halton-MaskGIT/resolve/main/{file}",
+            self.megabytes,
+            f"NAR at {self.image_size} px: ImageNet, 1000 classes",
+            "MIT",
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        settings = {
+            # As it was trained.
+            "mask_schedule": "arccos",
+            "label_smoothing": 0.0,
+            "decode.decoder": "halton_released",
+            "decode.num_iterations": 32,
+            "decode.guidance": self.guidance,
+            # Classes modulate it, and tokens act through attention alone.
+            "prompt.vector": True,
+        }
+        return Backbone(
+            "llamagen_f16", f"{self.name}_transformer", "nar", self.image_size, settings
+        )
+
+
+_HALTONS = (
+    _Halton("tiny", 256, 92, 1.5),
+    _Halton("small", 256, 277, 1.0),
+    _Halton("base", 256, 569, 0.7),
+    _Halton("small", 384, 278, 1.0),
+    _Halton("base", 384, 570, 0.7),
+    _Halton("large", 384, 1920, 0.5),
+)
+
 _MASKGIT = "https://storage.googleapis.com/maskgit-public/checkpoints"
 _HEIBOX = "https://heibox.uni-heidelberg.de/d"
 _LAST = "files/?p=%2Fckpts%2Flast.ckpt&dl=1"
@@ -156,6 +214,7 @@ FILES = {
         "the port of taming_f16_16384 to diffusers",
         "MIT",
     ),
+    **{f"{model.name}_transformer": model.file for model in _HALTONS},
 }
 
 # Name of a published pair, as `config.backbone.name` and `configs/folder.py:<name>` take it.
@@ -170,6 +229,7 @@ BACKBONES = {
         # As its publishers draw samples of a class.
         {"decode.top_k": 600, "decode.top_p": 0.92},
     ),
+    **{model.name: model.backbone for model in _HALTONS},
 }
 
 
