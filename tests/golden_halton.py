@@ -19,12 +19,24 @@ _FOLDER = Folder("halton")
 FOLDER, ABSENT, needed = _FOLDER.path, _FOLDER.absent, _FOLDER.needed
 manifest, file, arrays, json = _FOLDER.json, _FOLDER.file, _FOLDER.arrays, _FOLDER.json
 
-WEIGHTS, LAYOUT = "ImageNet_256_tiny.pth", "train_layout.pth"
+LAYOUT = "train_layout.pth"
+_CONFIG = ".config.json"
+
+
+def weights() -> str:
+    """The file of the golden transformer: the one with a config beside it."""
+    config = next(name for name in manifest()["files"] if name.endswith(_CONFIG))
+    return config.replace(_CONFIG, ".pth")
 
 
 def sizes() -> dict:
     """The config of the golden transformer."""
-    return json(WEIGHTS.replace(".pth", ".config.json"))
+    return json(weights().replace(".pth", _CONFIG))
+
+
+def sampler_runs() -> list[str]:
+    """The runs of the sampler, for `pytest.mark.parametrize`."""
+    return list(manifest()["sampler_cases"]) if _FOLDER.is_there() else []
 
 
 def layout_heads() -> int:
@@ -35,10 +47,10 @@ def layout_heads() -> int:
 
 
 @functools.cache
-def transformer(name: str = WEIGHTS):
-    """The net and its parameters, as the reader gives them."""
-    heads = sizes()["heads"] if name == WEIGHTS else layout_heads()
-    config, params = released.read("halton_maskgit", file(name), num_heads=heads)
+def transformer(name: str = ""):
+    """The net and its parameters, as the reader gives them; '' is the one with a config."""
+    heads = layout_heads() if name else sizes()["heads"]
+    config, params = released.read("halton_maskgit", file(name or weights()), num_heads=heads)
     return nets.build(config), params
 
 
@@ -47,13 +59,13 @@ def _jitted(net, method: str):
     return jax.jit(functools.partial(net.apply, method=method))
 
 
-def run(method: str, *args, of: str = WEIGHTS, **kwargs):
+def run(method: str, *args, of: str = "", **kwargs):
     """A method of a golden transformer, compiled once for all tests."""
     net, params = transformer(of)
     return _jitted(net, method)({"params": params}, *args, **kwargs)
 
 
-def tokens(name: str, array: str, of: str = WEIGHTS) -> np.ndarray:
+def tokens(name: str, array: str, of: str = "") -> np.ndarray:
     """The reference's tokens (B, h, w) as ours, (B, N)."""
     return ours(arrays(name)[array], transformer(of)[0].codebook_size)
 

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from tests import golden_halton as golden
+from vpt_gen import nets
+from vpt_gen.checkpoints import released
 from vpt_gen.decode import halton, halton_released
 from vpt_gen.decode.filters import top_k_filter
+from vpt_gen.decode.generate import tokens_to_images
 from vpt_gen.decode.iterative import Guided
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 pytestmark = golden.needed
 
 SCHEDULE, SAMPLER = "schedule.npz", "sampler.npz"
-# Runs of the sampler; those of which the reference was handed the tokens, or began with some.
-RUNS = ("argmax", "guided", "topk", "given", "init", "prompt")
+TOKENIZER = "vq_ds16_c2i.pt"  # Of LlamaGen's folder in the same set.
+RUNS = golden.sampler_runs()
+# Those of which the reference was handed the tokens.
 GIVEN = {"given": "given", "init": "given_init"}
 
 
@@ -125,9 +129,11 @@ def test_golden_runs(run):
     golden.check(SAMPLER, f"{run}_final", final.reshape(shape))
 
 
-@pytest.mark.parametrize("run", ["guided", "topk", "prompt"])
+@pytest.mark.parametrize("run", RUNS)
 def test_golden_probabilities(run):
     stored, case = golden.arrays(SAMPLER), options(run)
+    if f"{run}_probs" not in stored:
+        return
     expected = stored[f"{run}_probs"]
     grids = golden.tokens(SAMPLER, f"{run}_after")
     scales = factors(run, case.get("temp_warmup", 0))
@@ -141,3 +147,14 @@ def test_golden_probabilities(run):
     if "top_k" in case:
         probabilities = -np.sort(-probabilities)[..., : case["top_k"]]
     golden.check(SAMPLER, f"{run}_probs", probabilities)
+
+
+def test_golden_image_of_a_run():
+    file = golden.FOLDER.parent / "llamagen" / TOKENIZER
+    if not file.exists():
+        pytest.skip(f"there is no {file}")
+    config, params = released.read("llamagen_vqgan", file)
+    tokens = golden.arrays(SAMPLER)["guided_final"]
+    flat = jnp.asarray(tokens.reshape(len(tokens), -1))
+    images = jax.jit(functools.partial(tokens_to_images, nets.build(config)))(params, flat)
+    golden.check(SAMPLER, "guided_image", np.moveaxis(2.0 * images - 1.0, -1, 1))
