@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 
-from vpt_gen.errors import Requirement
+from vpt_gen.errors import Requirement, UserError
 from vpt_gen.methods.method import Conditions, Method
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.prompt_generator import DESIGNS, PromptGenerator, init_params
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.ranges import Share, ShareBelowOne, Size, SizeOrZero
 from vpt_gen.training.state import Params
 
@@ -68,6 +69,9 @@ class Prompts(TransformerMethod):
     num_factors: Size = 1
     # With 'class+instance': share of examples trained on the class alone.
     instance_dropout: Share = 0.5
+    # How a transformer that rotates its positions takes prompts (docs/prompts.md): LlamaGen has
+    # 'zero', 'plain' and 'identity'. '' is the transformer's own.
+    rotation: str = ""
 
     name = "prompts"
     group = "prompt"
@@ -82,6 +86,12 @@ class Prompts(TransformerMethod):
 
     def sentence(self, what: str) -> str:
         return f"{self.num_prompt_tokens} prompt tokens, tuned on a frozen {what} transformer"
+
+    def prepared(self, net: TokenTransformer) -> TokenTransformer:
+        try:
+            return net.taking_prompts(self.rotation)
+        except ValueError as error:
+            raise UserError(f"config.prompt.rotation is {self.rotation!r}: {error}.") from error
 
     def adapt(self, target: Target) -> Method:
         return make_method(self.generator(target))

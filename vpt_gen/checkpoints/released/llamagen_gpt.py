@@ -69,9 +69,7 @@ def read(
         _check_grid(path, tensors[_ROTATIONS].shape, fields["num_tokens"])
     with layout.expect(path, _WHAT):
         net = LlamaGen(**fields)
-        ours = layout.param_shapes(
-            net, layout.token_batch(1, 1), class_ids=layout.token_batch(1)
-        )
+        ours = layout.param_shapes(net, layout.token_batch(1, 1), class_ids=layout.token_batch(1))
     layout.check(path, found, file_shapes(ours))
     if chosen:
         say(f"{path.name} does not tell {' or '.join(chosen)}.")
