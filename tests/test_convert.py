@@ -31,10 +31,10 @@ def write_net(folder):
     return path
 
 
-@pytest.mark.slow
 ORIGIN = {"address": "https://address", "license": "MIT"}
 
 
+@pytest.mark.slow
 def test_a_published_file_becomes_a_net_that_says_where_it_came_from(tmp_path, capsys):
     source = write_net(tmp_path)
     overrides = convert.parse_overrides(["codebook_size=8"])
