@@ -49,17 +49,32 @@ def test_guidance_is_that_of_whole_sequences(condition):
     assert (found != with_condition.argmax(-1)).any()
 
 
-def test_one_batch_runs_each_layer_once_a_step():
-    def products(net, **given):
-        def run(held):
-            keys = jax.random.split(jax.random.key(1), 3)
-            return autoregressive.decode(net, held, keys, 9, guidance=1.0, **given)
+def count_products(net, **given):
+    def run(held):
+        keys = jax.random.split(jax.random.key(1), 3)
+        return autoregressive.decode(net, held, keys, 9, **given)
 
-        return str(jax.make_jaxpr(run)(params())).count("logistic")
+    def count(jaxpr):
+        return sum(
+            (equation.primitive.name == "dot_general")
+            + sum(map(count, jax.core.jaxprs_in_params(equation.params)))
+            for equation in jaxpr.eqns
+        )
 
-    for given in ({"prompts": prompts()}, {"class_ids": CLASSES}):
-        # A SwiGLU has one: in the prefix of each, and in the step of both.
-        assert products(NET, **given) < products(NET.taking_prompts("identity"), prompts=prompts())
+    return count(jax.make_jaxpr(run)(params()).jaxpr)
+
+
+def test_one_batch_has_no_products_of_its_own_for_the_unconditional_half():
+    """Besides its prefix, which is run once. Prompts with keys need a step of their own."""
+    prefix = 9 * NET.num_layers  # Seven matrices, scores, and sums of values.
+    step = prefix + 1
+    for net, given, steps in (
+        (NET, {"prompts": prompts()}, 1),
+        (NET, {"class_ids": CLASSES}, 1),
+        (NET.taking_prompts("identity"), {"prompts": prompts()}, 2),
+    ):
+        assert count_products(net, **given) == prefix + step
+        assert count_products(net, **given, guidance=1.0) == 2 * prefix + steps * step
 
 
 def test_a_marquee_acts_from_its_stretch_on():
