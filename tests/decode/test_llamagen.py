@@ -87,12 +87,14 @@ def test_a_marquee_acts_from_its_stretch_on():
     assert (changed[:, 3:] != plain[:, 3:]).any()
 
 
-def test_images_share_conditions_and_depend_on_nothing_else():
+@pytest.mark.parametrize("guidance", [0.0, 0.5])
+def test_images_share_conditions_and_depend_on_nothing_else(guidance):
     keys = jax.random.split(jax.random.key(4), 4)
     rows = jnp.array([0, 2, 0, 1])
 
     def run(keys, rows, given):
-        return generate(NET, params(), keys, 9, prompts=given[None], rows=rows, guidance=0.5)[0]
+        options = {"rows": rows, "guidance": guidance}
+        return generate(NET, params(), keys, 9, prompts=given[None], **options)[0]
 
     together = run(keys, rows, prompts())
     each = run(keys, jnp.arange(4), prompts()[rows])
