@@ -81,13 +81,13 @@ def tokenizer():
 
 
 @functools.cache
-def transformer(name: str = TRANSFORMER, prompt_rows: str = "zero"):
+def transformer(name: str = TRANSFORMER, prompt_rotation: str = "zero"):
     """A transformer of `CONFIGS` and its variables, as the reader gives them."""
     sizes = config(name)
     read, params = released.read(
         "llamagen_gpt", file(f"{name}.pt"), grid=sizes["grid"], num_heads=sizes["n_head"]
     )
-    return nets.build(read).taking_prompts(prompt_rows), {"params": params}
+    return nets.build(read).taking_prompts(prompt_rotation), {"params": params}
 
 
 def run(module_and_variables, method: str, *args, **kwargs):

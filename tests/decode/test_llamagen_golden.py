@@ -121,14 +121,14 @@ def test_guided_logits():
     ("rows", "name"), [("plain", "prompt_greedy"), ("identity", "prompt_identity_greedy")]
 )
 def test_greedy_runs_with_prompts(rows, name):
-    net, expected = golden.transformer(prompt_rows=rows), golden.load(FILE, name)
+    net, expected = golden.transformer(prompt_rotation=rows), golden.load(FILE, name)
     found = decode(net, expected.shape[1], prompts=load("prompts"), temperature=0.0)
     golden.check(FILE, name, found)
 
 
 def test_guidance_from_the_dropped_class_to_prompts():
     """The reference's run has sequences of two lengths, as prompts that weigh more than a class."""
-    net, expected = golden.transformer(prompt_rows="plain"), load("prompt_cfg_greedy")
+    net, expected = golden.transformer(prompt_rotation="plain"), load("prompt_cfg_greedy")
     meaning = golden.manifest()["arrays"][FILE]["prompt_cfg_greedy"]["meaning"]
     scale = float(meaning.split("guidance ")[1].split(":")[0])
     found = decode(

@@ -66,7 +66,7 @@ def test_stages_inside(start):
     condition = {"class_ids": load("class_ids")}
     if start == "dbg_prompt_":
         condition = {"prompts": load("prompts")}
-    net = golden.transformer(prompt_rows="plain")
+    net = golden.transformer(prompt_rotation="plain")
     stages = golden.inside(net, load("tokens"), **condition)
     for name in golden.names(FILE, start):
         if name.startswith("dbg_cache") or name.startswith("dbg_prompt_") != (start != "dbg_"):
@@ -108,7 +108,7 @@ def test_one_token_a_call_with_a_cache():
 def test_prompts_with_a_cache(rows):
     """The reference's own logits, which it made without one."""
     found, _ = with_a_cache(
-        golden.transformer(prompt_rows=rows), load("tokens"), prompts=load("prompts")
+        golden.transformer(prompt_rotation=rows), load("tokens"), prompts=load("prompts")
     )
     golden.check(FILE, f"logits_prompt{ENDS[rows]}", found)
 
@@ -132,7 +132,7 @@ def check_gradient(net, prompts, loss, gradient):
 
 @ways
 def test_logits_of_prompts(rows):
-    net = golden.transformer(prompt_rows=rows)
+    net = golden.transformer(prompt_rotation=rows)
     found = logits(net, load("tokens"), prompts=load("prompts"))
     golden.check(FILE, f"logits_prompt{ENDS[rows]}", found)
 
@@ -141,7 +141,7 @@ def test_logits_of_prompts(rows):
 @pytest.mark.parametrize("kind", ["prompt", "prompt_shared"])
 def test_loss_and_gradient_of_prompts(rows, kind):
     prompts = load(kind.replace("prompt", "prompts"))
-    net, end = golden.transformer(prompt_rows=rows), ENDS[rows]
+    net, end = golden.transformer(prompt_rotation=rows), ENDS[rows]
     check_gradient(net, prompts, f"loss_{kind}{end}", f"grad_{kind}{end}")
 
 
@@ -151,7 +151,7 @@ def class_vectors(class_ids):
 
 @pytest.mark.parametrize("rows", ["zero", "plain"])
 def test_one_prompt_is_a_class(rows):
-    net, ids = golden.transformer(prompt_rows=rows), golden.load(FILE, "class_ids")
+    net, ids = golden.transformer(prompt_rotation=rows), golden.load(FILE, "class_ids")
     vectors = jnp.asarray(class_vectors(ids))[:, None]
     golden.check(FILE, "logits", logits(net, load("tokens"), prompts=vectors))
     check_gradient(net, vectors, "loss", "grad_class_vector")
@@ -164,7 +164,7 @@ def test_equal_prompts_are_one_class():
     vectors = jnp.repeat(jnp.asarray(class_vectors(ids))[:, None], count, axis=1)
     tokens = load("tokens")
     golden.check(FILE, "logits", logits(golden.transformer(), tokens, prompts=vectors))
-    plain = logits(golden.transformer(prompt_rows="plain"), tokens, prompts=vectors)
+    plain = logits(golden.transformer(prompt_rotation="plain"), tokens, prompts=vectors)
     assert np.abs(plain - load("logits")).max() > 0.01
 
 

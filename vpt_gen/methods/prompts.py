@@ -14,6 +14,7 @@ from vpt_gen.errors import Requirement, UserError
 from vpt_gen.methods.method import Conditions, Method
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.prompt_generator import DESIGNS, PromptGenerator, init_params
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.ranges import Share, ShareBelowOne, Size, SizeOrZero
 from vpt_gen.training.state import Params
 
@@ -72,6 +73,9 @@ class Prompts(TransformerMethod):
     instance_dropout: Share = 0.5
     # Also a vector per condition, for transformers that one modulates (Halton-MaskGIT).
     vector: bool = False
+    # How a transformer that rotates its positions takes prompts (docs/prompts.md): LlamaGen has
+    # 'zero', 'plain' and 'identity'. '' is the transformer's own.
+    rotation: str = ""
 
     name = "prompts"
     group = "prompt"
@@ -92,6 +96,12 @@ class Prompts(TransformerMethod):
         if not self.num_prompt_tokens:
             trained = "A vector"
         return f"{trained}, tuned on a frozen {what} transformer"
+
+    def prepared(self, net: TokenTransformer) -> TokenTransformer:
+        try:
+            return net.taking_prompts(self.rotation)
+        except ValueError as error:
+            raise UserError(f"config.prompt.rotation is {self.rotation!r}: {error}.") from error
 
     def adapt(self, target: Target) -> Method:
         if self.vector and not target.net.takes_vectors:

@@ -1,4 +1,4 @@
-"""What causal transformers have in common: layers with a cache, stacked or not, and their logits."""
+"""What causal transformers have in common: layers with a cache, and what calls them."""
 
 from typing import Any, cast
 

@@ -137,11 +137,11 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         return self.hidden_size * per_channel
 
     @nn.nowrap
-    def layers_flops(self, length: int, backward: bool = False) -> int:
+    def layers_flops(self, length: int, backward: bool = False, num_prompt_tokens: int = 0) -> int:
         # Modulation is computed once per image; its gradient is needed for a vector alone, and
         # not counted.
         modulation = 2 * (6 * self.num_layers + 2) * self.hidden_size**2
-        return super().layers_flops(length, backward) + modulation
+        return super().layers_flops(length, backward, num_prompt_tokens) + modulation
 
     def setup(self):
         def table(size: int) -> nn.Embed:

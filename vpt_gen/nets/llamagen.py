@@ -5,7 +5,7 @@ Source: LlamaGen (arXiv 2406.06525), FoundationVision/LlamaGen `autoregressive/m
 The input sequence is a condition followed by the visual tokens z_0, z_1, ...; the position before
 z_n predicts it. Queries and keys are rotated by the token's row and column. As released, those of a
 condition are multiplied by zero: every token gives it the score 0, so that it acts by its value
-alone. The condition is the class's embedding, or S prompts in its place, see `ROWS`.
+alone. The condition is the class's embedding, or S prompts in its place, see `ROTATIONS`.
 """
 
 from typing import Any, Self
@@ -24,7 +24,7 @@ from vpt_gen.nets.causal_layers import write
 from vpt_gen.nets.layers import Dense, FromHeads, ToHeads, sum_type
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import rematerialized
-from vpt_gen.nets.transformer import NO_CLASS, LayerParts, Matrix, rows_modulo
+from vpt_gen.nets.transformer import GATE, NO_CLASS, LayerParts, Matrix, rows_modulo
 from vpt_gen.ranges import Depth, ShareBelowOne, Size, SizeOrZero
 
 _kernel_init = nn.initializers.normal(0.02)
@@ -36,7 +36,7 @@ _BASE = 10000.0
 #   plain: the same, each with the weight of a class, as released for prefixes of text.
 #   identity: with keys and queries of their own, as those of a token that is not rotated. Nothing
 #     like them occurred in pretraining.
-ROWS = ("zero", "plain", "identity")
+ROTATIONS = ("zero", "plain", "identity")
 
 # Rows of the table of rotations before those of the tokens.
 _ZERO, _IDENTITY, _TOKENS = range(3)
@@ -80,7 +80,7 @@ class Rotation:
     """What layers need to know of positions.
 
     Attributes:
-      cos, sin: (B, 1, T, E / 2).
+      cos, sin: (B, 1, T', E / 2), of the positions after such a condition.
       known: (B, T), of a condition, which a cache has already.
       conditions: see `Inputs`.
     """
@@ -91,8 +91,8 @@ class Rotation:
     conditions: int = struct.field(pytree_node=False)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Rotates (B, H, T, E): each two neighboring channels are one pair."""
-        pairs = x.reshape(*x.shape[:-1], -1, 2).astype(self.cos.dtype)
+        """Rotates (B, H, T', E): each two neighboring channels are one pair."""
+        pairs = x.reshape(*x.shape[:-1], x.shape[-1] // 2, 2).astype(self.cos.dtype)
         a, b = pairs[..., 0], pairs[..., 1]
         rotated = jnp.stack([a * self.cos - b * self.sin, b * self.cos + a * self.sin], axis=-1)
         return rotated.reshape(x.shape).astype(x.dtype)
@@ -120,19 +120,21 @@ class GroupedAttention(nn.Module):
         A condition of weight one is one position of the cache, whatever its length: its key is
         zero, its value the mean of its values.
         """
-        counts = {"query": self.num_heads, "key": self.num_key_heads, "value": self.num_key_heads}
         size = x.shape[-1] // self.num_heads
-        query, key, value = (
-            ToHeads(count, _kernel_init, use_bias=False, head_size=size, name=name)(x)
-            for name, count in counts.items()
-        )
-        query, key = rotation(query), rotation(key)
+
+        def heads(name: str, count: int, x: jax.Array) -> jax.Array:
+            return ToHeads(count, _kernel_init, use_bias=False, head_size=size, name=name)(x)
+
         count, of_condition = rotation.conditions, None
+        # A condition of weight one needs neither queries nor keys.
+        query = rotation(heads("query", self.num_heads, x[:, count:]))
+        key = rotation(heads("key", self.num_key_heads, x[:, count:]))
+        value = heads("value", self.num_key_heads, x)
         if count:
-            query, key = query[:, :, count:], key[:, :, count - 1 :]  # The last one's is zero too.
             of_condition = self._evenly(value[:, :, :count])
             mean = value[:, :, :count].mean(axis=2, keepdims=True)
             value = jnp.concatenate([mean, value[:, :, count:]], axis=2)
+            key = jnp.concatenate([jnp.zeros_like(mean), key], axis=2)
         new_cache = LayerCache(key, value)
         if cache is not None:
             keys, key = write(cache.keys, key, start, layer, rotation.known)
@@ -211,7 +213,7 @@ class LlamaGen(CausalNet):
       num_tokens: N, a square number: positions are places in its grid. Sequences may be shorter.
       num_key_heads: heads of keys and values, each for as many consecutive heads of queries; 0: as
         many as these.
-      prompt_rows: of `ROWS`, how prompts enter.
+      prompt_rotation: of `ROTATIONS`, how prompts enter.
       remat: a key of `nets.stack.REMAT`.
 
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, rotations,
@@ -229,7 +231,7 @@ class LlamaGen(CausalNet):
             "value": Matrix(("attention", "value")),
             "out": Matrix(("attention", "projection"), axes_in=2),
             "mlp_in": Matrix(("mlp_in",)),
-            "mlp_gate": Matrix(("mlp_gate",)),
+            GATE: Matrix(("mlp_gate",)),
             "mlp_out": Matrix(("mlp_out",)),
         },
         attention_adapter=("attention_adapter",),
@@ -237,6 +239,7 @@ class LlamaGen(CausalNet):
         prefix=("attention", "prefix"),
     )
     from_data = ("codebook_size", "num_classes", "num_tokens")
+    kept_hidden = (2, 5)
     # As released.
     pretraining = FrozenDict({"dropout_rate": 0.1, "class_dropout": 0.1})
 
@@ -249,7 +252,7 @@ class LlamaGen(CausalNet):
     num_key_heads: SizeOrZero = 0
     intermediate_size: Size = 2048
     dropout_rate: ShareBelowOne = 0.0
-    prompt_rows: str = "zero"
+    prompt_rotation: str = "zero"
     remat: str = "none"
 
     def __post_init__(self):
@@ -262,9 +265,9 @@ class LlamaGen(CausalNet):
             raise ValueError(
                 f"{self.num_heads} heads of queries cannot share {self.cache_heads} of keys evenly."
             )
-        if self.prompt_rows not in ROWS:
+        if self.prompt_rotation not in ROTATIONS:
             raise ValueError(
-                f"Prompts enter by one of {', '.join(ROWS)}, not {self.prompt_rows!r}."
+                f"Prompts enter by one of {', '.join(ROTATIONS)}, not {self.prompt_rotation!r}."
             )
         super().__post_init__()
 
@@ -285,10 +288,10 @@ class LlamaGen(CausalNet):
         return self.num_key_heads or self.num_heads
 
     @nn.nowrap
-    def taking_prompts(self, rows: str) -> Self:
-        if rows not in ("", *ROWS):
-            raise ValueError(f"A LlamaGen takes prompts by one of {', '.join(ROWS)}.")
-        return self.clone(prompt_rows=rows) if rows else self
+    def taking_prompts(self, rotation: str) -> Self:
+        if rotation not in ("", *ROTATIONS):
+            raise ValueError(f"it must be '' or one of {', '.join(ROTATIONS)}")
+        return self.clone(prompt_rotation=rotation) if rotation else self
 
     @nn.nowrap
     def class_starts(self, params: Any, num_classes: int) -> jax.Array:
@@ -298,9 +301,33 @@ class LlamaGen(CausalNet):
 
     @property
     def layer_parameters(self) -> int:
-        d, shared = self.hidden_size, self.cache_heads / self.num_heads
-        attention = 2 * d * d + int(2 * d * d * shared)
-        return attention + 3 * d * self.intermediate_size
+        d = self.hidden_size
+        return 2 * d * d + 2 * self._key_parameters + 3 * d * self.intermediate_size
+
+    @property
+    def cached_numbers(self) -> int:
+        return 2 * self.hidden_size * self.cache_heads // self.num_heads
+
+    @property
+    def _key_parameters(self) -> int:
+        return self.hidden_size**2 * self.cache_heads // self.num_heads
+
+    @nn.nowrap
+    def cached_prompts(self, num_prompt_tokens: int) -> int:
+        return min(num_prompt_tokens, 1) if self.prompt_rotation == "zero" else num_prompt_tokens
+
+    @nn.nowrap
+    def attended(self, length: int, num_prompt_tokens: int = 0) -> int:
+        if self.prompt_rotation != "zero" or not num_prompt_tokens:
+            return length * length
+        tokens = length - num_prompt_tokens
+        return tokens * (tokens + 1)
+
+    @nn.nowrap
+    def weight_products(self, length: int, num_prompt_tokens: int = 0) -> int:
+        without = num_prompt_tokens if self.prompt_rotation == "zero" else 0
+        of_query_and_key = self.hidden_size**2 + self._key_parameters
+        return length * self.layer_parameters - without * of_query_and_key
 
     @nn.nowrap
     def check_length(self, first_position: int, num_tokens: int) -> None:
@@ -331,7 +358,7 @@ class LlamaGen(CausalNet):
     @nn.nowrap
     def layer_inputs(self, x: Inputs) -> tuple[jax.Array, tuple[Any, ...]]:
         table = rotation_table(self.grid(self.num_tokens), self.hidden_size // self.num_heads)
-        of_rows = jnp.asarray(table)[x.rows][:, None]
+        of_rows = jnp.asarray(table)[x.rows[:, x.conditions :]][:, None]
         known = x.rows < _TOKENS
         return x.states, (Rotation(of_rows[..., 0], of_rows[..., 1], known, x.conditions),)
 
@@ -368,17 +395,17 @@ class LlamaGen(CausalNet):
         Raises:
           ValueError: neither is given, or both, or prompts of no token.
         """
-        if (prompts is None) == (class_ids is None):
+        if prompts is not None and class_ids is None:
+            if prompts.shape[1] == 0:
+                raise ValueError("Prompts must hold one token at least.")
+            return _condition(self._wide(prompts), self.prompt_rotation), 0
+        if prompts is not None or class_ids is None:
             raise ValueError("A LlamaGen needs either prompts or class ids before the tokens.")
-        if prompts is None:
-            rows = class_rows(self, class_ids)
-            if rows is None:
-                none = self.num_classes
-                rows = self.condition_embeddings(jnp.where(class_ids == NO_CLASS, none, class_ids))
-            return _condition(self._wide(rows)[:, None]), 0
-        if prompts.shape[1] == 0:
-            raise ValueError("Prompts must hold one token at least.")
-        return _condition(self._wide(prompts), self.prompt_rows), 0
+        rows = class_rows(self, class_ids)
+        if rows is None:
+            none = class_ids == NO_CLASS
+            rows = self.condition_embeddings(jnp.where(none, self.num_classes, class_ids))
+        return _condition(self._wide(rows)[:, None]), 0
 
     def unconditional_prefix(self) -> tuple[Inputs, int]:
         """What stands before the tokens if nothing is asked for: the dropped class."""
@@ -389,8 +416,8 @@ class LlamaGen(CausalNet):
         return x.astype(sum_type(self.token_embeddings.embedding.dtype))
 
 
-def _condition(states: jax.Array, prompt_rows: str = "zero") -> Inputs:
+def _condition(states: jax.Array, prompt_rotation: str = "zero") -> Inputs:
     count = states.shape[1]
-    row = _IDENTITY if prompt_rows == "identity" else _ZERO
+    row = _IDENTITY if prompt_rotation == "identity" else _ZERO
     rows = jnp.full(states.shape[:2], row, jnp.int32)
-    return Inputs(states, rows, count if prompt_rows == "zero" else 0)
+    return Inputs(states, rows, count if prompt_rotation == "zero" else 0)

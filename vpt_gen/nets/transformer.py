@@ -21,11 +21,13 @@ Path = tuple[str, ...]
 MASK_TOKEN_ID = -1
 NO_CLASS = -1
 
-# Matrices of a layer, by role: of attention, and of the MLP; not every net has a gate.
-MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_gate", "mlp_out")
+# Matrices of a layer, by role: of attention, and of the MLP.
+MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_out")
+# One more, of gated MLPs.
+GATE = "mlp_gate"
 
 # Fields of nets that say how they compute and take prompts: no part of a stored net.
-OPTIONS = ("remat", "prompt_rows")
+OPTIONS = ("remat", "prompt_rotation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class LayerParts:
     """Paths at which methods find or add parameters in one layer (`nets/additions.py`).
 
     Attributes:
-      matrices: role, one of `MATRICES`, -> the matrix.
+      matrices: role, one of `MATRICES` or `GATE`, -> the matrix.
       attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP.
       prefix: subtree of the keys and values that every position attends to.
     """
@@ -68,6 +70,8 @@ class TokenTransformer:
       from_data: fields that follow from tokenizer and data; a pretraining config has the others.
       pretraining: further fields of a pretraining config, and defaults that differ from the net's.
       takes_vectors: whether a vector modulates the net, to which `vectors=...` (B, D) is added.
+      kept_hidden: arrays of its MLP's hidden units that a layer stores for the backward pass: the
+        results of products, and all (`tables/costs.py`).
     """
 
     family: ClassVar[str]
@@ -77,6 +81,7 @@ class TokenTransformer:
     from_data: ClassVar[tuple[str, ...]]
     pretraining: ClassVar[Mapping[str, Any]] = {}
     takes_vectors: ClassVar[bool] = False
+    kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
 
     codebook_size: int  # K
     num_layers: int
@@ -138,14 +143,14 @@ class TokenTransformer:
         """
         raise NotImplementedError
 
-    def taking_prompts(self, rows: str) -> Self:
-        """Returns the net that takes prompts in another way; '' is its own.
+    def taking_prompts(self, rotation: str) -> Self:
+        """Returns the net that rotates prompts in another way; '' is its own.
 
         Raises:
           ValueError: a way that it does not have.
         """
-        if rows:
-            raise ValueError(f"A {self.title} takes prompts in one way only.")
+        if rotation:
+            raise ValueError(f"a {self.title} rotates nothing: use ''")
         return self
 
     def grid(self, num_tokens: int) -> tuple[int, int]:
@@ -193,16 +198,35 @@ class TokenTransformer:
         """Returns the channels of a position's query, over all heads."""
         return self.hidden_size
 
-    def layers_flops(self, length: int, backward: bool = False) -> int:
+    def cached_prompts(self, num_prompt_tokens: int) -> int:
+        """Counts the positions that S prompts take among the keys and values."""
+        return num_prompt_tokens
+
+    @property
+    def cached_numbers(self) -> int:
+        """Counts the numbers in a layer's keys and values at one position."""
+        return 2 * self.hidden_size
+
+    def attended(self, length: int, num_prompt_tokens: int = 0) -> int:
+        """Counts the pairs of a query and a key in a sequence that S prompts are a part of."""
+        del num_prompt_tokens
+        return length * length
+
+    def weight_products(self, length: int, num_prompt_tokens: int = 0) -> int:
+        """Counts the products of a layer's weights with the positions of such a sequence."""
+        del num_prompt_tokens
+        return length * self.layer_parameters
+
+    def layers_flops(self, length: int, backward: bool = False, num_prompt_tokens: int = 0) -> int:
         """Counts the FLOPs of the products in all layers, for one sequence of so many positions.
 
         Every weight is multiplied with every position, and every position with every other, twice
-        (scores and sums of values). The backward pass through frozen layers computes gradients of
-        activations only: the same again for the weights, and twice as much for attention, because
-        both of its factors are activations.
+        (scores and sums of values), unless the net does without some. The backward pass through
+        frozen layers computes gradients of activations only: the same again for the weights, and
+        twice as much for attention, because both of its factors are activations.
         """
-        weights = 2 * length * self.layer_parameters
-        attention = 4 * length * length * self.attention_width
+        weights = 2 * self.weight_products(length, num_prompt_tokens)
+        attention = 4 * self.attended(length, num_prompt_tokens) * self.attention_width
         return self.num_layers * (
             weights * (2 if backward else 1) + attention * (3 if backward else 1)
         )

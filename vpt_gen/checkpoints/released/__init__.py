@@ -42,12 +42,13 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
       path: the file; for `diffusers_vqgan` also the folder that holds it.
       overrides: fields that the tensors' shapes do not tell; the defaults are the published
         models'. `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt and
-        llamagen_gpt: one for 64 channels, or 100 at the width 3200; halton_maskgit: that of the
-        published model of the same width), `grid` (llamagen_gpt: side of the grid of tokens; that
-        of the image size in the file's name), `attn_resolutions` and `resolution` (VQGANs of Taming
-        Transformers: sides of the feature maps with attention, for images of that side; if given,
-        they are compared with the attention in the tensors; 256), `bn_epsilon` and `sn_epsilon`
-        (biggan). Any other field of the net may be given too, and is compared with the tensors.
+        llamagen_gpt: one for 64 channels, or for 100 if there are 3200; halton_maskgit: that of the
+        published model of the same width), `grid` (llamagen_gpt: side of the grid of tokens; by
+        default of images of the size in the file's name), `attn_resolutions` and `resolution`
+        (VQGANs of Taming Transformers: sides of the feature maps with attention, for images of that
+        side; if given, they are compared with the attention in the tensors; 256), `bn_epsilon` and
+        `sn_epsilon` (biggan). Any other field of the net may be given too, and is compared with the
+        tensors.
 
     Returns:
       The net's config, for `vpt_gen.nets.build`, and its parameters as float32 NumPy arrays.

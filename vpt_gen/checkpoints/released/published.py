@@ -138,7 +138,66 @@ _CIN = (
     "?path=%2F2021-04-03T19-39-50_cin_transformer%2Fcheckpoints%2Flast.ckpt"
 )
 _HUGGING_FACE = "https://huggingface.co/xvjiarui"
+_LLAMAGEN = "https://huggingface.co/FoundationVision/LlamaGen/resolve/main"
 _PORT = "resolve/main/diffusion_pytorch_model.bin"
+
+
+@dataclasses.dataclass(frozen=True)
+class _LlamaGen:
+    """A class-conditional transformer of LlamaGen, as its repository describes it.
+
+    Attributes:
+      size: its name there.
+      image_size: side of its images, pixels.
+      megabytes: of its parameters in float32.
+      layers: also the number of prompts: more of them act no differently (docs/prompts.md).
+      guidance: of the published FID, less 1 as we count; that of the 256 px models is not
+        published, and is taken from those of 384 px.
+    """
+
+    size: str
+    image_size: int
+    megabytes: int
+    layers: int
+    guidance: float
+
+    @property
+    def name(self) -> str:
+        return f"llamagen_{self.size.lower()}_{self.image_size}"
+
+    @property
+    def file(self) -> Published:
+        file = f"c2i_{self.size}_{self.image_size}.pt"
+        purpose = f"AR at {self.image_size} px: ImageNet, 1000 classes"
+        return Published(
+            "llamagen_gpt", file, f"{_LLAMAGEN}/{file}", self.megabytes, purpose, "MIT"
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        settings = {
+            "decode.guidance": self.guidance,
+            "prompt.num_prompt_tokens": self.layers,
+        }
+        transformer = f"{self.name}_transformer"
+        return Backbone("llamagen_f16", transformer, "ar", self.image_size, settings)
+
+
+_LLAMAGENS = (
+    _LlamaGen("B", 256, 444, 12, 1.0),
+    _LlamaGen("B", 384, 444, 12, 1.0),
+    _LlamaGen("L", 256, 1372, 24, 1.0),
+    _LlamaGen("L", 384, 1372, 24, 1.0),
+    _LlamaGen("XL", 384, 3099, 36, 0.75),
+    _LlamaGen("XXL", 384, 5644, 48, 0.75),
+    _LlamaGen("3B", 384, 12387, 24, 0.65),
+)
+
+
+def _llamagen_tokenizer(factor: int, megabytes: int, purpose: str) -> Published:
+    file = f"vq_ds{factor}_c2i.pt"
+    return Published("llamagen_vqgan", file, f"{_LLAMAGEN}/{file}", megabytes, purpose, "MIT")
+
 
 FILES = {
     "maskgit256_tokenizer": Published(
@@ -224,6 +283,13 @@ FILES = {
         "the port of taming_f16_16384 to diffusers",
         "MIT",
     ),
+    "llamagen_f16": _llamagen_tokenizer(
+        16, 288, "images to tokens (16384 codes of 8 numbers), 16 pixels each"
+    ),
+    "llamagen_f8": _llamagen_tokenizer(
+        8, 281, "the same, 8 pixels each, to train a model of your own on"
+    ),
+    **{f"{model.name}_transformer": model.file for model in _LLAMAGENS},
     **{f"{model.name}_transformer": model.file for model in _HALTONS},
 }
 
@@ -256,6 +322,7 @@ BACKBONES = {
         fid="5.20 to 15.98",
         source="github.com/CompVis/taming-transformers",
     ),
+    **{model.name: model.backbone for model in _LLAMAGENS},
     **{model.name: model.backbone for model in _HALTONS},
 }
 

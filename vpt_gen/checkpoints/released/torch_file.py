@@ -183,8 +183,6 @@ class _Namespace(Fixed):
     A class, because pickles of protocol 2 make an instance without a call.
     """
 
-    __slots__ = ()
-
     def __new__(cls, *unused_arguments, **unused_keywords):
         return super().__new__(cls)
 
