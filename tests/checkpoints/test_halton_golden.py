@@ -7,6 +7,7 @@ from tests import golden_halton as golden
 from vpt_gen.checkpoints.released import halton_maskgit, layout
 from vpt_gen.checkpoints.released.published import BACKBONES, FILES
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
+from vpt_gen.tables.published_nets import published_net
 
 pytestmark = golden.needed
 
@@ -24,6 +25,17 @@ def test_golden_files_that_are_published_have_an_entry():
         assert entry.megabytes == round(file["bytes_if_only_float32_weights"] / 1e6)
         backbone = BACKBONES[name.removesuffix("_transformer")]
         assert backbone.image_size == file["image"]
+        assert float(backbone.fid) == file["fid_reported"]
+        net = published_net(name)
+        assert (net.hidden_size, net.num_layers, net.num_tokens) == (
+            file["dim"],
+            file["layers"],
+            file["grid"] ** 2,
+        )
+        assert (net.attention_width, net.intermediate_size) == (
+            file["attention_width"],
+            file["ffn_hidden"],
+        )
         scale = re.search(r"cfg w = ([\d.]+)", file["sampler_of_that_fid"])
         steps = re.search(r"(\d+) steps", file["sampler_of_that_fid"])
         assert backbone.settings["decode.guidance"] == float(scale[1])

@@ -86,6 +86,7 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
     )
     from_data = ("codebook_size", "num_classes", "num_tokens")
     takes_vectors = True
+    kept_hidden = (2, 5)
     # Share of examples trained without their class.
     pretraining = FrozenDict({"class_dropout": 0.1})
 
@@ -137,11 +138,17 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         return self.hidden_size * per_channel
 
     @nn.nowrap
+    def weight_products(self, length: int, num_prompt_tokens: int = 0) -> int:
+        # Modulation is computed once per image.
+        return super().weight_products(length, num_prompt_tokens) + 6 * self.hidden_size**2
+
+    @nn.nowrap
     def layers_flops(self, length: int, backward: bool = False, num_prompt_tokens: int = 0) -> int:
-        # Modulation is computed once per image; its gradient is needed for a vector alone, and
-        # not counted.
-        modulation = 2 * (6 * self.num_layers + 2) * self.hidden_size**2
-        return super().layers_flops(length, backward, num_prompt_tokens) + modulation
+        square = 2 * self.hidden_size**2
+        # The gradient of modulation is needed for a vector alone, and not counted here.
+        unneeded = 6 * self.num_layers * square if backward else 0
+        of_last_norm = 2 * square
+        return super().layers_flops(length, backward, num_prompt_tokens) - unneeded + of_last_norm
 
     def setup(self):
         def table(size: int) -> nn.Embed:

@@ -72,6 +72,7 @@ class TokenTransformer:
       takes_vectors: whether a vector modulates the net, to which `vectors=...` (B, D) is added.
       kept_hidden: arrays of its MLP's hidden units that a layer stores for the backward pass: the
         results of products, and all (`tables/costs.py`).
+      keeps_output: whether the backward pass needs the output of its MLP, as a norm follows.
     """
 
     family: ClassVar[str]
@@ -82,6 +83,7 @@ class TokenTransformer:
     pretraining: ClassVar[Mapping[str, Any]] = {}
     takes_vectors: ClassVar[bool] = False
     kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
+    keeps_output: ClassVar[bool] = False
 
     codebook_size: int  # K
     num_layers: int

@@ -100,7 +100,7 @@ def tuning_flops(model: Model, remat: str) -> int:
     net, length = model.net, model.length
     attention = 4 * net.attended(length, model.num_prompt_tokens) * net.attention_width
     weights = 2 * net.weight_products(length, model.num_prompt_tokens)
-    unused = net.hidden_size * net.intermediate_size if model.autoregressive else 0
+    unused = 0 if net.keeps_output else net.hidden_size * net.intermediate_size
     again = {
         "none": 0,
         "attention": 0,
@@ -147,7 +147,7 @@ def kept_bytes(model: Model, remat: str, size: int = 2) -> int:
     d, m = net.hidden_size, net.intermediate_size
     stream = 4 * length * d
     of_products, hidden = net.kept_hidden
-    products = (4 if model.autoregressive else 5) * d + of_products * m
+    products = (5 if net.keeps_output else 4) * d + of_products * m
     weights = net.num_heads * net.attended(length, model.num_prompt_tokens)
     return {
         "none": 6 * stream + size * (length * (4 * d + hidden * m) + weights),

@@ -72,6 +72,15 @@ class Backbone:
         return self.tokenizer, self.transformer
 
 
+# Size of Halton-MaskGIT's transformers -> fields of their nets.
+_HALTON_SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"num_layers": 6, "hidden_size": 384, "num_heads": 6, "intermediate_size": 1024},
+    "small": {"num_layers": 12, "hidden_size": 512, "num_heads": 6, "intermediate_size": 1536},
+    "base": {"num_layers": 12, "hidden_size": 768, "num_heads": 12, "intermediate_size": 2048},
+    "large": {"num_layers": 24, "hidden_size": 1024, "num_heads": 16, "intermediate_size": 2816},
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class _Halton:
     """A class-conditional transformer of Halton-MaskGIT, as its repository describes it.
@@ -80,12 +89,14 @@ class _Halton:
       size: its name there.
       image_size: side of its images, pixels.
       megabytes: of its parameters in float32; with an optimizer's state, three times as much.
-      guidance: of the published FID, which was measured with 32 iterations.
+      fid: of its samples, in 32 iterations.
+      guidance: with which they were drawn.
     """
 
     size: str
     image_size: int
     megabytes: int
+    fid: str
     guidance: float
 
     @property
@@ -102,6 +113,7 @@ class _Halton:
             self.megabytes,
             f"NAR at {self.image_size} px: ImageNet, 1000 classes",
             "MIT",
+            fields={**_HALTON_SIZES[self.size], "num_tokens": (self.image_size // 16) ** 2},
         )
 
     @property
@@ -117,17 +129,23 @@ class _Halton:
             "prompt.vector": True,
         }
         return Backbone(
-            "llamagen_f16", f"{self.name}_transformer", "nar", self.image_size, settings
+            "llamagen_f16",
+            f"{self.name}_transformer",
+            "nar",
+            self.image_size,
+            settings,
+            self.fid,
+            "github.com/valeoai/Halton-MaskGIT",
         )
 
 
 _HALTONS = (
-    _Halton("tiny", 256, 92, 1.5),
-    _Halton("small", 256, 277, 1.0),
-    _Halton("base", 256, 569, 0.7),
-    _Halton("small", 384, 278, 1.0),
-    _Halton("base", 384, 570, 0.7),
-    _Halton("large", 384, 1920, 0.5),
+    _Halton("tiny", 256, 92, "10.2", 1.5),
+    _Halton("small", 256, 277, "6.40", 1.0),
+    _Halton("base", 256, 569, "4.17", 0.7),
+    _Halton("small", 384, 278, "6.11", 1.0),
+    _Halton("base", 384, 570, "4.15", 0.7),
+    _Halton("large", 384, 1920, "2.59", 0.5),
 )
 
 _MASKGIT = "https://storage.googleapis.com/maskgit-public/checkpoints"
@@ -142,6 +160,16 @@ _LLAMAGEN = "https://huggingface.co/FoundationVision/LlamaGen/resolve/main"
 _PORT = "resolve/main/diffusion_pytorch_model.bin"
 
 
+# Size of LlamaGen's transformers -> fields of their nets.
+_LLAMAGEN_SIZES: dict[str, dict[str, int]] = {
+    "B": {"num_layers": 12, "hidden_size": 768, "num_heads": 12, "intermediate_size": 2048},
+    "L": {"num_layers": 24, "hidden_size": 1024, "num_heads": 16, "intermediate_size": 2816},
+    "XL": {"num_layers": 36, "hidden_size": 1280, "num_heads": 20, "intermediate_size": 3584},
+    "XXL": {"num_layers": 48, "hidden_size": 1536, "num_heads": 24, "intermediate_size": 4096},
+    "3B": {"num_layers": 24, "hidden_size": 3200, "num_heads": 32, "intermediate_size": 8704},
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class _LlamaGen:
     """A class-conditional transformer of LlamaGen, as its repository describes it.
@@ -150,15 +178,15 @@ class _LlamaGen:
       size: its name there.
       image_size: side of its images, pixels.
       megabytes: of its parameters in float32.
-      layers: also the number of prompts: more of them act no differently (docs/prompts.md).
-      guidance: of the published FID, less 1 as we count; that of the 256 px models is not
+      fid: of its samples.
+      guidance: with which they were drawn, less 1 as we count; that of the 256 px models is not
         published, and is taken from those of 384 px.
     """
 
     size: str
     image_size: int
     megabytes: int
-    layers: int
+    fid: str
     guidance: float
 
     @property
@@ -170,27 +198,41 @@ class _LlamaGen:
         file = f"c2i_{self.size}_{self.image_size}.pt"
         purpose = f"AR at {self.image_size} px: ImageNet, 1000 classes"
         return Published(
-            "llamagen_gpt", file, f"{_LLAMAGEN}/{file}", self.megabytes, purpose, "MIT"
+            "llamagen_gpt",
+            file,
+            f"{_LLAMAGEN}/{file}",
+            self.megabytes,
+            purpose,
+            "MIT",
+            fields={**_LLAMAGEN_SIZES[self.size], "num_tokens": (self.image_size // 16) ** 2},
         )
 
     @property
     def backbone(self) -> Backbone:
         settings = {
             "decode.guidance": self.guidance,
-            "prompt.num_prompt_tokens": self.layers,
+            # As many as layers: more of them act no differently (docs/prompts.md).
+            "prompt.num_prompt_tokens": _LLAMAGEN_SIZES[self.size]["num_layers"],
         }
-        transformer = f"{self.name}_transformer"
-        return Backbone("llamagen_f16", transformer, "ar", self.image_size, settings)
+        return Backbone(
+            "llamagen_f16",
+            f"{self.name}_transformer",
+            "ar",
+            self.image_size,
+            settings,
+            self.fid,
+            "github.com/FoundationVision/LlamaGen",
+        )
 
 
 _LLAMAGENS = (
-    _LlamaGen("B", 256, 444, 12, 1.0),
-    _LlamaGen("B", 384, 444, 12, 1.0),
-    _LlamaGen("L", 256, 1372, 24, 1.0),
-    _LlamaGen("L", 384, 1372, 24, 1.0),
-    _LlamaGen("XL", 384, 3099, 36, 0.75),
-    _LlamaGen("XXL", 384, 5644, 48, 0.75),
-    _LlamaGen("3B", 384, 12387, 24, 0.65),
+    _LlamaGen("B", 256, 444, "5.46", 1.0),
+    _LlamaGen("B", 384, 444, "6.09", 1.0),
+    _LlamaGen("L", 256, 1372, "3.80", 1.0),
+    _LlamaGen("L", 384, 1372, "3.07", 1.0),
+    _LlamaGen("XL", 384, 3099, "2.62", 0.75),
+    _LlamaGen("XXL", 384, 5644, "2.34", 0.75),
+    _LlamaGen("3B", 384, 12387, "2.18", 0.65),
 )
 
 
