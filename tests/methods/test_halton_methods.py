@@ -117,7 +117,7 @@ def test_all_that_a_method_trains_moves(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["prompts_and_vector", "lora", "adapters", "deep_prompts"])
+@pytest.mark.parametrize("name", ["prompts_and_vector", "lora"])
 def test_stacked_layers_train_as_single_ones(name):
     after = trained(name, stacked=True)[1]
     if "layers" in after:
