@@ -15,7 +15,7 @@ def get_config():
     config.num_steps = 6800
     config.eval_every = 850
     config.checkpoint_every = 100
-    config.average_decay = 0.99
+    config.ema = 0.99
 
     use_photos(config)
     config.data.shift = 0.12

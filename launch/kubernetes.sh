@@ -2,7 +2,7 @@
 # Trains on Kubernetes: on a TPU slice of GKE, or on nodes with NVIDIA GPUs. The cluster needs JobSet
 # 0.6 or newer (https://jobset.sigs.k8s.io), and an image built from launch/Dockerfile:
 #   bash launch/kubernetes.sh submit --tpu=v5p --topology=4x4x4 --image=REGISTRY/vpt_gen:tpu \
-#     --config=configs/maskgit256.py --workdir=gs://my-bucket/runs/mine --shared=gs://my-bucket \
+#     --config=configs/folder.py:maskgit256 --workdir=gs://my-bucket/runs/mine --shared=gs://my-bucket \
 #     --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens
 #   bash launch/kubernetes.sh submit --gpus=8 --nodes=2 --image=REGISTRY/vpt_gen:cuda ...
 # A preempted pod saves its state (SIGTERM); then all pods restart and resume.

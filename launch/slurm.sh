@@ -2,7 +2,7 @@
 # Trains on GPUs of a Slurm cluster, with one process per GPU. Run it in this folder on a host that has
 # sbatch. All nodes must see the folder (usually your home is visible to all):
 #   bash launch/slurm.sh --nodes=2 --gpus=8 --time=24:00:00 --partition=gpu \
-#     --config=configs/maskgit256.py --workdir=runs/mine --config.data.path=my_images
+#     --config=configs/folder.py:maskgit256 --workdir=runs/mine --config.data.path=my_images
 # Before the time limit, and if the job is preempted, the training saves its state (SIGTERM); the job is
 # then queued again and resumes. The log is runs/NAME-JOB.log; `scancel JOB` ends the job for good.
 #

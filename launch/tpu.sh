@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains on a Cloud TPU slice, on all of its workers (gcloud must be installed and logged in):
 #   bash launch/tpu.sh run --zone=us-east5-a --accelerator=v5p-128 --spot --queued \
-#     --config=configs/maskgit256.py --workdir=gs://my-bucket/runs/mine \
+#     --config=configs/folder.py:maskgit256 --workdir=gs://my-bucket/runs/mine \
 #     --shared=gs://my-bucket --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens \
 #     --config.backbone.tokenizer=/shared/weights/maskgit256_tokenizer \
 #     --config.backbone.transformer=/shared/weights/maskgit256_transformer

@@ -25,7 +25,7 @@ from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.tables import costs
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 FLOAT32 = 4
 
@@ -78,18 +78,19 @@ def _counts(mesh, function, *arguments) -> Counts:
     )
 
 
-def tuning_step(model: costs.Model, mesh, images: int, stacked: bool):
+def tuning_step(model: costs.Model, mesh, images: int, stacked: bool, accumulate: int = 1):
     """A tuning step on `images` for each part of the batch, and the shapes of its arguments."""
     net = model.net
     task = adaptation.make_task(
         prompts.make_method(PromptGenerator(10, model.num_prompt_tokens, net.hidden_size)),
         net,
-        make_objective(net, 0.1, "cosine"),
+        Objective(net, 0.1, "cosine"),
         VQGAN(),
         {"transformer": {}, "tokenizer": {}},
         optax.adam(1e-3),
         num_tokens=model.num_tokens,
         decode_options={},
+        accumulate=accumulate,
     )
     transformer = _frozen(model, mesh, stacked)
     state = jax.eval_shape(task.init, jax.random.key(0))
@@ -194,10 +195,27 @@ def compare_memory(chips: int) -> None:
                 )
 
 
+def compare_accumulation(images: int = 32) -> None:
+    """A step on `images` of MaskGIT-256 in one to `images` parts, on one device."""
+    print(f"accumulate  MB of work of a step on {images} images  of that in one part")
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    model = costs.MODELS["MaskGIT-256"]
+    whole = None
+    for accumulate in (1, 2, 4, 8, images):
+        step = tuning_step(model, mesh, images, stacked=True, accumulate=accumulate)
+        work = _counts(mesh, *step).work
+        whole = whole or work
+        print(f"{accumulate:10}  {work / 1e6:32,.0f}  {work / whole:19.3f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--chips", type=int, choices=MESHES, help="of one slice alone")
+    parser.add_argument("--accumulate", action="store_true", help="only what parts of a batch save")
     options = parser.parse_args()
+    if options.accumulate:
+        compare_accumulation()
+        return
     if options.chips is None:
         for chips in MESHES:
             flags = f"--xla_force_host_platform_device_count={chips}"

@@ -21,7 +21,7 @@ from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 from vpt_gen.training.optimizers import make_optimizer
 
 NUM_TOKENS, VIEWS, CLASSES = 256, 8, 102
@@ -42,7 +42,7 @@ def full_size_task(config):
     return adaptation.make_task(
         prompts.make_method(generator),
         net,
-        make_objective(net, config.label_smoothing, config.mask_schedule),
+        Objective(net, config.label_smoothing, config.mask_schedule),
         VQGAN(),
         {"transformer": params, "tokenizer": {}},
         make_optimizer(config.optimizer, config.num_steps),

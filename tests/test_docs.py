@@ -18,7 +18,7 @@ from vpt_gen.data.vtab import table as vtab_table
 from vpt_gen.decode import approximate, halton
 from vpt_gen.evaluation.metrics import FIGURES
 from vpt_gen.images.codec import EXTENSIONS
-from vpt_gen.tables import method_sizes, prompt_sizes
+from vpt_gen.tables import backbones, candidates, method_sizes, prompt_sizes
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -45,6 +45,15 @@ def test_parameter_counts_of_methods_are_counted():
     text = page("methods.md")
     assert method_sizes.table() in text
     assert [name for name in METHODS if f"`{name}`" not in text] == []
+
+
+@pytest.mark.slow
+def test_costs_of_backbones_are_counted():
+    choices = candidates.candidates()
+    for name, tables in backbones.TABLES.items():
+        text = (ROOT / name).read_text()
+        assert [made for table in tables if (made := table(choices)) not in text] == []
+    assert backbones.machines_table() in page("weights.md")
 
 
 def test_published_weights_are_those_that_can_be_fetched():

@@ -241,7 +241,7 @@ def test_training_images_that_have_changed_are_said_to_be_unknown(data, capsys):
     config = make_config(data)
     train, _ = open_sources(config)
     for digest, known in ((train.digest, True), ("other", False)):
-        run = types.SimpleNamespace(config=config, facts={"data": digest})
+        run = types.SimpleNamespace(merged=(), config=config, facts={"data": digest})
         assert (real._trained_on(run) is not None) == known
         assert ("not known: " in capsys.readouterr().out) != known
 

@@ -181,7 +181,7 @@ def test_a_run_older_than_fields_resumes(
     if task == "transformer":
         config = made.transformer_config(data, tokenizer / "net")
         workdir = shutil.copytree(transformer, tmp_path / "transformer")
-    newest = ["average_decay"] if task == "transformer" else ["evaluation.judge_shots"]
+    newest = ["ema"] if task == "transformer" else ["evaluation.judge_shots"]
     make_older(workdir, "data.negative", *newest)
     config.data.negative = True
     with pytest.raises(UserError, match="data.negative was False, is True"):

@@ -31,7 +31,7 @@ def test_a_config_of_today_stays_as_it_is(task, family):
 
 def test_fields_that_came_since_have_the_value_that_meant_the_same():
     old = recorded(seed=5, num_steps=7)
-    del old["average_decay"], old["data"]["negative"], old["compute"]
+    del old["ema"], old["data"]["negative"], old["compute"]
     assert migrate(old) == recorded(seed=5, num_steps=7)
 
 
@@ -56,6 +56,14 @@ def test_a_value_that_is_written_otherwise_today():
     old["prompt"]["design"], old["best_metric"] = "factorised", "memorisation_rate"
     new = migrate(old)
     assert (new["prompt"]["design"], new["best_metric"]) == ("factorized", "memorization_rate")
+
+
+def test_the_average_of_pretraining_has_todays_name():
+    for task in ("transformer", "classifier"):
+        old = recorded(task)
+        old["average_decay"] = 0.99
+        del old["ema"]
+        assert migrate(old) == recorded(task, ema=0.99)
 
 
 def test_removed_fields_and_groups_are_dropped(monkeypatch):

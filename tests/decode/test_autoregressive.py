@@ -14,7 +14,7 @@ from vpt_gen.decode.generate import generate
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import NO_CLASS
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 pytestmark = pytest.mark.slow
 
@@ -230,7 +230,7 @@ def test_a_net_of_another_order_gives_row_major_tokens():
     np.testing.assert_array_equal(moved[:, np.array(order)], plain)
     np.testing.assert_array_equal(steps[:, np.array(order)], np.tile(np.arange(16), (4, 1)))
     losses = [
-        make_objective(net, 0.0)(params(), tokens, None, prompts=prompts(2))
+        Objective(net, 0.0)(params(), tokens, None, prompts=prompts(2))
         for net, tokens in ((NET, plain), (permuted, moved))
     ]
     np.testing.assert_allclose(*losses, rtol=1e-6)

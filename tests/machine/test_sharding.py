@@ -176,6 +176,8 @@ def test_impossible_lengths_are_named(shape):
 def test_batches_are_shared_by_data_and_fsdp():
     mesh = mesh_of(2, 2, 2)
     sharding.check_batch_size(4, mesh)
+    with pytest.raises(UserError, match=r"in 2 parts \(config.accumulate\); use a multiple of 8"):
+        sharding.check_batch_size(4, mesh, accumulate=2)
     with pytest.raises(UserError, match=r"batch_size 6 cannot .* use a multiple of 4"):
         sharding.check_batch_size(6, mesh)
     rows = np.arange(24).reshape(8, 3)

@@ -31,7 +31,7 @@ from vpt_gen.nets.precision import cast_matrices
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import stack_layers, unstack_layers
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ def make_task(name, family, layout=lambda params, net: params, remat="none", opt
     return adaptation.make_task(
         METHODS[name](net),
         net,
-        make_objective(net, 0.1, "cosine"),
+        Objective(net, 0.1, "cosine"),
         VQGAN(),
         {"transformer": layout(source(family), net), "tokenizer": {}},
         optimizer,
@@ -304,7 +304,7 @@ def test_the_transformers_own_dropout_is_on_where_it_is_trained(name):
     task = adaptation.make_task(
         METHODS[name](net),
         net,
-        make_objective(net, 0.0),
+        Objective(net, 0.0),
         VQGAN(),
         {"transformer": source("ar"), "tokenizer": {}},
         SGD,

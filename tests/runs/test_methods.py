@@ -11,8 +11,10 @@ from tests.programs import call, opened, train
 from tests.report.pages import read
 from vpt_gen import sample
 from vpt_gen.checkpoints.store import Store
+from vpt_gen.checkpoints.tuned_file import serialized
 from vpt_gen.config.fields import TRANSFORMER_METHODS, default_config
 from vpt_gen.errors import UserError
+from vpt_gen.export import __main__ as export
 from vpt_gen.report.document import make_page
 from vpt_gen.runs.generation import plain_generation
 
@@ -80,22 +82,44 @@ def test_figures_and_page_of_a_run_without_prompts(make_config, tmp_path):
         call(sample, f"--checkpoint={tmp_path}", "--marquee=scroll", "--headers=0")
 
 
-def test_an_interrupted_run_ends_with_the_same_parameters(
-    make_config, trained, tmp_path, monkeypatch
-):
-    config = make_config("adapters")
+def train_with_a_break(config, workdir):
+    """Trains, and is interrupted by its first checkpoint."""
     save = Store.save
 
     def save_and_stop(self, *arguments):
         save(self, *arguments)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "parts")
-    assert Store(tmp_path / "parts").latest_step() == 1
-    train(config, tmp_path / "parts")
+            train(config, workdir)
+    assert Store(workdir).latest_step() == 1
+    train(config, workdir)
+
+
+def test_an_average_is_drawn_from_exported_and_resumed(make_config, trained, tmp_path):
+    config = make_config("class_embedding")
+    config.ema = 0.5
+    config.evaluation.num_samples = 4
+    train_with_a_break(config, tmp_path)
+    params = Store(tmp_path, read_only=True).restore_params()
+    # Training is as without the average.
+    unaveraged = Store(trained("class_embedding"), read_only=True).restore_params()
+    chex.assert_trees_all_close(params["trained"], unaveraged, rtol=1e-5, atol=1e-6)
+    assert json.loads((tmp_path / "metrics.json").read_text())["trained_parameters"] == 2 * 32
+    run = opened(tmp_path)
+    chex.assert_trees_all_equal(run.params, params["average"])
+    average, last = (x["class_embeddings"]["embedding"] for x in (run.params, params["trained"]))
+    assert np.abs(average - last).max() > 1e-5
+    file = tmp_path / "average.safetensors"
+    file.write_bytes(serialized([export._shared(run)]))
+    nets = {name: config.backbone[name] for name in ("tokenizer", "transformer")}
+    chex.assert_trees_all_equal(opened(file, **nets).params, params["average"])
+
+
+def test_an_interrupted_run_ends_with_the_same_parameters(make_config, trained, tmp_path):
+    train_with_a_break(make_config("adapters"), tmp_path / "parts")
     whole, parts = (
         Store(folder, read_only=True).restore_params()
         for folder in (trained("adapters"), tmp_path / "parts")

@@ -55,6 +55,7 @@ def values(folder):
 
 def generation_of(sampler, class_ids=(0,) * 7 + (1,) * 3, seed=0):
     run = types.SimpleNamespace(
+        merged=(),
         sampler=sampler,
         params={},
         facts={"class_names": NAMES},

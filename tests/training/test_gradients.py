@@ -8,7 +8,7 @@ import pytest
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def test_every_parameter_has_its_derivative(family, design):
     keys = jax.random.split(jax.random.key(4), len(leaves))
     draws = [jax.random.normal(k, x.shape, jnp.float64) for k, x in zip(keys, leaves, strict=True)]
     params = jax.tree.unflatten(structure, draws)
-    objective = make_objective(net, 0.1, "cosine")
+    objective = Objective(net, 0.1, "cosine")
 
     @jax.jit
     def loss(params):

@@ -23,7 +23,7 @@ from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.transformer import MATRICES
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import transformer
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import initial_state
 
 pytestmark = pytest.mark.slow
@@ -38,11 +38,11 @@ MESHES = {
 }
 
 
-def prompt_task():
-    return method_task(prompts.make_method(PromptGenerator(5, 3, WIDTH)))
+def prompt_task(accumulate=1):
+    return method_task(prompts.make_method(PromptGenerator(5, 3, WIDTH)), accumulate)
 
 
-def method_task(method):
+def method_task(method, accumulate=1):
     vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
     tokens = jnp.zeros((1, LENGTH), jnp.int32)
     frozen = {
@@ -52,12 +52,13 @@ def method_task(method):
     return adaptation.make_task(
         method,
         NET,
-        make_objective(NET, 0.1, "cosine"),
+        Objective(NET, 0.1, "cosine"),
         vqgan,
         frozen,
         optax.adamw(1e-2),
         num_tokens=LENGTH,
         decode_options={},
+        accumulate=accumulate,
     )
 
 
@@ -65,7 +66,7 @@ def pretraining_task():
     vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
     return transformer.make_task(
         NET,
-        make_objective(NET, 0.1, "cosine"),
+        Objective(NET, 0.1, "cosine"),
         vqgan,
         {},
         optax.adamw(1e-2),
@@ -165,6 +166,21 @@ def test_a_step_talks_as_its_mesh_implies(task, shape):
     reduced = {tuple(size for size in s if size != 1) for s in found["all-reduce"]} - {()}
     reduced -= {tuple(size for size in s if size != 1) for s in sums}
     assert reduced == (gradients if data * fsdp > 1 else set())
+
+
+def test_parts_of_a_batch_are_of_all_devices(of_one_device):
+    mesh = sharding.make_mesh(shape=(2, 2, 2))
+    in_parts = prompt_task(accumulate=5)
+    np.testing.assert_allclose(losses(in_parts, mesh, 5), of_one_device, rtol=2e-5)
+    found = collectives(compiled(in_parts, mesh)[0].as_text())
+    assert "all-to-all" not in found
+    for shape in found.get("collective-permute", []):
+        assert BATCH not in shape and LENGTH + 3 not in shape, shape
+    # Only matrices of layers are gathered, as with the whole batch.
+    kernels = {(WIDTH, WIDTH // 2), (WIDTH, HIDDEN // 2), (WIDTH, WIDTH)}
+    assert {tuple(sorted(shape)) for shape in found["all-gather"]} == {
+        tuple(sorted(kernel)) for kernel in kernels
+    }
 
 
 def test_pretraining_never_gathers_the_batch():

@@ -16,7 +16,7 @@ from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import tokenizer, transformer
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def make_prompt_task(net, decode_options, vqgan_params, generator=None):
     return adaptation.make_task(
         prompts.make_method(generator or PromptGenerator(2, 3, 16, dropout_rate=0.0)),
         net,
-        make_objective(net, 0.1, "cosine"),
+        Objective(net, 0.1, "cosine"),
         VQGAN_NET,
         {"transformer": params, "tokenizer": vqgan_params},
         optax.adam(1e-2),
@@ -79,7 +79,7 @@ def ar_transformer_task(vqgan_params):
 def make_transformer_task(net, decode_options, vqgan_params, class_dropout):
     return transformer.make_task(
         net,
-        make_objective(net, 0.1, "cosine"),
+        Objective(net, 0.1, "cosine"),
         VQGAN_NET,
         vqgan_params,
         optax.adam(1e-2),

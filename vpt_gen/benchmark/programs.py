@@ -24,7 +24,7 @@ from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.tables import flops
 from vpt_gen.training.compute import hold_frozen
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 from vpt_gen.training.state import TrainState
 
 NUM_CLASSES = 102
@@ -127,7 +127,7 @@ def _tune(case: _Case) -> Program:
     task = adaptation.make_task(
         prompts.make_method(case.generator()),
         net,
-        make_objective(net, LABEL_SMOOTHING, "cosine"),
+        Objective(net, LABEL_SMOOTHING, "cosine"),
         case.size.tokenizer,
         {"transformer": params, "tokenizer": jax.device_put(tokenizer_params(case.size))},
         _optimizer(),
@@ -164,7 +164,7 @@ def _labels(case: _Case) -> np.ndarray:
 
 def _gradient(case: _Case) -> Program:
     net, params = case.held()
-    objective = make_objective(net, LABEL_SMOOTHING, "cosine")
+    objective = Objective(net, LABEL_SMOOTHING, "cosine")
 
     def loss(prompts, params, tokens, key):
         return objective(params, tokens, key, prompts=prompts).mean()

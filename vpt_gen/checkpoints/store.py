@@ -32,9 +32,15 @@ from vpt_gen.machine.progress import say
 CONFIG_FILE = "config.json"
 NUM_IMAGES = "num_images"  # A fact for messages; the digest of the data identifies them.
 _DESCRIPTION = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint.
-# Fields that say where a run computes, not what: it may resume elsewhere.
+# Fields that say where and how a run computes, not what: it may resume elsewhere.
 # The facts have the digests of the nets, wherever config.backbone finds them.
-_MAY_CHANGE = ("config.mesh", "config.data.cache_dir", "config.backbone", f"facts.{NUM_IMAGES}")
+_MAY_CHANGE = (
+    "config.mesh",
+    "config.accumulate",
+    "config.data.cache_dir",
+    "config.backbone",
+    f"facts.{NUM_IMAGES}",
+)
 _UNFINISHED = ".orbax-checkpoint-tmp"  # Part of the name of a checkpoint that Orbax writes.
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes in addition to the arrays, an upper bound
 

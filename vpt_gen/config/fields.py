@@ -69,7 +69,6 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         config.optimizer.codebook_factor = 1.0
     elif task == "classifier":
         config.label_smoothing = 0.1
-        config.average_decay = 0.0
     elif task == "gan":
         config.adversarial = _adversarial()
         config.average = _average()
@@ -85,6 +84,9 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         # Pretrained nets: directories (checkpoints/backbone.py), or names of published ones, which
         # arrive by themselves (checkpoints/arrival.py).
         config.backbone = ConfigDict({"tokenizer": ""})
+        # Parts in which an update computes its batch, one after another, to save memory; the update
+        # is that of the whole batch. It divides batch_size (training/parts.py).
+        config.accumulate = 1
         # Target distribution onehot * (1 - eps) + eps / K, as released.
         config.label_smoothing = 0.1 if family == "nar" else 0.0
         config.compute = _compute()
@@ -92,10 +94,10 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
-    if task == "transformer":
-        # Decay of the moving average of the parameters, which is evaluated and exported; 0 for no
-        # average.
-        config.average_decay = 0.0
+    if task in ("transformer", "classifier", *TRANSFORMER_METHODS):
+        # Decay of the moving average of the trained parameters, which is evaluated, sampled and
+        # exported in their place; 0 for no average (training/average.py).
+        config.ema = 0.0
     if task in TRANSFORMER_METHODS:
         config.backbone.transformer = ""
         # A published transformer with its tokenizer, for those of both that are '' ('' for none):

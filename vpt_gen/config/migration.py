@@ -22,7 +22,7 @@ BEFORE: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "data.holdout_seed": lambda fields: fields["seed"],
 }
 # Old name of a field, or of a group of fields -> the new one.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {"average_decay": "ema"}
 # Removed field or group of fields -> the values that mean what runs do today; a run with another
 # value needs the version that made it. None if any value means that.
 REMOVED: dict[str, tuple[Any, ...] | None] = {}

@@ -119,13 +119,14 @@ def full_batch(count: int, mesh: Mesh) -> int:
     return -(-count // parts) * parts
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises UserError if the devices cannot share a batch evenly."""
-    parts = num_batch_parts(mesh)
-    if batch_size <= 0 or batch_size % parts:
+def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
+    """Raises UserError if the devices cannot share a batch, or each of its parts, evenly."""
+    rows = num_batch_parts(mesh) * accumulate
+    if batch_size <= 0 or batch_size % rows:
+        parts = f" in {accumulate} parts (config.accumulate)" if accumulate > 1 else ""
         raise UserError(
-            f"batch_size {batch_size} cannot be shared by {mesh.size} devices; "
-            f"use a multiple of {parts}."
+            f"batch_size {batch_size} cannot be shared by {mesh.size} devices{parts}; "
+            f"use a multiple of {rows}."
         )
 
 

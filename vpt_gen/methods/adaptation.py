@@ -13,6 +13,7 @@ from vpt_gen.methods.method import Conditions, Method
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
+from vpt_gen.training.parts import Part, mean_and_gradient
 from vpt_gen.training.state import (
     Batch,
     Params,
@@ -24,7 +25,7 @@ from vpt_gen.training.tokens import visual_tokens
 
 # Enough to watch, as drawing takes longer than many updates.
 NUM_PICTURES = 16
-_PICTURES_AT_A_TIME = 8  # through the tokenizer
+PICTURES_AT_A_TIME = 8  # through the tokenizer
 
 
 def make_task(
@@ -37,6 +38,7 @@ def make_task(
     *,
     num_tokens: int,
     decode_options: dict,
+    accumulate: int = 1,
 ) -> Task:
     """Builds the task of a method.
 
@@ -49,6 +51,7 @@ def make_task(
       optimizer: for the method's parameters.
       num_tokens: N, visual tokens of an image.
       decode_options: of the pictures, see `decode.generate`.
+      accumulate: parts in which an update computes its batch, see `training/parts.py`.
     """
 
     def init(source: Params, key: jax.Array) -> TrainState:
@@ -61,18 +64,19 @@ def make_task(
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
         mask_key, dropout_key = jax.random.split(key)
-        tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
+        tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch, accumulate)
+        # Masks and prompts are drawn for the whole batch, so that they do not depend on its parts.
+        examples = objective.examples(tokens, mask_key)
 
-        def mean_loss(params):
-            return objective(
+        def losses(params, part: Part):
+            return objective.losses(
                 method.params(frozen["transformer"], params),
-                tokens,
-                mask_key,
-                **conditions(params, batch, dropout_key),
-                dropout_key=dropout_key if method.whole else None,
-            ).mean()
+                part.rows(examples),
+                **part.rows(conditions(params, batch, dropout_key)),
+                dropout_key=part.key(dropout_key) if method.whole else None,
+            )
 
-        loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+        loss, gradients = mean_and_gradient(losses, state.params, accumulate)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
         return apply_gradients(state, gradients, optimizer), metrics
 
@@ -99,7 +103,7 @@ def make_task(
             **told,
             **decode_options,
         )
-        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)
+        images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, PICTURES_AT_A_TIME)
         return {"samples": images}
 
     return Task(

@@ -64,7 +64,7 @@ def photos_transformer(family: str) -> ConfigDict:
     # net come from the average.
     config.optimizer.schedule = "constant"
     config.optimizer.learning_rate = 5e-4
-    config.average_decay = 0.9995
+    config.ema = 0.9995
     config.backbone.tokenizer = "runs/photos_tokenizer/net"
     return config
 

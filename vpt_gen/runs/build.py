@@ -1,5 +1,7 @@
 """From a config to an experiment: nets, task and batches."""
 
+import dataclasses
+
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -13,6 +15,7 @@ from vpt_gen.methods import METHODS
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.pretraining import PRETRAINING
 from vpt_gen.runs.sources import adapting
+from vpt_gen.training.average import average_of, averaged
 
 
 def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -21,8 +24,10 @@ def make_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     Raises:
       UserError: data, backbone, image size or batch size that do not work.
     """
-    sharding.check_batch_size(config.batch_size, mesh)
+    sharding.check_batch_size(config.batch_size, mesh, config.get("accumulate", 1))
     experiment = PRETRAINING.get(config.task, _adaptation)(config, workdir, mesh)
+    if config.get("ema"):
+        experiment = _averaged(experiment, config.ema)
     try:
         jax.eval_shape(experiment.task.init, jax.random.key(0))
     except (AssertionError, LookupError, TypeError, ValueError) as error:
@@ -55,6 +60,15 @@ def _adaptation(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
         facts,
         nets=nets,
         sampler=sampler,
+    )
+
+
+def _averaged(experiment: Experiment, decay: float) -> Experiment:
+    """Adds a moving average of the parameters, which replaces them outside of training."""
+    return dataclasses.replace(
+        experiment,
+        task=averaged(experiment.task, decay),
+        exported=lambda params: experiment.exported(average_of(params)),
     )
 
 

@@ -27,7 +27,8 @@ class Experiment:
       train_batches: start step -> batches.
       eval_batches: -> one pass over the evaluation examples, or None.
       facts: what a checkpoint records besides its config: class names, digests.
-      exported: for pretraining: trained parameters -> those of the exported net.
+      exported: parameters in training -> those to generate images from, of a method; or those of
+        the exported net, in pretraining.
       nets: the pretrained nets that a method adapts, by their names in `config.backbone`;
         otherwise none.
       sampler: for a method: draws images from the trained parameters; otherwise None.

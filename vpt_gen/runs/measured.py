@@ -108,9 +108,10 @@ class Measurer:
         return Drawn(*measure(self.yardstick, streamed), pictures, images.labels[shown])
 
     def images(self, params: Any, step: int) -> ImageSet:
-        """Returns the images of parameters; `step` is only for the record."""
+        """Returns the images of parameters in training; `step` is only for the record."""
         config, of = self._config, self._experiment
-        run = TunedRun(self._workdir, config, of.facts, step, params, of.drawer, of.nets)
+        drawn = of.exported(params)
+        run = TunedRun(self._workdir, config, of.facts, step, drawn, of.drawer, of.nets)
         return plain_generation(run, self._class_ids, config.seed).image_set(class_counts="even")
 
     @property

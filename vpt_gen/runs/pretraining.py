@@ -1,6 +1,5 @@
 """Builds the experiment of pretraining from a config: one function per task."""
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
@@ -25,9 +24,8 @@ from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
 from vpt_gen.runs.transformers import decode_options
 from vpt_gen.training import classifier, gan, tokenizer, transformer
-from vpt_gen.training.average import averaged
 from vpt_gen.training.compute import as_published, scans_layers
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 from vpt_gen.training.optimizers import make_optimizer
 
 
@@ -101,7 +99,7 @@ def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Exper
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
     batches = image_batches(config, train_source, eval_source, rows)
-    return _averaged(config, Experiment(task, net, train_source, eval_source, *batches, facts))
+    return Experiment(task, net, train_source, eval_source, *batches, facts)
 
 
 def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -122,7 +120,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         raise UserError(str(error)) from error
     task = transformer.make_task(
         net,
-        make_objective(net, config.label_smoothing, config.get("mask_schedule")),
+        Objective(net, config.label_smoothing, config.get("mask_schedule")),
         vqgan.net,
         vqgan.params,
         make_optimizer(config.optimizer, config.num_steps),
@@ -132,6 +130,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         decode_options=decode_options(config),
         dtype=config.compute.dtype,
         scan_layers=scans_layers(config.compute),
+        accumulate=config.accumulate,
     )
     facts = {
         "class_names": list(train_source.class_names),
@@ -139,7 +138,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         "tokenizer": vqgan.digest,
     }
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
-    experiment = Experiment(
+    return Experiment(
         task,
         net,
         train_source,
@@ -148,7 +147,6 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         facts,
         exported=functools.partial(as_published, net),
     )
-    return _averaged(config, experiment)
 
 
 def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -175,17 +173,6 @@ def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
 def _fields(model: ConfigDict) -> dict[str, Any]:
     """Returns a net's fields from its config group, sequences as tuples."""
     return {name: tuple(x) if isinstance(x, list) else x for name, x in model.items()}
-
-
-def _averaged(config: ConfigDict, experiment: Experiment) -> Experiment:
-    """Adds an average of the parameters to the experiment, if `config.average_decay` is set."""
-    if not config.average_decay:
-        return experiment
-    return dataclasses.replace(
-        experiment,
-        task=averaged(experiment.task, config.average_decay),
-        exported=lambda params: experiment.exported(params["average"]),
-    )
 
 
 PRETRAINING: dict[str, Callable[[ConfigDict, str, Mesh], Experiment]] = {

@@ -133,7 +133,7 @@ def _pixel_distances(
 
 
 def _counts(experiment: Experiment, state: TrainState, workdir: str) -> dict[str, float]:
-    trained, frozen = experiment.drawer.counts(state.params)
+    trained, frozen = experiment.drawer.counts(experiment.exported(state.params))
     counts: dict[str, float] = {
         "trained_parameters": trained,
         "frozen_parameters": frozen,

@@ -14,6 +14,7 @@ from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.migration import migrate
 from vpt_gen.errors import UserError
 from vpt_gen.methods import METHODS
+from vpt_gen.training.average import average_of
 
 
 def is_file(checkpoint: str) -> bool:
@@ -64,6 +65,8 @@ def _of_workdir(workdir: str, step: int | None) -> StoredRun:
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
         params = store.restore_params(step)
+        if config.get("ema"):
+            params = average_of(params)
         # A checkpoint was restored, so one exists.
         at = cast(int, store.latest_step()) if step is None else step
     return StoredRun(workdir, config, record["facts"], at, params)

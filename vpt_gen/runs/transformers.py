@@ -14,7 +14,7 @@ from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.runs.compatibility import load_tokenizer_and_transformer, tokens_per_image
 from vpt_gen.runs.token_sampler import TokenSampler
 from vpt_gen.training.compute import hold_trained
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 from vpt_gen.training.optimizers import make_optimizer
 from vpt_gen.training.state import Task
 
@@ -82,12 +82,13 @@ def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: To
     return adaptation.make_task(
         sampler.method,
         net,
-        make_objective(net, config.label_smoothing, config.get("mask_schedule")),
+        Objective(net, config.label_smoothing, config.get("mask_schedule")),
         nets["tokenizer"].net,
         {name: pretrained.params for name, pretrained in nets.items()},
         make_optimizer(config.optimizer, config.num_steps),
         num_tokens=sampler.num_tokens,
         decode_options=sampler.options,
+        accumulate=config.accumulate,
     )
 
 

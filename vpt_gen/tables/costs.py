@@ -16,11 +16,10 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
 from vpt_gen.machine import sharding
-from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.llamagen import LlamaGen
-from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables import flops
+from vpt_gen.tables.published_nets import published_net
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +65,9 @@ def _llamagen(layers: int, width: int, heads: int, hidden: int, num_tokens: int 
 
 # Of a LlamaGen, as many prompts as layers: more of them act no differently.
 MODELS = {
-    "MaskGIT-256": Model(MaskGIT(), 256),
-    "MaskGIT-512": Model(MaskGIT(num_tokens=1024), 1024),
-    "taming cIN": Model(GPT(), 256),
+    "MaskGIT-256": Model(published_net("maskgit256_transformer"), 256),
+    "MaskGIT-512": Model(published_net("maskgit512_transformer"), 1024),
+    "taming cIN": Model(published_net("taming_cin_transformer"), 256),
     "LlamaGen-B-256": Model(LlamaGen(), 256, num_prompt_tokens=12),
     "LlamaGen-L-256": Model(_llamagen(24, 1024, 16, 2816), 256, num_prompt_tokens=24),
     "LlamaGen-XL-384": Model(_llamagen(36, 1280, 20, 3584, 576), 576, num_prompt_tokens=36),
@@ -124,6 +123,7 @@ def decoding_flops(model: Model) -> int:
 # Bytes per chip. `size` is the bytes of a number in the type of the matrices: 2 for bfloat16.
 
 
+@functools.cache
 def weight_bytes(net: TokenTransformer, mesh: Mesh | AbstractMesh, size: int = 2) -> int:
     """Returns a chip's part of the weights, by the rules of `machine/sharding.py`."""
     shapes = param_shapes(net)

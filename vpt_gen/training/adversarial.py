@@ -19,6 +19,7 @@ from flax import traverse_util
 
 from vpt_gen.nets.layout import named
 from vpt_gen.training import losses
+from vpt_gen.training.parts import scan_convolutions
 from vpt_gen.training.state import Params
 
 LOSSES = ("hinge", "non-saturating")
@@ -104,8 +105,8 @@ class Adversaries:
           draws: `num_parts` parts of b latents, the discriminator's first.
           training: group on the generator's side -> whether it trains now. A group that does not
             train keeps its parameters and optimizer state; its gradient is computed and dropped,
-            because a branch in the program would cost more (see `_scan`). For a group that is not
-            named no gradient is computed.
+            because a branch in the program would cost more (see `parts.scan_convolutions`). For a
+            group that is not named no gradient is computed.
 
         Returns:
           The next variables and optimizers' states, and the losses of the last parts.
@@ -140,7 +141,7 @@ class Adversaries:
             return (variables, jax.tree.map(jnp.add, total, gradients)), metrics
 
         zeros = jax.tree.map(jnp.zeros_like, trained)
-        (variables, gradients), metrics = _scan(add_part, (variables, zeros), parts)
+        (variables, gradients), metrics = scan_convolutions(add_part, (variables, zeros), parts)
         gradients = jax.tree.map(lambda g: g / self.accumulations, gradients)
         for group, trains in training.items():
             gradient = gradients[group]
@@ -179,19 +180,6 @@ class Adversaries:
         logits, variables = self.discriminate(variables, fake, draws.class_ids)
         loss = losses.generator_loss(logits, self.loss) + penalty
         return loss, (variables, {"loss": loss})
-
-
-def _scan(function, carry, parts):
-    """`jax.lax.scan`; unrolled on a CPU, where convolutions in a loop take 50 times as long."""
-    count = len(jax.tree.leaves(parts)[0])
-    if count > 1 and jax.default_backend() != "cpu":
-        return jax.lax.scan(function, carry, parts)
-    outputs = []
-    for number in range(count):
-        part = jax.tree.map(lambda x, number=number: x[number], parts)
-        carry, output = function(carry, part)
-        outputs.append(output)
-    return carry, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
 
 
 def draw(

@@ -1,15 +1,19 @@
-"""A moving average of the parameters over the updates, which is evaluated and exported."""
+"""A moving average of the trained parameters over the updates, for use in their place."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from vpt_gen.training.state import (
     Params,
     Task,
     TrainState,
+    as_partial,
 )
+
+_TRAINED, _AVERAGE = "trained", "average"
 
 
 def averaged(task: Task, decay: float) -> Task:
@@ -21,26 +25,32 @@ def averaged(task: Task, decay: float) -> Task:
         (1 + t) / (10 + t), so that the initial parameters fade.
     """
 
-    def init(key: jax.Array) -> TrainState:
-        state = task.init(key)
-        return state.replace(params={"trained": state.params, "average": state.params})
+    def init(of_task: Partial, key: jax.Array) -> TrainState:
+        state = of_task(key)
+        return state.replace(params={_TRAINED: state.params, _AVERAGE: state.params})
 
     def train_step(state: TrainState, frozen: Params, batch, key: jax.Array):
-        average = state.params["average"]
+        average = state.params[_AVERAGE]
         state, metrics = task.train_step(
-            state.replace(params=state.params["trained"]), frozen, batch, key
+            state.replace(params=state.params[_TRAINED]), frozen, batch, key
         )
         stays = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
         average = jax.tree.map(lambda a, p: stays * a + (1.0 - stays) * p, average, state.params)
-        return state.replace(params={"trained": state.params, "average": average}), metrics
+        return state.replace(params={_TRAINED: state.params, _AVERAGE: average}), metrics
 
     def of_average(function):
-        return lambda params, *rest: function(params["average"], *rest)
+        return lambda params, *rest: function(average_of(params), *rest)
 
     return dataclasses.replace(
         task,
-        init=init,
+        # An argument, as it may hold the parameters that the task starts from.
+        init=Partial(init, as_partial(task.init)),
         train_step=train_step,
         eval_step=of_average(task.eval_step),
         pictures=of_average(task.pictures),
     )
+
+
+def average_of(params: Params) -> Params:
+    """Returns the average from the parameters of an averaged task."""
+    return params[_AVERAGE]

@@ -1,10 +1,7 @@
-"""Training objectives of transformers: masked tokens (NAR) or the next token (AR).
+"""Training objectives of transformers: masked tokens (NAR) or the next token (AR)."""
 
-An objective is a pure function
-`(params, tokens, key, prompts=None, class_ids=None, dropout_key=None) -> losses (B,)`.
-"""
-
-from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,45 +10,51 @@ from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training import losses
 from vpt_gen.training.state import Params
 
-Objective = Callable[..., jax.Array]
+
+class Examples(NamedTuple):
+    """What a transformer is given, and what it predicts.
+
+    Attributes:
+      inputs: (B, N) input tokens, masked or not.
+      targets: (B, N) tokens.
+      weights: (B, N), 1.0 for tokens in the loss.
+    """
+
+    inputs: jax.Array
+    targets: jax.Array
+    weights: jax.Array
 
 
-def make_objective(
-    net: TokenTransformer, label_smoothing: float, mask_schedule: str | None = None
-) -> Objective:
-    """Makes the objective of a transformer's family.
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """A transformer's objective: the losses (B,) of parameters on tokens.
 
-    Args:
+    Attributes:
       net: the transformer.
       label_smoothing: see `losses.masked_cross_entropy`.
       mask_schedule: defines the distribution of mask rates; NAR only.
     """
-    if net.family == "ar":
-        return _next_token(net, label_smoothing)
-    assert mask_schedule is not None
-    return _masked_tokens(net, label_smoothing, mask_schedule)
 
+    net: TokenTransformer
+    label_smoothing: float
+    mask_schedule: str | None = None
 
-def _masked_tokens(net: TokenTransformer, label_smoothing: float, mask_schedule: str) -> Objective:
-    """Cross-entropy of the masked tokens; `key` draws the mask of every example."""
+    def examples(self, tokens: jax.Array, key: jax.Array) -> Examples:
+        """Makes examples of tokens (B, N); for NAR, the key draws the mask of each."""
+        if self.net.family == "ar":
+            tokens = self.net.to_sequence(tokens)
+            return Examples(tokens, tokens, jnp.ones(tokens.shape, jnp.float32))
+        assert self.mask_schedule is not None
+        masked, weights = losses.draw_masks(key, tokens, self.mask_schedule)
+        return Examples(masked, tokens, weights)
 
-    def objective(params: Params, tokens, key, **conditions):
-        masked, weights = losses.draw_masks(key, tokens, mask_schedule)
-        return token_losses(net, params, masked, tokens, weights, label_smoothing, **conditions)
+    def losses(self, params: Params, examples: Examples, **conditions) -> jax.Array:
+        """Computes the losses (B,) of examples; for `conditions` see `token_losses`."""
+        return token_losses(self.net, params, *examples, self.label_smoothing, **conditions)
 
-    return objective
-
-
-def _next_token(net: TokenTransformer, label_smoothing: float) -> Objective:
-    """Cross-entropy of every token given those before it; `key` is not needed."""
-
-    def objective(params: Params, tokens, key, **conditions):
-        del key
-        tokens = net.to_sequence(tokens)
-        weights = jnp.ones(tokens.shape, jnp.float32)
-        return token_losses(net, params, tokens, tokens, weights, label_smoothing, **conditions)
-
-    return objective
+    def __call__(self, params: Params, tokens: jax.Array, key: jax.Array, **conditions):
+        """Computes the losses (B,) of tokens (B, N)."""
+        return self.losses(params, self.examples(tokens, key), **conditions)
 
 
 def token_losses(

@@ -15,6 +15,7 @@ from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import NO_CLASS, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
+from vpt_gen.training.parts import Part, mean_and_gradient
 from vpt_gen.training.state import (
     Batch,
     Params,
@@ -41,6 +42,7 @@ def make_task(
     decode_options: dict,
     dtype: str = "float32",
     scan_layers: bool = False,
+    accumulate: int = 1,
 ) -> Task:
     """Builds the pretraining task.
 
@@ -57,6 +59,7 @@ def make_task(
       decode_options: of the pictures, see `decode.generate`.
       dtype: of the net's matrices in products; they are stored and updated in float32.
       scan_layers: whether the state holds the layers stacked, see `nets/stack.py`.
+      accumulate: parts in which an update computes its batch, see `training/parts.py`.
     """
 
     def init(key: jax.Array) -> TrainState:
@@ -68,20 +71,20 @@ def make_task(
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
         mask_key, class_key, dropout_key = jax.random.split(key, 3)
-        tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
+        tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch, accumulate)
         dropped = jax.random.bernoulli(class_key, class_dropout, batch["label"].shape)
         class_ids = jnp.where(dropped, NO_CLASS, batch["label"])
+        examples = objective.examples(tokens, mask_key)
 
-        def mean_loss(params):
-            return objective(
+        def losses(params, part: Part):
+            return objective.losses(
                 cast_matrices(params, dtype),
-                tokens,
-                mask_key,
-                class_ids=class_ids,
-                dropout_key=dropout_key,
-            ).mean()
+                part.rows(examples),
+                class_ids=part.rows(class_ids),
+                dropout_key=part.key(dropout_key),
+            )
 
-        loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+        loss, gradients = mean_and_gradient(losses, state.params, accumulate)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
         return apply_gradients(state, gradients, optimizer), metrics
 

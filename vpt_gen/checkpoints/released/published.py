@@ -24,6 +24,7 @@ class Published:
       license: of the repository that publishes it; the files themselves have none.
       sha256: the SHA-256 that its publisher states; "" if none is known. Never computed from a
         download, which would match itself.
+      fields: of its net, where they differ from the net's defaults: its size is known without it.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Published:
     purpose: str
     license: str
     sha256: str = ""
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def origin(self) -> dict[str, str]:
@@ -51,6 +53,9 @@ class Backbone:
       image_size: side of its images, pixels.
       settings: fields that suit it in configs/folder.py, such as "decode.top_k"; the others keep
         their defaults. Fields that a method's config lacks are left out.
+      fid: of its own samples of ImageNet, as its publishers state for these files; "" if they state
+        none.
+      source: address at which they state it.
     """
 
     tokenizer: str
@@ -58,6 +63,8 @@ class Backbone:
     family: str
     image_size: int
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fid: str = ""
+    source: str = ""
 
     @property
     def files(self) -> tuple[str, str]:
@@ -166,6 +173,7 @@ FILES = {
         694,
         "NAR at 512 px: ImageNet, 1000 classes",
         "Apache-2.0",
+        fields={"num_tokens": 1024},
     ),
     "taming_f16_1024": Published(
         "taming_vqgan",
@@ -174,6 +182,7 @@ FILES = {
         935,
         "images to tokens (1024 codes), to train an AR model of your own on",
         "MIT",
+        fields={"codebook_size": 1024},
     ),
     "taming_f16_16384": Published(
         "taming_vqgan",
@@ -206,6 +215,7 @@ FILES = {
         289,
         "the port of taming_f16_1024 to diffusers",
         "MIT",
+        fields={"codebook_size": 1024},
     ),
     "diffusers_f16_16384": Published(
         "diffusers_vqgan",
@@ -226,8 +236,22 @@ FILES = {
 
 # Name of a published pair, as `config.backbone.name` and `configs/folder.py:<name>` take it.
 BACKBONES = {
-    "maskgit256": Backbone("maskgit256_tokenizer", "maskgit256_transformer", "nar", 256),
-    "maskgit512": Backbone("maskgit512_tokenizer", "maskgit512_transformer", "nar", 512),
+    "maskgit256": Backbone(
+        "maskgit256_tokenizer",
+        "maskgit256_transformer",
+        "nar",
+        256,
+        fid="6.06",
+        source="github.com/google-research/maskgit",
+    ),
+    "maskgit512": Backbone(
+        "maskgit512_tokenizer",
+        "maskgit512_transformer",
+        "nar",
+        512,
+        fid="7.32",
+        source="github.com/google-research/maskgit",
+    ),
     "taming256": Backbone(
         "taming_cin_tokenizer",
         "taming_cin_transformer",
@@ -235,6 +259,9 @@ BACKBONES = {
         256,
         # As its publishers draw samples of a class.
         {"decode.top_k": 600, "decode.top_p": 0.92},
+        # With five settings of decoding.
+        fid="5.20 to 15.98",
+        source="github.com/CompVis/taming-transformers",
     ),
     **{model.name: model.backbone for model in _LLAMAGENS},
 }
