@@ -1,6 +1,7 @@
 """LlamaGen's published files and training checkpoints: what is read, and one error for the rest."""
 
 import argparse
+import math
 import os
 import types
 
@@ -13,9 +14,11 @@ from tests import golden_llamagen, torch_files
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.released import layout, llamagen_gpt, llamagen_vqgan, taming_vqgan
+from vpt_gen.checkpoints.released.published import BACKBONES, FILES
 from vpt_gen.errors import UserError
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
+from vpt_gen.tables.published_nets import published_net
 
 NET = LlamaGen(
     7, num_classes=3, num_tokens=9, num_layers=2, hidden_size=8, num_heads=2, intermediate_size=12
@@ -255,3 +258,32 @@ def test_published_sizes_are_understood():
             LlamaGen(**fields), layout.token_batch(1, 1), class_ids=layout.token_batch(1)
         )
         assert llamagen_gpt.file_shapes(ours) == found, name
+
+
+@pytest.mark.slow
+@golden_llamagen.needed
+def test_published_entries_are_what_the_publishers_state():
+    table = golden_llamagen.json("published_files.json")
+    entries = {entry.file: (name, entry) for name, entry in FILES.items()}
+    for known in (*table["tokenizers"], *table["transformers"]):
+        if "t2i" in known["file"]:  # Of models of text.
+            continue
+        name, entry = entries[known["file"]]
+        assert (entry.address, entry.license) == (known["address"], known["licence"])
+        assert round(known["bytes_if_only_float32_weights"] / 1e6) == entry.megabytes
+        net = published_net(name)
+        if "grid" not in known:
+            found = layout.param_shapes(net, layout.image_batch(net.downsampling))
+            assert net.downsampling == known["downsample"]
+        else:
+            assert net.num_tokens == known["grid"] ** 2
+            tokens = layout.token_batch(1, 1)
+            found = layout.param_shapes(net, tokens, class_ids=layout.token_batch(1))
+            (backbone,) = (pair for pair in BACKBONES.values() if pair.transformer == name)
+            assert backbone.fid.startswith(str(known["fid_reported"]))
+            assert backbone.image_size == known["image"]
+            stated = known["sampler_of_that_fid"].partition("cfg scale ")[2]
+            guidance = backbone.settings["decode.guidance"]
+            assert not stated or float(stated) == pytest.approx(1.0 + guidance)
+            assert bool(stated) == ("guidance" in backbone.fid)
+        assert sum(math.prod(shape) for shape in found.values()) == known["parameters"]
