@@ -131,9 +131,10 @@ def test_grouped_keys_are_recognized(tmp_path):
 @pytest.mark.parametrize(
     ("name", "side", "told"),
     [
-        ("c2i_B_256.pt", 16, "its name says 256 pixels: taken as 16x16; --set=grid=16"),
-        ("c2i_XXL_384.pt", 24, "its name says 384 pixels: taken as 24x24"),
-        ("checkpoint.pt", 16, "its name says nothing, so 256 pixels"),
+        ("c2i_B_256.pt", 16, "taken as 16x16, as its name says 256 pixels; --set=grid=16 sets it"),
+        ("c2i_XXL_384.pt", 24, "taken as 24x24, as its name says 384 pixels"),
+        ("checkpoint.pt", 16, "taken as 16x16, for 256 pixels"),
+        ("step_2000.pt", 16, "taken as 16x16, for 256 pixels"),
     ],
 )
 def test_the_grid_and_the_heads_that_were_taken_are_told(tmp_path, capfd, name, side, told):

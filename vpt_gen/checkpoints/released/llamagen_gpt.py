@@ -94,11 +94,11 @@ def _fields(
     chosen = []
     if grid is None:
         image_size = _image_size(path)
-        grid = image_size // _DOWNSAMPLING
-        of_name = "its name says" if str(image_size) in path.name else "its name says nothing, so"
+        grid = (image_size or _IMAGE_SIZE) // _DOWNSAMPLING
+        reason = f"as its name says {image_size}" if image_size else f"for {_IMAGE_SIZE}"
         chosen.append(
-            f"its grid of tokens ({of_name} {image_size} pixels: taken as {grid}x{grid}; "
-            f"--set=grid={grid} sets it)"
+            f"its grid of tokens (taken as {grid}x{grid}, {reason} pixels; --set=grid={grid} sets "
+            "it)"
         )
     if num_heads is None:
         num_heads = _NUM_HEADS.get(width, max(1, width // _HEAD_SIZE))
@@ -127,11 +127,10 @@ def _fields(
     }, chosen
 
 
-def _image_size(path: pathlib.Path) -> int:
-    """Returns the image side in a name such as c2i_B_384.pt."""
-    sizes = [int(number) for number in re.findall(r"(?<!\d)\d{3,4}(?!\d)", path.stem)]
-    fitting = [size for size in sizes if size % _DOWNSAMPLING == 0]
-    return fitting[-1] if fitting else _IMAGE_SIZE
+def _image_size(path: pathlib.Path) -> int | None:
+    """Returns the image side in a name such as c2i_B_384.pt; None if there is none."""
+    sizes = re.findall(r"(?<!\d)(?:256|384|512)(?!\d)", path.stem)
+    return int(sizes[-1]) if sizes else None
 
 
 def _check_grid(path: pathlib.Path, table: tuple[int, ...], num_tokens: int) -> None:
