@@ -148,6 +148,17 @@ def test_the_grid_and_the_heads_that_were_taken_are_told(tmp_path, capfd, name, 
     assert "".join(capfd.readouterr()) == ""
 
 
+def test_a_table_of_rotations_tells_the_grid(tmp_path, capfd):
+    held = {**tensors(), "freqs_cis": np.zeros((10, 2, 2), np.float32)}
+    config, _ = read(write(tmp_path / "a.pt", {"": held}), grid=None)
+    assert config.num_tokens == 9
+    assert "".join(capfd.readouterr()) == ""
+    with pytest.raises(UserError, match=r"of 9 tokens \(freqs_cis\), not of 256: set grid to 3"):
+        read(write(tmp_path / "c2i_B_256.pt", {"": held}), grid=None)
+    held["freqs_cis"] = np.zeros((), np.float32)
+    read(write(tmp_path / "b.pt", {"": held}))
+
+
 def test_published_widths_have_their_heads():
     for width, heads in ((768, 12), (1024, 16), (1280, 20), (1536, 24), (3200, 32)):
         found = {
