@@ -88,7 +88,8 @@ def make_task(
         reconstruction, latents, tokens = outputs
         terms: dict[str, jax.Array] = {}
         if start is None:
-            terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
+            codebook = net.comparable(vqgan_params["quantizer"]["codebook"])
+            terms = losses.quantizer_losses(latents, codebook, tokens)
             terms = {name: on["quantizer"] * term for name, term in terms.items()}
         error = jnp.mean((images - reconstruction) ** 2)
         terms["reconstruction"] = reconstruction_weight * error
