@@ -19,7 +19,7 @@ def test_a_run_in_the_folder_of_another(tmp_path):
         pytest.raises(UserError, match="run is in use by process .* choose another --workdir"),
     ):
         train(config, tmp_path / "run")
-    with pytest.raises(UserError, match="holds no pretrained"):
+    with pytest.raises(UserError, match=".no data. does not exist"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
