@@ -6,9 +6,12 @@ A mask is bool (H, W), True where the image is repainted.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from vpt_gen.errors import UserError
+from vpt_gen.machine import later
+
+with later.imports(globals()):
+    from scipy import ndimage
 
 # A token is masked if any, or at least half, of its pixels are.
 RULES = ("any", "most")
