@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import made
 from tests.export.test_export import make_run
 from tests.programs import call
 from vpt_gen import sample
@@ -82,6 +83,34 @@ def test_the_command_draws_the_same_files(shelf, folder, tmp_path, monkeypatch, 
         assert (tmp_path / name).read_bytes() == (tmp_path / "played" / name).read_bytes()
     assert len({image.tobytes() for image in drawn.images.values()}) == len(drawn.images)
     assert drawn.order.shape[2] == 3
+
+
+def test_an_autoregressive_run_has_one_decoder_and_its_options(tiny_nets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workdir = str(make_run(tmp_path / "run", tiny_nets, family="ar"))
+    shelf = Shelf([workdir])
+    assert shelf.take(workdir, 1).decoders() == ["autoregressive"]
+    settings = settings_of(shelf, workdir, decoder="autoregressive", temperature=0.5, num=1)
+    drawn = draw(shelf, workdir, 1, settings)
+    assert "--set=temperature=0.5 --ch" in drawn.command
+    call(sample, *arguments_of(drawn.command), needs_config=False)
+    for name, image in drawn.images.items():
+        assert (tmp_path / "played" / name).read_bytes() == grids.as_png(image)
+
+
+def test_a_gan_is_drawn_from_without_options_and_edits_nothing(tiny_nets, tmp_path):
+    nets = tmp_path / "nets"
+    shutil.copytree(tiny_nets, nets)
+    made.save_gan(nets / "gan")
+    workdir = str(make_run(tmp_path / "run", nets, task="cgantransfer", family="nar"))
+    shelf = Shelf([workdir])
+    assert shelf.take(workdir, 1).decoders() == []
+    settings = settings_of(shelf, workdir, decoder=None)
+    drawn = draw(shelf, workdir, 1, settings)
+    assert len(drawn.images) == 4 and drawn.order is None and "--set" not in drawn.command
+    image = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(UserError, match="adapts a GAN"):
+        paint(shelf, workdir, 1, settings, image, image[..., 0] == 0, 0.0)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.5])

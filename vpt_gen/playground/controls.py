@@ -82,7 +82,7 @@ def open_run(shelf: Shelf, checkpoint: str) -> list[Any]:
         step,
         about,
         gr.Dropdown(choices=subjects, value=[number for _, number in subjects[:_FIRST]]),
-        gr.Dropdown(choices=known, value=decoder or None, visible=bool(known)),
+        gr.Dropdown(choices=known, value=decoder or None, visible=len(known) > 1),
         *_options(book, decoder),
         gr.Dropdown(
             choices=[_NO_OTHER, *(subjects if marquee else ())],

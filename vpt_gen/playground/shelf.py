@@ -97,7 +97,8 @@ class Book:
         decode = self.run.config.decode
         if decode.get("guidance") and "guidance" not in chosen:
             chosen["guidance"] = 0.0  # The decoder has none.
-        return {name: x for name, x in chosen.items() if decode.get(name) != x}
+        # A family with one decoder has no field for its name.
+        return {name: x for name, x in chosen.items() if name in decode and decode[name] != x}
 
     def _decoding(self, options: tuple[tuple[str, Any], ...]) -> TunedRun:
         """Returns the run with other options of decoding; UserError for impossible ones."""
