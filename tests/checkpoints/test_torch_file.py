@@ -1,5 +1,6 @@
 """Torch files: what is read, and that nothing else is, least of all code."""
 
+import argparse
 import collections
 import io
 import json
@@ -129,6 +130,14 @@ def test_code_in_a_pickle_is_not_run(tmp_path, capsys):
     assert "ran code" not in capsys.readouterr().out
 
 
+def test_arguments_of_a_training_program_hold_nothing(tmp_path):
+    arguments = argparse.Namespace(image_size=256, nested=argparse.Namespace(a=[1]))
+    path = write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(2)}, args=arguments)
+    read = torch_file.load(path)["args"]
+    assert type(read) is not argparse.Namespace
+    assert vars(read) == {}
+
+
 def test_an_instance_of_a_foreign_class_is_named(tmp_path):
     path = write_arrays(tmp_path / "a.ckpt", {"a": np.zeros(2)}, hyper_parameters=Foreign(x=1))
     with pytest.raises(UserError, match=r"it would run .*Foreign; weights need no code"):
@@ -173,6 +182,7 @@ OPEN_KNOWN = {
         "torch._utils _rebuild_tensor_v2",
         "torch._utils _rebuild_parameter",
         "torch FloatStorage",
+        "argparse Namespace",
     )
 }
 # Lists of two lists of two lists ...: 2**40 items, if somebody wrote them out.

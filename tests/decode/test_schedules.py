@@ -1,10 +1,15 @@
-"""Mask schedules against the released ones."""
+"""Mask schedules against the released ones, and how guidance rises."""
 
 import numpy as np
 import pytest
 
 from tests import golden
-from vpt_gen.decode.schedules import check_schedule, mask_rate
+from vpt_gen.decode.schedules import (
+    check_schedule,
+    guidance_requirement,
+    guidance_shares,
+    mask_rate,
+)
 
 FILE = "decode.npz"
 
@@ -34,3 +39,24 @@ def test_unknown_schedule_is_an_error(schedule):
         check_schedule(schedule)
     with pytest.raises(ValueError, match="not known"):
         mask_rate(0.5, 10, schedule)
+
+
+def test_guidance_rises_from_nothing_to_all_of_it():
+    np.testing.assert_allclose(guidance_shares(5), 1.0)
+    np.testing.assert_allclose(guidance_shares(5, "linear"), [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(guidance_shares(5, "pow2"), [0, 1 / 16, 1 / 4, 9 / 16, 1])
+    expected = [0, 0.5 - 2**-1.5, 0.5, 0.5 + 2**-1.5, 1]
+    np.testing.assert_allclose(guidance_shares(5, "cosine"), expected, atol=1e-12)
+    assert guidance_shares(1, "linear") == [1.0]
+
+
+def test_the_first_part_may_have_no_guidance():
+    assert guidance_shares(5, "constant", 0.4) == [0, 0, 1, 1, 1]
+    assert guidance_shares(5, "linear", 0.5) == [0, 0, 0, 0.75, 1]
+
+
+@pytest.mark.parametrize("schedule", ["arccos", "", "pow", "pow0", "Linear"])
+def test_an_unknown_guidance_schedule_is_an_error(schedule):
+    with pytest.raises(ValueError, match="Guidance schedule .* is not known; use 'constant'"):
+        guidance_shares(5, schedule)
+    assert not guidance_requirement(schedule)[1]

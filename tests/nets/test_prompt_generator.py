@@ -180,3 +180,62 @@ def test_conditions_that_the_generator_does_not_know_are_errors():
     ):
         with pytest.raises(ValueError, match=message):
             net.init(jax.random.key(0), *conditions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("hidden_size", [None, 6])
+def test_a_vector_is_one_more_token_that_starts_at_zero(design, hidden_size):
+    plain = fields_of(design, 5, 7).clone(hidden_size=hidden_size, dropout_rate=0.0)
+    net = plain.clone(vector=True)
+    params = init_params(net, jax.random.key(0))
+    made = net.apply({"params": params}, jnp.array([4, 0]), jnp.array([6, 1]))
+    assert made.shape == (2, 4, hidden_size or 8)
+    np.testing.assert_array_equal(made[:, -1], 0.0)
+    own = {name: x for name, x in params.items() if not name.startswith("prompt_vector")}
+    prompts = plain.apply({"params": own}, jnp.array([4, 0]), jnp.array([6, 1]))
+    np.testing.assert_array_equal(made[:, :-1], prompts)
+    # It learns from the first update on.
+    gradient = jax.grad(
+        lambda params: net.apply({"params": params}, jnp.array([4, 0]))[:, -1].sum()
+    )(params)
+    moving = [name for name, x in gradient.items() if np.abs(jax.tree.leaves(x)[0]).max() > 1e-3]
+    factorized = design == "factorized"
+    assert moving == ["prompt_vector_factors" if factorized else "prompt_vector_embeddings"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", DESIGNS)
+def test_formulas_of_the_vector(design):
+    net = fields_of(design, 5, 7).clone(vector=True)
+    params = init_params(net, jax.random.key(0))
+    keys = jax.random.split(jax.random.key(1), len(params))
+    # All of it far from its start.
+    params = {
+        name: jax.tree.map(lambda x, key=key: jax.random.normal(key, x.shape), x)
+        for key, (name, x) in zip(keys, params.items(), strict=True)
+    }
+    class_ids, instance_ids = jnp.array([4, 0, 2]), jnp.array([6, NO_INSTANCE, 1])
+    tables = {k: v["embedding"] for k, v in params.items() if "embedding" in v}
+
+    def condition(of_class, of_instance):
+        rows = jnp.where(instance_ids[:, None] < 0, 0.0, tables[of_instance][instance_ids])
+        return tables[of_class][class_ids] + rows
+
+    if design == "factorized":
+        factors = tables["prompt_vector_factors"].reshape(1, -1, 8)
+        embedded = condition("prompt_embeddings", "prompt_instance_embeddings").reshape(3, -1, 8)
+        expected = (layer_norm(embedded) * factors).sum(axis=1)
+    else:
+        expected = condition("prompt_vector_embeddings", "prompt_vector_instance_embeddings")
+    vectors = net.apply({"params": params}, class_ids, instance_ids)[:, -1]
+    np.testing.assert_allclose(vectors, expected, atol=1e-4)
+
+
+def test_a_vector_alone_has_a_row_for_each_class():
+    net = PromptGenerator(5, 0, 8, vector=True)
+    assert num_parameters(net) == 5 * 8
+    assert num_parameters(net.clone(num_instances=7)) == (5 + 7) * 8
+    assert num_parameters(net.clone(hidden_size=6)) == 5 * 8 + 8 * 6
+    factorized = net.clone(design="factorized", num_factors=3)
+    assert num_parameters(factorized) == (5 + 1) * 3 * 8

@@ -11,6 +11,8 @@ import pytest
 from tests import compiled_capacity
 from vpt_gen.machine import sharding
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
+from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.tables import capacity, costs, flops
@@ -20,6 +22,11 @@ pytestmark = pytest.mark.slow
 MODELS = {
     "nar": costs.Model(MaskGIT(64, 8, 48, 1, 256, 8, 1024), 48, num_prompt_tokens=16),
     "ar": costs.Model(GPT(64, 48, 1, 256, 8, 1024), 48, num_prompt_tokens=16),
+    "halton": costs.Model(HaltonMaskGIT(64, 8, 48, 1, 62, 4, 160), 48, num_prompt_tokens=16),
+    "llamagen": costs.Model(LlamaGen(64, 8, 49, 1, 64, 4, 2, 160), 49, num_prompt_tokens=16),
+    "llamagen identity": costs.Model(
+        LlamaGen(64, 8, 49, 1, 64, 4, 0, 160, prompt_rotation="identity"), 49, num_prompt_tokens=16
+    ),
 }
 
 

@@ -228,6 +228,18 @@ def test_the_tokenizer_learns_without_a_discriminator(batch):
     assert losses[-1] < losses[0]
 
 
+def test_a_tokenizer_whose_tokens_stay_trains_its_decoder_alone(batch):
+    start = VQGAN_NET.init(jax.random.key(9), batch["image"])["params"]
+    state, losses = train(tokenizer_task(0.1, start=start), batch, 20)
+    after = dict(state.params["vqgan"])
+    assert (
+        jnp.abs(after["decoder"]["Conv_0"]["bias"] - start["decoder"]["Conv_0"]["bias"]).max() > 0
+    )
+    chex.assert_trees_all_equal({**after, "decoder": start["decoder"]}, dict(start))
+    assert set(state.opt_state["vqgan"][0].mu) == {"decoder"}
+    assert losses[-1] < losses[0]
+
+
 def test_the_codebook_has_a_learning_rate_of_its_own(batch):
     moves = {}
     for factor in (1.0, 3.0):

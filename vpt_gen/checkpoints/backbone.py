@@ -31,6 +31,7 @@ from vpt_gen.machine import distributed, json_files, lock, sharding
 from vpt_gen.machine.files import json_text, move_folder
 from vpt_gen.nets import NETS, build, tokenizers
 from vpt_gen.nets.biggan import BigGAN
+from vpt_gen.nets.transformer import OPTIONS
 
 TOKENIZERS = tokenizers()
 _LARGE = 2**27  # bytes
@@ -328,7 +329,7 @@ def _fits_few_files(params: Any) -> bool:
 
 def _fields(net: nn.Module | BigGAN) -> dict[str, Any]:
     """Returns a module's fields as JSON reads them back, without options of the computation."""
-    others = ("parent", "name", "remat")
+    others = ("parent", "name", *OPTIONS)
     names = [f.name for f in dataclasses.fields(net) if f.name not in others]
     return json.loads(json.dumps({name: getattr(net, name) for name in names}))
 

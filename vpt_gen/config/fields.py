@@ -239,6 +239,9 @@ def _tokenizer_losses() -> ConfigDict:
     # checkpoints/perceptual.py), or a classifier that this code trained; '' for no such distance.
     losses.perceptual_weight = 0.1
     losses.perceptual_weights = ""
+    # A trained tokenizer of the same net, of which only the decoder trains on, so that its tokens,
+    # and what transformers know of them, stay; '' trains all from the beginning.
+    losses.keep_tokens = ""
     return losses
 
 

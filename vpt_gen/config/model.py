@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.nets import NETS
+from vpt_gen.nets.transformer import OPTIONS
 
 # Task -> the only net that it pretrains; configs of the other tasks name their net.
 _NETS = {"gan": "biggan", "classifier": "classifier"}
@@ -14,7 +15,7 @@ TOKENIZER = "vqgan"
 # A family's default transformer.
 OF_FAMILY = {"nar": "maskgit", "ar": "gpt"}
 # Fields of every Linen module, and options of the computation.
-_OTHERS = ("parent", "name", "remat")
+_OTHERS = ("parent", "name", *OPTIONS)
 
 
 def net_of(task: str, name: str) -> type[Any]:

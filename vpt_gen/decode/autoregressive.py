@@ -7,6 +7,8 @@ positions, where the prefix's part of the cache is replaced; the entries of earl
 """
 
 import dataclasses
+import math
+from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
 import jax
@@ -15,6 +17,7 @@ import jax.numpy as jnp
 from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
 from vpt_gen.decode.iterative import Guidance
+from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, CausalTransformer
 from vpt_gen.ranges import CountOrZero, Range, Share, ShareBelowOne
 
@@ -34,6 +37,7 @@ def decode(
     top_p: float = 1.0,
     guidance: float = 0.0,
     guidance_start: float = 0.0,
+    guidance_stop: float = 1.0,
 ) -> jax.Array:
     """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
@@ -54,6 +58,7 @@ def decode(
       top_p: only the likeliest tokens that together reach this probability.
       guidance: scale of classifier-free guidance, which doubles the work; see `iterative.Guided`.
       guidance_start: share of the tokens that come before guidance sets in.
+      guidance_stop: share of the tokens after which it ends.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
@@ -71,8 +76,16 @@ def decode(
     def prefix_of(prompts_t):
         return net.apply(variables, prompts_t, class_ids, method="prefix")
 
-    def of_images(x, axis=0):
-        return x if rows is None else jnp.take(x, rows, axis=axis)
+    def prefix_cache(prefix):
+        return net.apply(variables, prefix, method="hidden_states")[1]
+
+    def first_input(prefix):
+        return net.apply(variables, prefix, method="first_input")
+
+    def of_images(tree, axis=0):
+        if rows is None:
+            return tree
+        return jax.tree.map(lambda x: jnp.take(x, rows, axis=axis), tree)
 
     def draw(keys, logits):
         if temperature == 0:
@@ -81,57 +94,105 @@ def decode(
         return jax.vmap(jax.random.categorical)(keys, allowed)
 
     prefix, first = prefix_of(None if stretches is None else stretches[0])
-    length = prefix.shape[1]
+    length = _length(jax.eval_shape(prefix_cache, prefix))
     net.check_length(first, num_tokens)
-    _check_keys(keys, len(prefix) if rows is None else len(rows))
+    _check_keys(keys, len(jax.tree.leaves(prefix)[0]) if rows is None else len(rows))
 
-    def guided(logits, without, n):
-        """The sequence without a condition goes along, with its own inputs and cache."""
-        x, cache = without
-        alone, cache = net.apply(variables, x, cache, n, method="run")
-        scale = jnp.where(n >= guidance_start * num_tokens, guidance, 0.0)
-        return logits + scale * (logits - alone), cache
+    # Without their condition, images are decoded in the same batch if their cache is as long, and
+    # otherwise next to it.
+    is_paired, nothing, fresh_of_nothing = False, None, None
+    if guidance:
+        nothing, first_after_nothing = net.apply(variables, method="unconditional_prefix")
+        fresh_of_nothing, nothing = prefix_cache(nothing), first_input(nothing)
+        is_paired = (first_after_nothing, _length(fresh_of_nothing)) == (first, length)
+    guided_from, guided_to = _guided(guidance_start, guidance_stop, num_tokens)
+
+    def paired(tree, of_nothing, axis=0):
+        return _in_pairs(tree, of_nothing, axis) if is_paired else tree
+
+    def guide(logits, alone, n):
+        scale = jnp.where((n >= guided_from) & (n < guided_to), guidance, 0.0)
+        return logits + scale * (logits - alone)
 
     def step(carry, inputs):
         n, kept = inputs
         x, cache, without = carry
         logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
-        if guidance:
-            logits, other_cache = guided(logits, without, n)
+        if is_paired:
+            logits = guide(logits[::2], logits[1::2], n)
+        elif guidance:
+            x, other_cache = without
+            alone, other_cache = net.apply(variables, x, other_cache, n, method="run")
+            logits = guide(logits, alone, n)
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
         if kept is not None:
             token = jnp.where(kept == MASK_TOKEN_ID, token, kept)
-        x = net.apply(variables, token[:, None], first + n, method="embed")
-        if guidance:
-            without = net.apply(variables, token[:, None], 1 + n, method="embed"), other_cache
+        given = jnp.repeat(token, 2) if is_paired else token
+        x = net.apply(variables, given[:, None], first + n, method="embed")
+        if without is not None:
+            own = net.apply(variables, token[:, None], first_after_nothing + n, method="embed")
+            without = own, other_cache
         return (x, cache, without), token
 
     def stretch(carry, inputs):
         x, cache, without = carry
         prompts_t, *steps = inputs
-        _, fresh = net.apply(variables, prefix_of(prompts_t)[0], method="hidden_states")
-        # Axis -4 is the batch; if layers are stacked, their axis comes before it.
-        cache = jax.tree.map(
-            lambda old, new: old.at[..., :length, :].set(of_images(new, -4)), cache, fresh
-        )
-        carry = x, _without_batch(cache), without
+        fresh = of_images(prefix_cache(prefix_of(prompts_t)[0]), _BATCH)
+        fresh = paired(fresh, fresh_of_nothing, _BATCH)
+        carry = x, _without_batch(begun(cache, fresh)), without
         (x, cache, without), tokens = jax.lax.scan(step, carry, steps)
         return (x, _with_batch(cache), without), tokens
 
-    def empty_cache(length):
-        return net.apply(variables, len(keys), length, method="empty_cache")
+    def begun(cache, fresh):
+        """The cache with another prefix; a new one has as many positions."""
+        places = _length(fresh)
+        return jax.tree.map(lambda old, new: old.at[..., :places, :].set(new), cache, fresh)
+
+    def empty_cache(batch, length):
+        return net.apply(variables, batch, length, method="empty_cache")
 
     without = None
-    if guidance:
-        nothing = net.apply(variables, method="unconditional_prefix")
-        nothing = jnp.broadcast_to(nothing, (len(keys), *nothing.shape[1:]))
-        without = nothing, _without_batch(empty_cache(num_tokens))
+    if guidance and not is_paired:
+        alike = jax.tree.map(lambda x: jnp.repeat(x, len(keys), axis=0), nothing)
+        cache = begun(empty_cache(len(keys), num_tokens), fresh_of_nothing)
+        without = alike, _without_batch(cache)
     positions = jnp.arange(num_tokens).reshape(count, -1)
     # The last prefix token is run again as the first input, so that all tokens share one step.
-    carry = of_images(prefix[:, -1:]), empty_cache(length + num_tokens - 1), without
+    x = paired(of_images(first_input(prefix)), nothing)
+    batch = len(keys) * (2 if is_paired else 1)
+    carry = x, empty_cache(batch, length + num_tokens - 1), without
     kept = None if known is None else known.T.reshape(*positions.shape, -1)
     _, tokens = jax.lax.scan(stretch, carry, (stretches, positions, kept))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
+
+
+# Of a cache's arrays; if layers are stacked, their axis comes before it.
+_BATCH = -4
+
+
+def _length(cache: Any) -> int:
+    """Counts the positions of a cache, or of its shapes."""
+    return jax.tree.leaves(cache)[0].shape[-2]
+
+
+def _guided(start: float, stop: float, num_tokens: int) -> tuple[int, int]:
+    """Returns the first token with guidance, and the first one after it that has none again."""
+    # Shares such as 7 / 25 are rounded: they must not count a token more.
+    return math.ceil(start * num_tokens), math.ceil(stop * num_tokens - 1e-6)
+
+
+def _in_pairs(tree: Any, others: Any, axis: int) -> Any:
+    """Puts the corresponding one of the others behind each of a batch.
+
+    Devices that share the batch have both of a pair.
+    """
+
+    def pair(x: jax.Array, other: jax.Array) -> jax.Array:
+        place = axis % x.ndim
+        both = jnp.stack([x, jnp.broadcast_to(other, x.shape)], axis=place + 1)
+        return both.reshape(*x.shape[:place], -1, *x.shape[place + 1 :])
+
+    return jax.tree.map(pair, tree, others)
 
 
 def _without_batch(cache: Any) -> Any:
@@ -169,9 +230,15 @@ class Autoregressive(Decoder):
     guidance: Guidance = 0.0
     # Share of the tokens that come before guidance sets in.
     guidance_start: ShareBelowOne = 0.0
+    # Share of the tokens after which it ends; LlamaGen's cfg_interval c is (c + 2) / N.
+    guidance_stop: Share = 1.0
 
     name = "autoregressive"
     family = "ar"
+
+    def requirements(self) -> Iterable[Requirement]:
+        is_later = self.guidance == 0 or self.guidance_start < self.guidance_stop
+        yield "guidance_stop", is_later, "above decode.guidance_start"
 
     def num_stages(self, net, num_tokens: int) -> int:
         """Returns the number of image rows: the prompt changes at the start of each."""
@@ -193,6 +260,7 @@ class Autoregressive(Decoder):
             top_p=self.top_p,
             guidance=self.guidance,
             guidance_start=self.guidance_start,
+            guidance_stop=self.guidance_stop,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
         if known is not None:

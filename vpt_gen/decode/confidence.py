@@ -32,21 +32,18 @@ class Confidence(GuidedDecoder):
         logits_of = Guided(net, given.params, self.temperature)
         ids = net.unknown_ids(count, given.num_tokens, given.class_ids)
         constant, changing = given.stages()
-        first_scale, scales = self.scales()
+        first_scale, scales = self.scales(self.num_iterations)
         first, rows = None, given.rows
         if rows is None:
             rows = jnp.arange(count)
         elif given.known is None:  # Otherwise images differ from the start.
-            prompts = None if given.prompts is None else given.prompts[0]
-            first = logits_of(ids, prompts, given.class_ids, first_scale)
+            first = logits_of(ids, given.first(), first_scale)
 
         def one(key, row, tokens):
             def logits_fn(ids, stage):
-                prompts_t, scale = stage
-                prompts_t = constant if prompts_t is None else prompts_t
-                own = None if prompts_t is None else prompts_t[row][None]
-                of_class = None if given.class_ids is None else given.class_ids[row][None]
-                return logits_of(ids, own, of_class, first_scale if scale is None else scale)
+                changing_t, scale = stage
+                own = jax.tree.map(lambda x: x[row][None], constant | changing_t)
+                return logits_of(ids, own, first_scale if scale is None else scale)
 
             tokens, revealed_at = parallel.decode(
                 key,

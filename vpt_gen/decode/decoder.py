@@ -14,6 +14,9 @@ import jax.numpy as jnp
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 
+# By the names of a net's arguments: prompts, vectors, class_ids.
+Conditions = dict[str, jax.Array]
+
 
 @dataclasses.dataclass(frozen=True)
 class Given:
@@ -27,6 +30,7 @@ class Given:
       prompts: (T, P, S, D), the prompts of T stages, or of all decoding if T is 1; or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      vectors: (T, P, D), for nets that a vector modulates, in as many stages as prompts; or None.
       known: (B, N), row-major, tokens that stay, and `MASK_TOKEN_ID` where one is drawn; None: all
         are drawn.
       num_unknown: the most tokens that one of the images lacks; None is N.
@@ -39,6 +43,7 @@ class Given:
     prompts: jax.Array | None
     class_ids: jax.Array | None
     rows: jax.Array | None
+    vectors: jax.Array | None = None
     known: jax.Array | None = None
     num_unknown: int | None = None
 
@@ -47,15 +52,14 @@ class Given:
         """P."""
         if self.rows is None:
             return len(self.keys)
-        conditions = self.class_ids if self.prompts is None else self.prompts[0]
-        assert conditions is not None  # `rows` index prompts or class ids.
-        return len(conditions)
+        # `rows` index prompts, vectors or class ids.
+        return len(jax.tree.leaves(self.first())[0])
 
-    def of_images(self, of_conditions: jax.Array | None) -> jax.Array | None:
-        """Selects the entry of each image's condition: (P, ...) -> (B, ...)."""
-        if of_conditions is None or self.rows is None:
+    def of_images(self, of_conditions: Any) -> Any:
+        """Selects the entry of each image's condition in a tree: (P, ...) -> (B, ...)."""
+        if self.rows is None:
             return of_conditions
-        return of_conditions[self.rows]
+        return jax.tree.map(lambda x: x[self.rows], of_conditions)
 
     def tokens(self) -> jax.Array:
         """Returns the tokens (B, N) before the first iteration."""
@@ -63,11 +67,22 @@ class Given:
             return self.known
         return jnp.full((len(self.keys), self.num_tokens), MASK_TOKEN_ID, jnp.int32)
 
-    def stages(self) -> tuple[jax.Array | None, jax.Array | None]:
-        """Returns constant prompts (P, S, D) and changing ones (T, P, S, D), or None for each."""
-        if self.prompts is not None and len(self.prompts) == 1:
-            return self.prompts[0], None
-        return None, self.prompts
+    def stages(self) -> tuple[Conditions, Conditions]:
+        """Returns the conditions that stay, (P, ...), and those of T stages, (T, P, ...)."""
+        staged = _given(prompts=self.prompts, vectors=self.vectors)
+        constant = _given(class_ids=self.class_ids)
+        if any(len(x) > 1 for x in staged.values()):
+            return constant, staged
+        return constant | {name: x[0] for name, x in staged.items()}, {}
+
+    def first(self) -> Conditions:
+        """Returns the conditions of the first stage, (P, ...)."""
+        constant, changing = self.stages()
+        return constant | {name: x[0] for name, x in changing.items()}
+
+
+def _given(**conditions: jax.Array | None) -> Conditions:
+    return {name: x for name, x in conditions.items() if x is not None}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from vpt_gen.decode.autoregressive import Autoregressive
 from vpt_gen.decode.confidence import Confidence
 from vpt_gen.decode.decoder import Decoder
 from vpt_gen.decode.halton import Halton
+from vpt_gen.decode.halton_released import HaltonReleased
 from vpt_gen.nets.transformer import TokenTransformer
 
 # The first decoder of a family is its default.
@@ -17,6 +18,7 @@ DECODERS: dict[str, type[Decoder]] = {
     "halton": Halton,
     "masked": Masked,
     "frontier": Frontier,
+    "halton_released": HaltonReleased,
     "autoregressive": Autoregressive,
 }
 

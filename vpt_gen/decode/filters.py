@@ -11,8 +11,12 @@ def top_k_filter(logits: jax.Array, k: int) -> jax.Array:
     """Sets logits (..., V) below the k-th largest to -inf; ties with it stay. 0 changes nothing."""
     if k <= 0 or k >= logits.shape[-1]:
         return logits
-    smallest_kept = jax.lax.top_k(logits, k)[0][..., -1:]
-    return jnp.where(logits < smallest_kept, -jnp.inf, logits)
+    largest, places = jax.lax.top_k(logits, k)
+    kept = logits >= largest[..., -1:]
+    # A compiled program may compute logits twice, and round them differently: the k-th would then
+    # be smaller than itself.
+    kept = jnp.put_along_axis(kept, places, True, axis=-1, inplace=False)
+    return jnp.where(kept, logits, -jnp.inf)
 
 
 def top_p_filter(logits: jax.Array, p: float) -> jax.Array:

@@ -23,6 +23,7 @@ def generate(
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
     rows: jax.Array | None = None,
+    vectors: jax.Array | None = None,
     known: jax.Array | None = None,
     num_unknown: int | None = None,
     **options: Any,
@@ -42,6 +43,8 @@ def generate(
         stretches of tokens (AR), or of all decoding if T is 1. Or None.
       class_ids: (P,), the pretrained conditions, or None.
       rows: (B,) in [0, P), the condition of every image; None: P is B, and image i has the i-th.
+      vectors: (T, P, D) or (1, P, D), for a net that takes them, see `nets/transformer.py`; or
+        None.
       known: (B, N), row-major, tokens that never change, and `MASK_TOKEN_ID` where one is drawn;
         None: all are drawn.
       num_unknown: the most tokens that one of the images lacks, for decoders whose work grows with
@@ -61,9 +64,10 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    return decoder.decode(
-        Given(net, params, keys, num_tokens, prompts, class_ids, rows, known, num_unknown)
+    given = Given(
+        net, params, keys, num_tokens, prompts, class_ids, rows, vectors, known, num_unknown
     )
+    return decoder.decode(given)
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:

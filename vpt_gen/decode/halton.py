@@ -159,28 +159,21 @@ class Halton(GuidedDecoder):
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
         logits_of = Guided(net, given.params, self.temperature)
         constant, changing = given.stages()
-        first_scale, scales = self.scales()
+        first_scale, scales = self.scales(self.num_iterations)
 
-        def visual_logits(tokens, prompts, class_ids, scale):
-            ids = net.ids(tokens, class_ids)
-            return logits_of(ids, prompts, class_ids, scale)[:, -n:]
+        def visual_logits(tokens, conditions, scale):
+            ids = net.ids(tokens, conditions.get("class_ids"))
+            return logits_of(ids, conditions, scale)[:, -n:]
 
         def logits_fn(tokens, stage):
-            prompts_t, scale = stage
-            prompts_t = constant if prompts_t is None else prompts_t
-            return visual_logits(
-                tokens,
-                given.of_images(prompts_t),
-                given.of_images(given.class_ids),
-                first_scale if scale is None else scale,
-            )
+            changing_t, scale = stage
+            own = given.of_images(constant | changing_t)
+            return visual_logits(tokens, own, first_scale if scale is None else scale)
 
         first_logits = None
         if given.known is None:  # Otherwise images differ from the start.
             nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-            prompts = constant if changing is None else changing[0]
-            logits = visual_logits(nothing, prompts, given.class_ids, first_scale)
-            first_logits = given.of_images(logits)
+            first_logits = given.of_images(visual_logits(nothing, given.first(), first_scale))
         return decode(
             given.keys,
             given.tokens(),

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode.decoder import Decoder
-from vpt_gen.decode.schedules import schedule_requirement
+from vpt_gen.decode.decoder import Conditions, Decoder
+from vpt_gen.decode.schedules import guidance_requirement, guidance_shares, schedule_requirement
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MaskedTransformer, TokenTransformer
 from vpt_gen.ranges import Count, Range, ShareBelowOne
@@ -38,19 +38,30 @@ class IterativeDecoder(Decoder):
 
 
 @dataclasses.dataclass(frozen=True)
-class GuidedDecoder(IterativeDecoder):
-    """An iterative decoder with classifier-free guidance, see `Guided`."""
+class WithGuidance(Decoder):
+    """A decoder of masked transformers with classifier-free guidance, see `Guided`."""
 
     # Scale of classifier-free guidance, which doubles the work; 0 for none.
     guidance: Guidance = 0.0
     # Share of the iterations that come before guidance sets in.
     guidance_start: ShareBelowOne = 0.0
+    # How the scale rises over the iterations, see decode/schedules.py.
+    guidance_schedule: str = "constant"
 
-    def scales(self) -> tuple[float, jax.Array | None]:
+    def requirements(self) -> Iterable[Requirement]:
+        yield from super().requirements()
+        yield guidance_requirement(self.guidance_schedule)
+
+    def scales(self, num_iterations: int) -> tuple[float, jax.Array | None]:
         """Returns the scale of the first iteration, and of all (T,), or None if they are equal."""
-        start = self.guidance_start * self.num_iterations
-        scales = [self.guidance if t >= start else 0.0 for t in range(self.num_iterations)]
+        shares = guidance_shares(num_iterations, self.guidance_schedule, self.guidance_start)
+        scales = [self.guidance * share for share in shares]
         return scales[0], None if len(set(scales)) == 1 else jnp.array(scales)
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidedDecoder(WithGuidance, IterativeDecoder):
+    """An iterative decoder with guidance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,28 +76,26 @@ class Guided:
       net: the transformer.
       params: its parameters.
       temperature: divides the result.
+      method: of the net, which gives the logits.
     """
 
     net: MaskedTransformer
     params: Any
     temperature: float = 1.0
+    method: str = "visual_logits"
 
     def __call__(
-        self,
-        ids: jax.Array,
-        prompts: jax.Array | None,
-        class_ids: jax.Array | None,
-        scale: jax.Array | float,
+        self, ids: jax.Array, conditions: Conditions, scale: jax.Array | float
     ) -> jax.Array:
-        """(ids (B, L), conditions, scale) -> logits (B, L, K)."""
+        """(ids (B, L), conditions (B, ...), scale) -> logits (B, L, K)."""
 
-        def logits(*args):
-            return self.net.apply({"params": self.params}, *args, method="visual_logits")
+        def logits(ids, **conditions):
+            return self.net.apply({"params": self.params}, ids, **conditions, method=self.method)
 
-        conditional = logits(ids, prompts, class_ids)
+        conditional = logits(ids, **conditions)
 
         def beyond():
-            without = logits(self.net.unconditional_ids(ids), None, None)
+            without = logits(self.net.unconditional_ids(ids))
             return conditional + scale * (conditional - without)
 
         if isinstance(scale, jax.Array):

@@ -72,5 +72,5 @@ def check_weights(
 
 
 def interpolate(weights: jax.Array | np.ndarray, bank: jax.Array) -> jax.Array:
-    """Combines W (T, M) and bank (B, M, S, D) into every iteration's prompts (T, B, S, D)."""
-    return jnp.einsum("tm,bmsd->tbsd", weights, bank)
+    """Combines W (T, M) and bank (B, M, ...) into every iteration's prompts (T, B, ...)."""
+    return jnp.einsum("tm,bm...->tb...", weights, bank)

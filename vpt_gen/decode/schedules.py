@@ -1,7 +1,7 @@
 """Mask schedules: the share of tokens still masked as decoding (or a training draw) proceeds.
 
 Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/libml/mask_schedule.py`;
-'arccos' is from arXiv 2503.17076.
+'arccos' is from arXiv 2503.17076. And guidance schedules: how its scale rises during decoding.
 """
 
 import math
@@ -60,3 +60,47 @@ def _is_schedule(name: str) -> bool:
     if power := _POWER.fullmatch(name):
         return float(power[1]) in _EXPONENT
     return name in ("uniform", "cosine", "arccos", "log", "exp")
+
+
+_RISES = f"'constant', 'linear', 'cosine' or 'pow<exponent>' with {_EXPONENT}"
+
+
+def guidance_shares(count: int, schedule: str = "constant", start: float = 0.0) -> list[float]:
+    """Returns the shares of guidance's scale in `count` iterations, from 0 to 1.
+
+    All but 'constant' rise from 0 in the first iteration to 1 in the last: 'linear' is that of the
+    sampler by confidence in valeoai/Halton-MaskGIT.
+
+    Args:
+      count: T.
+      schedule: 'constant', 'linear', 'cosine' (slow at both ends) or 'pow<exponent>'.
+      start: share of the iterations that come first and have none.
+
+    Raises:
+      ValueError: an unknown schedule.
+    """
+    if not _is_rise(schedule):
+        raise ValueError(f"Guidance schedule {schedule!r} is not known; use {_RISES}.")
+    shares = [_rise(t / (count - 1) if count > 1 else 1.0, schedule) for t in range(count)]
+    return [share if t >= start * count else 0.0 for t, share in enumerate(shares)]
+
+
+def guidance_requirement(name: str) -> Requirement:
+    """Returns the requirement of a decoder's field `guidance_schedule`."""
+    return "guidance_schedule", _is_rise(name), _RISES
+
+
+def _is_rise(name: str) -> bool:
+    if power := _POWER.fullmatch(name):
+        return float(power[1]) in _EXPONENT
+    return name in ("constant", "linear", "cosine")
+
+
+def _rise(progress: float, schedule: str) -> float:
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return progress
+    if schedule == "cosine":
+        return (1.0 - math.cos(math.pi * progress)) / 2.0
+    return progress ** float(schedule.removeprefix("pow"))

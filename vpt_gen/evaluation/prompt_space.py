@@ -15,7 +15,10 @@ _BATCH = 256
 
 
 def make_prompts(generator: PromptGenerator, params: Any, conditions: np.ndarray) -> np.ndarray:
-    """Conditions (n, 2), class and training image -> their prompts (n, S, D), without dropout."""
+    """Conditions (n, 2), class and training image -> their prompts (n, S, D), without dropout.
+
+    A vector is one token more, the last.
+    """
 
     @jax.jit
     def make(params, conditions):
@@ -31,8 +34,9 @@ def make_prompts(generator: PromptGenerator, params: Any, conditions: np.ndarray
 
 def without_classes(params: Any) -> Any:
     """Neutralizes the class part of parameters, so that a prompt depends only on its instance."""
-    table = params["prompt_embeddings"]
-    return {**params, "prompt_embeddings": jax.tree.map(np.zeros_like, table)}
+    tables = ("prompt_embeddings", "prompt_vector_embeddings")
+    zero = {name: jax.tree.map(np.zeros_like, params[name]) for name in tables if name in params}
+    return {**params, **zero}
 
 
 def lengths(num_prompt_tokens: int) -> list[int]:

@@ -38,11 +38,12 @@ PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"/(query|key|value)/kernel", ("fsdp", "tensor", None)),
     (r"/(query|key|value)/bias", ("tensor", None)),
     (r"/(self_attention/out|attention/(out|projection))/kernel", ("tensor", None, "fsdp")),
-    (r"/(intermediate_output|mlp_in)/kernel", ("fsdp", "tensor")),
+    (r"/(intermediate_output|mlp_in|mlp_gate)/kernel", ("fsdp", "tensor")),
     (r"/(intermediate_output|mlp_in)/bias", ("tensor",)),
     (r"/(layer_output|mlp_out)/kernel", ("tensor", "fsdp")),
     # A lookup in a split table would gather the batch: tables, 1 or 2 % of a model, are not split.
-    (r"/(word|token|position)_embeddings/embedding", ()),
+    (r"/(word|token|position|condition|label|register)_embeddings/embedding", ()),
+    (r"/modulation/linear/kernel", ("fsdp", None)),
     (r"/mlm_dense/kernel", ("fsdp", None)),
     (r"/head/kernel", ("fsdp", "tensor")),
     # VQGANs, discriminator, LPIPS; kernels from or to three color channels are small.

@@ -96,8 +96,8 @@ def make_task(
         told: dict[str, Any] = dict(
             method.conditions(params, ids, None if method.num_classes else ids)
         )
-        if "prompts" in told:
-            told["prompts"] = told["prompts"][None]  # The same in all stages.
+        for name in told.keys() - {"class_ids"}:
+            told[name] = told[name][None]  # The same in all stages.
         tokens, _ = generate(
             net,
             method.params(frozen["transformer"], params),

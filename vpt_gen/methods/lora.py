@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from vpt_gen.errors import Requirement
+from vpt_gen.errors import Requirement, UserError
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import (
     Method,
@@ -20,7 +20,7 @@ from vpt_gen.methods.method import (
     merge,
 )
 from vpt_gen.methods.record import Target, TransformerMethod
-from vpt_gen.nets.transformer import MATRICES, TokenTransformer
+from vpt_gen.nets.transformer import GATE, MATRICES, TokenTransformer
 from vpt_gen.ranges import Positive, Size
 from vpt_gen.training.state import Params
 
@@ -69,7 +69,7 @@ class LoRA(TransformerMethod):
     rank: Size = 4
     # The update is scaled by alpha / rank.
     alpha: Positive = 32.0
-    # Of each layer, some of `nets.transformer.MATRICES`.
+    # Of each layer, some of `nets.transformer.MATRICES`, or 'mlp_gate' if the transformer has one.
     matrices: tuple[str, ...] = ("query", "value")
 
     name = "lora"
@@ -78,8 +78,9 @@ class LoRA(TransformerMethod):
     demo_learning_rate = 1e-2
 
     def requirements(self) -> Iterable[Requirement]:
-        known = set(self.matrices) <= set(MATRICES) and len(self.matrices) > 0
-        yield "matrices", known, f"some of {', '.join(MATRICES)}"
+        all_roles = (*MATRICES, GATE)
+        known = set(self.matrices) <= set(all_roles) and len(self.matrices) > 0
+        yield "matrices", known, f"some of {', '.join(all_roles)}"
 
     def sentence(self, what: str) -> str:
         return (
@@ -88,4 +89,9 @@ class LoRA(TransformerMethod):
         )
 
     def adapt(self, target: Target) -> Method:
+        if missing := set(self.matrices) - set(target.net.parts.matrices):
+            raise UserError(
+                f"config.lora.matrices has {min(missing)!r}, which a {target.net.title} does not "
+                f"have: it has {', '.join(target.net.parts.matrices)}."
+            )
         return make_method(target.net, target.num_classes, self.rank, self.alpha, self.matrices)

@@ -17,7 +17,8 @@ from vpt_gen.nets.stack import STACKED
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
-# Conditions of a net: {"prompts": (B, S, D)} or {"class_ids": (B,)}.
+# Conditions of a net: {"prompts": (B, S, D)}, and "vectors" (B, D) if it takes them; or
+# {"class_ids": (B,)}.
 Conditions = Mapping[str, jax.Array]
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 
-from vpt_gen.errors import Requirement
+from vpt_gen.errors import Requirement, UserError
 from vpt_gen.methods.method import Conditions, Method
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.prompt_generator import DESIGNS, PromptGenerator, init_params
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.ranges import Share, ShareBelowOne, Size, SizeOrZero
 from vpt_gen.training.state import Params
 
@@ -33,14 +34,16 @@ def make_method(generator: PromptGenerator) -> Method:
         instance_ids: jax.Array | None = None,
         dropout_key: jax.Array | None = None,
     ) -> Conditions:
-        prompts: Any = generator.apply(
+        tokens: Any = generator.apply(
             {"params": trained},
             class_ids if generator.num_classes else None,
             instance_ids if generator.num_instances else None,
             deterministic=dropout_key is None,
             rngs=None if dropout_key is None else {"dropout": dropout_key},
         )
-        return {"prompts": prompts}
+        if not generator.vector:
+            return {"prompts": tokens}
+        return {"prompts": tokens[:, :-1], "vectors": tokens[:, -1]}
 
     return Method(
         init,
@@ -55,8 +58,8 @@ def make_method(generator: PromptGenerator) -> Method:
 class Prompts(TransformerMethod):
     """`config.task = "prompts"`, with the group `config.prompt`: see `nets/prompt_generator.py`."""
 
-    # S.
-    num_prompt_tokens: Size = 32
+    # S; 0 for a vector alone.
+    num_prompt_tokens: SizeOrZero = 32
     # P; 0 for the transformer's width, without a projection.
     feature_size: SizeOrZero = 0
     dropout_rate: ShareBelowOne = 0.1
@@ -68,6 +71,11 @@ class Prompts(TransformerMethod):
     num_factors: Size = 1
     # With 'class+instance': share of examples trained on the class alone.
     instance_dropout: Share = 0.5
+    # Also a vector per condition, for transformers that one modulates (Halton-MaskGIT).
+    vector: bool = False
+    # How a transformer that rotates its positions takes prompts (docs/prompts.md): LlamaGen has
+    # 'zero', 'plain' and 'identity'. '' is the transformer's own.
+    rotation: str = ""
 
     name = "prompts"
     group = "prompt"
@@ -79,11 +87,28 @@ class Prompts(TransformerMethod):
         yield "design", self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"
         factors = self.num_factors == 1 or self.design == "factorized"
         yield "num_factors", factors, "1 if config.prompt.design is not 'factorized'"
+        some = self.num_prompt_tokens > 0 or self.vector
+        yield "num_prompt_tokens", some, "positive if config.prompt.vector is False"
 
     def sentence(self, what: str) -> str:
-        return f"{self.num_prompt_tokens} prompt tokens, tuned on a frozen {what} transformer"
+        tokens = f"{self.num_prompt_tokens} prompt tokens"
+        trained = f"{tokens} and a vector" if self.vector else tokens
+        if not self.num_prompt_tokens:
+            trained = "A vector"
+        return f"{trained}, tuned on a frozen {what} transformer"
+
+    def prepared(self, net: TokenTransformer) -> TokenTransformer:
+        try:
+            return net.taking_prompts(self.rotation)
+        except ValueError as error:
+            raise UserError(f"config.prompt.rotation is {self.rotation!r}: {error}.") from error
 
     def adapt(self, target: Target) -> Method:
+        if self.vector and not target.net.takes_vectors:
+            raise UserError(
+                f"config.prompt.vector is True, but no vector modulates a {target.net.title}: set "
+                "it to False, or adapt a transformer that has one, such as Halton-MaskGIT."
+            )
         return make_method(self.generator(target))
 
     def generator(self, target: Target) -> PromptGenerator:
@@ -99,4 +124,5 @@ class Prompts(TransformerMethod):
             num_factors=self.num_factors,
             num_instances=target.num_instances,
             instance_dropout=self.instance_dropout,
+            vector=self.vector,
         )

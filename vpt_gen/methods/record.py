@@ -87,6 +87,14 @@ class TransformerMethod(Record):
         """Kind of the conditions: "class", "instance" or "class+instance"."""
         return "class"
 
+    def prepared(self, net: TokenTransformer) -> TokenTransformer:
+        """Returns the transformer with the options that the method has for it.
+
+        Raises:
+          UserError: an option that the transformer does not have.
+        """
+        return net
+
     def adapt(self, target: Target) -> Method:
         """Makes the method for a transformer and new images."""
         raise NotImplementedError

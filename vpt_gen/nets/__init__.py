@@ -6,6 +6,9 @@ from typing import Any
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
+from vpt_gen.nets.llamagen import LlamaGen
+from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
@@ -17,8 +20,11 @@ NETS: dict[str, type[Any]] = {
     "vqgan": VQGAN,
     "vqvae": VQVAE,
     "maskgit": MaskGIT,
+    "halton_maskgit": HaltonMaskGIT,
     "taming_vqgan": TamingVQGAN,
     "gpt": GPT,
+    "llamagen_vqgan": LlamaGenVQGAN,
+    "llamagen": LlamaGen,
     "biggan": BigGAN,
     "classifier": Classifier,
 }

@@ -23,16 +23,32 @@ def _layer_norm(name: str) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=1e-5, name=name)
 
 
-def _write(
-    cache: jax.Array, new: jax.Array, start: jax.Array | int, layer: jax.Array | None
+def write(
+    cache: jax.Array,
+    new: jax.Array,
+    start: jax.Array | int,
+    layer: jax.Array | None,
+    kept: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Writes `new` (B, H, T, E) into a cache, from position `start` on.
 
     A cache of one image may lack the batch axis.
 
+    Args:
+      cache: (B, H, L, E), (H, L, E), or of stacked layers (layers, B, H, L, E).
+      new: keys or values.
+      start: their first position.
+      layer: its number, if the cache is stacked.
+      kept: bool (B, T), positions at which the cache stays as it is; None for none.
+
     Returns:
       The cache, and the layer's part of it, (B, H, L, E).
     """
+    if kept is not None:
+        old = jax.lax.dynamic_slice_in_dim(cache, start, new.shape[2], axis=-2)
+        if layer is not None:
+            old = jax.lax.dynamic_index_in_dim(old, layer, keepdims=False)
+        new = jnp.where(kept[:, None, :, None], old, new)
     if cache.ndim < new.ndim:
         cache = jax.lax.dynamic_update_slice_in_dim(cache, new[0], start, axis=1)
         return cache, cache[None]
@@ -68,8 +84,8 @@ class CausalAttention(nn.Module):
         )
         new_cache = LayerCache(key, value)
         if cache is not None:
-            keys, key = _write(cache.keys, key, start, layer)
-            values, value = _write(cache.values, value, start, layer)
+            keys, key = write(cache.keys, key, start, layer)
+            values, value = write(cache.values, value, start, layer)
             new_cache = LayerCache(keys, values)
         queries = start + jnp.arange(x.shape[1])
         length = key.shape[2]

@@ -14,7 +14,7 @@ z_n predicts it. The prefix is the class token or prompts:
   the class at S, z_n at S + n + 1. It needs a longer position table than the published models have.
 """
 
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import flax.linen as nn
 import jax
@@ -23,17 +23,12 @@ import numpy as np
 from flax.core import FrozenDict
 
 from vpt_gen.nets.additions import class_rows
-from vpt_gen.nets.causal_layers import Block, LayerCache
-from vpt_gen.nets.layers import sum_type, wide_product
-from vpt_gen.nets.layout import named
-from vpt_gen.nets.stack import (
-    STACKED,
-    rematerialized,
-    scan_layers,
-)
+from vpt_gen.nets.causal import CausalNet, Head
+from vpt_gen.nets.causal_layers import Block
+from vpt_gen.nets.layers import sum_type
+from vpt_gen.nets.stack import rematerialized
 from vpt_gen.nets.transformer import (
     NO_CLASS,
-    CausalTransformer,
     LayerParts,
     Matrix,
     rows_modulo,
@@ -43,18 +38,7 @@ from vpt_gen.ranges import Depth, ShareBelowOne, Size
 _kernel_init = nn.initializers.normal(0.02)
 
 
-class Head(nn.Module):
-    """Normalized hidden states (..., D) -> float32 logits (..., K)."""
-
-    codebook_size: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", _kernel_init, (x.shape[-1], self.codebook_size))
-        return named(wide_product(x, kernel), "batch", None, "codes")
-
-
-class GPT(CausalTransformer, nn.Module):
+class GPT(CausalNet):
     """Causal visual token model; the defaults are the published class-conditional ImageNet model.
 
     Attributes:
@@ -224,14 +208,14 @@ class GPT(CausalTransformer, nn.Module):
         prompts = prompts + self._positions(jnp.arange(count))
         return jnp.concatenate([prompts, self._embed_classes(class_ids, count)], axis=1), count + 1
 
-    def unconditional_prefix(self) -> jax.Array:
-        """What stands before the tokens if nothing is asked for, (1, 1, D).
+    def unconditional_prefix(self) -> tuple[jax.Array, int]:
+        """What stands before the tokens if nothing is asked for, (1, 1, D), and z_0's position.
 
         A net that always had a class in pretraining sees the first position without a token there.
         """
         if self.null_class >= 0:
-            return self.embed(jnp.array([[self.null_class]]), 0)
-        return self._positions(jnp.arange(1))[None]
+            return self.embed(jnp.array([[self.null_class]]), 0), 1
+        return self._positions(jnp.arange(1))[None], 1
 
     def _embed_classes(self, class_ids: jax.Array, position: int) -> jax.Array:
         """Classes (B,) at a position -> (B, 1, D)."""
@@ -243,101 +227,6 @@ class GPT(CausalTransformer, nn.Module):
         rows = rows.astype(sum_type(rows.dtype))[:, None]
         return rows + self._positions(position + jnp.arange(1))
 
-    def hidden_states(
-        self,
-        x: jax.Array,
-        cache: list[LayerCache] | LayerCache | None = None,
-        start: jax.Array | int = 0,
-        deterministic: bool = True,
-    ) -> tuple[jax.Array, list[LayerCache] | LayerCache]:
-        """The layers on embedded inputs (B, T, D).
-
-        Args:
-          x: embedded inputs.
-          cache: a list, or stacked as the parameters are; what is in it from `start` on is
-            overwritten.
-          start: index of `x` in the cache.
-          deterministic: no dropout.
-
-        Returns:
-          (B, T, D), and the cache: of `x` alone where none was given.
-        """
-        x = named(self.dropout(x, deterministic), "batch")
-        stacked: Any = self.get_variable("params", STACKED)
-        if stacked is not None:
-            return self._scan_blocks(stacked, x, cache, start, deterministic)
-        caches = []
-        for number, block in enumerate(self.blocks):
-            own = cast(LayerCache, cache[number]) if cache else None  # A list, as the layers are.
-            x, of_block = block(x, own, start, None, deterministic)
-            caches.append(of_block)
-        return x, caches
-
-    def _scan_blocks(self, stacked, x, cache, start, deterministic):
-        block, keys = self._block(parent=None), None
-        if self.dropout_rate > 0 and not deterministic:
-            keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
-
-        def run(params, carry, number, key):
-            x, cache = carry
-            rngs = None if key is None else {"dropout": key}
-            x, of_block = block.apply(
-                {"params": params}, x, cache, start, number, deterministic, rngs=rngs
-            )
-            return ((x, None), of_block) if cache is None else ((x, of_block), None)
-
-        numbers = jnp.arange(self.num_layers)
-        (x, cache), fresh = scan_layers(run, stacked, (x, cache), numbers, keys)
-        return x, fresh if cache is None else cache
-
-    def empty_cache(self, batch: int, length: int) -> list[LayerCache] | LayerCache:
-        """A cache of `length` positions for `hidden_states`, without anything in it."""
-        shape: tuple[int, ...] = (
-            batch,
-            self.num_heads,
-            length,
-            self.hidden_size // self.num_heads,
-        )
-        dtype = self.token_embeddings.embedding.dtype
-        if self.has_variable("params", STACKED):
-            shape = (self.num_layers, *shape)
-            return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
-        return [
-            LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
-            for _ in range(self.num_layers)
-        ]
-
-    def run(
-        self,
-        x: jax.Array,
-        cache: list[LayerCache] | LayerCache | None = None,
-        start: jax.Array | int = 0,
-        deterministic: bool = True,
-    ) -> tuple[jax.Array, list[LayerCache] | LayerCache]:
-        """`hidden_states`, and of them the logits (B, T, K)."""
-        x, cache = self.hidden_states(x, cache, start, deterministic)
-        return self.head(self.final_ln(x)), cache
-
-    def __call__(
-        self,
-        tokens: jax.Array,
-        prompts: jax.Array | None = None,
-        class_ids: jax.Array | None = None,
-        deterministic: bool = True,
-    ) -> jax.Array:
-        """Logits (B, N, K): row n predicts token n from the prefix and the tokens before it.
-
-        Args:
-          tokens: (B, N) visual tokens, in the order of the sequence.
-          prompts: (B, S, D), or None.
-          class_ids: (B,), or None.
-          deterministic: no dropout.
-
-        Raises:
-          ValueError: neither prompts nor classes, or more tokens than positions.
-        """
-        prefix, first = self.prefix(prompts, class_ids)
-        self.check_length(first, tokens.shape[1])
-        x = jnp.concatenate([prefix, self.embed(tokens[:, :-1], first)], axis=1)
-        x, _ = self.hidden_states(x, deterministic=deterministic)
-        return self.head(self.final_ln(x)[:, prefix.shape[1] - 1 :])
+    def normalized(self, hidden: jax.Array) -> jax.Array:
+        """Hidden states (..., D) -> what the head is given."""
+        return self.final_ln(hidden)

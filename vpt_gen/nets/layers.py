@@ -3,6 +3,7 @@
 They compute in the type of the kernel, whatever the type of `x`; see `nets/precision.py`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +20,10 @@ def sum_type(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """X kernel + bias with a kernel (D, features), in the type of the kernel."""
-    return x.astype(kernel.dtype) @ kernel + bias.astype(kernel.dtype)
+def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """X kernel + bias, if there is one, with a kernel (D, features), in the type of the kernel."""
+    product = x.astype(kernel.dtype) @ kernel
+    return product if bias is None else product + bias.astype(kernel.dtype)
 
 
 def wide_product(x: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -35,44 +37,58 @@ class Dense(nn.Module):
 
     features: int
     kernel_init: Callable
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = _bias(self, (self.features,))
         return LowRank(name="lora")(x, dense(x, kernel, bias))
 
 
 class ToHeads(nn.Module):
-    """x (B, L, D) -> (B, H, L, D / H), by a kernel (D, H, D / H) as released."""
+    """x (B, L, D) -> (B, H, L, E), by a kernel (D, H, E) as released; E is D / H unless given."""
 
     num_heads: int
     kernel_init: Callable
+    use_bias: bool = True
+    head_size: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         b, length, d = x.shape
-        shape = (self.num_heads, d // self.num_heads)
-        kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (d, *shape))
-        bias = self.param("bias", nn.initializers.zeros, shape)
+        shape = (self.num_heads, self.head_size or d // self.num_heads)
+        flat = (d, math.prod(shape))
+        kernel = self.param("kernel", _flat(self.kernel_init, flat), (d, *shape))
+        bias = _bias(self, shape)
         # As a matrix: a product over two axes would transpose the kernel in every step.
-        x = LowRank(name="lora")(x, dense(x, kernel.reshape(d, d), bias.reshape(d)))
+        x = LowRank(name="lora")(
+            x, dense(x, kernel.reshape(flat), None if bias is None else bias.reshape(-1))
+        )
         return named(jnp.swapaxes(x.reshape(b, length, *shape), 1, 2), "batch", "heads")
 
 
 class FromHeads(nn.Module):
-    """x (B, H, L, E) -> (B, L, H * E), by a kernel (H, E, H * E) as released."""
+    """x (B, H, L, E) -> (B, L, D), by a kernel (H, E, D) as released; D is H * E unless given."""
 
     kernel_init: Callable
+    use_bias: bool = True
+    features: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         b, heads, length, size = x.shape
-        d = heads * size
-        kernel = self.param("kernel", _flat(self.kernel_init, (d, d)), (heads, size, d))
-        bias = self.param("bias", nn.initializers.zeros, (d,))
-        x = jnp.swapaxes(x, 1, 2).reshape(b, length, d)
-        return LowRank(name="lora")(x, dense(x, kernel.reshape(d, d), bias))
+        width = heads * size
+        d = self.features or width
+        kernel = self.param("kernel", _flat(self.kernel_init, (width, d)), (heads, size, d))
+        bias = _bias(self, (d,))
+        x = jnp.swapaxes(x, 1, 2).reshape(b, length, width)
+        return LowRank(name="lora")(x, dense(x, kernel.reshape(width, d), bias))
+
+
+def _bias(module: Any, shape: tuple[int, ...]) -> jax.Array | None:
+    """The bias of a module with the field `use_bias`; call it inside a compact method only."""
+    return module.param("bias", nn.initializers.zeros, shape) if module.use_bias else None
 
 
 def _flat(init: Callable, flat_shape: tuple[int, int]) -> Callable:

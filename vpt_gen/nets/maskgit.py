@@ -208,6 +208,8 @@ class MaskGIT(MaskedTransformer, nn.Module):
         prefix=("Attention_0", "self_attention", "prefix"),
     )
     from_data = ("codebook_size", "num_classes", "num_tokens")
+    keeps_output = True
+    kept_hidden = (1, 5)  # The tanh of its GELU takes two more.
     # Share of examples trained without their class.
     pretraining = FrozenDict({"class_dropout": 0.1})
 

@@ -150,6 +150,8 @@ class TamingVQGAN(Tokenizer):
     embedding_dim: Size = 256
     codebook_size: Count = 16384
 
+    quantizer_class = Quantizer
+
     def setup(self):
         shape = (
             self.filters,
@@ -159,7 +161,7 @@ class TamingVQGAN(Tokenizer):
         )
         self.encoder = Encoder(*shape, self.latent_channels)
         self.decoder = Decoder(*shape)
-        self.quantizer = Quantizer(self.codebook_size, self.embedding_dim)
+        self.quantizer = self.quantizer_class(self.codebook_size, self.embedding_dim)
         self.quant_conv = nn.Conv(self.embedding_dim, (1, 1))
         self.post_quant_conv = nn.Conv(self.latent_channels, (1, 1))
 

@@ -23,6 +23,11 @@ NO_CLASS = -1
 
 # Matrices of a layer, by role: of attention, and of the MLP.
 MATRICES = ("query", "key", "value", "out", "mlp_in", "mlp_out")
+# One more, of gated MLPs.
+GATE = "mlp_gate"
+
+# Fields of nets that say how they compute and take prompts: no part of a stored net.
+OPTIONS = ("remat", "prompt_rotation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class LayerParts:
     """Paths at which methods find or add parameters in one layer (`nets/additions.py`).
 
     Attributes:
-      matrices: role, one of `MATRICES`, -> the matrix.
+      matrices: role, one of `MATRICES` or `GATE`, -> the matrix.
       attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP.
       prefix: subtree of the keys and values that every position attends to.
     """
@@ -53,7 +58,8 @@ class TokenTransformer:
     """What all transformers of visual tokens have in common.
 
     `net.apply(variables, tokens, prompts=..., class_ids=..., deterministic=...)` gives logits
-    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both if the net supports it.
+    (B, N, K). A condition is prompts (B, S, D), class ids (B,), or both if the net supports it. If
+    it `takes_vectors`, these (B, D) may be a condition too, alone or with prompts.
 
     Attributes:
       family: "nar" (predicts masked tokens, decodes in parallel) or "ar" (one after another). It
@@ -63,6 +69,10 @@ class TokenTransformer:
       parts: paths in the parameters of a layer.
       from_data: fields that follow from tokenizer and data; a pretraining config has the others.
       pretraining: further fields of a pretraining config, and defaults that differ from the net's.
+      takes_vectors: whether a vector modulates the net, to which `vectors=...` (B, D) is added.
+      kept_hidden: arrays of its MLP's hidden units that a layer stores for the backward pass: the
+        results of products, and all (`tables/costs.py`).
+      keeps_output: whether the backward pass needs the output of its MLP, as a norm follows.
     """
 
     family: ClassVar[str]
@@ -71,6 +81,9 @@ class TokenTransformer:
     parts: ClassVar[LayerParts]
     from_data: ClassVar[tuple[str, ...]]
     pretraining: ClassVar[Mapping[str, Any]] = {}
+    takes_vectors: ClassVar[bool] = False
+    kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
+    keeps_output: ClassVar[bool] = False
 
     codebook_size: int  # K
     num_layers: int
@@ -132,6 +145,16 @@ class TokenTransformer:
         """
         raise NotImplementedError
 
+    def taking_prompts(self, rotation: str) -> Self:
+        """Returns the net that rotates prompts in another way; '' is its own.
+
+        Raises:
+          ValueError: a way that it does not have.
+        """
+        if rotation:
+            raise ValueError(f"a {self.title} rotates nothing: use ''")
+        return self
+
     def grid(self, num_tokens: int) -> tuple[int, int]:
         """Returns height and width of the grid that N tokens form.
 
@@ -166,19 +189,46 @@ class TokenTransformer:
 
     @property
     def layer_parameters(self) -> int:
-        """Counts a layer's matrices: 4 D^2 for attention, 2 D M for an MLP of width M."""
+        """Counts the numbers of the matrices that a layer multiplies with every position.
+
+        4 D^2 for attention, 2 D M for an MLP of width M.
+        """
         return 4 * self.hidden_size**2 + 2 * self.hidden_size * self.intermediate_size
 
-    def layers_flops(self, length: int, backward: bool = False) -> int:
+    @property
+    def attention_width(self) -> int:
+        """Returns the channels of a position's query, over all heads."""
+        return self.hidden_size
+
+    def cached_prompts(self, num_prompt_tokens: int) -> int:
+        """Counts the positions that S prompts take among the keys and values."""
+        return num_prompt_tokens
+
+    @property
+    def cached_numbers(self) -> int:
+        """Counts the numbers in a layer's keys and values at one position."""
+        return 2 * self.hidden_size
+
+    def attended(self, length: int, num_prompt_tokens: int = 0) -> int:
+        """Counts the pairs of a query and a key in a sequence that S prompts are a part of."""
+        del num_prompt_tokens
+        return length * length
+
+    def weight_products(self, length: int, num_prompt_tokens: int = 0) -> int:
+        """Counts the products of a layer's weights with the positions of such a sequence."""
+        del num_prompt_tokens
+        return length * self.layer_parameters
+
+    def layers_flops(self, length: int, backward: bool = False, num_prompt_tokens: int = 0) -> int:
         """Counts the FLOPs of the products in all layers, for one sequence of so many positions.
 
         Every weight is multiplied with every position, and every position with every other, twice
-        (scores and sums of values). The backward pass through frozen layers computes gradients of
-        activations only: the same again for the weights, and twice as much for attention, because
-        both of its factors are activations.
+        (scores and sums of values), unless the net does without some. The backward pass through
+        frozen layers computes gradients of activations only: the same again for the weights, and
+        twice as much for attention, because both of its factors are activations.
         """
-        weights = 2 * length * self.layer_parameters
-        attention = 4 * length * length * self.hidden_size
+        weights = 2 * self.weight_products(length, num_prompt_tokens)
+        attention = 4 * self.attended(length, num_prompt_tokens) * self.attention_width
         return self.num_layers * (
             weights * (2 if backward else 1) + attention * (3 if backward else 1)
         )
@@ -212,7 +262,10 @@ class MaskedTransformer(TokenTransformer):
         return ids
 
     def visual_logits(
-        self, ids: jax.Array, prompts: jax.Array | None, class_ids: jax.Array | None
+        self,
+        ids: jax.Array,
+        prompts: jax.Array | None = None,
+        class_ids: jax.Array | None = None,
     ) -> jax.Array:
         """Returns logits (B, L, K) without dropout; call it by `apply`."""
         return self(ids, prompts, class_ids)
@@ -228,8 +281,9 @@ class MaskedTransformer(TokenTransformer):
 class CausalTransformer(TokenTransformer):
     """Predicts each token from a prefix and the tokens before it (AR).
 
-    Its decoder calls the methods `prefix`, `unconditional_prefix`, `embed`, `run`, `hidden_states`,
-    `empty_cache` and `check_length`, which `nets/gpt.py` describes.
+    Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `embed`, `run`,
+    `hidden_states`, `empty_cache` and `check_length`, which `nets/causal.py` and `nets/gpt.py`
+    describe.
     """
 
     family = "ar"

@@ -148,19 +148,30 @@ class Tokenizer(nn.Module):
 
     # Fields that follow from the data; a pretraining config has the others.
     from_data = ()
+    # Names of the parameters that only `decode` uses.
+    decoder_parts = ("decoder",)
 
     @property
     def downsampling(self) -> int:
         """Pixels per token along each side."""
         return 2 ** (len(self.channel_multipliers) - 1)
 
+    @nn.nowrap
+    def comparable(self, vectors: jax.Array) -> jax.Array:
+        """Returns latents or stored codes (..., d) as the quantizer compares them."""
+        return vectors
+
     def tokenize(self, images: jax.Array) -> jax.Array:
         """Images (B, H, W, 3) in [0, 1] -> token ids (B, h, w) in [0, K)."""
         return self.quantizer(self.encode(images))
 
+    def codes(self, tokens: jax.Array) -> jax.Array:
+        """Token ids (B, h, w) in [0, K) -> codes (B, h, w, d), which `decode` takes."""
+        return self.quantizer.lookup(tokens)
+
     def detokenize(self, tokens: jax.Array) -> jax.Array:
         """Token ids (B, h, w) in [0, K) -> images (B, H, W, 3), not clipped."""
-        return self.decode(self.quantizer.lookup(tokens))
+        return self.decode(self.codes(tokens))
 
     def __call__(
         self, images: jax.Array, quantization: jax.Array | float = 1.0
@@ -172,11 +183,11 @@ class Tokenizer(nn.Module):
           quantization: 1, or 0 to reconstruct from the unquantized latents.
 
         Returns:
-          Reconstructions (B, H, W, 3), latents (B, h, w, d) and token ids (B, h, w).
+          Reconstructions (B, H, W, 3), `comparable` latents (B, h, w, d), token ids (B, h, w).
         """
-        latents = self.encode(images)
+        latents = self.comparable(self.encode(images))
         tokens = self.quantizer(latents)
-        error = self.quantizer.lookup(tokens) - latents
+        error = self.codes(tokens) - latents
         straight_through = latents + quantization * jax.lax.stop_gradient(error)
         return self.decode(straight_through), latents, tokens
 

@@ -19,6 +19,7 @@ from vpt_gen.nets import NETS, build, lpips
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
+from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.compatibility import check_image_size, check_resolution, tokens_per_image
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
@@ -56,6 +57,7 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
         perceptual_weight=options.perceptual_weight,
         perceptual=perceptual,
         perceptual_params=perceptual_params,
+        start=_kept(options.keep_tokens, net),
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
@@ -68,6 +70,19 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
         facts,
         exported=lambda params: params["vqgan"],
     )
+
+
+def _kept(path: str, net: Tokenizer) -> Any:
+    """Returns the parameters of the tokenizer whose tokens stay; None if there is none."""
+    if not path:
+        return None
+    trained = load_net(path, *TOKENIZERS)
+    if trained.net != net:
+        raise UserError(
+            f"config.losses.keep_tokens: the tokenizer in {path} is another net than config.model "
+            "describes: use the config that it was trained with."
+        )
+    return trained.params
 
 
 def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array] | None, Any]:

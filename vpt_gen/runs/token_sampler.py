@@ -155,9 +155,9 @@ class TokenSampler:
         p, m, _ = conditions.shape
         class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
         told = dict(self.method.conditions(params, class_ids, instance_ids))
-        if "prompts" in told:
-            bank = told["prompts"].reshape(p, m, *told["prompts"].shape[1:])
-            told["prompts"] = marquee.interpolate(weights, bank)
+        for name in told.keys() - {"class_ids"}:
+            bank = told[name].reshape(p, m, *told[name].shape[1:])
+            told[name] = marquee.interpolate(weights, bank)
         return generate(
             self.transformer,
             self.method.params(transformer_params, params),

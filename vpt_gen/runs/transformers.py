@@ -52,17 +52,19 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
     """
     vqgan, backbone = nets["tokenizer"], nets["transformer"]
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
+    record = _method(config)
+    net = record.prepared(backbone.net)
     target = Target(
-        backbone.net,
+        net,
         num_tokens,
         len(facts["class_names"]),
         len(facts.get("instance_labels", ())),
         config.compute.dtype,
     )
-    method = _method(config).adapt(target)
+    method = record.adapt(target)
     return TokenSampler(
         method,
-        backbone.net,
+        net,
         vqgan.net,
         method.frozen({name: net.params for name, net in nets.items()}),
         num_tokens,
@@ -76,7 +78,7 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
 def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: TokenSampler) -> Task:
     """Makes the task that trains the method's parameters."""
     del facts
-    net = nets["transformer"].net
+    net = sampler.transformer
     return adaptation.make_task(
         sampler.method,
         net,

@@ -52,10 +52,15 @@ class Model:
         return self.net.num_logit_rows(self.num_tokens)
 
 
+# Of a LlamaGen, as many prompts as layers: more of them act no differently.
 MODELS = {
     "MaskGIT-256": Model(published_net("maskgit256_transformer"), 256),
     "MaskGIT-512": Model(published_net("maskgit512_transformer"), 1024),
     "taming cIN": Model(published_net("taming_cin_transformer"), 256),
+    "LlamaGen-B-256": Model(published_net("llamagen_b_256_transformer"), 256, 12),
+    "LlamaGen-L-256": Model(published_net("llamagen_l_256_transformer"), 256, 24),
+    "LlamaGen-XL-384": Model(published_net("llamagen_xl_384_transformer"), 576, 36),
+    "LlamaGen-3B-384": Model(published_net("llamagen_3b_384_transformer"), 576, 24),
 }
 
 
@@ -82,13 +87,14 @@ def tuning_flops(model: Model, remat: str) -> int:
     a layer's matrices; a GPT, which has no norm after the last one, does not need that one.
     """
     net, length = model.net, model.length
-    attention = 4 * length**2 * net.hidden_size
-    unused = net.hidden_size * net.intermediate_size if model.autoregressive else 0
+    attention = 4 * net.attended(length, model.num_prompt_tokens) * net.attention_width
+    weights = 2 * net.weight_products(length, model.num_prompt_tokens)
+    unused = 0 if net.keeps_output else net.hidden_size * net.intermediate_size
     again = {
         "none": 0,
         "attention": 0,
         "dots": attention,
-        "layer": 2 * length * (net.layer_parameters - unused) + attention,
+        "layer": weights - 2 * length * unused + attention,
     }[remat]
     step = flops.tuning_step(net, model.num_tokens, model.num_prompt_tokens)
     return step + net.num_layers * again
@@ -124,15 +130,16 @@ def kept_bytes(model: Model, remat: str, size: int = 2) -> int:
     'layer' stores the layer's input. 'dots' also stores the results of matrix products that
     backward needs: queries, keys, values, the attention's output, the hidden units and, if a norm
     follows (MaskGIT), the MLP's output. 'none' stores the attention's weights, six arrays of the
-    stream, and three (GPT) or five (MaskGIT, with the tanh GELU) of the hidden units, as counted in
-    compiled programs.
+    stream, and `kept_hidden` arrays of the net's hidden units, as counted in compiled programs.
     """
     net, length = model.net, model.length
     d, m = net.hidden_size, net.intermediate_size
     stream = 4 * length * d
-    products, of_gelu = (4 * d + m, 3) if model.autoregressive else (5 * d + m, 5)
+    of_products, hidden = net.kept_hidden
+    products = (5 if net.keeps_output else 4) * d + of_products * m
+    weights = net.num_heads * net.attended(length, model.num_prompt_tokens)
     return {
-        "none": 6 * stream + size * (length * (4 * d + of_gelu * m) + net.num_heads * length**2),
+        "none": 6 * stream + size * (length * (4 * d + hidden * m) + weights),
         "dots": stream + size * length * products,
         "layer": stream,
     }[remat]
@@ -149,7 +156,8 @@ def decoding_bytes(model: Model, size: int = 2) -> int:
     """Returns a decoded image's memory: an active layer, or (AR) keys and values of all layers."""
     net = model.net
     if model.autoregressive:
-        return 2 * size * net.num_layers * model.length * net.hidden_size
+        length = net.cached_prompts(model.num_prompt_tokens) + model.num_tokens - 1
+        return size * net.num_layers * length * net.cached_numbers
     length = model.length
     layer = 2 * 4 * net.num_heads * length**2 + 4 * length * (
         4 * net.hidden_size + 2 * net.intermediate_size

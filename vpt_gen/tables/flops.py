@@ -18,14 +18,15 @@ from vpt_gen.nets.transformer import TokenTransformer
 def tuning_step(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
     """FLOPs of the loss and its gradient at the prompts, for one example of visual tokens."""
     length = net.num_inputs(num_tokens, num_prompt_tokens)
-    return net.layers_flops(length, backward=True) + net.head_flops(num_tokens, backward=True)
+    layers = net.layers_flops(length, True, num_prompt_tokens)
+    return layers + net.head_flops(num_tokens, backward=True)
 
 
 def parallel_decoding(
     net: TokenTransformer, num_tokens: int, num_prompt_tokens: int, num_iterations: int
 ) -> int:
     """FLOPs per image; if n images share a condition, they share the first iteration."""
-    length, rows = num_prompt_tokens + num_tokens, net.num_logit_rows(num_tokens)
+    length, rows = net.num_inputs(num_tokens, num_prompt_tokens), net.num_logit_rows(num_tokens)
     iteration = net.layers_flops(length) + net.head_flops(rows)
     return num_iterations * iteration
 
@@ -33,11 +34,10 @@ def parallel_decoding(
 def cached_decoding(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
     """FLOPs per image, token by token: the prefix once, then each token with those before it."""
     d = net.hidden_size
-    lengths = num_prompt_tokens + np.arange(num_tokens)
+    lengths = net.cached_prompts(num_prompt_tokens) + np.arange(num_tokens)
+    prefix = net.layers_flops(num_prompt_tokens, num_prompt_tokens=num_prompt_tokens)
     tokens = num_tokens * 2 * net.layer_parameters + 4 * d * int(lengths.sum())
-    return (
-        net.layers_flops(num_prompt_tokens) + net.num_layers * tokens + net.head_flops(num_tokens)
-    )
+    return prefix + net.num_layers * tokens + net.head_flops(num_tokens)
 
 
 def bytes_a_token(
@@ -46,8 +46,8 @@ def bytes_a_token(
     """Bytes that a step of cached decoding must read, on average: all matrices, and the cache."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     matrices = [x for path, x in leaves if path[-1].key == "kernel"]
-    length = num_prompt_tokens + (num_tokens - 1) // 2
-    cache = 2 * net.num_layers * batch * length * net.hidden_size * matrices[0].dtype.itemsize
+    length = net.cached_prompts(num_prompt_tokens) + (num_tokens - 1) // 2
+    cache = net.num_layers * batch * length * net.cached_numbers * matrices[0].dtype.itemsize
     return sum(x.nbytes for x in matrices) + cache
 
 

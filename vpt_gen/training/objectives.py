@@ -65,9 +65,8 @@ def token_losses(
     weights: jax.Array,
     label_smoothing: float,
     *,
-    prompts: jax.Array | None = None,
-    class_ids: jax.Array | None = None,
     dropout_key: jax.Array | None = None,
+    **conditions: jax.Array | None,
 ) -> jax.Array:
     """Computes the losses (B,) of a transformer on given inputs.
 
@@ -78,15 +77,13 @@ def token_losses(
       targets: (B, N) tokens.
       weights: (B, N), 1.0 for tokens in the loss.
       label_smoothing: see `losses.masked_cross_entropy`.
-      prompts: (B, S, D), or None.
-      class_ids: (B,), or None.
       dropout_key: of the transformer's dropout; None for none.
+      conditions: prompts (B, S, D), class_ids (B,) and others that the net takes.
     """
     logits = net.apply(
         {"params": params},
         inputs,
-        prompts=prompts,
-        class_ids=class_ids,
+        **conditions,
         deterministic=dropout_key is None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )

@@ -40,6 +40,7 @@ def make_task(
     perceptual_weight: float,
     perceptual: Callable[[Params, jax.Array, jax.Array], jax.Array] | None = None,
     perceptual_params: Params = None,
+    start: Params = None,
 ) -> Task:
     """Builds the tokenizer task.
 
@@ -59,26 +60,37 @@ def make_task(
       perceptual_weight: weight of the perceptual distance.
       perceptual: (params, images, images) -> distances (B,), or None.
       perceptual_params: frozen parameters of `perceptual`.
+      start: parameters of a trained tokenizer, of which only the decoder trains on, so that its
+        tokens stay; None trains all from the beginning.
     """
     adversarial = adversarial_weight > 0
+
+    def trained(vqgan: Params) -> Params:
+        """Returns the part of the tokenizer that trains."""
+        return vqgan if start is None else {name: vqgan[name] for name in net.decoder_parts}
 
     def init(key: jax.Array) -> TrainState:
         vqgan_key, discriminator_key = jax.random.split(key)
         image = jnp.zeros((1, image_size, image_size, 3))
-        params = {"vqgan": net.init(vqgan_key, image)["params"]}
+        params = {"vqgan": net.init(vqgan_key, image)["params"] if start is None else start}
         if adversarial:
             params["discriminator"] = discriminator.init(discriminator_key, image)["params"]
-        opt_state = {name: optimizer.init(part) for name, part in params.items()}
+        parts = {**params, "vqgan": trained(params["vqgan"])}
+        opt_state = {name: optimizer.init(part) for name, part in parts.items()}
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
     def discriminate(params: Params, images: jax.Array) -> jax.Array:
         return cast(jax.Array, discriminator.apply({"params": params["discriminator"]}, images))
 
-    def generator_objective(vqgan_params, params, frozen, images, on):
+    def generator_objective(part, params, frozen, images, on):
+        vqgan_params = {**params["vqgan"], **part}
         outputs: Any = net.apply({"params": vqgan_params}, images, quantization=on["quantizer"])
         reconstruction, latents, tokens = outputs
-        terms = losses.quantizer_losses(latents, vqgan_params["quantizer"]["codebook"], tokens)
-        terms = {name: on["quantizer"] * term for name, term in terms.items()}
+        terms: dict[str, jax.Array] = {}
+        if start is None:
+            codebook = net.comparable(vqgan_params["quantizer"]["codebook"])
+            terms = losses.quantizer_losses(latents, codebook, tokens)
+            terms = {name: on["quantizer"] * term for name, term in terms.items()}
         error = jnp.mean((images - reconstruction) ** 2)
         terms["reconstruction"] = reconstruction_weight * error
         if perceptual is not None:
@@ -97,12 +109,14 @@ def make_task(
         return loss + losses.r1_penalty(logits, images, r1_cost)
 
     def update(state: TrainState, name: str, gradients: Params) -> TrainState:
-        updates, opt_state = optimizer.update(gradients, state.opt_state[name], state.params[name])
-        if name == "vqgan":
+        before = state.params[name]
+        part = trained(before) if name == "vqgan" else before
+        updates, opt_state = optimizer.update(gradients, state.opt_state[name], part)
+        if name == "vqgan" and start is None:
             quantizer = {"codebook": codebook_factor * updates["quantizer"]["codebook"]}
             updates = {**updates, "quantizer": quantizer}
         return state.replace(
-            params={**state.params, name: optax.apply_updates(state.params[name], updates)},
+            params={**state.params, name: {**before, **optax.apply_updates(part, updates)}},
             opt_state={**state.opt_state, name: opt_state},
         )
 
@@ -134,7 +148,7 @@ def make_task(
         on = {name: jnp.float32(state.step >= start) for name, start in starts.items()}
         objective = jax.value_and_grad(generator_objective, has_aux=True)
         (loss, (terms, reconstruction, latents, tokens)), gradients = objective(
-            state.params["vqgan"], state.params, frozen, images, on
+            trained(state.params["vqgan"]), state.params, frozen, images, on
         )
         metrics = {
             "loss": loss,

@@ -13,6 +13,9 @@ from vpt_gen.ranges import Count, Epsilon, range_of
 with later.imports(globals()):
     from vpt_gen.checkpoints.released.biggan import read as read_biggan
     from vpt_gen.checkpoints.released.diffusers_vqgan import read as read_diffusers_vqgan
+    from vpt_gen.checkpoints.released.halton_maskgit import read as read_halton_maskgit
+    from vpt_gen.checkpoints.released.llamagen_gpt import read as read_llamagen_gpt
+    from vpt_gen.checkpoints.released.llamagen_vqgan import read as read_llamagen_vqgan
     from vpt_gen.checkpoints.released.maskgit import read_tokenizer, read_transformer
     from vpt_gen.checkpoints.released.taming_gpt import read as read_taming_gpt
     from vpt_gen.checkpoints.released.taming_vqgan import read as read_taming_vqgan
@@ -21,9 +24,12 @@ with later.imports(globals()):
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
     "maskgit_tokenizer": ("vqgan", read_tokenizer, ()),
     "maskgit_transformer": ("maskgit", read_transformer, ("codebook_size",)),
+    "halton_maskgit": ("halton_maskgit", read_halton_maskgit, ("num_heads",)),
     "taming_vqgan": ("taming_vqgan", read_taming_vqgan, ("resolution", "attn_resolutions")),
     "taming_gpt": ("gpt", read_taming_gpt, ("num_heads",)),
     "diffusers_vqgan": ("taming_vqgan", read_diffusers_vqgan, ("resolution", "attn_resolutions")),
+    "llamagen_vqgan": ("llamagen_vqgan", read_llamagen_vqgan, ()),
+    "llamagen_gpt": ("llamagen", read_llamagen_gpt, ("grid", "num_heads")),
     "biggan": ("biggan", read_biggan, ("bn_epsilon", "sn_epsilon")),
 }
 
@@ -35,11 +41,14 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
       kind: a key of `READERS`.
       path: the file; for `diffusers_vqgan` also the folder that holds it.
       overrides: fields that the tensors' shapes do not tell; the defaults are the published
-        models'. `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt: one for 64
-        channels), `attn_resolutions` and `resolution` (VQGANs of Taming Transformers: sides of the
-        feature maps with attention, for images of that side; if given, they are compared with the
-          attention in the tensors; 256), `bn_epsilon` and `sn_epsilon` (biggan). Any other field of
-          the net may be given too, and is compared with the tensors.
+        models'. `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt and
+        llamagen_gpt: one for 64 channels, or for 100 if there are 3200; halton_maskgit: that of the
+        published model of the same width), `grid` (llamagen_gpt: side of the grid of tokens; by
+        default of images of the size in the file's name), `attn_resolutions` and `resolution`
+        (VQGANs of Taming Transformers: sides of the feature maps with attention, for images of that
+        side; if given, they are compared with the attention in the tensors; 256), `bn_epsilon` and
+        `sn_epsilon` (biggan). Any other field of the net may be given too, and is compared with the
+        tensors.
 
     Returns:
       The net's config, for `vpt_gen.nets.build`, and its parameters as float32 NumPy arrays.

@@ -72,6 +72,82 @@ class Backbone:
         return self.tokenizer, self.transformer
 
 
+# Size of Halton-MaskGIT's transformers -> fields of their nets.
+_HALTON_SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"num_layers": 6, "hidden_size": 384, "num_heads": 6, "intermediate_size": 1024},
+    "small": {"num_layers": 12, "hidden_size": 512, "num_heads": 6, "intermediate_size": 1536},
+    "base": {"num_layers": 12, "hidden_size": 768, "num_heads": 12, "intermediate_size": 2048},
+    "large": {"num_layers": 24, "hidden_size": 1024, "num_heads": 16, "intermediate_size": 2816},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Halton:
+    """A class-conditional transformer of Halton-MaskGIT, as its repository describes it.
+
+    Attributes:
+      size: its name there.
+      image_size: side of its images, pixels.
+      megabytes: of its parameters in float32; with an optimizer's state, three times as much.
+      fid: of its samples, in 32 iterations.
+      guidance: with which they were drawn.
+    """
+
+    size: str
+    image_size: int
+    megabytes: int
+    fid: str
+    guidance: float
+
+    @property
+    def name(self) -> str:
+        return f"halton_{self.size}" + (f"_{self.image_size}" if self.image_size != 256 else "")
+
+    @property
+    def file(self) -> Published:
+        file = f"ImageNet_{self.image_size}_{self.size}.pth"
+        return Published(
+            "halton_maskgit",
+            file,
+            f"https://huggingface.co/llvictorll/Halton-MaskGIT/resolve/main/{file}",
+            self.megabytes,
+            f"NAR at {self.image_size} px: ImageNet, 1000 classes",
+            "MIT",
+            fields={**_HALTON_SIZES[self.size], "num_tokens": (self.image_size // 16) ** 2},
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        settings = {
+            # As it was trained.
+            "mask_schedule": "arccos",
+            "label_smoothing": 0.0,
+            "decode.decoder": "halton_released",
+            "decode.num_iterations": 32,
+            "decode.guidance": self.guidance,
+            # Classes modulate it, and tokens act through attention alone.
+            "prompt.vector": True,
+        }
+        return Backbone(
+            "llamagen_f16",
+            f"{self.name}_transformer",
+            "nar",
+            self.image_size,
+            settings,
+            f"{self.fid} (guidance {self.guidance:g})",
+            "github.com/valeoai/Halton-MaskGIT",
+        )
+
+
+_HALTONS = (
+    _Halton("tiny", 256, 92, "10.2", 1.5),
+    _Halton("small", 256, 277, "6.40", 1.0),
+    _Halton("base", 256, 569, "4.17", 0.7),
+    _Halton("small", 384, 278, "6.11", 1.0),
+    _Halton("base", 384, 570, "4.15", 0.7),
+    _Halton("large", 384, 1920, "2.59", 0.5),
+)
+
 _MASKGIT = "https://storage.googleapis.com/maskgit-public/checkpoints"
 _HEIBOX = "https://heibox.uni-heidelberg.de/d"
 _LAST = "files/?p=%2Fckpts%2Flast.ckpt&dl=1"
@@ -80,7 +156,86 @@ _CIN = (
     "?path=%2F2021-04-03T19-39-50_cin_transformer%2Fcheckpoints%2Flast.ckpt"
 )
 _HUGGING_FACE = "https://huggingface.co/xvjiarui"
+_LLAMAGEN = "https://huggingface.co/FoundationVision/LlamaGen/resolve/main"
 _PORT = "resolve/main/diffusion_pytorch_model.bin"
+
+
+@dataclasses.dataclass(frozen=True)
+class _LlamaGen:
+    """A class-conditional transformer of LlamaGen, as its repository describes it.
+
+    Attributes:
+      size: its name there.
+      image_size: side of its images, pixels.
+      megabytes: of its parameters in float32.
+      shape: layers, width, heads, and width of the MLPs.
+      fid: of 50,000 samples of all classes, at 256 px, with all tokens and a temperature of 1.
+      cfg_scale: of that FID; 0 if it is not stated.
+    """
+
+    size: str
+    image_size: int
+    megabytes: int
+    shape: tuple[int, int, int, int]
+    fid: str
+    cfg_scale: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"llamagen_{self.size.lower()}_{self.image_size}"
+
+    @property
+    def file(self) -> Published:
+        file = f"c2i_{self.size}_{self.image_size}.pt"
+        names = ("num_layers", "hidden_size", "num_heads", "intermediate_size")
+        return Published(
+            "llamagen_gpt",
+            file,
+            f"{_LLAMAGEN}/{file}",
+            self.megabytes,
+            f"AR at {self.image_size} px: ImageNet, 1000 classes",
+            "MIT",
+            fields={
+                "num_tokens": (self.image_size // 16) ** 2,
+                **dict(zip(names, self.shape, strict=True)),
+            },
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        # That of the models of 256 px is not stated: 2 is that of the same sizes at 384 px.
+        cfg_scale = self.cfg_scale or 2.0
+        layers, *_ = self.shape
+        return Backbone(
+            "llamagen_f16",
+            f"{self.name}_transformer",
+            "ar",
+            self.image_size,
+            # More prompts than layers act no differently (docs/prompts.md).
+            {"decode.guidance": cfg_scale - 1.0, "prompt.num_prompt_tokens": layers},
+            self.fid + (f" (guidance {cfg_scale - 1.0:g})" if self.cfg_scale else ""),
+            "github.com/FoundationVision/LlamaGen",
+        )
+
+
+_B, _L = (12, 768, 12, 2048), (24, 1024, 16, 2816)
+_LLAMAGENS = (
+    _LlamaGen("B", 256, 444, _B, "5.46"),
+    _LlamaGen("B", 384, 444, _B, "6.09", 2.0),
+    _LlamaGen("L", 256, 1372, _L, "3.80"),
+    _LlamaGen("L", 384, 1372, _L, "3.07", 2.0),
+    _LlamaGen("XL", 384, 3099, (36, 1280, 20, 3584), "2.62", 1.75),
+    _LlamaGen("XXL", 384, 5644, (48, 1536, 24, 4096), "2.34", 1.75),
+    _LlamaGen("3B", 384, 12387, (24, 3200, 32, 8704), "2.18", 1.65),
+)
+
+
+def _llamagen_tokenizer(
+    factor: int, megabytes: int, purpose: str, **fields: tuple[int, ...]
+) -> Published:
+    file, address = f"vq_ds{factor}_c2i.pt", f"{_LLAMAGEN}/vq_ds{factor}_c2i.pt"
+    return Published("llamagen_vqgan", file, address, megabytes, purpose, "MIT", fields=fields)
+
 
 FILES = {
     "maskgit256_tokenizer": Published(
@@ -166,6 +321,18 @@ FILES = {
         "the port of taming_f16_16384 to diffusers",
         "MIT",
     ),
+    "llamagen_f16": _llamagen_tokenizer(
+        16, 288, "images to tokens (16384 codes of 8 numbers), 16 pixels each"
+    ),
+    "llamagen_f8": _llamagen_tokenizer(
+        8,
+        281,
+        "the same, 8 pixels each, to train a model of your own on",
+        channel_multipliers=(1, 2, 2, 4),
+        attention_levels=(3,),
+    ),
+    **{f"{model.name}_transformer": model.file for model in _LLAMAGENS},
+    **{f"{model.name}_transformer": model.file for model in _HALTONS},
 }
 
 # Name of a published pair, as `config.backbone.name` and `configs/folder.py:<name>` take it.
@@ -197,6 +364,8 @@ BACKBONES = {
         fid="5.20 to 15.98",
         source="github.com/CompVis/taming-transformers",
     ),
+    **{model.name: model.backbone for model in _LLAMAGENS},
+    **{model.name: model.backbone for model in _HALTONS},
 }
 
 

@@ -75,6 +75,7 @@ def convert(
     read_tensor: Callable[[str], np.ndarray],
     name_module: Callable[[str], str],
     attention_is_linear: bool = False,
+    net: type[TamingVQGAN] = TamingVQGAN,
 ) -> tuple[dict[str, Any], Any]:
     """Returns fields and parameters from PyTorch's tensors of this net.
 
@@ -85,14 +86,15 @@ def convert(
       read_tensor: name -> values; called once for each tensor.
       name_module: path of our module -> its name in the file.
       attention_is_linear: attention's projections are matrices, not 1x1 convolutions.
+      net: the class of the net.
 
     Raises:
       UserError: missing, unknown or misshapen tensors.
     """
     fields = _fields(path, what, found, name_module)
     with layout.expect(path, what):
-        net = TamingVQGAN(**fields)
-        shapes = layout.param_shapes(net, layout.image_batch(net.downsampling))
+        built = net(**fields)
+        shapes = layout.param_shapes(built, layout.image_batch(built.downsampling))
     names = {ours: _tensor_name(ours, name_module) for ours in shapes}
     expected = {
         names[ours]: _torch_shape(shape, attention_is_linear and "_attn_" in ours)

@@ -4,8 +4,9 @@ A torch file is a zip archive with a pickle of the object's structure and one un
 for each storage; before torch 1.6 (2020) it was a sequence of pickles followed by the storages. A
 pickle can call anything it names. This reader builds dictionaries, lists and tensors: for the five
 names that these need, a pickle gets stand-ins, which it cannot change and which do little work per
-call. Any other name in the file becomes an inert placeholder, and calling it is an error. (PyTorch
-Lightning files name classes without calling them: the states of callbacks are keyed by the
+call. The arguments of a training program (`argparse.Namespace`) become an object that holds
+nothing. Any other name in the file becomes an inert placeholder, and calling it is an error.
+(PyTorch Lightning files name classes without calling them: the states of callbacks are keyed by the
 callback's class.) Memory and time are bounded by a multiple of the file's size.
 
 The archive's checksums are not compared, as torch does not always write them; a published file is
@@ -19,7 +20,7 @@ import pathlib
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import jax.numpy as jnp
@@ -176,6 +177,19 @@ def _ordered_dict(pairs: Any = None) -> _OrderedDict:
     return made
 
 
+class _Namespace(Fixed):
+    """Stands for the arguments of a training program, which are not read.
+
+    A class, because pickles of protocol 2 make an instance without a call.
+    """
+
+    def __new__(cls, *unused_arguments, **unused_keywords):
+        return super().__new__(cls)
+
+    def __setstate__(self, state):
+        pass
+
+
 def _size(numbers: Any = ()) -> tuple:
     if not isinstance(numbers, tuple | list) or len(numbers) > _MOST_AXES:
         raise UserError("a tensor reaches beyond its storage: the file is damaged")
@@ -199,6 +213,7 @@ def _default_dict(*unused):
 _KNOWN = {
     "collections.OrderedDict": StandIn(_ordered_dict),
     "collections.defaultdict": StandIn(_default_dict),
+    "argparse.Namespace": _Namespace,
     "torch.Size": StandIn(_size),
     "torch._utils._rebuild_tensor_v2": StandIn(_rebuild_tensor),
     "torch._utils._rebuild_parameter": StandIn(_rebuild_parameter),
@@ -338,15 +353,23 @@ def _load_legacy(file: BinaryIO) -> Any:
     return content
 
 
-def tensors(path: pathlib.Path) -> dict[str, TorchTensor]:
-    """Returns the named tensors of a checkpoint: those of its `state_dict`, if it has one.
+def tensors(
+    path: pathlib.Path, sections: Sequence[str] = ("state_dict",)
+) -> dict[str, TorchTensor]:
+    """Returns the named tensors of a checkpoint.
+
+    Args:
+      path: the file.
+      sections: names of its parts that may hold them; the first that exists does. If none does, the
+        whole file is one.
 
     Raises:
       UserError: see `load`; or no tensors inside.
     """
     content = load(path)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    if isinstance(content, Mapping):
+        parts = (content[name] for name in sections if isinstance(content.get(name), Mapping))
+        content = next(parts, content)
     found = dict(_named(content)) if isinstance(content, Mapping) else {}
     if not found:
         raise UserError(f"{path} holds no named tensors; is it a checkpoint of weights?")

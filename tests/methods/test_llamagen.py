@@ -1,0 +1,99 @@
+"""Every method of adaptation on a LlamaGen, which none of them knows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import traverse_util
+
+from tests.nets.test_llamagen import NET, params
+from vpt_gen.decode import autoregressive
+from vpt_gen.errors import UserError
+from vpt_gen.methods import METHODS, adaptation
+from vpt_gen.methods.lora import LoRA
+from vpt_gen.methods.prompts import Prompts
+from vpt_gen.methods.record import Target, TransformerMethod
+from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.transformer import GATE, MATRICES
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training.objectives import Objective
+
+C = 3
+OPTIONS = {
+    "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
+    "lora": {"rank": 2, "matrices": (*MATRICES, GATE)},
+    "adapters": {"size": 6},
+    "deep_prompts": {"num_prompt_tokens": 5},
+}
+RECORDS = {
+    name: record(**OPTIONS.get(name, {}))
+    for name, record in METHODS.items()
+    if issubclass(record, TransformerMethod)
+} | {"identity prompts": Prompts(**OPTIONS["prompts"], rotation="identity")}
+
+
+def make_task(record):
+    # A norm makes much of small prompts.
+    rate = 1e-3 if record.name == "prompts" else 0.1
+    net = record.prepared(NET)
+    return (
+        net,
+        adaptation.make_task(
+            method := record.adapt(Target(net, 9, C)),
+            net,
+            Objective(net, 0.1),
+            VQGAN(),
+            {"transformer": params(), "tokenizer": {}},
+            optax.sgd(rate),
+            num_tokens=9,
+            decode_options={},
+        ),
+        method,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECORDS)
+def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
+    net, task, method = make_task(RECORDS[name])
+    batch = {
+        "tokens": jax.random.randint(jax.random.key(3), (6, 9), 0, 23),
+        "label": jnp.arange(6) % C,
+    }
+    state = jax.jit(task.init)(jax.random.key(3))
+    before, step = state.params, jax.jit(task.train_step)
+    losses = []
+    for _ in range(2):
+        state, metrics = step(state, task.frozen, batch, jax.random.key(0))
+        losses.append(float(metrics["loss"]))
+    assert losses[1] < losses[0]
+    old, new = (traverse_util.flatten_dict(x, sep="/") for x in (before, state.params))
+    still = {path for path in old if np.array_equal(old[path], new[path])}
+    # Scratch and fine-tuning have the source's own classes besides, which are not drawn.
+    assert still <= {"condition_embeddings/embedding"}
+    if name in OPTIONS and name != "prompts":
+        layers = {path.split("/")[0] for path in new} - {"class_embeddings"}
+        assert layers == {"block_0", "block_1"}
+
+    adapted = method.params(task.frozen["transformer"], state.params)
+    told = method.conditions(state.params, jnp.arange(C))
+    keys = jax.random.split(jax.random.key(0), C)
+
+    @jax.jit
+    def decode(adapted, told):
+        return autoregressive.decode(net, adapted, keys, 9, **told, temperature=0)
+
+    drawn = decode(adapted, told)
+    again = net.apply({"params": adapted}, drawn, **told).argmax(axis=-1)
+    np.testing.assert_array_equal(drawn, again)
+
+
+def test_options_that_a_transformer_does_not_have_are_named():
+    gpt = GPT(23, 9, 1, 16, 2, 32)
+    with pytest.raises(UserError, match="config.prompt.rotation is 'identity': a GPT rotates"):
+        Prompts(rotation="identity").prepared(gpt)
+    with pytest.raises(UserError, match="rotation is 'up': it must be '' or one of zero, plain"):
+        Prompts(rotation="up").prepared(NET)
+    with pytest.raises(UserError, match="matrices has 'mlp_gate', which a GPT does not have"):
+        LoRA(matrices=("query", GATE)).adapt(Target(gpt, 9, C))

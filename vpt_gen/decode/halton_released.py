@@ -1,0 +1,182 @@
+"""The sampler that Halton-MaskGIT's published figures were measured with, number by number.
+
+Source: Besnier et al., arXiv 2503.17076, and valeoai/Halton-MaskGIT, `Sampler/halton_sampler.py`.
+It reveals positions in the order of `decode/halton.py`, which follows the paper, but otherwise:
+
+- Counts of revealed tokens come from a fixed arccos schedule, truncated in float32.
+- Logits are multiplied by a factor per iteration, and only the likeliest tokens may be drawn.
+- The mask is one of the tokens that may be drawn. It then stays, and the image has the last code
+  in its place.
+- Positions are written in their turn even if their tokens were given.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vpt_gen.decode.decoder import Given
+from vpt_gen.decode.filters import top_k_filter
+from vpt_gen.decode.halton import draw, halton_order, split_keys
+from vpt_gen.decode.iterative import Guided, WithGuidance
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer, TokenTransformer
+from vpt_gen.ranges import Count, CountOrZero, Range
+
+Factor = Annotated[float, Range(0.01, 100)]
+
+
+def reveal_counts(num_tokens: int, num_iterations: int) -> np.ndarray:
+    """Returns how many tokens are known after each iteration, (T,): it may exceed N if T does.
+
+    All of it is float32, whose rounding decides some counts.
+    """
+    turn = np.arange(1, num_iterations + 1)
+    progress = turn.astype(np.float32) / np.float32(num_iterations)
+    share = np.float32(1) - np.arccos(progress) / np.float32(math.pi / 2)
+    return np.maximum(turn, (share * np.float32(num_tokens)).astype(np.int32))
+
+
+def factors(num_iterations: int, start: float, end: float, power: float, warmup: int) -> np.ndarray:
+    """Returns the factor of the logits in each iteration, float32 (T,).
+
+    Args:
+      num_iterations: T.
+      start: the first one; from it, they change linearly to `end`.
+      end: the last one.
+      power: exponent of all.
+      warmup: number of first iterations whose factors are halved afterward.
+    """
+    made = np.linspace(start, end, num_iterations) ** power
+    made[:warmup] /= 2
+    return made.astype(np.float32)
+
+
+def decode(
+    tokens: jax.Array,
+    offsets: jax.Array,
+    logits_fn: Callable[[jax.Array, Any], jax.Array],
+    draw_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    stages: Any = None,
+    first_logits: jax.Array | None = None,
+    kept: jax.Array | None = None,
+    *,
+    width: int,
+    num_iterations: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Decodes positions in one `jax.lax.scan`, by default those of given tokens too.
+
+    Args:
+      tokens: (B, N) int32, row-major, `MASK_TOKEN_ID` where unknown.
+      offsets: (B,), places by which the order of each image is rolled.
+      logits_fn: (tokens (B, N), stage) -> logits (B, N, K + 1), the last of the mask.
+      draw_fn: (logits, iteration) -> ids (B, N) in [0, K], K being the mask.
+      stages: tree of arrays with a leading axis T; `logits_fn` is given one slice; or None.
+      first_logits: the result of `logits_fn` in the first iteration, if already computed.
+      kept: bool (B, N), True where a given token stays after all.
+      width: of the token grid; N is a multiple of it.
+      num_iterations: T.
+
+    Returns:
+      Tokens (B, N), `MASK_TOKEN_ID` where that was drawn, and the iteration that wrote each, -1 if
+      it was kept.
+    """
+    n = tokens.shape[1]
+    places = np.argsort(halton_order(n // width, width))
+    turns = (jnp.asarray(places) + offsets[:, None]) % n
+    counts = jnp.asarray(reveal_counts(n, num_iterations))
+    revealed_at = jnp.searchsorted(counts, turns, side="right").astype(jnp.int32)
+    if kept is not None:
+        revealed_at = jnp.where(kept, -1, revealed_at)
+
+    def reveal(tokens, logits, iteration):
+        drawn = draw_fn(logits, iteration)
+        drawn = jnp.where(drawn == logits.shape[-1] - 1, MASK_TOKEN_ID, drawn)
+        return jnp.where(revealed_at == iteration, drawn, tokens)
+
+    def body(tokens, xs):
+        iteration, stage = xs
+        return reveal(tokens, logits_fn(tokens, stage), iteration), None
+
+    xs = jnp.arange(num_iterations), stages
+    if first_logits is not None:
+        tokens, xs = reveal(tokens, first_logits, 0), jax.tree.map(lambda x: x[1:], xs)
+    tokens, _ = jax.lax.scan(body, tokens, xs)
+    return tokens, revealed_at
+
+
+@dataclasses.dataclass(frozen=True)
+class HaltonReleased(WithGuidance):
+    """`config.decode.decoder = "halton_released"`."""
+
+    num_iterations: Count = 12
+    # Factor of the logits in the first iteration and in the last one; above 1 for likelier tokens.
+    factor_start: Factor = 1.0
+    factor_end: Factor = 1.0
+    # Exponent of the factors.
+    factor_power: Factor = 1.0
+    # Number of first iterations with half the factor, so that their tokens vary more.
+    factor_warmup: CountOrZero = 0
+    # Number of likeliest tokens to draw from; 0 for all.
+    top_k: CountOrZero = 0
+    # Whether each image starts the order at its own point.
+    roll: bool = True
+
+    name = "halton_released"
+    family = "nar"
+    needs = ("logits_with_mask",)
+    iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
+
+    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
+        """Returns T: a marquee has one stage per iteration."""
+        return self.num_iterations
+
+    def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
+        net, n = cast(MaskedTransformer, given.net), given.num_tokens
+        guided = Guided(net, given.params, method="logits_with_mask")
+        constant, changing = given.stages()
+        first_scale, scales = self.scales(self.num_iterations)
+        of_iteration = factors(
+            self.num_iterations,
+            self.factor_start,
+            self.factor_end,
+            self.factor_power,
+            self.factor_warmup,
+        )
+
+        def logits_of(tokens, conditions, scale, factor):
+            return top_k_filter(guided(tokens, conditions, scale) * factor, self.top_k)
+
+        def logits_fn(tokens, stage):
+            changing_t, scale, factor = stage
+            own = given.of_images(constant | changing_t)
+            return logits_of(tokens, own, first_scale if scale is None else scale, factor)
+
+        order_keys, draw_keys = split_keys(given.keys)
+        offsets = jnp.zeros(len(given.keys), jnp.int32)
+        if self.roll:
+            offsets = jax.vmap(lambda key: jax.random.randint(key, (), 0, n))(order_keys)
+        positions = jnp.broadcast_to(jnp.arange(n), (len(given.keys), n))
+        first = kept = None
+        if given.known is None:
+            nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
+            logits = logits_of(nothing, given.first(), first_scale, of_iteration[0])
+            first = given.of_images(logits)
+        else:  # Images differ from the start.
+            kept = given.known != MASK_TOKEN_ID
+        tokens, revealed_at = decode(
+            given.tokens(),
+            offsets,
+            logits_fn,
+            # A position is written once, so that one draw for all iterations serves.
+            lambda logits, iteration: draw(draw_keys, positions, logits),
+            (changing, scales, jnp.asarray(of_iteration)),
+            first,
+            kept,
+            width=net.grid(n)[1],
+            num_iterations=self.num_iterations,
+        )
+        return jnp.where(tokens == MASK_TOKEN_ID, net.codebook_size - 1, tokens), revealed_at
