@@ -152,7 +152,7 @@ def test_a_run_opens_while_it_trains_and_the_page_goes_on_with_what_it_opened(
 
 def test_controls_show_what_a_decoder_has(shelf, folder):
     book = shelf.take(str(folder), 1)
-    assert {"confidence", "halton", "masked", "frontier"} == set(book.decoders())
+    assert {"confidence", "halton", "masked", "frontier"} <= set(book.decoders())
     assert book.decoders()[0] == book.run.config.decode.decoder
     assert book.options("halton") == ["num_iterations", "temperature", "guidance"]
     assert "guidance" not in book.options("masked")
