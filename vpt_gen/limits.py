@@ -16,6 +16,7 @@ from vpt_gen.evaluate import flags as evaluate
 from vpt_gen.export import __main__ as export
 from vpt_gen.machine import later
 from vpt_gen.machine.number_flags import NumberParser
+from vpt_gen.playground import __main__ as playground
 from vpt_gen.ranges import Range
 from vpt_gen.report import __main__ as report
 
@@ -38,6 +39,7 @@ PROGRAMS: dict[str, Callable[[], None]] = {
     "preview": preview.define_flags,
     "reconstruct": reconstruct.define_flags,
     "walk": walk.define_flags,
+    "playground": playground.define_flags,
     "benchmark": benchmark.define_flags,
     "data.speed": speed.define_flags,
 }

@@ -73,6 +73,8 @@ SizeOrZero = Annotated[int, Range(0, 2**16, whole=True)]
 # Pixels along a side of an image.
 Side = Annotated[int, Range(1, 2**13, whole=True)]
 SideOrZero = Annotated[int, Range(0, 2**13, whole=True)]
+# Of TCP, without those that the system chooses.
+Port = Annotated[int, Range(1, 2**16 - 1, whole=True)]
 # Factors and costs.
 Positive = Annotated[float, Range(0, 10**6, above=True)]
 NotNegative = Annotated[float, Range(0, 10**6)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 from absl import flags
 
@@ -22,6 +25,15 @@ CHECKPOINT = (
     "Workdir of a run of a method; or a .safetensors file of vpt_gen.export, or its address "
     "hf://<owner>/<repository>."
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Marquee:
+    """How the prompt changes during decoding: the values of --marquee, --headers and --cutoff."""
+
+    name: str = "constant"
+    headers: tuple[str, ...] = ()
+    cutoff: float = 6.0
 
 
 def define_run_flags() -> None:
@@ -56,7 +68,10 @@ def define_generation_flags() -> None:
     )
     flags.DEFINE_list("headers", [], "Classes whose prompts come before the class's own.")
     define_number(
-        "cutoff", 6.0, Positive, "instance_to_class: stages until the class has full weight."
+        "cutoff",
+        Marquee.cutoff,
+        Positive,
+        "instance_to_class: stages until the class has full weight.",
     )
 
 
@@ -66,45 +81,58 @@ def open_flagged_run() -> TunedRun:
 
 
 def flagged_generation(run: TunedRun, classes: list[int], instances: list[int]) -> Generation:
+    """Returns the images that the command line requests; see `requested`."""
+    if FLAGS["cutoff"].present and FLAGS.marquee != "instance_to_class":
+        raise UserError(
+            "--cutoff needs --marquee=instance_to_class and has no effect with "
+            f"--marquee={FLAGS.marquee}: leave it out."
+        )
+    marquee = Marquee(FLAGS.marquee, tuple(FLAGS.headers), FLAGS.cutoff)
+    return requested(run, classes, instances, marquee, FLAGS.seed)
+
+
+def requested(
+    run: TunedRun, classes: list[int], instances: list[int], marquee: Marquee, seed: int
+) -> Generation:
     """Returns the requested images of a run.
 
     Args:
       run: to draw from.
       classes: of the images.
       instances: numbers of training images, instead of classes; or none.
+      marquee: how the prompt changes.
+      seed: of all keys.
+
+    Raises:
+      UserError: a marquee that does not fit the run, or an unknown header.
     """
-    if FLAGS["cutoff"].present and FLAGS.marquee != "instance_to_class":
-        raise UserError(
-            "--cutoff needs --marquee=instance_to_class and has no effect with "
-            f"--marquee={FLAGS.marquee}: leave it out."
-        )
     class_names, labels = run.facts["class_names"], run.facts.get("instance_labels", [])
     if not run.has_prompts:
-        if FLAGS.headers or FLAGS.marquee != "constant":
+        if marquee.headers or marquee.name != "constant":
             raise UserError(
                 f"--marquee and --headers need prompts, but {run.workdir} is a run of "
                 f"{run.config.task}: leave them out."
             )
-        return plain_generation(run, np.array(classes), FLAGS.seed)
+        return plain_generation(run, np.array(classes), seed)
     sampler = run.token_sampler
     method = sampler.method
     if not method.num_classes and not instances:
         raise UserError("These prompts have training images only: add --instances=0,1.")
-    headers = class_numbers(FLAGS.headers, class_names) if FLAGS.headers else []
-    if headers and instances and FLAGS.marquee == "instance_to_class":
+    headers = class_numbers(list(marquee.headers), class_names) if marquee.headers else []
+    if headers and instances and marquee.name == "instance_to_class":
         raise UserError(
             "--marquee=instance_to_class goes from each training image to its class and takes no "
             "--headers with training images: leave --headers out, or use --marquee=scroll."
         )
-    to_class = headers or FLAGS.marquee == "instance_to_class"
+    to_class = headers or marquee.name == "instance_to_class"
     if to_class and not method.num_classes:
         raise UserError("These prompts have no classes: leave --headers and --marquee out.")
-    bank = make_bank(classes, headers, instances, labels, FLAGS.marquee)
+    bank = make_bank(classes, headers, instances, labels, marquee.name)
     stages = num_stages(sampler.transformer, sampler.num_tokens, sampler.options)
-    weights = marquee_weights(FLAGS.marquee, stages, bank.shape[1], FLAGS.cutoff)
-    named = {"name": FLAGS.marquee, "headers": [class_names[c] for c in headers]}
-    if FLAGS.marquee == "instance_to_class":
-        named["cutoff"] = FLAGS.cutoff
-    if FLAGS.marquee.endswith(".npy"):
+    weights = marquee_weights(marquee.name, stages, bank.shape[1], marquee.cutoff)
+    named: dict[str, Any] = {"name": marquee.name, "headers": [class_names[c] for c in headers]}
+    if marquee.name == "instance_to_class":
+        named["cutoff"] = marquee.cutoff
+    if marquee.name.endswith(".npy"):
         named["matrix"] = weights.tolist()
-    return Generation(run, bank, weights, named, FLAGS.seed)
+    return Generation(run, bank, weights, named, seed)

@@ -58,6 +58,22 @@ def read_stored(checkpoint: str, step: int | None = None) -> list[StoredRun]:
     return runs
 
 
+def newest_step(checkpoint: str) -> int | None:
+    """Returns the newest update that a workdir holds; None of a file, which holds only one.
+
+    A run may be training there at the same time.
+
+    Raises:
+      UserError: a workdir without a finished checkpoint.
+    """
+    if is_file(checkpoint):
+        return None
+    if not has_checkpoint(checkpoint):
+        raise UserError(f"{checkpoint} holds no finished checkpoint yet; train it first.")
+    with contextlib.closing(Store(checkpoint, read_only=True)) as store:
+        return store.latest_step()
+
+
 def _of_workdir(workdir: str, step: int | None) -> StoredRun:
     record = read_record(workdir, {"facts.class_names": list})
     config = _config_of(workdir, record["config"])
