@@ -16,6 +16,7 @@ from vpt_gen.checkpoints import released
 _FOLDER = Folder("ar")
 FOLDER, ABSENT, needed = _FOLDER.path, _FOLDER.absent, _FOLDER.needed
 manifest, file = _FOLDER.json, _FOLDER.file
+check = _FOLDER.check
 
 
 def load(file: str, name: str) -> np.ndarray:
@@ -38,25 +39,6 @@ def nhwc(images: np.ndarray) -> np.ndarray:
 def to_unit(images: np.ndarray) -> np.ndarray:
     """The reference's images (B, 3, H, W) in [-1, 1] as ours, (B, H, W, 3) in [0, 1]."""
     return (nhwc(images) + 1.0) / 2.0
-
-
-def check(file: str, name: str, value, part=np.s_[...]) -> None:
-    """Asserts that `value` is the golden array, or a part of it, as an index.
-
-    Integers must be the same exactly, floats to the array's own tolerance.
-    """
-    if not _FOLDER.has(file, name):
-        return
-    expected = load(file, name)[part]
-    value = np.asarray(value)
-    assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
-    tolerance = manifest()["arrays"][file][name]["tolerance"]
-    if not isinstance(tolerance, dict):
-        np.testing.assert_array_equal(value, expected, name)
-        return
-    np.testing.assert_allclose(
-        value, expected, rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=name
-    )
 
 
 @functools.cache

@@ -79,6 +79,23 @@ class Folder:
             lacks(f"{self.path / file} lacks {name}")
         return there
 
+    def check(self, file: str, name: str, value, part=np.s_[...]) -> None:
+        """Asserts that `value` is the golden array, or a part of it, as an index.
+
+        Integers must be the same exactly, floats to the array's own tolerance.
+        """
+        if not self.has(file, name):
+            return
+        expected, value = self.arrays(file)[name][part], np.asarray(value)
+        assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
+        tolerance = self.json()["arrays"][file][name]["tolerance"]
+        if not isinstance(tolerance, dict):
+            np.testing.assert_array_equal(value, expected, name)
+            return
+        np.testing.assert_allclose(
+            value, expected, rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=name
+        )
+
 
 def lacks(what: str) -> None:
     """Notes an expected value that is not there, so that the test goes on with the others."""

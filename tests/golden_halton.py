@@ -18,6 +18,7 @@ from vpt_gen.nets.transformer import MASK_TOKEN_ID, NO_CLASS
 _FOLDER = Folder("halton")
 FOLDER, ABSENT, needed = _FOLDER.path, _FOLDER.absent, _FOLDER.needed
 manifest, file, arrays, json = _FOLDER.json, _FOLDER.file, _FOLDER.arrays, _FOLDER.json
+check = _FOLDER.check
 
 LAYOUT = "train_layout.pth"
 _CONFIG = ".config.json"
@@ -85,18 +86,3 @@ def classes(name: str) -> np.ndarray:
 def dropped_row() -> np.ndarray:
     """The vector of no class (D,)."""
     return transformer()[1]["label_embeddings"]["embedding"][-1]
-
-
-def check(name: str, array: str, value, part=np.s_[...]) -> None:
-    """Asserts that `value` is the golden array, or a part of it, within its own tolerance."""
-    if not _FOLDER.has(name, array):
-        return
-    expected, value = arrays(name)[array][part], np.asarray(value)
-    assert value.shape == expected.shape, f"{array}: shape {value.shape}, not {expected.shape}"
-    tolerance = manifest()["arrays"][name][array]["tolerance"]
-    if not isinstance(tolerance, dict):
-        np.testing.assert_array_equal(value, expected, array)
-        return
-    np.testing.assert_allclose(
-        value, expected, rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=array
-    )

@@ -17,6 +17,7 @@ from vpt_gen.checkpoints import released
 _FOLDER = Folder("llamagen")
 FOLDER, ABSENT, needed = _FOLDER.path, _FOLDER.absent, _FOLDER.needed
 manifest, file, json = _FOLDER.json, _FOLDER.file, _FOLDER.json
+check = _FOLDER.check
 
 TOKENIZER, TRANSFORMER = "vq_ds16_c2i", "c2i_B_256"
 # Files of transformers, and the one with their sizes.
@@ -56,21 +57,6 @@ def to_unit(images: np.ndarray) -> np.ndarray:
 def from_unit(images) -> np.ndarray:
     """The inverse of `to_unit`."""
     return nchw(2.0 * np.asarray(images) - 1.0)
-
-
-def check(file: str, name: str, value) -> None:
-    """Asserts that `value` is the golden array: integers exactly, floats to its own tolerance."""
-    if not _FOLDER.has(file, name):
-        return
-    expected, value = load(file, name), np.asarray(value)
-    assert value.shape == expected.shape, f"{name}: shape {value.shape}, not {expected.shape}"
-    tolerance = manifest()["arrays"][file][name]["tolerance"]
-    if not isinstance(tolerance, dict):
-        np.testing.assert_array_equal(value, expected, name)
-        return
-    np.testing.assert_allclose(
-        value, expected, rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=name
-    )
 
 
 @functools.cache

@@ -5,7 +5,6 @@ before the visual tokens: decoders work on these alone, and none that keeps a ca
 """
 
 import json
-from typing import Any, Self
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -69,7 +68,6 @@ class Third(MaskedTransformer, nn.Module):
         mlp_adapter=("mlp_adapter",),
         prefix=("attention", "prefix"),
     )
-    from_data = ("codebook_size", "num_classes", "num_tokens")
 
     codebook_size: int = 16
     num_classes: int = 2
@@ -79,18 +77,6 @@ class Third(MaskedTransformer, nn.Module):
     num_heads: int = 2
     intermediate_size: int = 32
     remat: str = "none"
-
-    @classmethod
-    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
-        return cls(codebook_size, num_classes, num_tokens, **fields)
-
-    @property
-    def known_classes(self):
-        return self.num_classes
-
-    @property
-    def token_counts(self):
-        return self.num_tokens, self.num_tokens
 
     @nn.nowrap
     def class_starts(self, params, num_classes):

@@ -52,16 +52,12 @@ def main():
     folder = epath.Path(FLAGS.output).expanduser()
     names = [STRIP] if FLAGS.mix else [STRIP, ANIMATION]
     with lock.held(folder, "--output"):
-        manifest = Manifest(folder / NOTE, names, _no_older)
+        manifest = Manifest(folder / NOTE, names)
         files = _mix() if FLAGS.mix else _walk()
         manifest.begin()
         manifest.write(files)
         manifest.finish({"command": cli.command("vpt_gen.walk")})
     say(f"Wrote {' and '.join(names)} to {folder}.")
-
-
-def _no_older(note: object) -> list[str]:
-    raise KeyError("files")  # Every version of this program has noted them.
 
 
 def _walk() -> dict[str, bytes]:

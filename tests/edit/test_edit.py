@@ -179,3 +179,10 @@ def test_bad_requests_are_one_sentence_and_write_nothing(run_of, tmp_path, given
     with pytest.raises(UserError, match=message):
         call(edit, *arguments, f"--output={tmp_path / 'out'}", needs_config=False)
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_one_way_to_decode_is_compiled_once_for_all_windows(run_of):
+    sampler = run_of("nar").sampler
+    assert sampler.with_options(num_iterations=4) is sampler.with_options(num_iterations=4)
+    assert sampler.with_options(num_iterations=5).options["num_iterations"] == 5

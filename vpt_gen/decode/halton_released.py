@@ -21,7 +21,7 @@ import numpy as np
 
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.filters import top_k_filter
-from vpt_gen.decode.halton import draw, halton_order, split_keys
+from vpt_gen.decode.halton import draw, halton_order, reveal_in_turn, split_keys
 from vpt_gen.decode.iterative import Guided, WithGuidance
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer, TokenTransformer
 from vpt_gen.ranges import Count, CountOrZero, Range
@@ -92,19 +92,12 @@ def decode(
     if kept is not None:
         revealed_at = jnp.where(kept, -1, revealed_at)
 
-    def reveal(tokens, logits, iteration):
+    def draw_or_mask(logits, iteration):
         drawn = draw_fn(logits, iteration)
-        drawn = jnp.where(drawn == logits.shape[-1] - 1, MASK_TOKEN_ID, drawn)
-        return jnp.where(revealed_at == iteration, drawn, tokens)
+        return jnp.where(drawn == logits.shape[-1] - 1, MASK_TOKEN_ID, drawn)
 
-    def body(tokens, xs):
-        iteration, stage = xs
-        return reveal(tokens, logits_fn(tokens, stage), iteration), None
-
-    xs = jnp.arange(num_iterations), stages
-    if first_logits is not None:
-        tokens, xs = reveal(tokens, first_logits, 0), jax.tree.map(lambda x: x[1:], xs)
-    tokens, _ = jax.lax.scan(body, tokens, xs)
+    iterations = jnp.arange(num_iterations), stages
+    tokens = reveal_in_turn(tokens, revealed_at, logits_fn, draw_or_mask, iterations, first_logits)
     return tokens, revealed_at
 
 

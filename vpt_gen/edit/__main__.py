@@ -26,9 +26,9 @@ from vpt_gen.ranges import Count, NotNegative, ShareBelowOne, SideOrZero
 from vpt_gen.runs import request
 
 with later.imports(globals()):
-    from vpt_gen.edit.written import names_of, numbers_of, open_manifest, picture
+    from vpt_gen.edit.written import names_of, open_manifest, picture
     from vpt_gen.runs.conditions import choose
-    from vpt_gen.runs.editing import Brush, Edit, repaint
+    from vpt_gen.runs.editing import Brush, edits_of, repaint
 
 FLAGS = flags.FLAGS
 
@@ -84,9 +84,9 @@ def main():
     wanted = np.repeat(classes, FLAGS.num)
     generation = request.flagged_generation(run, wanted.tolist(), [])
     edits = [
-        Edit(canvas, mask, condition, number)
+        edit
         for canvas, mask in zip(canvases, masked, strict=True)
-        for condition, number in zip(generation.bank, numbers_of(wanted), strict=True)
+        for edit in edits_of(canvas, mask, generation.bank)
     ]
     folder = epath.Path(FLAGS.output).expanduser()
     names = names_of(FLAGS.image, wanted, class_names)

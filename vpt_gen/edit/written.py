@@ -1,8 +1,7 @@
 """The folder that the program writes: one PNG per edit, a picture of all, and their record."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
@@ -11,7 +10,7 @@ from PIL import Image
 from vpt_gen.edit import NOTE, PICTURE
 from vpt_gen.images import grids
 from vpt_gen.machine.manifest import Manifest
-from vpt_gen.runs.saved import file_stems
+from vpt_gen.runs.saved import file_names, file_stems
 
 # Of the picture: side of an image, pixels, and results of an image and class.
 _SIDE, _RESULTS = 128, 8
@@ -19,28 +18,14 @@ _SIDE, _RESULTS = 128, 8
 
 def names_of(images: Sequence[str], class_ids: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """Returns `<image>_<class>_<number>.png` for each image with each class (n,) in turn."""
+    of_classes = file_names(class_ids, list(class_names))
     stems = file_stems([pathlib.Path(image).stem for image in images])
-    classes = file_stems(list(class_names))
-    numbers = numbers_of(class_ids)
-    return [
-        f"{stem}_{classes[label]}_{number:04d}.png"
-        for stem in stems
-        for label, number in zip(class_ids.tolist(), numbers.tolist(), strict=True)
-    ]
-
-
-def numbers_of(class_ids: np.ndarray) -> np.ndarray:
-    """Counts images (n,) among those of their class: 0, 1, ..."""
-    return np.array([np.sum(class_ids[:i] == label) for i, label in enumerate(class_ids)])
+    return [f"{stem}_{name}" for stem in stems for name in of_classes]
 
 
 def open_manifest(folder: epath.Path, names: Sequence[str]) -> Manifest:
     """Returns what writes the images; UserError if a file of somebody else would be replaced."""
-    return Manifest(folder / NOTE, [*names, PICTURE], _no_older)
-
-
-def _no_older(note: Mapping[str, Any]) -> list[str]:
-    raise KeyError("files")  # Every version of this program has noted them.
+    return Manifest(folder / NOTE, [*names, PICTURE])
 
 
 def picture(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
 import numpy as np
 from absl import flags
@@ -110,7 +109,7 @@ def _check_flags(folder: epath.Path) -> None:
 
 def export(folder: epath.Path) -> None:
     """Writes the file, its card and its picture to a folder that no other program writes to."""
-    manifest = Manifest(folder / NOTE, [hub.FILE, CARD, PICTURE], _of_somebody_else)
+    manifest = Manifest(folder / NOTE, [hub.FILE, CARD, PICTURE])
     run = open_stored(hub.FILE, _stored(), FLAGS.tokenizer, FLAGS.transformer, FLAGS.set)
     content = tuned_file.serialized([_shared(one) for one in run.merged or (run,)])
     picture = _picture(run)
@@ -128,10 +127,6 @@ def export(folder: epath.Path) -> None:
         f"Wrote {folder / hub.FILE} ({len(content) / 1e6:.3g} MB, {classes:,} classes), its card "
         f"{CARD} and {PICTURE}."
     )
-
-
-def _of_somebody_else(note: Any) -> NoReturn:
-    raise KeyError("files")  # Every version of this program has noted them.
 
 
 def _stored() -> list[StoredRun]:

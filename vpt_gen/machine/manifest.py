@@ -43,6 +43,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _always_noted(note: Mapping[str, Any]) -> Iterable[str]:
+    """Of programs that have noted their files from the beginning: another note is not theirs."""
+    raise KeyError(FILES)
+
+
 class Manifest:
     """The files of one note, from before the first is written to the end.
 
@@ -55,7 +60,7 @@ class Manifest:
         self,
         note: epath.Path,
         names: Sequence[str],
-        older: Callable[[Mapping[str, Any]], Iterable[str]],
+        older: Callable[[Mapping[str, Any]], Iterable[str]] = _always_noted,
         request: str = "",
         flag: str = "--output",
         named: bool = False,
@@ -66,7 +71,7 @@ class Manifest:
           note: a JSON file; its folder is that of the files.
           names: all files to write, relative to that folder.
           older: note of an older version, which has no digests -> the files that it is about;
-            raises KeyError for the note of another program.
+            raises KeyError for the note of another program. By default there are none.
           request: identifies the content of the files; '' never resumes.
           flag: that names the folder, for messages.
           named: whether files that no note lists are ours if they name us as their maker, so that

@@ -9,7 +9,7 @@ condition, that vector is the one of no class, which pretraining gave to a tenth
 which guidance leads away from; a vector per condition may be added to it.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,6 +28,7 @@ from vpt_gen.nets.modulated_layers import (
 )
 from vpt_gen.nets.stack import STACKED, rematerialized, scan_layers
 from vpt_gen.nets.transformer import (
+    GATE,
     MASK_TOKEN_ID,
     NO_CLASS,
     LayerParts,
@@ -77,14 +78,13 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
             "value": Matrix(("attention", "value")),
             "out": Matrix(("attention", "projection"), axes_in=2),
             "mlp_in": Matrix(("mlp", "mlp_in")),
-            "mlp_gate": Matrix(("mlp", "mlp_gate")),
+            GATE: Matrix(("mlp", "mlp_gate")),
             "mlp_out": Matrix(("mlp", "mlp_out")),
         },
         attention_adapter=("attention_adapter",),
         mlp_adapter=("mlp_adapter",),
         prefix=("attention", "prefix"),
     )
-    from_data = ("codebook_size", "num_classes", "num_tokens")
     takes_vectors = True
     kept_hidden = (2, 5)
     # Share of examples trained without their class.
@@ -100,18 +100,6 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
     num_registers: CountOrZero = 1
     dropout_rate: ShareBelowOne = 0.1
     remat: str = "none"
-
-    @classmethod
-    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
-        return cls(codebook_size, num_classes, num_tokens, **fields)
-
-    @property
-    def known_classes(self) -> int | None:
-        return self.num_classes
-
-    @property
-    def token_counts(self) -> tuple[int, int]:
-        return self.num_tokens, self.num_tokens
 
     @nn.nowrap
     def class_starts(self, params: Any, num_classes: int) -> jax.Array:

@@ -238,7 +238,6 @@ class LlamaGen(CausalNet):
         mlp_adapter=("mlp_adapter",),
         prefix=("attention", "prefix"),
     )
-    from_data = ("codebook_size", "num_classes", "num_tokens")
     kept_hidden = (2, 5)
     # As released.
     pretraining = FrozenDict({"dropout_rate": 0.1, "class_dropout": 0.1})
@@ -270,18 +269,6 @@ class LlamaGen(CausalNet):
                 f"Prompts enter by one of {', '.join(ROTATIONS)}, not {self.prompt_rotation!r}."
             )
         super().__post_init__()
-
-    @classmethod
-    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
-        return cls(codebook_size, num_classes, num_tokens, **fields)
-
-    @property
-    def known_classes(self) -> int | None:
-        return self.num_classes
-
-    @property
-    def token_counts(self) -> tuple[int, int]:
-        return self.num_tokens, self.num_tokens
 
     @property
     def cache_heads(self) -> int:

@@ -5,7 +5,7 @@ prompts as in google-research/generative_transfer (`CondBert`). Parameter names 
 released ones.
 """
 
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -207,7 +207,6 @@ class MaskGIT(MaskedTransformer, nn.Module):
         mlp_adapter=("Mlp_0", "adapter"),
         prefix=("Attention_0", "self_attention", "prefix"),
     )
-    from_data = ("codebook_size", "num_classes", "num_tokens")
     keeps_output = True
     kept_hidden = (1, 5)  # The tanh of its GELU takes two more.
     # Share of examples trained without their class.
@@ -222,18 +221,6 @@ class MaskGIT(MaskedTransformer, nn.Module):
     intermediate_size: Size = 3072
     dropout_rate: ShareBelowOne = 0.1
     remat: str = "none"
-
-    @classmethod
-    def for_data(cls, codebook_size: int, num_classes: int, num_tokens: int, **fields: Any) -> Self:
-        return cls(codebook_size, num_classes, num_tokens, **fields)
-
-    @property
-    def known_classes(self) -> int | None:
-        return self.num_classes
-
-    @property
-    def token_counts(self) -> tuple[int, int]:
-        return self.num_tokens, self.num_tokens
 
     @property
     def head_parameters(self) -> int:

@@ -10,7 +10,7 @@ knows, or get a rule there; its layers look for additions (`nets/additions.py`) 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -79,13 +79,16 @@ class TokenTransformer:
     title: ClassVar[str]
     layer_prefix: ClassVar[str]
     parts: ClassVar[LayerParts]
-    from_data: ClassVar[tuple[str, ...]]
+    from_data: ClassVar[tuple[str, ...]] = ("codebook_size", "num_classes", "num_tokens")
     pretraining: ClassVar[Mapping[str, Any]] = {}
     takes_vectors: ClassVar[bool] = False
     kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
     keeps_output: ClassVar[bool] = False
 
     codebook_size: int  # K
+    # The three properties of data below are those of nets with these two fields; others override.
+    num_classes: int
+    num_tokens: int
     num_layers: int
     hidden_size: int  # D, the width of a prompt
     num_heads: int
@@ -115,7 +118,8 @@ class TokenTransformer:
         Raises:
           ValueError: data that the net cannot model.
         """
-        raise NotImplementedError
+        make: Any = cls
+        return cast(Self, make(codebook_size, num_classes, num_tokens, **fields))
 
     def dropping_classes(self, num_classes: int) -> Self:
         """Returns the net for pretraining with classes [0, num_classes) and, now and then, none.
@@ -129,12 +133,12 @@ class TokenTransformer:
     @property
     def known_classes(self) -> int | None:
         """Returns the number of classes it was pretrained on; None if its fields do not tell."""
-        raise NotImplementedError
+        return self.num_classes
 
     @property
     def token_counts(self) -> tuple[int, int]:
         """Returns the fewest and the most visual tokens it takes."""
-        raise NotImplementedError
+        return self.num_tokens, self.num_tokens
 
     def class_starts(self, params: Any, num_classes: int) -> jax.Array:
         """Returns initial class tokens (C, D): class c from the source's class c modulo its number.

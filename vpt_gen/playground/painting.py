@@ -3,14 +3,14 @@
 import numpy as np
 
 from vpt_gen.edit.given import masks_of
-from vpt_gen.edit.written import names_of, numbers_of
+from vpt_gen.edit.written import names_of
 from vpt_gen.errors import UserError
 from vpt_gen.playground.commands import IMAGE, MASK, edit_command
 from vpt_gen.playground.drawing import Drawn, generation_of, opened
 from vpt_gen.playground.settings import MOST_PIXELS, Kept, Settings
 from vpt_gen.playground.shelf import Shelf
 from vpt_gen.ranges import check_number, range_of
-from vpt_gen.runs.editing import Brush, Edit, repaint
+from vpt_gen.runs.editing import Brush, edits_of, repaint
 
 
 def paint(
@@ -49,10 +49,7 @@ def paint(
     generation = generation_of(run, settings, wanted.tolist(), [])
     has_mask = bool(mask.any())
     [chosen] = [mask] if has_mask else masks_of([image], [], [], keep)
-    edits = [
-        Edit(image, chosen, condition, number)
-        for condition, number in zip(generation.bank, numbers_of(wanted), strict=True)
-    ]
+    edits = edits_of(image, chosen, generation.bank)
     painted = repaint(run, edits, Brush(keep=keep), settings.seed, generation.weights)
     class_names = list(run.facts["class_names"])
     command = edit_command(

@@ -20,7 +20,7 @@ from vpt_gen.images.windows import Window
 from vpt_gen.machine.progress import track
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.runs.opened import TunedRun
-from vpt_gen.runs.samples import Sampler
+from vpt_gen.runs.samples import Sampler, occurrences
 
 # With fewer iterations too many tokens are drawn at once, however small the mask is.
 _FEWEST_ITERATIONS = 4
@@ -41,6 +41,12 @@ class Edit:
     mask: np.ndarray
     condition: np.ndarray
     number: int
+
+
+def edits_of(image: np.ndarray, mask: np.ndarray, bank: np.ndarray) -> list[Edit]:
+    """Returns the edits of an image under each condition of a bank (n, M, 2)."""
+    numbers = occurrences(bank[:, -1]).tolist()
+    return [Edit(image, mask, *rest) for rest in zip(bank, numbers, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)

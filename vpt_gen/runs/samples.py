@@ -67,7 +67,7 @@ def image_keys(conditions: np.ndarray, seed: int, numbers: np.ndarray | None = N
       numbers: (n,), k of each image, if it is not to be counted.
     """
     if numbers is None:
-        numbers = _occurrences(conditions)
+        numbers = occurrences(conditions)
 
     def key(condition, number):
         key = jax.random.key(seed)
@@ -79,7 +79,8 @@ def image_keys(conditions: np.ndarray, seed: int, numbers: np.ndarray | None = N
     return jax.vmap(key)(jnp.asarray(conditions), jnp.asarray(numbers, jnp.int32))
 
 
-def _occurrences(conditions: np.ndarray) -> np.ndarray:
+def occurrences(conditions: np.ndarray) -> np.ndarray:
+    """Counts each of conditions (n, 2) among those that are equal to it: 0, 1, ... (n,)."""
     seen: collections.Counter = collections.Counter()
     numbers = []
     for condition in map(tuple, conditions.tolist()):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import jax
@@ -17,6 +17,9 @@ from vpt_gen.methods.method import Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.samples import Samples, gather, image_keys
+
+# Ways to decode that stay compiled; an edit needs at most eight.
+_VARIANTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +62,15 @@ class TokenSampler:
         return sharding.full_batch(self.batch_size, self.mesh)
 
     def with_options(self, **options: Any) -> Self:
-        """Returns the sampler with other options of decoding."""
-        return dataclasses.replace(self, options={**self.options, **options})
+        """Returns the sampler with other options of decoding; the same one for the same options."""
+        return self._variant(tuple(sorted(options.items())))
+
+    @functools.cached_property
+    def _variant(self) -> Callable[[tuple[tuple[str, Any], ...]], Self]:
+        """Makes a sampler with other options; the last ones stay, with their compiled programs."""
+        return functools.lru_cache(_VARIANTS)(
+            lambda options: dataclasses.replace(self, options={**self.options, **dict(options)})
+        )
 
     def counts(self, params: Any) -> tuple[int, int]:
         """Returns the numbers of trained and of frozen parameters."""

@@ -62,7 +62,7 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
     with layout.expect(path, _WHAT):
         shapes = layout.param_shapes(HaltonMaskGIT(**fields), layout.token_batch(1, 1))
     names = {ours: _file_name(ours) for ours in shapes}
-    expected = {names[ours]: _file_shape(ours, shape) for ours, shape in shapes.items()}
+    expected = {names[ours]: layout.torch_shape(ours, shape) for ours, shape in shapes.items()}
     layout.check(path, found, {**expected, _HEAD: expected[_TOKENS]})
     if not np.array_equal(tensors[_HEAD].read(), tensors[_TOKENS].read()):
         raise UserError(
@@ -72,7 +72,7 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
     return fields, layout.nest(
         {
             ours: layout.floats(
-                path, names[ours], _our_axes(ours, tensors[names[ours]].read(), shape)
+                path, names[ours], layout.from_torch(ours, tensors[names[ours]].read(), shape)
             )
             for ours, shape in shapes.items()
         }
@@ -136,16 +136,3 @@ def _file_name(path: str) -> str:
     layer, module, leaf = found.groups()
     place = f"transformer.layers.{layer}." if layer else ""
     return f"{place}{_MODULES[module]}.{'bias' if leaf == 'bias' else 'weight'}"
-
-
-def _file_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Torch's shape: matrices are (out, in), and heads one axis."""
-    if not path.endswith("/kernel"):
-        return shape
-    inputs = 2 if path.endswith("/projection/kernel") else 1
-    return (math.prod(shape[inputs:]), math.prod(shape[:inputs]))
-
-
-def _our_axes(path: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The inverse of `_file_shape`, for values."""
-    return (values.T if path.endswith("/kernel") else values).reshape(shape)

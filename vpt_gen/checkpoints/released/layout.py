@@ -5,6 +5,7 @@ such a net (`expect`), gives them the file's names, and compares the two (`check
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -97,6 +98,26 @@ def count(is_there: Callable[[int], bool]) -> int:
     """
     numbers = range(_MOST_LAYERS)
     return next((number for number in numbers if not is_there(number)), _MOST_LAYERS)
+
+
+def torch_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns torch's shape of one of our parameters in a transformer.
+
+    Matrices are (out, in), with the heads in the width; all others stay.
+
+    Args:
+      path: of the parameter, with slashes; the one from heads is called "projection".
+      shape: ours.
+    """
+    if not path.endswith("/kernel"):
+        return shape
+    inputs = 2 if path.endswith("/projection/kernel") else 1
+    return (math.prod(shape[inputs:]), math.prod(shape[:inputs]))
+
+
+def from_torch(path: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `torch_shape`, for values."""
+    return (values.T if path.endswith("/kernel") else values).reshape(shape)
 
 
 def floats(path: Any, name: str, values: np.ndarray) -> np.ndarray:

@@ -85,10 +85,9 @@ def read(
     params: dict[str, np.ndarray] = {}
     for name, parts in _parts(ours).items():
         values = layout.floats(path, name, tensors[name].read())
-        rows = np.cumsum([_file_shape(part, ours[part])[0] for part in parts])[:-1]
+        rows = np.cumsum([layout.torch_shape(part, ours[part])[0] for part in parts])[:-1]
         for part, own in zip(parts, np.split(values, rows), strict=True):
-            own = own.T if part.endswith("/kernel") else own
-            params[part] = np.ascontiguousarray(own.reshape(ours[part]))
+            params[part] = np.ascontiguousarray(layout.from_torch(part, own, ours[part]))
     return fields, layout.nest(params)
 
 
@@ -146,7 +145,7 @@ def file_shapes(ours: layout.Shapes) -> dict[str, tuple[int, ...]]:
     """Returns the file's names and shapes of parameters of ours."""
     shapes = {}
     for name, parts in _parts(ours).items():
-        rows = [_file_shape(part, ours[part]) for part in parts]
+        rows = [layout.torch_shape(part, ours[part]) for part in parts]
         shapes[name] = (sum(shape[0] for shape in rows), *rows[0][1:])
     return shapes
 
@@ -168,11 +167,3 @@ def _file_name(path: str) -> str:
         return _AROUND[path]
     block, _, module = path.partition("/")
     return f"layers.{block.removeprefix('block_')}.{_LAYER.get(module, _QKV)}"
-
-
-def _file_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Torch's shape: matrices (out, in), heads in the width."""
-    if not path.endswith("/kernel"):
-        return shape
-    inputs = 2 if path.endswith("/projection/kernel") else 1
-    return int(np.prod(shape[inputs:])), int(np.prod(shape[:inputs]))

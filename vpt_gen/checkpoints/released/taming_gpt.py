@@ -69,7 +69,7 @@ def read(path: pathlib.Path, num_heads: int | None = None) -> tuple[dict[str, An
     return fields, layout.nest(
         {
             ours: layout.floats(
-                path, names[ours], _our_axes(ours, tensors[names[ours]].read(), shape)
+                path, names[ours], layout.from_torch(ours, tensors[names[ours]].read(), shape)
             )
             for ours, shape in shapes.items()
         }
@@ -156,10 +156,4 @@ def _file_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape
     if not path.endswith("/kernel"):
         return (math.prod(shape),)
-    inputs = 2 if path.endswith("/projection/kernel") else 1
-    return (math.prod(shape[inputs:]), math.prod(shape[:inputs]))
-
-
-def _our_axes(path: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The inverse of `_file_shape`, for values."""
-    return (values.T if path.endswith("/kernel") else values).reshape(shape)
+    return layout.torch_shape(path, shape)
