@@ -10,6 +10,7 @@ from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.rar import RAR
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN, Tokenizer
@@ -25,6 +26,7 @@ NETS: dict[str, type[Any]] = {
     "gpt": GPT,
     "llamagen_vqgan": LlamaGenVQGAN,
     "llamagen": LlamaGen,
+    "rar": RAR,
     "biggan": BigGAN,
     "classifier": Classifier,
 }

@@ -17,6 +17,8 @@ with later.imports(globals()):
     from vpt_gen.checkpoints.released.llamagen_gpt import read as read_llamagen_gpt
     from vpt_gen.checkpoints.released.llamagen_vqgan import read as read_llamagen_vqgan
     from vpt_gen.checkpoints.released.maskgit import read_tokenizer, read_transformer
+    from vpt_gen.checkpoints.released.maskgit_vqgan_torch import read as read_maskgit_vqgan_torch
+    from vpt_gen.checkpoints.released.rar import read as read_rar
     from vpt_gen.checkpoints.released.taming_gpt import read as read_taming_gpt
     from vpt_gen.checkpoints.released.taming_vqgan import read as read_taming_vqgan
 
@@ -24,6 +26,8 @@ with later.imports(globals()):
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
     "maskgit_tokenizer": ("vqgan", read_tokenizer, ()),
     "maskgit_transformer": ("maskgit", read_transformer, ("codebook_size",)),
+    "maskgit_vqgan_torch": ("vqgan", read_maskgit_vqgan_torch, ()),
+    "rar": ("rar", read_rar, ()),
     "halton_maskgit": ("halton_maskgit", read_halton_maskgit, ("num_heads",)),
     "taming_vqgan": ("taming_vqgan", read_taming_vqgan, ("resolution", "attn_resolutions")),
     "taming_gpt": ("gpt", read_taming_gpt, ("num_heads",)),
