@@ -73,6 +73,8 @@ class TokenTransformer:
       kept_hidden: arrays of its MLP's hidden units that a layer stores for the backward pass: the
         results of products, and all (`tables/costs.py`).
       keeps_output: whether the backward pass needs the output of its MLP, as a norm follows.
+      one_dimensional: whether its tokens form a sequence, without places in the image: there is no
+        `grid`, no order over the image and no row of it.
     """
 
     family: ClassVar[str]
@@ -84,6 +86,7 @@ class TokenTransformer:
     takes_vectors: ClassVar[bool] = False
     kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
     keeps_output: ClassVar[bool] = False
+    one_dimensional: ClassVar[bool] = False
 
     codebook_size: int  # K
     num_layers: int
@@ -159,8 +162,10 @@ class TokenTransformer:
         """Returns height and width of the grid that N tokens form.
 
         Raises:
-          ValueError: the tokens form no square.
+          ValueError: the tokens form no square, or no grid at all (`one_dimensional`).
         """
+        if self.one_dimensional:
+            raise ValueError(f"the tokens of a {self.title} form a sequence, not a grid")
         side = math.isqrt(num_tokens)
         if side * side != num_tokens:
             raise ValueError(f"{num_tokens} visual tokens form no square image.")

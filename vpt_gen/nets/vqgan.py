@@ -4,6 +4,7 @@ Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/nets/vqgan_
 `layers.py`. Parameter names and shapes are the released ones.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -153,11 +154,29 @@ class Tokenizer(nn.Module):
 
     # Fields that follow from the data; a pretraining config has the others.
     from_data: ClassVar[tuple[str, ...]] = ()
+    # Whether tokens form a grid over the image; if not, h is 1 and w is N wherever they are (h, w).
+    is_spatial: ClassVar[bool] = True
 
     @property
     def downsampling(self) -> int:
         """Pixels per token along each side."""
         return 2 ** (len(self.channel_multipliers) - 1)
+
+    @nn.nowrap
+    def token_shape(self, image_size: int) -> tuple[int, int]:
+        """Returns h and w of the tokens of a square image."""
+        return (image_size // self.downsampling,) * 2
+
+    @nn.nowrap
+    def takes(self, image_size: int) -> bool:
+        """Tells whether it can tokenize square images of a side."""
+        return image_size % self.downsampling == 0
+
+    @nn.nowrap
+    def arranged(self, tokens: jax.Array) -> jax.Array:
+        """Visual tokens (B, N) of square images -> (B, h, w), as `detokenize` takes them."""
+        side = math.isqrt(tokens.shape[-1])
+        return tokens.reshape(-1, side, side)
 
     @nn.nowrap
     def comparable(self, vectors: jax.Array) -> jax.Array:
