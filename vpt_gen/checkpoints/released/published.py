@@ -230,6 +230,116 @@ _LLAMAGENS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class _RAR:
+    """A class-conditional transformer of RAR, as its repository describes it.
+
+    Attributes:
+      size: its name there.
+      fields: of its net, besides the defaults.
+      megabytes: of its file.
+      sha256: of its file, as Hugging Face states it.
+      fid: of its samples.
+      guidance: its largest scale as they were drawn, less 1 as we count.
+      power: of the cosine by which it rises.
+      temperature: as they were drawn.
+    """
+
+    size: str
+    fields: Mapping[str, int]
+    megabytes: int
+    sha256: str
+    fid: str
+    guidance: float
+    power: float
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        return f"rar_{self.size}"
+
+    @property
+    def file(self) -> Published:
+        file = f"{self.name}.bin"
+        return Published(
+            "rar",
+            file,
+            f"https://huggingface.co/yucornetto/RAR/resolve/main/{file}",
+            self.megabytes,
+            "AR at 256 px: ImageNet, 1000 classes",
+            "Apache-2.0",
+            sha256=self.sha256,
+            fields=self.fields,
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        settings = {
+            "decode.guidance": self.guidance,
+            "decode.guidance_schedule": f"powcosine{self.power}",
+            "decode.temperature": self.temperature,
+            # As it was trained.
+            "label_smoothing": 0.0,
+        }
+        return Backbone(
+            "maskgit_vqgan_torch",
+            f"{self.name}_transformer",
+            "ar",
+            256,
+            settings,
+            self.fid,
+            "github.com/bytedance/1d-tokenizer",
+        )
+
+
+def _rar_fields(layers: int, width: int, hidden: int) -> dict[str, int]:
+    return {"num_layers": layers, "hidden_size": width, "intermediate_size": hidden}
+
+
+_RARS = (
+    _RAR(
+        "b",
+        _rar_fields(24, 768, 3072),
+        1044,
+        "cbbf4b27dc36afae77fdb2fe0d6b9b5b7446eae45f1a9f91d442ab0b315b9ebf",
+        "1.95",
+        15.0,
+        2.75,
+        1.0,
+    ),
+    _RAR(
+        "l",
+        _rar_fields(24, 1024, 4096),
+        1847,
+        "edad8e9905e20a5df14eeee0d5d04c1be48b16a7751b4b3f4954a6dec8ad87d5",
+        "1.70",
+        14.5,
+        2.5,
+        1.02,
+    ),
+    _RAR(
+        "xl",
+        _rar_fields(32, 1280, 5120),
+        3822,
+        "7b4cec5c76f18dc7a3ea055a6b0cc4c5748c533768eed71564a88d897c762bc8",
+        "1.50",
+        5.9,
+        1.5,
+        1.02,
+    ),
+    _RAR(
+        "xxl",
+        _rar_fields(40, 1408, 6144),
+        5994,
+        "85aba44fef7aecfd879829077e541f09da4c29da3b1fd374837601d7322bf6ff",
+        "1.48",
+        7.0,
+        1.2,
+        1.02,
+    ),
+)
+
+
 def _llamagen_tokenizer(
     factor: int, megabytes: int, purpose: str, **fields: tuple[int, ...]
 ) -> Published:
@@ -321,6 +431,15 @@ FILES = {
         "the port of taming_f16_16384 to diffusers",
         "MIT",
     ),
+    "maskgit_vqgan_torch": Published(
+        "maskgit_vqgan_torch",
+        "maskgit-vqgan-imagenet-f16-256.bin",
+        "https://huggingface.co/fun-research/TiTok/resolve/main/maskgit-vqgan-imagenet-f16-256.bin",
+        218,
+        "AR at 256 px: images to tokens (1024 codes), the net of maskgit256_tokenizer in PyTorch",
+        "Apache-2.0",
+        sha256="424e7f2b11d1d63691ae3fbab74cf6c417ecbe0d8f86187b71f3538c7b56f6d2",
+    ),
     "llamagen_f16": _llamagen_tokenizer(
         16, 288, "images to tokens (16384 codes of 8 numbers), 16 pixels each"
     ),
@@ -333,6 +452,7 @@ FILES = {
     ),
     **{f"{model.name}_transformer": model.file for model in _LLAMAGENS},
     **{f"{model.name}_transformer": model.file for model in _HALTONS},
+    **{f"{model.name}_transformer": model.file for model in _RARS},
 }
 
 # Name of a published pair, as `config.backbone.name` and `configs/folder.py:<name>` take it.
@@ -366,6 +486,7 @@ BACKBONES = {
     ),
     **{model.name: model.backbone for model in _LLAMAGENS},
     **{model.name: model.backbone for model in _HALTONS},
+    **{model.name: model.backbone for model in _RARS},
 }
 
 
