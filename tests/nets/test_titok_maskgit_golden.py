@@ -54,9 +54,7 @@ def test_logits_and_losses(kind):
     golden.check(of, "logits", logits)
     golden.check(of, "logits_dropped", golden.run(net, "__call__", tokens))
     nothing = jnp.full_like(tokens, MASK_TOKEN_ID)
-    golden.check(
-        of, "logits_all_masked", golden.run(net, "__call__", nothing, class_ids=classes)
-    )
+    golden.check(of, "logits_all_masked", golden.run(net, "__call__", nothing, class_ids=classes))
     for name, loss in losses(kind, logits).items():
         golden.check(of, f"loss_{name}", loss)
 
@@ -98,9 +96,7 @@ def test_stacked_layers_compute_the_same(kind):
     of, (net, variables) = arrays(kind), golden.generator(kind)
     tokens, classes = inputs(kind)
     stacked = {"params": stack_layers(variables["params"], net.layer_prefix)}
-    golden.check(
-        of, "logits", golden.run((net, stacked), "__call__", tokens, class_ids=classes)
-    )
+    golden.check(of, "logits", golden.run((net, stacked), "__call__", tokens, class_ids=classes))
 
 
 @kinds

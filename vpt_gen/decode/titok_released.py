@@ -1,7 +1,7 @@
 """The sampler that TiTok's published figures were measured with.
 
 Source: TiTok (arXiv 2406.07550), bytedance/1d-tokenizer `modeling/maskgit.py`, as its script
-`sample_imagenet_titok.py` calls it. Like the sampler of MaskGIT (`decode/parallel.py`), it draws all
+for samples of ImageNet calls it. Like the sampler of MaskGIT (`decode/parallel.py`), it draws all
 unknown tokens and masks the least confident again, but otherwise:
 
 - The confidence of a token is its logit, not a probability.

@@ -42,7 +42,10 @@ PARAMETER_RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"/(intermediate_output|mlp_in)/bias", ("tensor",)),
     (r"/(layer_output|mlp_out)/kernel", ("tensor", "fsdp")),
     # A lookup in a split table would gather the batch: tables, 1 or 2 % of a model, are not split.
-    (r"/(word|token|position|target|time|condition|label|register|latent)_embeddings/embedding", ()),
+    (
+        r"/(word|token|position|target|time|condition|label|register|latent)_embeddings/embedding",
+        (),
+    ),
     (r"/modulation/linear/kernel", ("fsdp", None)),
     (r"/mlm_dense/kernel", ("fsdp", None)),
     (r"/head/kernel", ("fsdp", "tensor")),

@@ -108,7 +108,7 @@ def _repeated(x: jax.Array, count: int) -> jax.Array:
 
 
 class PatchPixels(nn.Module):
-    """Features (B, h, h, W) -> images (B, h * p, h * p, 3): pixels of patches, then a convolution."""
+    """Features (B, h, h, W) -> images (B, h * p, h * p, 3): patches of pixels, smoothed."""
 
     patch_size: int
 
@@ -122,7 +122,7 @@ class PatchPixels(nn.Module):
 
 
 class CodePixels(nn.Module):
-    """Features (B, h, h, W) -> images: weighs the codes of a VQGAN, whose decoder takes their sum."""
+    """Features (B, h, h, W) -> images: weighted codes of a VQGAN, which decodes their sum."""
 
     codebook_size: int
     embedding_dim: int
@@ -164,7 +164,7 @@ class TiTok(Tokenizer):
       num_res_blocks: per level.
     """
 
-    from_data = ("image_size", "mixes_latents")
+    from_data = ("mixes_latents",)
     is_spatial = False
 
     image_size: Count = 256
@@ -228,7 +228,7 @@ class TiTok(Tokenizer):
 
     @nn.nowrap
     def arranged(self, tokens: jax.Array) -> jax.Array:
-        return tokens[:, None]
+        return tokens.reshape(-1, 1, tokens.shape[-1])
 
     @nn.nowrap
     def comparable(self, vectors: jax.Array) -> jax.Array:

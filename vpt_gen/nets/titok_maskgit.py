@@ -151,14 +151,14 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
         return Dense(self.hidden_size, kernel_init, **where)
 
     def embed(self, words: jax.Array, first: int, deterministic: bool = True) -> jax.Array:
-        """Rows (B, A, D) of tables, as the sequence's positions `first`, ... -> float32 (B, A, D)."""
+        """Rows (B, A, D) of tables, at the positions from `first` on -> float32 (B, A, D)."""
         positions = self.position_embeddings(first + jnp.arange(words.shape[1]))
         x = words + positions
         x = x.astype(sum_type(x.dtype))
         return self.dropout(x if self.long_skips else self.embeddings_norm(x), deterministic)
 
     def class_tokens(self, class_ids: jax.Array) -> jax.Array:
-        """The rows (B, 1, D) of classes (B,) in the table, or of those that are added to the net."""
+        """The rows (B, 1, D) of classes (B,), in the table or among those added to the net."""
         none = class_ids == NO_CLASS
         rows = self.label_embeddings(jnp.where(none, self.num_classes, class_ids))
         added = class_rows(self, class_ids)
@@ -195,7 +195,8 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
         stacked: Any = self.get_variable("params", STACKED)
         if stacked is not None:
             return self._scan_layers(stacked, x, deterministic)
-        kept, last = [], self.num_layers - self.num_skips
+        kept: list[jax.Array] = []
+        last = self.num_layers - self.num_skips
         for number, layer in enumerate(self.layers):
             if number >= last:
                 x = self.joins[number - last](jnp.concatenate([x, kept.pop()], axis=-1))
@@ -228,8 +229,8 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
         ]
         x, kept = scan_layers(run, parts[0][0], x, parts[0][1])
         x, _ = scan_layers(run, parts[1][0], x, parts[1][1])
-        skips = [self.get_variable("params", f"skip_{i}") for i in range(first)]
-        skips = jax.tree.map(lambda *a: jnp.stack(a), *skips)
+        own = [self.get_variable("params", f"skip_{i}") for i in range(first)]
+        skips = jax.tree.map(lambda *a: jnp.stack(a), *own)
         return scan_layers(joined, parts[2][0], x, (parts[2][1], skips, kept[::-1]))[0]
 
     def hidden_states(

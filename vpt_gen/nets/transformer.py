@@ -171,6 +171,10 @@ class TokenTransformer:
             raise ValueError(f"{num_tokens} visual tokens form no square image.")
         return side, side
 
+    def shown_grid(self, num_tokens: int) -> tuple[int, int]:
+        """Returns height and width at which N tokens are shown: their grid, or one row of all."""
+        return (1, num_tokens) if self.one_dimensional else self.grid(num_tokens)
+
     def to_sequence(self, tokens: jax.Array) -> jax.Array:
         """Returns row-major visual tokens (B, N) in the order of the net's input."""
         return tokens

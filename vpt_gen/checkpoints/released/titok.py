@@ -88,10 +88,8 @@ def read(
         with layout.expect(file, _WHAT):
             net = TiTok(**fields)
             ours = layout.param_shapes(net, layout.image_batch(net.image_size))
-        layout.check(file, found, _file_shapes(fields, ours))
-        params = {
-            name: _values(file, name, shape, fields, tensor) for name, shape in ours.items()
-        }
+        layout.check(file, found, file_shapes(fields, ours))
+        params = {name: _values(file, name, shape, fields, tensor) for name, shape in ours.items()}
     return fields, layout.nest(params)
 
 
@@ -167,8 +165,8 @@ def _pixel_fields(file, found: layout.Shapes, first: str) -> dict[str, Any]:
     }
 
 
-def _file_shapes(fields: dict[str, Any], ours: layout.Shapes) -> dict[str, tuple[int, ...]]:
-    """The file's names and shapes of a net with these fields and parameters."""
+def file_shapes(fields: dict[str, Any], ours: layout.Shapes) -> dict[str, tuple[int, ...]]:
+    """Returns the file's names and shapes of a net with these fields and parameters."""
     tables = {path: shape for path, shape in ours.items() if path in _TABLES}
     shapes: dict[str, tuple[int, ...]] = {}
     for path, (rows, width) in tables.items():
