@@ -229,7 +229,7 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
         ]
         x, kept = scan_layers(run, parts[0][0], x, parts[0][1])
         x, _ = scan_layers(run, parts[1][0], x, parts[1][1])
-        own = [self.get_variable("params", f"skip_{i}") for i in range(first)]
+        own: list[Any] = [self.get_variable("params", f"skip_{i}") for i in range(first)]
         skips = jax.tree.map(lambda *a: jnp.stack(a), *own)
         return scan_layers(joined, parts[2][0], x, (parts[2][1], skips, kept[::-1]))[0]
 
