@@ -95,7 +95,9 @@ def decode(
 
     def at_images(of_place):
         """What a place has per image, from what it has per condition, or for all of them."""
-        alike = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_conditions, *x.shape[1:])), of_place)
+        alike = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (num_conditions, *x.shape[1:])), of_place
+        )
         return of_images(alike)
 
     def draw(keys, logits):
@@ -198,9 +200,7 @@ def _stretches(
         if x is not None
     }
     count = max((len(x) for x in staged.values()), default=1)
-    return {
-        name: jnp.broadcast_to(x, (count, *x.shape[1:])) for name, x in staged.items()
-    }, count
+    return {name: jnp.broadcast_to(x, (count, *x.shape[1:])) for name, x in staged.items()}, count
 
 
 def _scales(
