@@ -15,7 +15,7 @@ from vpt_gen.methods.prompts import Prompts
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.transformer import MATRICES, NO_CLASS
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 pytestmark = pytest.mark.slow
 C = 3
@@ -41,7 +41,7 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
     task = adaptation.make_task(
         method,
         NET,
-        make_objective(NET, 0.1),
+        Objective(NET, 0.1),
         VQGAN(),
         {"transformer": params(), "tokenizer": {}},
         # A norm makes much of small prompts.
