@@ -109,13 +109,16 @@ def with_a_cache(variables, tokens, **condition):
         cache = module.apply(variables, batch, length + count - 1, method="empty_cache")
         cache = jax.tree.map(lambda c, f: c.at[..., :length, :].set(f), cache, fresh)
         places = module.apply(variables, prefix, jnp.arange(count), method="of_places")
-        x, rows = module.apply(variables, prefix, method="first_input"), []
-        for n in range(count):
+
+        def step(carry, inputs):
+            (x, cache), (n, token, of_place) = carry, inputs
             row, cache = module.apply(variables, x, cache, length - 1 + n, method="run")
-            rows.append(row[:, 0])
-            x = module.apply(variables, tokens[:, n : n + 1], first + n, method="embed")
-            x = module.conditioned(x, jax.tree.map(lambda p, n=n: p[n], places))
-        return logits, fresh, jnp.stack(rows, axis=1)
+            x = module.apply(variables, token[:, None], first + n, method="embed")
+            return (module.conditioned(x, of_place), cache), row[:, 0]
+
+        carry = module.apply(variables, prefix, method="first_input"), cache
+        _, rows = jax.lax.scan(step, carry, (jnp.arange(count), tokens.T, places))
+        return logits, fresh, jnp.swapaxes(rows, 0, 1)
 
     return run(variables)
 

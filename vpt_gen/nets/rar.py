@@ -157,6 +157,9 @@ class RAR(CausalNet):
       num_tokens: N, a square number. Sequences may be shorter.
       remat: a key of `nets.stack.REMAT`.
 
+    Costs are counted without modulation, which all images of a condition share: of RAR, a third of
+    a layer's numbers. Decoding keeps its results for all places, 6 N L D numbers per condition.
+
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, modulation,
     softmax, logits and the residual stream are float32. Parameters may be stacked (see
     `nets/stack.py`), and hold additions (see `nets/additions.py`): with added class tokens, these

@@ -209,6 +209,10 @@ class TokenTransformer:
         """Returns the channels of a position's query, over all heads."""
         return self.hidden_size
 
+    def prefix_length(self, num_prompt_tokens: int) -> int:
+        """Counts the positions before the visual tokens of a causal net with S prompts."""
+        return num_prompt_tokens
+
     def cached_prompts(self, num_prompt_tokens: int) -> int:
         """Counts the positions that S prompts take among the keys and values."""
         return num_prompt_tokens
@@ -290,9 +294,9 @@ class MaskedTransformer(TokenTransformer):
 class CausalTransformer(TokenTransformer):
     """Predicts each token from a prefix and the tokens before it (AR).
 
-    Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `embed`, `run`,
-    `hidden_states`, `empty_cache` and `check_length`, which `nets/causal.py` and `nets/gpt.py`
-    describe.
+    Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `of_places`,
+    `embed`, `conditioned`, `run`, `hidden_states`, `empty_cache` and `check_length`, which
+    `nets/causal.py` and `nets/gpt.py` describe.
     """
 
     family = "ar"
