@@ -29,6 +29,7 @@ with later.imports(globals()):
     from vpt_gen.config.check import check_config
     from vpt_gen.config.fields import default_config
     from vpt_gen.nets import transformers
+    from vpt_gen.recipes.adaptation import suit
     from vpt_gen.runs.compatibility import check_codebooks
     from vpt_gen.runs.opened import set_option
     from vpt_gen.runs.saved import file_names, save_images
@@ -74,6 +75,8 @@ def preview() -> None:
     transformer = load_net(paths["transformer"], *transformers())
     check_codebooks(tokenizer.net, transformer.net)
     config = default_config("prompts", transformer.net.family)
+    if FLAGS.backbone:
+        suit(config, FLAGS.backbone)
     config.decode.batch_size = 8
     for setting in FLAGS.set:
         set_option(config.decode, setting)

@@ -1,6 +1,7 @@
 """LlamaGen's published files and training checkpoints: what is read, and one error for the rest."""
 
 import argparse
+import math
 import os
 import types
 
@@ -13,9 +14,11 @@ from tests import golden_llamagen, torch_files
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
 from vpt_gen.checkpoints.released import layout, llamagen_gpt, llamagen_vqgan, taming_vqgan
+from vpt_gen.checkpoints.released.published import BACKBONES, FILES
 from vpt_gen.errors import UserError
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
+from vpt_gen.tables.published_nets import published_net
 
 NET = LlamaGen(
     7, num_classes=3, num_tokens=9, num_layers=2, hidden_size=8, num_heads=2, intermediate_size=12
@@ -128,9 +131,10 @@ def test_grouped_keys_are_recognized(tmp_path):
 @pytest.mark.parametrize(
     ("name", "side", "told"),
     [
-        ("c2i_B_256.pt", 16, "its name says 256 pixels: taken as 16x16; --set=grid=16"),
-        ("c2i_XXL_384.pt", 24, "its name says 384 pixels: taken as 24x24"),
-        ("checkpoint.pt", 16, "its name says nothing, so 256 pixels"),
+        ("c2i_B_256.pt", 16, "taken as 16x16, as its name says 256 pixels; --set=grid=16 sets it"),
+        ("c2i_XXL_384.pt", 24, "taken as 24x24, as its name says 384 pixels"),
+        ("checkpoint.pt", 16, "taken as 16x16, for 256 pixels"),
+        ("step_2000.pt", 16, "taken as 16x16, for 256 pixels"),
     ],
 )
 def test_the_grid_and_the_heads_that_were_taken_are_told(tmp_path, capfd, name, side, told):
@@ -142,6 +146,17 @@ def test_the_grid_and_the_heads_that_were_taken_are_told(tmp_path, capfd, name, 
     assert "its heads (taken as 1 for the width 8; --set=num_heads=1 sets them)" in output
     read(path)
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_table_of_rotations_tells_the_grid(tmp_path, capfd):
+    held = {**tensors(), "freqs_cis": np.zeros((10, 2, 2), np.float32)}
+    config, _ = read(write(tmp_path / "a.pt", {"": held}), grid=None)
+    assert config.num_tokens == 9
+    assert "".join(capfd.readouterr()) == ""
+    with pytest.raises(UserError, match=r"of 9 tokens \(freqs_cis\), not of 256: set grid to 3"):
+        read(write(tmp_path / "c2i_B_256.pt", {"": held}), grid=None)
+    held["freqs_cis"] = np.zeros((), np.float32)
+    read(write(tmp_path / "b.pt", {"": held}))
 
 
 def test_published_widths_have_their_heads():
@@ -255,3 +270,32 @@ def test_published_sizes_are_understood():
             LlamaGen(**fields), layout.token_batch(1, 1), class_ids=layout.token_batch(1)
         )
         assert llamagen_gpt.file_shapes(ours) == found, name
+
+
+@pytest.mark.slow
+@golden_llamagen.needed
+def test_published_entries_are_what_the_publishers_state():
+    table = golden_llamagen.json("published_files.json")
+    entries = {entry.file: (name, entry) for name, entry in FILES.items()}
+    for known in (*table["tokenizers"], *table["transformers"]):
+        if "t2i" in known["file"]:  # Of models of text.
+            continue
+        name, entry = entries[known["file"]]
+        assert (entry.address, entry.license) == (known["address"], known["licence"])
+        assert round(known["bytes_if_only_float32_weights"] / 1e6) == entry.megabytes
+        net = published_net(name)
+        if "grid" not in known:
+            found = layout.param_shapes(net, layout.image_batch(net.downsampling))
+            assert net.downsampling == known["downsample"]
+        else:
+            assert net.num_tokens == known["grid"] ** 2
+            tokens = layout.token_batch(1, 1)
+            found = layout.param_shapes(net, tokens, class_ids=layout.token_batch(1))
+            (backbone,) = (pair for pair in BACKBONES.values() if pair.transformer == name)
+            assert backbone.fid.startswith(str(known["fid_reported"]))
+            assert backbone.image_size == known["image"]
+            stated = known["sampler_of_that_fid"].partition("cfg scale ")[2]
+            guidance = backbone.settings["decode.guidance"]
+            assert not stated or float(stated) == pytest.approx(1.0 + guidance)
+            assert bool(stated) == ("guidance" in backbone.fid)
+        assert sum(math.prod(shape) for shape in found.values()) == known["parameters"]

@@ -17,7 +17,7 @@ from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.transformer import GATE, MATRICES
 from vpt_gen.nets.vqgan import VQGAN
-from vpt_gen.training.objectives import make_objective
+from vpt_gen.training.objectives import Objective
 
 C = 3
 OPTIONS = {
@@ -42,7 +42,7 @@ def make_task(record):
         adaptation.make_task(
             method := record.adapt(Target(net, 9, C)),
             net,
-            make_objective(net, 0.1),
+            Objective(net, 0.1),
             VQGAN(),
             {"transformer": params(), "tokenizer": {}},
             optax.sgd(rate),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.nets.precision import cast_matrices
@@ -141,3 +142,15 @@ def test_prompt_tuning_of_a_vector_alone_is_a_new_row_of_the_class_table():
     row = {"prompt_vector_embeddings": {"embedding": class_vectors()}}
     told = method.conditions(row, jnp.arange(2))
     chex.assert_trees_all_close(run(TOKENS, **told), run(TOKENS, class_ids=CLASSES), atol=1e-5)
+
+
+def test_a_mesh_of_devices_gives_the_same():
+    """Its norms of queries and keys go over heads that devices share."""
+    mesh = sharding.make_mesh(shape=(2, 2, 2))
+    told = {"prompts": some_prompts(), "vectors": class_vectors()}
+    with sharding.use(mesh):
+        shared = sharding.put(params(), mesh)
+        spread = shared["layer_0"]["attention"]["query"]["kernel"].sharding.spec
+        assert tuple(spread) == ("fsdp", "tensor", None)
+        made = jax.jit(lambda of: NET.apply({"params": of}, TOKENS, **told))(shared)
+    chex.assert_trees_all_close(made, run(TOKENS, **told), atol=1e-5)

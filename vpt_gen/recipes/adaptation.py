@@ -119,12 +119,17 @@ def folder(variant: str) -> ConfigDict:
     # Mirrored text and digits have another meaning.
     config.data.flip = False
     if chosen.method not in GAN_METHODS:
-        for field, value in BACKBONES[chosen.backbone].settings.items():
-            *groups, name = field.split(".")
-            part = config.get(groups[0], {}) if groups else config
-            if name in part:
-                part[name] = value
+        suit(config, chosen.backbone)
     return config
+
+
+def suit(config: ConfigDict, backbone: str) -> None:
+    """Sets the fields that suit a published backbone, where the config has them."""
+    for field, value in BACKBONES[backbone].settings.items():
+        *groups, name = field.split(".")
+        part = config.get(groups[0], {}) if groups else config
+        if name in part:
+            part[name] = value
 
 
 def demo(family: str, method: str) -> ConfigDict:

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
 from vpt_gen.machine import sharding
-from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables import flops
 from vpt_gen.tables.published_nets import published_net
@@ -53,25 +52,15 @@ class Model:
         return self.net.num_logit_rows(self.num_tokens)
 
 
-def _llamagen(layers: int, width: int, heads: int, hidden: int, num_tokens: int = 256) -> LlamaGen:
-    return LlamaGen(
-        num_tokens=num_tokens,
-        num_layers=layers,
-        hidden_size=width,
-        num_heads=heads,
-        intermediate_size=hidden,
-    )
-
-
 # Of a LlamaGen, as many prompts as layers: more of them act no differently.
 MODELS = {
     "MaskGIT-256": Model(published_net("maskgit256_transformer"), 256),
     "MaskGIT-512": Model(published_net("maskgit512_transformer"), 1024),
     "taming cIN": Model(published_net("taming_cin_transformer"), 256),
-    "LlamaGen-B-256": Model(LlamaGen(), 256, num_prompt_tokens=12),
-    "LlamaGen-L-256": Model(_llamagen(24, 1024, 16, 2816), 256, num_prompt_tokens=24),
-    "LlamaGen-XL-384": Model(_llamagen(36, 1280, 20, 3584, 576), 576, num_prompt_tokens=36),
-    "LlamaGen-3B-384": Model(_llamagen(24, 3200, 32, 8704, 576), 576, num_prompt_tokens=24),
+    "LlamaGen-B-256": Model(published_net("llamagen_b_256_transformer"), 256, 12),
+    "LlamaGen-L-256": Model(published_net("llamagen_l_256_transformer"), 256, 24),
+    "LlamaGen-XL-384": Model(published_net("llamagen_xl_384_transformer"), 576, 36),
+    "LlamaGen-3B-384": Model(published_net("llamagen_3b_384_transformer"), 576, 24),
 }
 
 

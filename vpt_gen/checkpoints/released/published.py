@@ -134,7 +134,7 @@ class _Halton:
             "nar",
             self.image_size,
             settings,
-            self.fid,
+            f"{self.fid} (guidance {self.guidance:g})",
             "github.com/valeoai/Halton-MaskGIT",
         )
 
@@ -160,16 +160,6 @@ _LLAMAGEN = "https://huggingface.co/FoundationVision/LlamaGen/resolve/main"
 _PORT = "resolve/main/diffusion_pytorch_model.bin"
 
 
-# Size of LlamaGen's transformers -> fields of their nets.
-_LLAMAGEN_SIZES: dict[str, dict[str, int]] = {
-    "B": {"num_layers": 12, "hidden_size": 768, "num_heads": 12, "intermediate_size": 2048},
-    "L": {"num_layers": 24, "hidden_size": 1024, "num_heads": 16, "intermediate_size": 2816},
-    "XL": {"num_layers": 36, "hidden_size": 1280, "num_heads": 20, "intermediate_size": 3584},
-    "XXL": {"num_layers": 48, "hidden_size": 1536, "num_heads": 24, "intermediate_size": 4096},
-    "3B": {"num_layers": 24, "hidden_size": 3200, "num_heads": 32, "intermediate_size": 8704},
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class _LlamaGen:
     """A class-conditional transformer of LlamaGen, as its repository describes it.
@@ -178,16 +168,17 @@ class _LlamaGen:
       size: its name there.
       image_size: side of its images, pixels.
       megabytes: of its parameters in float32.
-      fid: of its samples.
-      guidance: with which they were drawn, less 1 as we count; that of the 256 px models is not
-        published, and is taken from those of 384 px.
+      shape: layers, width, heads, and width of the MLPs.
+      fid: of 50,000 samples of all classes, at 256 px, with all tokens and a temperature of 1.
+      cfg_scale: of that FID; 0 if it is not stated.
     """
 
     size: str
     image_size: int
     megabytes: int
+    shape: tuple[int, int, int, int]
     fid: str
-    guidance: float
+    cfg_scale: float = 0.0
 
     @property
     def name(self) -> str:
@@ -196,43 +187,46 @@ class _LlamaGen:
     @property
     def file(self) -> Published:
         file = f"c2i_{self.size}_{self.image_size}.pt"
-        purpose = f"AR at {self.image_size} px: ImageNet, 1000 classes"
+        names = ("num_layers", "hidden_size", "num_heads", "intermediate_size")
         return Published(
             "llamagen_gpt",
             file,
             f"{_LLAMAGEN}/{file}",
             self.megabytes,
-            purpose,
+            f"AR at {self.image_size} px: ImageNet, 1000 classes",
             "MIT",
-            fields={**_LLAMAGEN_SIZES[self.size], "num_tokens": (self.image_size // 16) ** 2},
+            fields={
+                "num_tokens": (self.image_size // 16) ** 2,
+                **dict(zip(names, self.shape, strict=True)),
+            },
         )
 
     @property
     def backbone(self) -> Backbone:
-        settings = {
-            "decode.guidance": self.guidance,
-            # As many as layers: more of them act no differently (docs/prompts.md).
-            "prompt.num_prompt_tokens": _LLAMAGEN_SIZES[self.size]["num_layers"],
-        }
+        # That of the models of 256 px is not stated: 2 is that of the same sizes at 384 px.
+        cfg_scale = self.cfg_scale or 2.0
+        layers, *_ = self.shape
         return Backbone(
             "llamagen_f16",
             f"{self.name}_transformer",
             "ar",
             self.image_size,
-            settings,
-            self.fid,
+            # More prompts than layers act no differently (docs/prompts.md).
+            {"decode.guidance": cfg_scale - 1.0, "prompt.num_prompt_tokens": layers},
+            self.fid + (f" (guidance {cfg_scale - 1.0:g})" if self.cfg_scale else ""),
             "github.com/FoundationVision/LlamaGen",
         )
 
 
+_B, _L = (12, 768, 12, 2048), (24, 1024, 16, 2816)
 _LLAMAGENS = (
-    _LlamaGen("B", 256, 444, "5.46", 1.0),
-    _LlamaGen("B", 384, 444, "6.09", 1.0),
-    _LlamaGen("L", 256, 1372, "3.80", 1.0),
-    _LlamaGen("L", 384, 1372, "3.07", 1.0),
-    _LlamaGen("XL", 384, 3099, "2.62", 0.75),
-    _LlamaGen("XXL", 384, 5644, "2.34", 0.75),
-    _LlamaGen("3B", 384, 12387, "2.18", 0.65),
+    _LlamaGen("B", 256, 444, _B, "5.46"),
+    _LlamaGen("B", 384, 444, _B, "6.09", 2.0),
+    _LlamaGen("L", 256, 1372, _L, "3.80"),
+    _LlamaGen("L", 384, 1372, _L, "3.07", 2.0),
+    _LlamaGen("XL", 384, 3099, (36, 1280, 20, 3584), "2.62", 1.75),
+    _LlamaGen("XXL", 384, 5644, (48, 1536, 24, 4096), "2.34", 1.75),
+    _LlamaGen("3B", 384, 12387, (24, 3200, 32, 8704), "2.18", 1.65),
 )
 
 
@@ -346,9 +340,11 @@ _RARS = (
 )
 
 
-def _llamagen_tokenizer(factor: int, megabytes: int, purpose: str) -> Published:
-    file = f"vq_ds{factor}_c2i.pt"
-    return Published("llamagen_vqgan", file, f"{_LLAMAGEN}/{file}", megabytes, purpose, "MIT")
+def _llamagen_tokenizer(
+    factor: int, megabytes: int, purpose: str, **fields: tuple[int, ...]
+) -> Published:
+    file, address = f"vq_ds{factor}_c2i.pt", f"{_LLAMAGEN}/vq_ds{factor}_c2i.pt"
+    return Published("llamagen_vqgan", file, address, megabytes, purpose, "MIT", fields=fields)
 
 
 FILES = {
@@ -448,7 +444,11 @@ FILES = {
         16, 288, "images to tokens (16384 codes of 8 numbers), 16 pixels each"
     ),
     "llamagen_f8": _llamagen_tokenizer(
-        8, 281, "the same, 8 pixels each, to train a model of your own on"
+        8,
+        281,
+        "the same, 8 pixels each, to train a model of your own on",
+        channel_multipliers=(1, 2, 2, 4),
+        attention_levels=(3,),
     ),
     **{f"{model.name}_transformer": model.file for model in _LLAMAGENS},
     **{f"{model.name}_transformer": model.file for model in _HALTONS},
