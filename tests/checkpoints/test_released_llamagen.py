@@ -131,9 +131,10 @@ def test_grouped_keys_are_recognized(tmp_path):
 @pytest.mark.parametrize(
     ("name", "side", "told"),
     [
-        ("c2i_B_256.pt", 16, "its name says 256 pixels: taken as 16x16; --set=grid=16"),
-        ("c2i_XXL_384.pt", 24, "its name says 384 pixels: taken as 24x24"),
-        ("checkpoint.pt", 16, "its name says nothing, so 256 pixels"),
+        ("c2i_B_256.pt", 16, "taken as 16x16, as its name says 256 pixels; --set=grid=16 sets it"),
+        ("c2i_XXL_384.pt", 24, "taken as 24x24, as its name says 384 pixels"),
+        ("checkpoint.pt", 16, "taken as 16x16, for 256 pixels"),
+        ("step_2000.pt", 16, "taken as 16x16, for 256 pixels"),
     ],
 )
 def test_the_grid_and_the_heads_that_were_taken_are_told(tmp_path, capfd, name, side, told):
@@ -145,6 +146,17 @@ def test_the_grid_and_the_heads_that_were_taken_are_told(tmp_path, capfd, name, 
     assert "its heads (taken as 1 for the width 8; --set=num_heads=1 sets them)" in output
     read(path)
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_table_of_rotations_tells_the_grid(tmp_path, capfd):
+    held = {**tensors(), "freqs_cis": np.zeros((10, 2, 2), np.float32)}
+    config, _ = read(write(tmp_path / "a.pt", {"": held}), grid=None)
+    assert config.num_tokens == 9
+    assert "".join(capfd.readouterr()) == ""
+    with pytest.raises(UserError, match=r"of 9 tokens \(freqs_cis\), not of 256: set grid to 3"):
+        read(write(tmp_path / "c2i_B_256.pt", {"": held}), grid=None)
+    held["freqs_cis"] = np.zeros((), np.float32)
+    read(write(tmp_path / "b.pt", {"": held}))
 
 
 def test_published_widths_have_their_heads():

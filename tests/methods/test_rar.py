@@ -85,7 +85,7 @@ def test_guidance_is_that_of_whole_sequences(count, vector):
     """In one batch where the prefix is as long as that of no class, and next to it elsewhere."""
     given = {"prompts": prompts(count)} | ({"vectors": vectors()} if vector else {})
     keys = jax.random.split(jax.random.key(1), 3)
-    options = {"guidance": 3.0, "guidance_schedule": "powcosine2", "guidance_stop": 7 / 9}
+    options = {"guidance": 30.0, "guidance_schedule": "powcosine2", "guidance_stop": 7 / 9}
 
     @jax.jit
     def run(held):
@@ -95,7 +95,7 @@ def test_guidance_is_that_of_whole_sequences(count, vector):
     alone = NET.apply({"params": params()}, found, class_ids=jnp.full(3, NO_CLASS))
     logits = NET.apply({"params": params()}, found, **given)
     n = np.arange(9)
-    scale = np.where(n < 7, 3.0 * (1 - np.cos(np.pi * (n / 9) ** 2)) / 2, 0.0)[:, None]
+    scale = np.where(n < 7, 30.0 * (1 - np.cos(np.pi * (n / 9) ** 2)) / 2, 0.0)[:, None]
     np.testing.assert_array_equal(found, (logits + scale * (logits - alone)).argmax(-1))
     assert (found != logits.argmax(-1)).any()
 

@@ -138,7 +138,8 @@ def decode(
             logits = guide(logits[::2], logits[1::2], n)
         elif guidance:
             x, other_cache = without
-            alone, other_cache = net.apply(variables, x, other_cache, n, method="run")
+            place = _length(fresh_of_nothing) - 1 + n
+            alone, other_cache = net.apply(variables, x, other_cache, place, method="run")
             logits = guide(logits, alone, n)
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
         given = jnp.repeat(token, 2) if is_paired else token
@@ -170,7 +171,8 @@ def decode(
     without = None
     if guidance and not is_paired:
         alike = jax.tree.map(lambda x: jnp.repeat(x, len(keys), axis=0), nothing)
-        cache = begun(empty_cache(len(keys), num_tokens), fresh_of_nothing)
+        length_of_nothing = _length(fresh_of_nothing) + num_tokens - 1
+        cache = begun(empty_cache(len(keys), length_of_nothing), fresh_of_nothing)
         without = alike, _without_batch(cache)
     # The last prefix token is run again as the first input, so that all tokens share one step.
     x = paired(of_images(first_input(prefix)), nothing)

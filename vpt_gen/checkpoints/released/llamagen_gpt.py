@@ -55,7 +55,8 @@ def read(
 
     Args:
       path: the file.
-      grid: side of the grid of tokens; by default of images of the size in the file's name.
+      grid: side of the grid of tokens; by default of images of the size in the file's name, or of
+        the file's table of rotations if there is one.
       num_heads: of queries; by default those of the published models of that width.
 
     Raises:
@@ -64,9 +65,17 @@ def read(
     """
     tensors = torch_file.tensors(path, SECTIONS)
     found = {name: value.shape for name, value in tensors.items() if name != _ROTATIONS}
+    table = tensors[_ROTATIONS].shape if _ROTATIONS in tensors else ()
+    rotated = max(table[0] - 1, 0) if table else None
+    if grid is None and rotated and not _image_size(path):
+        grid = round(rotated**0.5)
     fields, chosen = _fields(path, found, grid, num_heads)
-    if _ROTATIONS in tensors:
-        _check_grid(path, tensors[_ROTATIONS].shape, fields["num_tokens"])
+    if rotated not in (None, fields["num_tokens"]):
+        side = round(rotated**0.5)
+        raise UserError(
+            f"{path} has rotations of {rotated} tokens ({_ROTATIONS}), not of "
+            f"{fields['num_tokens']}: set grid to {side} (--set=grid={side})."
+        )
     with layout.expect(path, _WHAT):
         net = LlamaGen(**fields)
         ours = layout.param_shapes(net, layout.token_batch(1, 1), class_ids=layout.token_batch(1))
@@ -94,11 +103,11 @@ def _fields(
     chosen = []
     if grid is None:
         image_size = _image_size(path)
-        grid = image_size // _DOWNSAMPLING
-        of_name = "its name says" if str(image_size) in path.name else "its name says nothing, so"
+        grid = (image_size or _IMAGE_SIZE) // _DOWNSAMPLING
+        reason = f"as its name says {image_size}" if image_size else f"for {_IMAGE_SIZE}"
         chosen.append(
-            f"its grid of tokens ({of_name} {image_size} pixels: taken as {grid}x{grid}; "
-            f"--set=grid={grid} sets it)"
+            f"its grid of tokens (taken as {grid}x{grid}, {reason} pixels; --set=grid={grid} sets "
+            "it)"
         )
     if num_heads is None:
         num_heads = _NUM_HEADS.get(width, max(1, width // _HEAD_SIZE))
@@ -127,21 +136,10 @@ def _fields(
     }, chosen
 
 
-def _image_size(path: pathlib.Path) -> int:
-    """Returns the image side in a name such as c2i_B_384.pt."""
-    sizes = [int(number) for number in re.findall(r"(?<!\d)\d{3,4}(?!\d)", path.stem)]
-    fitting = [size for size in sizes if size % _DOWNSAMPLING == 0]
-    return fitting[-1] if fitting else _IMAGE_SIZE
-
-
-def _check_grid(path: pathlib.Path, table: tuple[int, ...], num_tokens: int) -> None:
-    # Tables of text prefixes have 120 rows before the tokens; those nets are not read.
-    if table and table[0] != num_tokens + 1:
-        side = round(max(table[0] - 1, 0) ** 0.5)
-        raise UserError(
-            f"{path} has rotations of {table[0] - 1} tokens ({_ROTATIONS}), not of {num_tokens}: "
-            f"set grid to {side} (--set=grid={side})."
-        )
+def _image_size(path: pathlib.Path) -> int | None:
+    """Returns the image side in a name such as c2i_B_384.pt; None if there is none."""
+    sizes = re.findall(r"(?<!\d)(?:256|384|512)(?!\d)", path.stem)
+    return int(sizes[-1]) if sizes else None
 
 
 def file_shapes(ours: layout.Shapes) -> dict[str, tuple[int, ...]]:
