@@ -13,6 +13,7 @@ pretraining gave to a tenth of the images and which guidance leads away from; a 
 may be added to it. Without one, modulation depends neither on the image nor on the prompts.
 """
 
+import dataclasses
 from typing import Any, Self
 
 import flax.linen as nn
@@ -112,6 +113,7 @@ class Block(nn.Module):
         """
         if vectors is not None:
             modulation = vectors(Modulation(6, name="modulation"))
+        assert modulation is not None  # One of both is given.
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = jnp.split(modulation, 6, axis=-1)
         attention = CausalAttention(
             self.num_heads, self.dropout_rate, norm_epsilon=_EPSILON, name="attention"
@@ -140,6 +142,7 @@ class LastNorm(nn.Module):
         """Normalizes x (B, T, D); for the arguments see `Block`."""
         if vectors is not None:
             modulation = vectors(self.modulation)
+        assert modulation is not None  # One of both is given.
         scale, shift = jnp.split(modulation, 2, axis=-1)
         return self.norm(x) * (1 + scale) + shift
 
@@ -257,7 +260,7 @@ class RAR(CausalNet):
     @nn.nowrap
     def joined(self, prefix: Inputs, x: Inputs) -> Inputs:
         states = jnp.concatenate([prefix.states, x.states], axis=1)
-        return prefix.replace(states=states)
+        return dataclasses.replace(prefix, states=states)
 
     def first_input(self, prefix: Inputs) -> Inputs:
         """The last position of a prefix, (B, 1, D), with its modulation."""
@@ -274,8 +277,9 @@ class RAR(CausalNet):
         alike = jax.tree.map(lambda m: jnp.broadcast_to(m, (count, *m.shape[1:])), of_place)
         return Inputs(x.states, modulations=alike)
 
-    def _modulations(self, vectors: jax.Array, places: jax.Array) -> Modulations:
+    def _modulations(self, vectors: jax.Array | None, places: jax.Array) -> Modulations:
         """For vectors (B, D), at each of the places (T,): arrays (T, B, ...) of one position."""
+        assert vectors is not None  # A prefix has them.
         rows = self._times(places)[:, None] + vectors
 
         def of_layer(params):
@@ -294,6 +298,7 @@ class RAR(CausalNet):
     def _vectors(self, x: Inputs) -> Vectors | None:
         if x.modulations is not None:
             return None
+        assert x.vectors is not None  # Without modulations there are vectors.
         count = x.states.shape[1] - x.conditions + 1
         after = jnp.arange(_TOKENS, count)
         before = jnp.array([_CLS] + [_CONDITION] * x.conditions)

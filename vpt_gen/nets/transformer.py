@@ -305,6 +305,10 @@ class CausalTransformer(TokenTransformer):
         """Raises ValueError if so many visual tokens do not fit into the position table."""
         raise NotImplementedError
 
+    def conditioned(self, x: Any, of_place: Any) -> Any:
+        """Returns an embedded token with what its place adds to its condition, if anything."""
+        raise NotImplementedError
+
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:
         # The last token is never an input.
         return num_prompt_tokens + num_tokens - 1
