@@ -12,8 +12,8 @@ import json
 import multiprocessing
 import os
 import pathlib
-import subprocess
 import re
+import subprocess
 import sys
 import time
 

@@ -60,6 +60,12 @@ SIZES = {
         256,
         128,
     ),
+    "halton_tiny": Size(
+        HaltonMaskGIT(num_layers=6, hidden_size=384, num_heads=6, intermediate_size=1024),
+        LlamaGenVQGAN(),
+        256,
+        128,
+    ),
     "halton_base": Size(HaltonMaskGIT(), LlamaGenVQGAN(), 256, 128),
     # As many prompts as layers, as configs/folder.py has them.
     "llamagen_b": Size(LlamaGen(), LlamaGenVQGAN(), 256, 12),
