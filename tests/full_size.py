@@ -88,9 +88,7 @@ def write_llamagen_tokenizer(folder: pathlib.Path, generator) -> None:
 
 
 def write_llamagen(folder: pathlib.Path, model: str, generator) -> None:
-    file = _transformer_file(model)
-    size = re.fullmatch(r"c2i_(\w+)_\d+\.pt", file)[1]
-    shapes = _of_all_layers(golden_llamagen.json(_KEYS)["transformers"][size])
+    file, shapes = _file_and_shapes(model, r"c2i_(\w+)_\d+\.pt", golden_llamagen)
     torch_files.write(
         folder / file, shapes, lambda name: random_values(name, shapes[name], generator), "model"
     )
@@ -98,9 +96,7 @@ def write_llamagen(folder: pathlib.Path, model: str, generator) -> None:
 
 def write_halton(folder: pathlib.Path, model: str, generator) -> None:
     """A file names the matrix that is both the table of tokens and the head twice."""
-    file = _transformer_file(model)
-    size = re.fullmatch(r"ImageNet_\d+_(\w+)\.pth", file)[1]
-    shapes = _of_all_layers(golden_halton.json(_KEYS)["transformers"][size])
+    file, shapes = _file_and_shapes(model, r"ImageNet_\d+_(\w+)\.pth", golden_halton)
     # Of a size, there are files for several grids.
     num_tokens = published.FILES[f"{model}_transformer"].fields["num_tokens"]
     shapes["pos_emb.weight"] = (num_tokens, shapes["tok_emb.weight"][1])
@@ -115,8 +111,11 @@ def write_halton(folder: pathlib.Path, model: str, generator) -> None:
     torch_files.write(folder / file, shapes, values, "model_state_dict", **rest)
 
 
-def _transformer_file(model: str) -> str:
-    return published.FILES[published.BACKBONES[model].transformer].file
+def _file_and_shapes(model: str, pattern: str, golden) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """The published file of a transformer, whose name tells its size, and {name: shape}."""
+    file = published.FILES[published.BACKBONES[model].transformer].file
+    size = re.fullmatch(pattern, file)[1]
+    return file, _of_all_layers(golden.json(_KEYS)["transformers"][size])
 
 
 def _of_all_layers(transformer: dict) -> dict[str, tuple[int, ...]]:
