@@ -1,9 +1,10 @@
 """`python -m tests.full_size maskgit256 --folder=full`: the published sizes, end to end.
 
 The published files cannot always be had, their structure can: writes random weights in the
-published format and size, and serves them. Then `main` fetches them and is killed on the way; the
-same command resumes, converts them and takes one tuning step; `sample` generates one image. Tells
-seconds and peak memory of each process. Not collected by pytest: minutes, gigabytes.
+published format and size, and serves them. Then `convert` fetches them and is killed on the way;
+the same command resumes and converts them; `main` takes one tuning step, or --updates of them;
+`sample` generates one image. Tells seconds, CPU seconds and peak memory of each process. Not
+collected by pytest: minutes, gigabytes.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -19,12 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from tests import golden_ar, made, publishers, torch_files
+from tests import golden_ar, golden_halton, golden_llamagen, made, publishers, torch_files
 from vpt_gen.checkpoints.released import layout, published
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 
+# Of a golden folder: names and shapes of the published files, as the released code gives them.
+_KEYS = "real_size_keys.json"
 # Bytes that arrive before a download is interrupted.
 _BEFORE_THE_KILL = 10**8
 
@@ -74,10 +78,63 @@ def write_taming(folder: pathlib.Path, generator) -> None:
     )
 
 
+def write_llamagen_tokenizer(folder: pathlib.Path, generator) -> None:
+    """The tokenizer of LlamaGen and Halton-MaskGIT."""
+    name = published.FILES["llamagen_f16"].file
+    shapes = golden_llamagen.json(_KEYS)["tokenizers"][name]
+    torch_files.write(
+        folder / name, shapes, lambda name: random_values(name, shapes[name], generator), "model"
+    )
+
+
+def write_llamagen(folder: pathlib.Path, model: str, generator) -> None:
+    file, shapes = _file_and_shapes(model, r"c2i_(\w+)_\d+\.pt", golden_llamagen)
+    torch_files.write(
+        folder / file, shapes, lambda name: random_values(name, shapes[name], generator), "model"
+    )
+
+
+def write_halton(folder: pathlib.Path, model: str, generator) -> None:
+    """A file names the matrix that is both the table of tokens and the head twice."""
+    file, shapes = _file_and_shapes(model, r"ImageNet_\d+_(\w+)\.pth", golden_halton)
+    # Of a size, there are files for several grids.
+    num_tokens = published.FILES[f"{model}_transformer"].fields["num_tokens"]
+    shapes["pos_emb.weight"] = (num_tokens, shapes["tok_emb.weight"][1])
+
+    def values(name):
+        is_shared = name in ("tok_emb.weight", "head.weight")
+        return random_values(
+            name, shapes[name], np.random.default_rng(1) if is_shared else generator
+        )
+
+    rest = {"iter": 0, "global_epoch": 0, "optimizer_state_dict": None}
+    torch_files.write(folder / file, shapes, values, "model_state_dict", **rest)
+
+
+def _file_and_shapes(model: str, pattern: str, golden) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """The published file of a transformer, whose name tells its size, and {name: shape}."""
+    file = published.FILES[published.BACKBONES[model].transformer].file
+    size = re.fullmatch(pattern, file)[1]
+    return file, _of_all_layers(golden.json(_KEYS)["transformers"][size])
+
+
+def _of_all_layers(transformer: dict) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of all layers, from those of one, whose names have {i}."""
+    return {
+        name.replace("{i}", str(i)): tuple(shape)
+        for name, shape in transformer["tensors"].items()
+        for i in range(transformer["layers"] if "{i}" in name else 1)
+    }
+
+
 def write_weights(model: str, folder: pathlib.Path) -> None:
     generator = np.random.default_rng(0)
     if model == "taming256":
         write_taming(folder, generator)
+    elif model.startswith(("halton", "llamagen")):
+        write_llamagen_tokenizer(folder, generator)
+        write = write_halton if model.startswith("halton") else write_llamagen
+        write(folder, model, generator)
     else:
         write_maskgit(folder, int(model.removeprefix("maskgit")), generator)
 
@@ -92,13 +149,15 @@ def start(server: publishers.Publisher, *command: str) -> subprocess.Popen:
 
 
 def run(label: str, server: publishers.Publisher, *command: str) -> None:
-    """Runs a program of ours and tells its time and its peak memory."""
+    """Runs a program of ours and tells its time, its CPU time and its peak memory."""
     begun = time.monotonic()
     _, status, usage = os.wait4(start(server, *command).pid, 0)
     if status:
         sys.exit(f"{label} failed: python -m {' '.join(command)}")
     seconds = time.monotonic() - begun
-    print(f"{label:32}{seconds:8.0f} s{usage.ru_maxrss / 1e6:8.2f} GB", flush=True)
+    cpu = usage.ru_utime + usage.ru_stime
+    peak = usage.ru_maxrss / 1e6
+    print(f"{label:32}{seconds:8.0f} s{cpu:8.0f} CPU s{peak:8.2f} GB", flush=True)
 
 
 def interrupt(server: publishers.Publisher, *command: str) -> None:
@@ -116,6 +175,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=published.BACKBONES)
     parser.add_argument("--folder", required=True, type=pathlib.Path)
+    parser.add_argument("--images", type=pathlib.Path, help="class folders; by default made ones")
+    parser.add_argument("--updates", type=int, default=1)
+    parser.add_argument("--batch_size", type=int, default=1)
     options = parser.parse_args()
     folder = options.folder.absolute()
     weights, data, workdir = folder / "publisher", folder / "data", folder / "run"
@@ -128,24 +190,34 @@ def main():
     writer.join()
     for path in weights.iterdir():
         print(f"{path.name}: {path.stat().st_size / 1e9:.2f} GB", flush=True)
-    made.write_folder(data, count=2, side=64)
+    if options.images:
+        data = options.images.absolute()
+    else:
+        made.write_folder(data, count=2, side=64)
+    backbone = published.BACKBONES[options.model]
+    nets = folder / "nets"
+    converting = ["vpt_gen.convert", f"--name={options.model}", f"--weights_dir={nets}"]
     tuning = [
         "vpt_gen.main",
         f"--config=configs/folder.py:{options.model}",
         f"--workdir={workdir}",
         f"--config.data.path={data}",
         "--config.data.cache_views=1",
-        "--config.num_steps=1",
-        "--config.batch_size=1",
+        f"--config.backbone.tokenizer={nets / backbone.tokenizer}",
+        f"--config.backbone.transformer={nets / backbone.transformer}",
+        f"--config.num_steps={options.updates}",
+        f"--config.batch_size={options.batch_size}",
         "--config.eval_every=0",
         "--config.decode.batch_size=1",
     ]
     with publishers.serving(weights) as server:
-        interrupt(server, *tuning)
-        run("resume, convert, tune one step", server, *tuning)
+        interrupt(server, *converting)
+        run("resume, convert", server, *converting)
         for file, place in server.asked:
             print(f"asked for {file}, {place or 'from its beginning'}")
-        drawing = [f"--checkpoint={workdir}", "--classes=bars", "--num=1", "--offline"]
+        run(f"tune, {options.updates} updates", server, *tuning)
+        first_class = min(path.name for path in data.iterdir())
+        drawing = [f"--checkpoint={workdir}", f"--classes={first_class}", "--num=1", "--offline"]
         run("one image", server, "vpt_gen.sample", *drawing)
 
 

@@ -100,13 +100,14 @@ def write_archive(path, pickle_bytes, storages=(), **members):
     return path
 
 
-def write(path, shapes, values, **rest):
-    """Writes a Lightning checkpoint.
+def write(path, shapes, values, section="state_dict", **rest):
+    """Writes a checkpoint, by default as Lightning does.
 
     Args:
       path: of the file.
       shapes: {name: shape} of its state dict.
       values: name -> float32 array; called once for each, so that a large file needs no memory.
+      section: the name of its state dict.
       rest: what else the checkpoint holds.
     """
     keys = {name: str(i) for i, name in enumerate(shapes)}
@@ -114,7 +115,7 @@ def write(path, shapes, values, **rest):
     storages = (
         (keys[name], np.ascontiguousarray(values(name), np.float32).tobytes()) for name in shapes
     )
-    return write_archive(path, pickled({"state_dict": state, **rest}), storages)
+    return write_archive(path, pickled({section: state, **rest}), storages)
 
 
 def write_arrays(path, arrays, **rest):

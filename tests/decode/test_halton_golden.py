@@ -70,15 +70,22 @@ def conditions(run: str) -> dict:
     return {"prompts": golden.arrays("prompts.npz")["prompts"][: len(stored["labels"])]}
 
 
-def logits_fn(run: str):
-    """Logits of a run, after guidance, factor and filter: of (tokens, factor)."""
+def states_fn(run: str):
+    """States of a run after guidance: of (tokens, stage)."""
     net, params = golden.transformer()
-    case, told = options(run), conditions(run)
-    guided = Guided(net, params, method="logits_with_mask")
+    guided = Guided(net, params, method="hidden_states")
+    return lambda tokens, stage: guided(tokens, conditions(run), float(options(run)["w"]))
 
-    def logits(tokens, factor):
-        made = guided(tokens, told, float(case["w"])) * factor
-        return top_k_filter(made, case.get("top_k", 0))
+
+def logits_fn(run: str):
+    """Logits of a run, after factor and filter: of (states, iteration)."""
+    net, params = golden.transformer()
+    case = options(run)
+    scales = jnp.asarray(factors(run, case.get("temp_warmup", 0)))
+
+    def logits(states, iteration):
+        made = net.apply({"params": params}, states, method="predict_with_mask")
+        return top_k_filter(made * scales[iteration], case.get("top_k", 0))
 
     return logits
 
@@ -87,9 +94,16 @@ def draw_fn(run: str):
     stored = golden.arrays(SAMPLER)
     if run in GIVEN:
         handed = jnp.asarray(stored[GIVEN[run]])
-        return lambda logits, iteration: handed[iteration]
+        return lambda logits, positions, iteration: jnp.take_along_axis(
+            handed[iteration], positions, axis=1
+        )
     noise = jnp.asarray(stored["gumbel"]) * (run != "argmax")
-    return lambda logits, iteration: jnp.argmax(logits + noise[iteration], axis=-1)
+
+    def draw(logits, positions, iteration):
+        own = jnp.take_along_axis(noise[iteration], positions[..., None], axis=1)
+        return jnp.argmax(logits + own, axis=-1)
+
+    return draw
 
 
 @functools.cache
@@ -103,13 +117,13 @@ def decoded(run: str):
     offsets = stored["offsets"] if case["randomize"] else np.zeros(b, int)
     decode = functools.partial(
         halton_released.decode,
+        states_fn=states_fn(run),
         logits_fn=logits_fn(run),
         draw_fn=draw_fn(run),
         width=w,
         num_iterations=case["step"],
     )
-    stages = jnp.asarray(factors(run, case.get("temp_warmup", 0)))
-    made = jax.jit(decode)(jnp.asarray(start), jnp.asarray(offsets), stages=stages)
+    made = jax.jit(decode)(jnp.asarray(start), jnp.asarray(offsets))
     return (*map(np.asarray, made), start)
 
 
@@ -136,13 +150,16 @@ def test_golden_probabilities(run):
         return
     expected = stored[f"{run}_probs"]
     grids = golden.tokens(SAMPLER, f"{run}_after")
-    scales = factors(run, case.get("temp_warmup", 0))
     steps = range(case["step"]) if len(expected) == case["step"] else (0, 1, case["step"] - 1)
-    compute = jax.jit(lambda tokens, factor: jax.nn.softmax(logits_fn(run)(tokens, factor)))
+
+    @jax.jit
+    def compute(tokens, step):
+        return jax.nn.softmax(logits_fn(run)(states_fn(run)(tokens, None), step))
+
     found = []
     for step in steps:
         before = grids[step - 1] if step else np.full_like(grids[0], MASK_TOKEN_ID)
-        found.append(np.asarray(compute(before, scales[step])))
+        found.append(np.asarray(compute(before, step)))
     probabilities = np.stack(found)
     if "top_k" in case:
         probabilities = -np.sort(-probabilities)[..., : case["top_k"]]

@@ -53,14 +53,38 @@ def test_a_given_token_is_written_in_its_turn():
     tokens, revealed_at = halton_released.decode(
         start,
         jnp.zeros(1, jnp.int32),
-        lambda tokens, stage: jnp.zeros((1, 9, 12)),
-        lambda logits, iteration: jnp.full((1, 9), iteration),
+        lambda tokens, stage: tokens[..., None],
+        lambda states, iteration: jnp.zeros((*states.shape[:2], 12)),
+        lambda logits, positions, iteration: jnp.full(positions.shape, iteration),
         width=3,
         num_iterations=3,
     )
     np.testing.assert_array_equal(tokens, revealed_at)
     order = halton.halton_order(3, 3)
     assert (np.diff(np.asarray(revealed_at)[0, order]) >= 0).all()
+
+
+def test_logits_are_computed_only_where_an_iteration_may_write():
+    widths = []
+
+    def logits_fn(states, iteration):
+        widths.append(states.shape[1])
+        return jnp.zeros((*states.shape[:2], 12))
+
+    jax.eval_shape(
+        lambda start: halton_released.decode(
+            start,
+            jnp.zeros(2, jnp.int32),
+            lambda tokens, stage: tokens[..., None],
+            logits_fn,
+            lambda logits, positions, iteration: positions,
+            width=8,
+            num_iterations=8,
+        ),
+        jnp.full((2, 64), MASK_TOKEN_ID),
+    )
+    most = np.diff(halton_released.reveal_counts(64, 8), prepend=0).max()
+    assert most < 32 and set(widths) == {most}
 
 
 @pytest.mark.slow

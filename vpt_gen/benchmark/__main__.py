@@ -16,7 +16,7 @@ from vpt_gen.machine import later
 from vpt_gen.machine.files import check_output, write_json
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
-from vpt_gen.ranges import Count, CountOrZero, SizeOrZero
+from vpt_gen.ranges import Count, CountOrZero, NotNegative, SizeOrZero
 
 with later.imports(globals()):
     from vpt_gen.benchmark.measuring import measure, processor
@@ -39,6 +39,9 @@ def define_flags() -> None:
     define_number("num_prompt_tokens", 0, SizeOrZero, "S; 0 for the size's own.")
     define_number("num_iterations", 12, Count, "Iterations T of parallel decoding.")
     flags.DEFINE_list("decoders", ["confidence"], "Parallel decoders, see docs/decoders.md.")
+    define_number(
+        "guidance", 0.0, NotNegative, "Scale of decoding; above 0, only ours is measured."
+    )
     define_number("num_tokens", 0, CountOrZero, "Tokens to decode one by one; 0 for a whole image.")
     flags.DEFINE_string("dtype", "float32", "config.compute.dtype of ours.")
     flags.DEFINE_string("remat", "none", "config.compute.remat of ours.")

@@ -19,12 +19,13 @@ def requests(what: str, flag_values: flags.FlagValues) -> tuple[list[Request], l
     """Returns the programs to compare, ours first, and those of the device's best rates."""
     size = SIZES[flag_values.size]
     names: tuple[str, ...] = ("size", "batch", "num_prompt_tokens", "num_iterations", "num_tokens")
-    names += ("dtype", "remat", "scan_layers")
+    names += ("dtype", "remat", "scan_layers", "guidance")
     common = {name: getattr(flag_values, name) for name in names}
     decoding = what == "decode" and size.transformer.family == "nar"
     decoders = flag_values.decoders if decoding else ["confidence"]
     own = [Request(what, "ours", decoder=decoder, **common) for decoder in decoders]
-    others = [] if flag_values.alone else ways(what, size)[1:]
+    is_alone = flag_values.alone or flag_values.guidance > 0
+    others = [] if is_alone else ways(what, size)[1:]
     rates = ["convolution"] if "tokenize" in what else ["matmul"]
     if what == "decode" and size.transformer.family == "ar":
         rates = ["bandwidth"]

@@ -17,6 +17,7 @@ from vpt_gen.benchmark.sizes import (
     tokenizer_params,
     transformer_params,
 )
+from vpt_gen.decode.decoders import DECODERS
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.maskgit import MaskGIT
@@ -231,10 +232,18 @@ def _decode(case: _Case) -> Program:
             num_iterations=request.num_iterations,
             choice_temperature=CHOICE_TEMPERATURE,
             decoder=request.decoder,
+            guidance=request.guidance,
         )
 
     arguments = (params, jax.random.split(jax.random.key(3), request.batch), case.prompts(1)[None])
-    needed = flops.parallel_decoding(net, case.num_tokens, case.num_prompts, request.num_iterations)
+    needed = flops.parallel_decoding(
+        net,
+        case.num_tokens,
+        case.num_prompts,
+        request.num_iterations,
+        guided=request.guidance > 0,
+        logits_once=DECODERS[request.decoder].logits_once,
+    )
     return Program(run, arguments, request.batch, flops=request.batch * needed)
 
 
@@ -255,15 +264,18 @@ def _decode_one_by_one(case: _Case) -> Program:
 
     def run(params, keys, prompts):
         rows = jnp.zeros(len(keys), jnp.int32)
-        return generate(net, params, keys, count, prompts=prompts, rows=rows)
+        guidance = request.guidance
+        return generate(net, params, keys, count, prompts=prompts, rows=rows, guidance=guidance)
 
+    # Guided tokens have a second, unconditional sequence in the batch.
+    sequences = request.batch * (2 if request.guidance else 1)
     return Program(
         run,
         (params, keys, case.prompts(1)[None]),
         request.batch * count,
         "tokens",
-        flops=request.batch * flops.cached_decoding(net, count, case.num_prompts),
-        bytes=count * flops.bytes_a_token(params, net, request.batch, case.num_prompts, count),
+        flops=sequences * flops.cached_decoding(net, count, case.num_prompts),
+        bytes=count * flops.bytes_a_token(params, net, sequences, case.num_prompts, count),
     )
 
 
@@ -328,6 +340,7 @@ PROGRAMS: dict[str, dict[str, Callable[[_Case], Program]]] = {
 
 def ways(what: str, size: Size) -> list[str]:
     """Returns the programs to compare: the released code has only MaskGIT."""
-    autoregressive = size.transformer.family == "ar"
-    others = {"decode": ["uncached"]} if autoregressive else {}
-    return ["ours", *(others.get(what, []) if autoregressive else ["reference"])]
+    if isinstance(size.transformer, MaskGIT):
+        return ["ours", "reference"]
+    has_uncached = what == "decode" and size.transformer.family == "ar"
+    return ["ours", "uncached"] if has_uncached else ["ours"]

@@ -18,6 +18,7 @@ class Request:
       scan_layers: whether layers are one loop.
       num_iterations: T, of parallel decoding.
       decoder: of `decode.decoders.DECODERS`, only for ours.
+      guidance: scale of decoding, only for ours; 0 for none.
       num_tokens: tokens to decode one by one; 0 for a whole image.
       keep_memory: whether freed memory stays with the process (`machine/host_memory.py`).
     """
@@ -32,5 +33,6 @@ class Request:
     scan_layers: str = "auto"
     num_iterations: int = 12
     decoder: str = "confidence"
+    guidance: float = 0.0
     num_tokens: int = 0
     keep_memory: bool = True

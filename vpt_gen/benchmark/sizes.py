@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
+from vpt_gen.nets.llamagen import LlamaGen
+from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.transformer import TokenTransformer
@@ -56,6 +59,21 @@ SIZES = {
         TamingVQGAN(),
         256,
         128,
+    ),
+    "halton_tiny": Size(
+        HaltonMaskGIT(num_layers=6, hidden_size=384, num_heads=6, intermediate_size=1024),
+        LlamaGenVQGAN(),
+        256,
+        128,
+    ),
+    "halton_base": Size(HaltonMaskGIT(), LlamaGenVQGAN(), 256, 128),
+    # As many prompts as layers, as configs/folder.py has them.
+    "llamagen_b": Size(LlamaGen(), LlamaGenVQGAN(), 256, 12),
+    "llamagen_l": Size(
+        LlamaGen(num_layers=24, hidden_size=1024, num_heads=16, intermediate_size=2816),
+        LlamaGenVQGAN(),
+        256,
+        24,
     ),
 }
 

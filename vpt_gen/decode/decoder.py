@@ -95,6 +95,7 @@ class Decoder:
       needs: methods that it calls on the net and that not every transformer of the family has.
       needs_grid: whether it goes over the image, so that tokens without places do not fit.
       iteration: what one iteration does, for a run's page; "" if tokens are decoded one by one.
+      logits_once: whether it computes logits only where it writes tokens, guided or not.
     """
 
     name: ClassVar[str]
@@ -102,6 +103,7 @@ class Decoder:
     needs: ClassVar[tuple[str, ...]] = ()
     needs_grid: ClassVar[bool] = False
     iteration: ClassVar[str] = ""
+    logits_once: ClassVar[bool] = False
 
     @classmethod
     def works_with(cls, net: TokenTransformer) -> bool:

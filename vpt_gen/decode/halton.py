@@ -122,42 +122,37 @@ def decode(
     revealed_at = jnp.where(unknown, found.astype(jnp.int32), -1)
     positions = jnp.broadcast_to(jnp.arange(n), (b, n))
 
-    def draw_fn(logits, iteration):
-        return draw(draw_keys, positions, logits)
+    def reveal(tokens, logits, iteration):
+        drawn = draw(draw_keys, positions, logits)
+        return jnp.where(revealed_at == iteration, drawn, tokens)
 
     iterations = jnp.arange(num_iterations), stages
-    tokens = reveal_in_turn(tokens, revealed_at, logits_fn, draw_fn, iterations, first_logits)
-    return tokens, revealed_at
+    return reveal_in_turn(tokens, logits_fn, reveal, iterations, first_logits), revealed_at
 
 
 def reveal_in_turn(
     tokens: jax.Array,
-    revealed_at: jax.Array,
-    logits_fn: Callable[[jax.Array, Any], jax.Array],
-    draw_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    predict_fn: Callable[[jax.Array, Any], jax.Array],
+    reveal_fn: Callable[[jax.Array, jax.Array, jax.Array | int], jax.Array],
     iterations: tuple[jax.Array, Any],
-    first_logits: jax.Array | None,
+    first: jax.Array | None,
 ) -> jax.Array:
     """Returns the tokens (B, N) after all iterations, in one `jax.lax.scan`.
 
     Args:
       tokens: (B, N) before the first one.
-      revealed_at: (B, N), the iteration that writes each.
-      logits_fn: (tokens (B, N), stage) -> logits (B, N, ...).
-      draw_fn: (logits, iteration) -> tokens (B, N), of which those in turn are written.
+      predict_fn: (tokens (B, N), stage) -> predictions (B, N, ...).
+      reveal_fn: (tokens, predictions, iteration) -> tokens, those in turn written.
       iterations: their numbers (T,), and a tree of arrays (T, ...), one stage of each, or None.
-      first_logits: the result of `logits_fn` in the first iteration, if already computed.
+      first: the result of `predict_fn` in the first iteration, if already computed.
     """
-
-    def reveal(tokens, logits, iteration):
-        return jnp.where(revealed_at == iteration, draw_fn(logits, iteration), tokens)
 
     def body(tokens, xs):
         iteration, stage = xs
-        return reveal(tokens, logits_fn(tokens, stage), iteration), None
+        return reveal_fn(tokens, predict_fn(tokens, stage), iteration), None
 
-    if first_logits is not None:
-        tokens = reveal(tokens, first_logits, 0)
+    if first is not None:
+        tokens = reveal_fn(tokens, first, 0)
         iterations = jax.tree.map(lambda x: x[1:], iterations)
     return jax.lax.scan(body, tokens, iterations)[0]
 

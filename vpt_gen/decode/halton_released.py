@@ -58,10 +58,11 @@ def factors(num_iterations: int, start: float, end: float, power: float, warmup:
 def decode(
     tokens: jax.Array,
     offsets: jax.Array,
-    logits_fn: Callable[[jax.Array, Any], jax.Array],
-    draw_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    states_fn: Callable[[jax.Array, Any], jax.Array],
+    logits_fn: Callable[[jax.Array, jax.Array | int], jax.Array],
+    draw_fn: Callable[[jax.Array, jax.Array, jax.Array | int], jax.Array],
     stages: Any = None,
-    first_logits: jax.Array | None = None,
+    first_states: jax.Array | None = None,
     kept: jax.Array | None = None,
     *,
     width: int,
@@ -69,13 +70,17 @@ def decode(
 ) -> tuple[jax.Array, jax.Array]:
     """Decodes positions in one `jax.lax.scan`, by default those of given tokens too.
 
+    An iteration computes logits only where it may write: at as many positions as the one that
+    writes most.
+
     Args:
       tokens: (B, N) int32, row-major, `MASK_TOKEN_ID` where unknown.
       offsets: (B,), places by which the order of each image is rolled.
-      logits_fn: (tokens (B, N), stage) -> logits (B, N, K + 1), the last of the mask.
-      draw_fn: (logits, iteration) -> ids (B, N) in [0, K], K being the mask.
-      stages: tree of arrays with a leading axis T; `logits_fn` is given one slice; or None.
-      first_logits: the result of `logits_fn` in the first iteration, if already computed.
+      states_fn: (tokens (B, N), stage) -> states (B, N, D).
+      logits_fn: (states (B, W, D), iteration) -> logits (B, W, K + 1), the last of the mask.
+      draw_fn: (logits, positions (B, W), iteration) -> ids (B, W) in [0, K], K being the mask.
+      stages: tree of arrays with a leading axis T; `states_fn` is given one slice; or None.
+      first_states: the result of `states_fn` in the first iteration, if already computed.
       kept: bool (B, N), True where a given token stays after all.
       width: of the token grid; N is a multiple of it.
       num_iterations: T.
@@ -85,20 +90,27 @@ def decode(
       it was kept.
     """
     n = tokens.shape[1]
-    places = np.argsort(halton_order(n // width, width))
-    turns = (jnp.asarray(places) + offsets[:, None]) % n
-    counts = jnp.asarray(reveal_counts(n, num_iterations))
+    order = halton_order(n // width, width)
+    turns = (jnp.asarray(np.argsort(order)) + offsets[:, None]) % n
+    counts = np.minimum(reveal_counts(n, num_iterations), n)
     revealed_at = jnp.searchsorted(counts, turns, side="right").astype(jnp.int32)
     if kept is not None:
         revealed_at = jnp.where(kept, -1, revealed_at)
 
-    def draw_or_mask(logits, iteration):
-        drawn = draw_fn(logits, iteration)
-        return jnp.where(drawn == logits.shape[-1] - 1, MASK_TOKEN_ID, drawn)
+    begins = jnp.asarray(counts - np.diff(counts, prepend=0))
+    window = np.arange(np.diff(counts, prepend=0).max())
+
+    def reveal(tokens, states, iteration):
+        positions = jnp.asarray(order)[(begins[iteration] + window - offsets[:, None]) % n]
+        logits = logits_fn(jnp.take_along_axis(states, positions[..., None], axis=1), iteration)
+        drawn = draw_fn(logits, positions, iteration)
+        drawn = jnp.where(drawn == logits.shape[-1] - 1, MASK_TOKEN_ID, drawn)
+        old, turn = (jnp.take_along_axis(x, positions, axis=1) for x in (tokens, revealed_at))
+        images = jnp.arange(len(tokens))[:, None]
+        return tokens.at[images, positions].set(jnp.where(turn == iteration, drawn, old))
 
     iterations = jnp.arange(num_iterations), stages
-    tokens = reveal_in_turn(tokens, revealed_at, logits_fn, draw_or_mask, iterations, first_logits)
-    return tokens, revealed_at
+    return reveal_in_turn(tokens, states_fn, reveal, iterations, first_states), revealed_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +132,10 @@ class HaltonReleased(WithGuidance):
 
     name = "halton_released"
     family = "nar"
-    needs = ("logits_with_mask",)
+    needs = ("predict_with_mask",)
     needs_grid = True
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
+    logits_once = True
 
     def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
         """Returns T: a marquee has one stage per iteration."""
@@ -130,44 +143,47 @@ class HaltonReleased(WithGuidance):
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
-        guided = Guided(net, given.params, method="logits_with_mask")
+        # Logits are linear in the states, so that guided states give the guided logits.
+        guided = Guided(net, given.params, method="hidden_states")
         constant, changing = given.stages()
         first_scale, scales = self.scales(self.num_iterations)
-        of_iteration = factors(
-            self.num_iterations,
-            self.factor_start,
-            self.factor_end,
-            self.factor_power,
-            self.factor_warmup,
+        of_iteration = jnp.asarray(
+            factors(
+                self.num_iterations,
+                self.factor_start,
+                self.factor_end,
+                self.factor_power,
+                self.factor_warmup,
+            )
         )
 
-        def logits_of(tokens, conditions, scale, factor):
-            return top_k_filter(guided(tokens, conditions, scale) * factor, self.top_k)
-
-        def logits_fn(tokens, stage):
-            changing_t, scale, factor = stage
+        def states_fn(tokens, stage):
+            changing_t, scale = stage
             own = given.of_images(constant | changing_t)
-            return logits_of(tokens, own, first_scale if scale is None else scale, factor)
+            return guided(tokens, own, first_scale if scale is None else scale)
+
+        def logits_fn(states, iteration):
+            logits: Any = net.apply({"params": given.params}, states, method="predict_with_mask")
+            return top_k_filter(logits * of_iteration[iteration], self.top_k)
 
         order_keys, draw_keys = split_keys(given.keys)
         offsets = jnp.zeros(len(given.keys), jnp.int32)
         if self.roll:
             offsets = jax.vmap(lambda key: jax.random.randint(key, (), 0, n))(order_keys)
-        positions = jnp.broadcast_to(jnp.arange(n), (len(given.keys), n))
         first = kept = None
         if given.known is None:
             nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-            logits = logits_of(nothing, given.first(), first_scale, of_iteration[0])
-            first = given.of_images(logits)
+            first = given.of_images(guided(nothing, given.first(), first_scale))
         else:  # Images differ from the start.
             kept = given.known != MASK_TOKEN_ID
         tokens, revealed_at = decode(
             given.tokens(),
             offsets,
+            states_fn,
             logits_fn,
             # A position is written once, so that one draw for all iterations serves.
-            lambda logits, iteration: draw(draw_keys, positions, logits),
-            (changing, scales, jnp.asarray(of_iteration)),
+            lambda logits, positions, iteration: draw(draw_keys, positions, logits),
+            (changing, scales),
             first,
             kept,
             width=net.grid(n)[1],

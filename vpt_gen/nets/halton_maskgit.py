@@ -223,9 +223,15 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         x = self._run_layers(self.sequence(tokens, prompts), modulation, deterministic)
         return self.final_norm(x[:, : tokens.shape[1]], modulation)
 
-    def predict(self, hidden: jax.Array, with_mask: bool = False) -> jax.Array:
-        """Normalized states (..., D) -> logits (..., K), or (..., K + 1) with the mask's."""
-        count = self.codebook_size + with_mask
+    def predict(self, hidden: jax.Array) -> jax.Array:
+        """Normalized states (..., D) -> logits (..., K)."""
+        return self._logits(hidden, self.codebook_size)
+
+    def predict_with_mask(self, hidden: jax.Array) -> jax.Array:
+        """Normalized states (..., D) -> logits (..., K + 1), the last of the mask."""
+        return self._logits(hidden, self.codebook_size + 1)
+
+    def _logits(self, hidden: jax.Array, count: int) -> jax.Array:
         logits = wide_product(hidden, self.token_embeddings.embedding[:count].T)
         return named(logits + self.head()[:count], "batch", None, "codes")
 
@@ -236,9 +242,9 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         class_ids: jax.Array | None = None,
         vectors: jax.Array | None = None,
     ) -> jax.Array:
-        """Logits (B, N, K + 1), the last of the mask, as the released sampler draws from them."""
-        return self.predict(
-            self.hidden_states(tokens, prompts, class_ids, vectors=vectors), with_mask=True
+        """Logits (B, N, K + 1), the last of the mask, as the released net returns them."""
+        return self.predict_with_mask(
+            self.hidden_states(tokens, prompts, class_ids, vectors=vectors)
         )
 
     def visual_logits(

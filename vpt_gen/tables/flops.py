@@ -23,12 +23,31 @@ def tuning_step(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) 
 
 
 def parallel_decoding(
-    net: TokenTransformer, num_tokens: int, num_prompt_tokens: int, num_iterations: int
+    net: TokenTransformer,
+    num_tokens: int,
+    num_prompt_tokens: int,
+    num_iterations: int,
+    guided: bool = False,
+    logits_once: bool = False,
 ) -> int:
-    """FLOPs per image; if n images share a condition, they share the first iteration."""
-    length, rows = net.num_inputs(num_tokens, num_prompt_tokens), net.num_logit_rows(num_tokens)
-    iteration = net.layers_flops(length) + net.head_flops(rows)
-    return num_iterations * iteration
+    """FLOPs per image; if n images share a condition, they share the first iteration.
+
+    Args:
+      net: the transformer.
+      num_tokens: N.
+      num_prompt_tokens: S, which unconditional passes lack.
+      num_iterations: T.
+      guided: whether each iteration has an unconditional pass.
+      logits_once: whether logits are needed at each position once, see `Decoder.logits_once`.
+    """
+    lengths = [net.num_inputs(num_tokens, num_prompt_tokens)]
+    if guided:
+        lengths.append(net.num_inputs(num_tokens, 0))
+    layers = num_iterations * sum(net.layers_flops(length) for length in lengths)
+    if logits_once:
+        return layers + net.head_flops(num_tokens)
+    rows = num_iterations * len(lengths) * net.num_logit_rows(num_tokens)
+    return layers + net.head_flops(rows)
 
 
 def cached_decoding(net: TokenTransformer, num_tokens: int, num_prompt_tokens: int) -> int:
