@@ -1,4 +1,4 @@
-"""`python -m tests.evaluation_references <folder of checkouts>`: makes tests/evaluation/references/.
+"""`python -m tests.evaluation_references <folder of checkouts>`: makes evaluation/references/.
 
 Reference numbers of others' programs on small random arrays and nets, with the versions. Run it in
 an environment of its own, from the root of this repository:

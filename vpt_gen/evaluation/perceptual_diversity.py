@@ -40,8 +40,8 @@ def required(lpips: PretrainedNet | None) -> PretrainedNet:
     """Returns the distance; raises UserError if there are no weights of it."""
     if lpips is None:
         raise UserError(
-            "The weights of LPIPS are not in --weights_dir; vpt_gen/checkpoints/perceptual.py lists "
-            "the files."
+            "The weights of LPIPS are not in --weights_dir; vpt_gen/checkpoints/perceptual.py "
+            "lists the files."
         )
     return lpips
 
@@ -170,11 +170,13 @@ def intra_lpips(
     clusters: list[list[int]] = []
     with track(total=len(images), label=f"LPIPS of {name} from examples") as bar:
         for group in np.unique(of_examples):
-            mine = np.flatnonzero(of_images == group)
-            known = np.flatnonzero(of_examples == group)
+            mine = np.flatnonzero(of_images == group).tolist()
+            known = np.flatnonzero(of_examples == group).tolist()
             distances = stages.distances([images[i] for i in mine], [examples[i] for i in known])
             nearest = distances.argmin(axis=1)
-            clusters += [mine[nearest == k][:MAX_CLUSTER].tolist() for k in range(len(known))]
+            for example in range(len(known)):
+                around = itertools.compress(mine, nearest == example)
+                clusters.append(list(around)[:MAX_CLUSTER])
             bar.update(len(mine))
     means = []
     for cluster in track(clusters, total=len(clusters), label=f"LPIPS in clusters of {name}"):
@@ -214,7 +216,7 @@ class Stages:
     def _blocks(self, images: Sequence[np.ndarray]) -> Iterator[tuple[slice, list[jax.Array]]]:
         for start in range(0, len(images), _BLOCK):
             part = images[start : start + _BLOCK]
-            padded = [*part, *part[-1:] * (_BLOCK - len(part))]
+            padded = [*part, *itertools.repeat(part[-1], _BLOCK - len(part))]
             squares = np.stack([np.asarray(_square(image, self._side)) for image in padded])
             yield slice(start, start + len(part)), self._activations(self._params, squares)
 

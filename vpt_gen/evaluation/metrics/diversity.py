@@ -53,7 +53,7 @@ class IntraClassLpips(Metric):
         yardstick.check_classes(generated)
         real = yardstick.reference
         chosen, known = (np.flatnonzero(self.pictured(x)) for x in (generated.images, real))
-        made = [generated.pictures[number] for number in chosen]
+        made = [generated.pictures[number] for number in chosen.tolist()]
         others = yardstick.pictures(real, self.pictured(real))
         side = perceptual_diversity.common_side(made, lpips.net.backbone)
         value, floor = (
