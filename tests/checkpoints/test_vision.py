@@ -4,7 +4,9 @@
 """
 
 import functools
+import math
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,11 +17,12 @@ from tests.evaluation_references import FOLDER
 from vpt_gen.checkpoints import clip, dinov2, vision
 from vpt_gen.checkpoints.clip import load_clip
 from vpt_gen.checkpoints.dinov2 import interpolated, load_dinov2
-from vpt_gen.checkpoints.released import fetching
+from vpt_gen.checkpoints.released import fetching, layout
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
 from vpt_gen.evaluation.clip_space import clip_space
 from vpt_gen.evaluation.dinov2_space import dinov2_space
+from vpt_gen.nets.vision_transformer import VisionTransformer
 
 SIDE, HEADS = 42, 2
 
@@ -89,6 +92,21 @@ def test_positions_of_the_own_size_stay_and_a_constant_stays_constant():
 def test_other_files_are_told(tmp_path, name, changes, message):
     with pytest.raises(UserError, match=message):
         LOAD[name](written(tmp_path, name, changes))
+
+
+def test_full_size_nets_have_as_many_parameters_as_the_published_ones():
+    """As PyPI transformers 5.24.0 counts them: DINOv2 with the mask token of its pretraining."""
+    sizes: dict[str, Any] = {"patch": 14, "width": 1024, "num_layers": 24, "num_heads": 16}
+    sizes["mlp_width"] = 4096
+    large = VisionTransformer(**sizes, epsilon=1e-6, layer_scale=True)
+    assert parameters(large, 518) + 1024 == 304_368_640
+    options = {"quick_gelu": True, "patch_bias": False, "norm_before": True, "joint_width": 768}
+    assert parameters(VisionTransformer(**sizes, epsilon=1e-5, **options), 336) == 304_293_888
+
+
+def parameters(net, side):
+    shapes = layout.param_shapes(net, layout.image_batch(side))
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 @pytest.mark.parametrize("name", LOAD)

@@ -40,10 +40,12 @@ def test_names():
     ]
     assert {f.name for m in METRICS if m.fits("clip") for f in m.figures} >= {"cmmd", "frechet"}
     assert {"fd_dinov2"} == {"fd_dinov2", "frechet", "fid"} & set(names_in("dinov2"))
-    check_requested(["mind", "kid", "all"], "small")
+    check_requested(["mind", "kid", "all"], "small", "--also")
     for name in ("fidd", "cmmd"):
-        with pytest.raises(UserError, match=f"'{name}' is no figure of small .* mind, .* 'all'"):
-            check_requested([name], "small")
+        with pytest.raises(
+            UserError, match=f"--also: '{name}' is no figure of small .* mind, .* 'all'"
+        ):
+            check_requested([name], "small", "--also")
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def evaluate() -> None:
     folder = output_folder()
     manifest = report.open_manifest(folder, [grids.STRIP] if FLAGS.checkpoint else [])
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
-    check_requested(FLAGS.also, features)
+    check_requested(FLAGS.also, features, "--also")
     run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)

@@ -67,18 +67,18 @@ def chosen_metrics(space: str, also: Collection[str] = ()) -> list[Metric]:
     ]
 
 
-def names_in(space: str) -> list[str]:
-    """Returns the names of the figures that are always measured in a feature space."""
-    return [figure.name for metric in chosen_metrics(space) for figure in metric.figures]
+def names_in(space: str, also: Collection[str] = ()) -> list[str]:
+    """Returns the names of the figures of `chosen_metrics`."""
+    return [figure.name for metric in chosen_metrics(space, also) for figure in metric.figures]
 
 
-def check_requested(also: Collection[str], space: str) -> None:
-    """Raises UserError if a figure of `also` is unknown, or is none of a feature space's."""
+def check_requested(also: Collection[str], space: str, where: str) -> None:
+    """Raises UserError if a figure of `also`, given by `where`, is none of a feature space's."""
     known = [f.name for m in METRICS if m.fits(space) for f in m.figures]
     on_request = [f.name for m in METRICS if m.on_request and m.fits(space) for f in m.figures]
     for name in also:
         if name not in (*known, ALL):
             raise UserError(
-                f"--also: {name!r} is no figure of {space} features; on request there are "
+                f"{where}: {name!r} is no figure of {space} features; on request there are "
                 f"{', '.join(on_request)}, and {ALL!r} for these."
             )

@@ -7,6 +7,8 @@ quality or diversity, and also if it copies: a Gaussian around a copy is fitted 
 
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.errors import UserError
@@ -157,15 +159,18 @@ def _gradient(squares: np.ndarray, origin: np.ndarray, logs: np.ndarray, width: 
     total = np.zeros(len(logs))
     for start in range(0, len(squares), _ROWS):
         part = slice(start, start + _ROWS)
-        scaled = 0.5 * np.column_stack([squares[part], origin[part]]) * np.exp(-logs)
-        density = -scaled - 0.5 * width * logs
-        # Each center counts once among n, and the mean as much as all of them.
-        density[:, :-1] -= np.log(len(logs) - 1)
-        density -= density.max(axis=1, keepdims=True)
-        shares = np.exp(density)
-        shares /= shares.sum(axis=1, keepdims=True)
-        total -= (shares * (scaled - 0.5 * width)).sum(axis=0)
+        total += np.asarray(_summed(squares[part], origin[part], logs, width), np.float64)
     return total / (len(squares) * width)
+
+
+@jax.jit
+def _summed(squares: jax.Array, origin: jax.Array, logs: jax.Array, width: int) -> jax.Array:
+    """The sum of the rows' gradients, times the width; in float32, as published."""
+    scaled = 0.5 * jnp.column_stack([squares, origin]) * jnp.exp(-logs)
+    # Each center counts once among n, and the mean as much as all of them.
+    counts = jnp.full(len(logs), len(logs) - 1.0).at[-1].set(1.0)
+    shares = jax.nn.softmax(-scaled - 0.5 * width * logs - jnp.log(counts), axis=1)
+    return -(shares * (scaled - 0.5 * width)).sum(axis=0)
 
 
 def nll(centers: np.ndarray, logs: np.ndarray, rows: np.ndarray) -> float:
