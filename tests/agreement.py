@@ -1,6 +1,6 @@
 """`python -m tests.agreement`: prints metrics next to what the published programs give.
 
-The numbers are those of `tests/evaluation_references.py`. Not collected by pytest: it takes seconds.
+The numbers are those of `tests/evaluation_references.py`. Not collected by pytest: seconds.
 """
 
 import json

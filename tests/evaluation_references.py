@@ -153,8 +153,8 @@ def few_shot_figures(images: np.ndarray, examples: np.ndarray) -> dict[str, floa
     return {"mean": float(np.mean(means)), "std": float(np.std(means)), "sizes": sizes}
 
 
-def randomized(net):
-    """Random weights for all parameters, also those that start as zeros or ones."""
+def recorded(net, features_of) -> dict[str, np.ndarray]:
+    """Random weights, also of parameters that start as zeros or ones; images, and features."""
     import torch
 
     generator = torch.Generator().manual_seed(7)
@@ -163,24 +163,23 @@ def randomized(net):
             noise = torch.randn(value.shape, generator=generator)
             is_scale = name.endswith("gamma") or (value.ndim == 1 and name.endswith("weight"))
             value.copy_(1.0 + 0.2 * noise if is_scale else 0.15 * noise)
-    return net.eval()
-
-
-def dinov2_net() -> dict[str, np.ndarray]:
-    import torch
-    from dinov2.models.vision_transformer import DinoVisionTransformer
-
-    sizes = {"img_size": 70, "patch_size": 14, "embed_dim": 24, "depth": 2, "num_heads": 2}
-    net = randomized(DinoVisionTransformer(**sizes, init_values=1.0, block_chunks=0))
+    net.eval()
     images = torch.rand((2, 3, 42, 42), generator=torch.Generator().manual_seed(3)) * 4 - 2
     with torch.no_grad():
-        features = net(images)
+        features = features_of(images)
     found = {f"weights/{name}": value.numpy() for name, value in net.state_dict().items()}
     return found | {"images": images.numpy(), "features": features.numpy()}
 
 
+def dinov2_net() -> dict[str, np.ndarray]:
+    from dinov2.models.vision_transformer import DinoVisionTransformer
+
+    sizes = {"img_size": 70, "patch_size": 14, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    net = DinoVisionTransformer(**sizes, init_values=1.0, block_chunks=0)
+    return recorded(net, lambda images: net(images))
+
+
 def clip_net() -> dict[str, np.ndarray]:
-    import torch
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(
@@ -192,12 +191,8 @@ def clip_net() -> dict[str, np.ndarray]:
         image_size=42,
         patch_size=14,
     )
-    net = randomized(CLIPVisionModelWithProjection(config))
-    images = torch.rand((2, 3, 42, 42), generator=torch.Generator().manual_seed(3)) * 4 - 2
-    with torch.no_grad():
-        features = net(pixel_values=images).image_embeds
-    found = {f"weights/{name}": value.numpy() for name, value in net.state_dict().items()}
-    return found | {"images": images.numpy(), "features": features.numpy()}
+    net = CLIPVisionModelWithProjection(config)
+    return recorded(net, lambda images: net(pixel_values=images).image_embeds)
 
 
 def main(checkouts: str) -> None:

@@ -94,6 +94,7 @@ def test_other_files_are_told(tmp_path, name, changes, message):
         LOAD[name](written(tmp_path, name, changes))
 
 
+@pytest.mark.slow
 def test_full_size_nets_have_as_many_parameters_as_the_published_ones():
     """As PyPI transformers 5.24.0 counts them: DINOv2 with the mask token of its pretraining."""
     sizes: dict[str, Any] = {"patch": 14, "width": 1024, "num_layers": 24, "num_heads": 16}

@@ -11,7 +11,9 @@ import pytest
 from tests import measured
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.features import Features
 from vpt_gen.evaluation.measure import measure
+from vpt_gen.evaluation.metrics.intra_lpips import IntraLpips
 from vpt_gen.evaluation.perceptual_diversity import (
     Stages,
     choose,
@@ -21,6 +23,7 @@ from vpt_gen.evaluation.perceptual_diversity import (
     intra_lpips,
     mean_of_pairs,
 )
+from vpt_gen.evaluation.yardstick import Measured
 from vpt_gen.nets.lpips import LPIPS
 
 
@@ -117,7 +120,14 @@ def test_the_few_shot_protocol_is_measured_on_request(lpips):
     assert figure.value > 0 and figure.floor > 0 and figure.std is not None
     assert sum(figure.details["images_of_clusters"]) == 18
     assert figure.details["training_images"] == "6 training images"
-    many = measured.yardstick(reference=12, train=600, lpips=lpips)
-    many = dataclasses.replace(many, also=frozenset({"intra_lpips"}))
-    found, _ = measure(many, measured.image_set(images, labels, digest=""))
-    assert "200 training images" in found.left_out["intra_lpips"]
+
+
+def test_the_few_shot_protocol_is_for_few_known_images(lpips):
+    made = Measured(measured.image_set(*measured.blobs(6)), Features(6, {}, {}, np.arange(6)))
+    many = measured.yardstick(train=600, lpips=lpips)
+    with pytest.raises(UserError, match="200 training images"):
+        IntraLpips().measure(many, made)
+    with pytest.raises(UserError, match="--train"):
+        IntraLpips().measure(measured.yardstick(train=0, lpips=lpips), made)
+    with pytest.raises(UserError, match="weights of LPIPS"):
+        IntraLpips().measure(measured.yardstick(), made)

@@ -6,8 +6,7 @@ import numpy as np
 
 from vpt_gen.checkpoints import vision
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.checkpoints.released import layout, torch_file
-from vpt_gen.errors import UserError
+from vpt_gen.checkpoints.released import layout
 from vpt_gen.nets.vision_transformer import VisionTransformer
 
 _REPOSITORY = "https://huggingface.co/openai/clip-vit-large-patch14-336"
@@ -52,13 +51,7 @@ def load_clip(path: str | pathlib.Path, num_heads: int | None = None) -> Pretrai
       UserError: the file is missing or not such a file.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise UserError(f"CLIP weights {path} do not exist; check the path.")
-    tensors = {
-        name: tensor
-        for name, tensor in torch_file.tensors(path).items()
-        if not name.startswith(_UNUSED)
-    }
+    tensors = vision.tensors(path, _UNUSED)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     hidden = f"{_LAYERS}.0.mlp.fc1.weight"
     layout.require(path, _WHAT, found, {_PATCHES: 4, _POSITIONS: 2, _JOINT: 2, hidden: 2})

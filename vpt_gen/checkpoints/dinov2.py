@@ -7,7 +7,7 @@ import numpy as np
 
 from vpt_gen.checkpoints import vision
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.checkpoints.released import layout, torch_file
+from vpt_gen.checkpoints.released import layout
 from vpt_gen.errors import UserError
 from vpt_gen.nets.vision_transformer import VisionTransformer
 
@@ -16,7 +16,7 @@ ADDRESS = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/{FILE}"
 
 _WHAT = "DINOv2 vision transformer"
 _PATCHES, _POSITIONS = "patch_embed.proj.weight", "pos_embed"
-_UNUSED = "mask_token"  # of pretraining
+_UNUSED = ("mask_token",)  # of pretraining
 _NAMES = {
     "class_token": "cls_token",
     "positions": _POSITIONS,
@@ -54,10 +54,7 @@ def load_dinov2(path: str | pathlib.Path, side: int, num_heads: int | None = Non
       UserError: the file is missing or not such a file.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise UserError(f"DINOv2 weights {path} do not exist; check the path.")
-    tensors = torch_file.tensors(path)
-    tensors.pop(_UNUSED, None)
+    tensors = vision.tensors(path, _UNUSED)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     hidden = "blocks.0.mlp.fc1.weight"
     layout.require(path, _WHAT, found, {_PATCHES: 4, _POSITIONS: 3, hidden: 2})

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.checkpoints.released import layout
+from vpt_gen.checkpoints.released import layout, torch_file
 from vpt_gen.checkpoints.released.fetching import compare, fetch
 from vpt_gen.checkpoints.released.torch_file import TorchTensor
+from vpt_gen.errors import UserError
 from vpt_gen.nets.vision_transformer import VisionTransformer
 
 _HEAD_SIZE = 64  # of the published nets
@@ -31,6 +32,18 @@ def obtain(address: str, weights_dir: str) -> pathlib.Path:
     else:
         fetch(address, path)
     return path
+
+
+def tensors(path: pathlib.Path, unused: tuple[str, ...]) -> dict[str, TorchTensor]:
+    """Returns the tensors of a torch file, but those whose names begin with one of `unused`.
+
+    Raises:
+      UserError: the file is missing or not a torch file.
+    """
+    if not path.is_file():
+        raise UserError(f"Weights {path} do not exist; check the path.")
+    named = torch_file.tensors(path)
+    return {name: tensor for name, tensor in named.items() if not name.startswith(unused)}
 
 
 def heads(width: int, num_heads: int | None) -> int:

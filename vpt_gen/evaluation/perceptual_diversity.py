@@ -197,9 +197,7 @@ class Stages:
 
     def __init__(self, lpips: PretrainedNet, side: int):
         """`side` as in `intra_lpips`."""
-        self._side, self._params = side, lpips.params
-        self._activations = jax.jit(functools.partial(_exactly, activations, lpips.net.backbone))
-        self._between = jax.jit(functools.partial(_exactly, _all_between))
+        self._side, self._params, self._backbone = side, lpips.params, lpips.net.backbone
 
     def distances(self, a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the LPIPS (n, m) of all pairs; if both are the same, only above the diagonal."""
@@ -208,7 +206,7 @@ class Stages:
             for columns, others in self._blocks(b):
                 if a is b and columns.start < rows.start:
                     continue
-                block = np.asarray(self._between(self._params, theirs, others))
+                block = np.asarray(_all_between(self._params, theirs, others))
                 size = rows.stop - rows.start, columns.stop - columns.start
                 found[rows, columns] = block[: size[0], : size[1]]
         return found
@@ -218,13 +216,18 @@ class Stages:
             part = images[start : start + _BLOCK]
             padded = [*part, *itertools.repeat(part[-1], _BLOCK - len(part))]
             squares = np.stack([np.asarray(_square(image, self._side)) for image in padded])
-            yield slice(start, start + len(part)), self._activations(self._params, squares)
+            found = _activations(self._backbone, self._params, squares)
+            yield slice(start, start + len(part)), found
 
 
-def _all_between(params: Any, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
-    return jax.lax.map(lambda one: between(params, one, b), a)  # In turn, to save memory.
-
-
-def _exactly(function, *args):
+@functools.partial(jax.jit, static_argnums=0)
+def _activations(backbone: str, params: Any, images: jax.Array) -> list[jax.Array]:
     with jax.default_matmul_precision("highest"):  # As for features.
-        return function(*args)
+        return activations(backbone, params, images)
+
+
+@jax.jit
+def _all_between(params: Any, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
+    """Distances (n, m) of activations of n and m images; one of `a` in turn, to save memory."""
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.map(lambda one: between(params, one, b), a)
