@@ -18,7 +18,7 @@ from vpt_gen.errors import UserError
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = {path.stem: path for path in flag.files_of_runs(ROOT / "configs")}
 TRANSFORMERS = {"nar": "maskgit", "ar": "gpt"}
-NETS = {"tokenizer": "vqgan", "gan": "biggan", "classifier": "classifier"}
+OTHERS = {"gan": "biggan", "classifier": "classifier"}
 
 
 def get_config(stem, *variant):
@@ -78,7 +78,7 @@ def test_every_config_that_pretrains_is_known_with_its_net():
     for stem in CONFIGS:
         config = get_config(stem)
         if config.task in PRETRAINING:
-            made[stem] = NETS.get(config.task) or TRANSFORMERS[config.family]
+            made[stem] = OTHERS.get(config.task) or config.model.net
     assert made == origins.PRETRAINED
 
 

@@ -11,6 +11,8 @@ from vpt_gen.decode.decoders import of_net
 from vpt_gen.decode.generate import generate
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.nets.llamagen import LlamaGen
+from vpt_gen.nets.rar import RAR
+from vpt_gen.nets.titok_maskgit import TiTokMaskGIT
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 pytestmark = pytest.mark.slow
@@ -21,6 +23,8 @@ NETS = {
     **OLDER,
     "halton": HaltonMaskGIT(K, 3, N, **SIZES, dropout_rate=0.0),
     "llamagen": LlamaGen(K, 3, N, **SIZES),
+    "rar": RAR(K, 3, N, **SIZES),
+    "titok": TiTokMaskGIT(K, 3, N, **SIZES, dropout_rate=0.0),
 }
 CASES = [(family, decoder) for family, net in NETS.items() for decoder in of_net(net)]
 cases = pytest.mark.parametrize(("family", "decoder"), CASES)

@@ -48,6 +48,14 @@ def test_guidance_rises_from_nothing_to_all_of_it():
     expected = [0, 0.5 - 2**-1.5, 0.5, 0.5 + 2**-1.5, 1]
     np.testing.assert_allclose(guidance_shares(5, "cosine"), expected, atol=1e-12)
     assert guidance_shares(1, "linear") == [1.0]
+    # Of the progress t / T, not of t / (T - 1).
+    expected = [
+        0,
+        0.5 - 0.5 * np.cos(np.pi / 16),
+        0.5 - 2**-1.5,
+        0.5 - 0.5 * np.cos(9 * np.pi / 16),
+    ]
+    np.testing.assert_allclose(guidance_shares(4, "powcosine2"), expected, atol=1e-12)
 
 
 def test_the_first_part_may_have_no_guidance():
@@ -55,7 +63,9 @@ def test_the_first_part_may_have_no_guidance():
     assert guidance_shares(5, "linear", 0.5) == [0, 0, 0, 0.75, 1]
 
 
-@pytest.mark.parametrize("schedule", ["arccos", "", "pow", "pow0", "Linear"])
+@pytest.mark.parametrize(
+    "schedule", ["arccos", "", "pow", "pow0", "powcosine", "powcosine0", "Linear"]
+)
 def test_an_unknown_guidance_schedule_is_an_error(schedule):
     with pytest.raises(ValueError, match="Guidance schedule .* is not known; use 'constant'"):
         guidance_shares(5, schedule)

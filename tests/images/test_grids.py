@@ -37,7 +37,7 @@ def test_a_row_a_class_with_its_name():
 
 def test_the_trace_shows_early_dark_and_late_bright():
     revealed = np.array([[0, 3, -1, 1]])
-    grid = grids.trace_grid(plain([0.5]), revealed)
+    grid = grids.trace_grid(plain([0.5]), revealed, (2, 2))
     trace = grid[2:66, 68:132].astype(int)
     first, last, given = trace[5, 5], trace[5, 60], trace[60, 5]
     assert first.sum() < last.sum()

@@ -28,6 +28,7 @@ class Drawn:
 
     options = {}
     batch_size = BATCH
+    token_grid = (2, 2)
 
     def __init__(self, folder, stop_at=None):
         self.folder, self.stop_at, self.starts = folder, stop_at, []

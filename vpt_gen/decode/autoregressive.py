@@ -7,6 +7,7 @@ positions, where the prefix's part of the cache is replaced; the entries of earl
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
 from vpt_gen.decode.iterative import Guidance
+from vpt_gen.decode.schedules import guidance_requirement, guidance_shares
 from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, CausalTransformer
 from vpt_gen.ranges import CountOrZero, Range, Share, ShareBelowOne
@@ -31,6 +33,7 @@ def decode(
     prompts: jax.Array | None = None,
     class_ids: jax.Array | None = None,
     rows: jax.Array | None = None,
+    vectors: jax.Array | None = None,
     known: jax.Array | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
@@ -38,6 +41,7 @@ def decode(
     guidance: float = 0.0,
     guidance_start: float = 0.0,
     guidance_stop: float = 1.0,
+    guidance_schedule: str = "constant",
 ) -> jax.Array:
     """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
@@ -51,6 +55,7 @@ def decode(
       class_ids: (P,), or None; see `nets/gpt.py` for what both together mean.
       rows: (B,) in [0, P), the condition of every image, whose prefix is run once for all of them;
         None: P is B, and image i has the i-th.
+      vectors: (P, D), or (T, P, D) as prompts, for nets that take them; or None.
       known: (B, N) in the order of the sequence, tokens that stay, and `MASK_TOKEN_ID` where one is
         drawn; or None. A drawn token sees only those before it.
       temperature: divides the logits; 0 takes the likeliest token.
@@ -59,22 +64,26 @@ def decode(
       guidance: scale of classifier-free guidance, which doubles the work; see `iterative.Guided`.
       guidance_start: share of the tokens that come before guidance sets in.
       guidance_stop: share of the tokens after which it ends.
+      guidance_schedule: how the scale rises over the tokens, see `schedules.guidance_shares`.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
         key instead of B, or nothing to start from.
     """
-    if prompts is None or prompts.ndim == 3:
-        stretches = None if prompts is None else prompts[None]
-    else:
-        stretches = prompts
-    count = 1 if stretches is None else stretches.shape[0]
+    stretches, count = _stretches(prompts, vectors)
     if num_tokens % count:
         raise ValueError(f"{count} prompts cannot share {num_tokens} tokens evenly.")
     variables = {"params": params}
 
-    def prefix_of(prompts_t):
-        return net.apply(variables, prompts_t, class_ids, method="prefix")
+    def prefix_of(staged):
+        return net.apply(variables, class_ids=class_ids, **staged, method="prefix")
+
+    def of_places(prefix, positions):
+        return net.apply(variables, prefix, positions, method="of_places")
+
+    def embed(tokens, position, of_place):
+        x = net.apply(variables, tokens[:, None], position, method="embed")
+        return net.conditioned(x, of_place)
 
     def prefix_cache(prefix):
         return net.apply(variables, prefix, method="hidden_states")[1]
@@ -87,59 +96,72 @@ def decode(
             return tree
         return jax.tree.map(lambda x: jnp.take(x, rows, axis=axis), tree)
 
+    def at_images(of_place):
+        """What a place has per image, from what it has per condition, or for all of them."""
+        alike = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (num_conditions, *x.shape[1:])), of_place
+        )
+        return of_images(alike)
+
     def draw(keys, logits):
         if temperature == 0:
             return jnp.argmax(logits, axis=-1)
         allowed = filter_logits(logits, temperature, top_k, top_p)
         return jax.vmap(jax.random.categorical)(keys, allowed)
 
-    prefix, first = prefix_of(None if stretches is None else stretches[0])
+    prefix, first = prefix_of(jax.tree.map(lambda x: x[0], stretches))
+    num_conditions = len(jax.tree.leaves(prefix)[0])
     length = _length(jax.eval_shape(prefix_cache, prefix))
     net.check_length(first, num_tokens)
-    _check_keys(keys, len(jax.tree.leaves(prefix)[0]) if rows is None else len(rows))
+    _check_keys(keys, num_conditions if rows is None else len(rows))
 
     # Without their condition, images are decoded in the same batch if their cache is as long, and
     # otherwise next to it.
     is_paired, nothing, fresh_of_nothing = False, None, None
+    places = jnp.arange(num_tokens).reshape(count, -1)
+    places_of_nothing = None
     if guidance:
         nothing, first_after_nothing = net.apply(variables, method="unconditional_prefix")
+        places_of_nothing = jax.vmap(functools.partial(of_places, nothing))(places)
         fresh_of_nothing, nothing = prefix_cache(nothing), first_input(nothing)
         is_paired = (first_after_nothing, _length(fresh_of_nothing)) == (first, length)
-    guided_from, guided_to = _guided(guidance_start, guidance_stop, num_tokens)
+    scales = _scales(guidance, guidance_schedule, guidance_start, guidance_stop, num_tokens)
 
     def paired(tree, of_nothing, axis=0):
         return _in_pairs(tree, of_nothing, axis) if is_paired else tree
 
     def guide(logits, alone, n):
-        scale = jnp.where((n >= guided_from) & (n < guided_to), guidance, 0.0)
-        return logits + scale * (logits - alone)
+        return logits + scales[n] * (logits - alone)
 
     def step(carry, inputs):
-        n, kept = inputs
         x, cache, without = carry
+        n, of_place, place_of_nothing, kept = inputs
         logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
         if is_paired:
             logits = guide(logits[::2], logits[1::2], n)
         elif guidance:
             x, other_cache = without
-            alone, other_cache = net.apply(variables, x, other_cache, n, method="run")
+            place = _length(fresh_of_nothing) - 1 + n
+            alone, other_cache = net.apply(variables, x, other_cache, place, method="run")
             logits = guide(logits, alone, n)
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
         if kept is not None:
             token = jnp.where(kept == MASK_TOKEN_ID, token, kept)
         given = jnp.repeat(token, 2) if is_paired else token
-        x = net.apply(variables, given[:, None], first + n, method="embed")
+        x = embed(given, first + n, paired(at_images(of_place), place_of_nothing))
         if without is not None:
-            own = net.apply(variables, token[:, None], first_after_nothing + n, method="embed")
+            own = embed(token, first_after_nothing + n, place_of_nothing)
             without = own, other_cache
         return (x, cache, without), token
 
     def stretch(carry, inputs):
         x, cache, without = carry
-        prompts_t, *steps = inputs
-        fresh = of_images(prefix_cache(prefix_of(prompts_t)[0]), _BATCH)
+        staged, positions, places_of_nothing, kept = inputs
+        prefix, _ = prefix_of(staged)
+        fresh = of_images(prefix_cache(prefix), _BATCH)
         fresh = paired(fresh, fresh_of_nothing, _BATCH)
         carry = x, _without_batch(begun(cache, fresh)), without
+        steps = positions, of_places(prefix, positions), places_of_nothing, kept
         (x, cache, without), tokens = jax.lax.scan(step, carry, steps)
         return (x, _with_batch(cache), without), tokens
 
@@ -154,15 +176,15 @@ def decode(
     without = None
     if guidance and not is_paired:
         alike = jax.tree.map(lambda x: jnp.repeat(x, len(keys), axis=0), nothing)
-        cache = begun(empty_cache(len(keys), num_tokens), fresh_of_nothing)
+        length_of_nothing = _length(fresh_of_nothing) + num_tokens - 1
+        cache = begun(empty_cache(len(keys), length_of_nothing), fresh_of_nothing)
         without = alike, _without_batch(cache)
-    positions = jnp.arange(num_tokens).reshape(count, -1)
     # The last prefix token is run again as the first input, so that all tokens share one step.
     x = paired(of_images(first_input(prefix)), nothing)
     batch = len(keys) * (2 if is_paired else 1)
     carry = x, empty_cache(batch, length + num_tokens - 1), without
-    kept = None if known is None else known.T.reshape(*positions.shape, -1)
-    _, tokens = jax.lax.scan(stretch, carry, (stretches, positions, kept))
+    kept = None if known is None else known.T.reshape(*places.shape, -1)
+    _, tokens = jax.lax.scan(stretch, carry, (stretches, places, places_of_nothing, kept))
     return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
 
 
@@ -173,6 +195,30 @@ _BATCH = -4
 def _length(cache: Any) -> int:
     """Counts the positions of a cache, or of its shapes."""
     return jax.tree.leaves(cache)[0].shape[-2]
+
+
+def _stretches(
+    prompts: jax.Array | None, vectors: jax.Array | None
+) -> tuple[dict[str, jax.Array], int]:
+    """Returns what conditions stretches of tokens, {name: (T, P, ...)}, and T."""
+    given = {"prompts": (prompts, 3), "vectors": (vectors, 2)}
+    staged = {
+        name: x[None] if x.ndim == constant else x
+        for name, (x, constant) in given.items()
+        if x is not None
+    }
+    count = max((len(x) for x in staged.values()), default=1)
+    return {name: jnp.broadcast_to(x, (count, *x.shape[1:])) for name, x in staged.items()}, count
+
+
+def _scales(
+    guidance: float, schedule: str, start: float, stop: float, num_tokens: int
+) -> jax.Array:
+    """Returns the scale of guidance for each token, (N,)."""
+    first, end = _guided(start, stop, num_tokens)
+    shares = jnp.array(guidance_shares(num_tokens, schedule))
+    n = jnp.arange(num_tokens)
+    return jnp.where((n >= first) & (n < end), guidance * shares, 0.0)
 
 
 def _guided(start: float, stop: float, num_tokens: int) -> tuple[int, int]:
@@ -232,6 +278,8 @@ class Autoregressive(Decoder):
     guidance_start: ShareBelowOne = 0.0
     # Share of the tokens after which it ends; LlamaGen's cfg_interval c is (c + 2) / N.
     guidance_stop: Share = 1.0
+    # How the scale rises over the tokens, see decode/schedules.py.
+    guidance_schedule: str = "constant"
 
     name = "autoregressive"
     family = "ar"
@@ -239,10 +287,11 @@ class Autoregressive(Decoder):
     def requirements(self) -> Iterable[Requirement]:
         is_later = self.guidance == 0 or self.guidance_start < self.guidance_stop
         yield "guidance_stop", is_later, "above decode.guidance_start"
+        yield guidance_requirement(self.guidance_schedule)
 
     def num_stages(self, net, num_tokens: int) -> int:
         """Returns the number of image rows: the prompt changes at the start of each."""
-        return net.grid(num_tokens)[0]
+        return 1 if net.one_dimensional else net.grid(num_tokens)[0]
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         known = None if given.known is None else given.net.to_sequence(given.known)
@@ -254,6 +303,7 @@ class Autoregressive(Decoder):
             prompts=given.prompts,
             class_ids=given.class_ids,
             rows=given.rows,
+            vectors=given.vectors,
             known=known,
             temperature=self.temperature,
             top_k=self.top_k,
@@ -261,6 +311,7 @@ class Autoregressive(Decoder):
             guidance=self.guidance,
             guidance_start=self.guidance_start,
             guidance_stop=self.guidance_stop,
+            guidance_schedule=self.guidance_schedule,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
         if known is not None:

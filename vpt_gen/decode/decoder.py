@@ -93,17 +93,21 @@ class Decoder:
       name: in `config.decode.decoder`.
       family: of the transformers that it works with.
       needs: methods that it calls on the net and that not every transformer of the family has.
+      needs_grid: whether it goes over the image, so that tokens without places do not fit.
       iteration: what one iteration does, for a run's page; "" if tokens are decoded one by one.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
+    needs_grid: ClassVar[bool] = False
     iteration: ClassVar[str] = ""
 
     @classmethod
     def works_with(cls, net: TokenTransformer) -> bool:
         """Tells whether it can decode with a transformer."""
+        if cls.needs_grid and net.one_dimensional:
+            return False
         return net.family == cls.family and all(hasattr(net, name) for name in cls.needs)
 
     def requirements(self) -> Iterable[Requirement]:

@@ -10,6 +10,7 @@ from vpt_gen.decode.confidence import Confidence
 from vpt_gen.decode.decoder import Decoder
 from vpt_gen.decode.halton import Halton
 from vpt_gen.decode.halton_released import HaltonReleased
+from vpt_gen.decode.titok_released import TiTokReleased
 from vpt_gen.nets.transformer import TokenTransformer
 
 # The first decoder of a family is its default.
@@ -19,6 +20,7 @@ DECODERS: dict[str, type[Decoder]] = {
     "masked": Masked,
     "frontier": Frontier,
     "halton_released": HaltonReleased,
+    "titok_released": TiTokReleased,
     "autoregressive": Autoregressive,
 }
 

@@ -5,13 +5,13 @@ Image i depends only on its key and condition, not on the other images or the ba
 
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.decoders import make_decoder, of_net
 from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.nets.vqgan import Tokenizer
 
 
 def generate(
@@ -71,26 +71,24 @@ def generate(
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:
-    """Returns T of a marquee: decoding iterations (NAR) or rows of the image (AR)."""
+    """Returns T of a marquee: iterations (NAR), or rows of the image, 1 if it has none (AR)."""
     return make_decoder(net.family, options).num_stages(net, num_tokens)
 
 
 def tokens_to_images(
-    net: nn.Module, params: Any, tokens: jax.Array, batch_size: int | None = None
+    net: Tokenizer, params: Any, tokens: jax.Array, batch_size: int | None = None
 ) -> jax.Array:
     """Decodes visual tokens (B, N) of square images -> images (B, H, W, 3), clipped to [0, 1].
 
     Args:
       net: a tokenizer.
       params: its parameters.
-      tokens: row-major.
+      tokens: row-major, if they form a grid.
       batch_size: images at a time, to limit memory; None for all at once.
     """
-    side = int(tokens.shape[-1] ** 0.5)
 
     def detokenize(tokens):
-        grid = tokens.reshape(-1, side, side)
-        images: Any = net.apply({"params": params}, grid, method="detokenize")
+        images: Any = net.apply({"params": params}, net.arranged(tokens), method="detokenize")
         return jnp.clip(images, 0.0, 1.0)
 
     if batch_size is None:

@@ -178,6 +178,7 @@ class Halton(GuidedDecoder):
     """`config.decode.decoder = "halton"`."""
 
     name = "halton"
+    needs_grid = True
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:

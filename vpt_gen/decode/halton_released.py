@@ -121,6 +121,7 @@ class HaltonReleased(WithGuidance):
     name = "halton_released"
     family = "nar"
     needs = ("logits_with_mask",)
+    needs_grid = True
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
 
     def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:

@@ -62,18 +62,25 @@ def _is_schedule(name: str) -> bool:
     return name in ("uniform", "cosine", "arccos", "log", "exp")
 
 
-_RISES = f"'constant', 'linear', 'cosine' or 'pow<exponent>' with {_EXPONENT}"
+_POWER_COSINE = re.compile(r"powcosine(\d+\.?\d*|\.\d+)")
+_RISES = (
+    "'constant', 'linear', 'ramp', 'cosine', 'pow<exponent>' or 'powcosine<exponent>' with "
+    f"{_EXPONENT}"
+)
 
 
 def guidance_shares(count: int, schedule: str = "constant", start: float = 0.0) -> list[float]:
     """Returns the shares of guidance's scale in `count` iterations, from 0 to 1.
 
     All but 'constant' rise from 0 in the first iteration to 1 in the last: 'linear' is that of the
-    sampler by confidence in valeoai/Halton-MaskGIT.
+    sampler by confidence in valeoai/Halton-MaskGIT. 'powcosine<exponent>', the one of
+    bytedance/1d-tokenizer, reaches 1 only after the last: in iteration t it is that of cosine at
+    the progress (t / T) ** exponent. 'ramp', of the same sampler, is t / T.
 
     Args:
       count: T.
-      schedule: 'constant', 'linear', 'cosine' (slow at both ends) or 'pow<exponent>'.
+      schedule: 'constant', 'linear', 'ramp', 'cosine' (slow at both ends), 'pow<exponent>' or
+        'powcosine<exponent>'.
       start: share of the iterations that come first and have none.
 
     Raises:
@@ -81,7 +88,12 @@ def guidance_shares(count: int, schedule: str = "constant", start: float = 0.0) 
     """
     if not _is_rise(schedule):
         raise ValueError(f"Guidance schedule {schedule!r} is not known; use {_RISES}.")
-    shares = [_rise(t / (count - 1) if count > 1 else 1.0, schedule) for t in range(count)]
+    if power := _POWER_COSINE.fullmatch(schedule):
+        shares = [_rise((t / count) ** float(power[1]), "cosine") for t in range(count)]
+    elif schedule == "ramp":
+        shares = [t / count for t in range(count)]
+    else:
+        shares = [_rise(t / (count - 1) if count > 1 else 1.0, schedule) for t in range(count)]
     return [share if t >= start * count else 0.0 for t, share in enumerate(shares)]
 
 
@@ -91,9 +103,9 @@ def guidance_requirement(name: str) -> Requirement:
 
 
 def _is_rise(name: str) -> bool:
-    if power := _POWER.fullmatch(name):
+    if power := _POWER.fullmatch(name) or _POWER_COSINE.fullmatch(name):
         return float(power[1]) in _EXPONENT
-    return name in ("constant", "linear", "cosine")
+    return name in ("constant", "linear", "ramp", "cosine")
 
 
 def _rise(progress: float, schedule: str) -> float:

@@ -99,7 +99,7 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     The main feature is the mean and the standard deviation of each latent channel over the image,
     before quantization. A Frechet distance in it is not a FID. As these statistics discard spatial
     layout, nearest images are found by the latents on a grid of 4x4, and classes by the pixels of a
-    32x32 copy, in [0, 1].
+    32x32 copy, in [0, 1]. Latents without places in the image are not shrunk: all of them count.
 
     Args:
       tokenizer: of the kinds `checkpoints.backbone.TOKENIZERS`.
@@ -111,18 +111,18 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
         pooled = [latents.mean(axis=(1, 2)), latents.std(axis=(1, 2))]
         return {
             "latents": jax.numpy.concatenate(pooled, axis=-1),
-            "layout": _shrunk(latents, LAYOUT_SIDE),
+            "layout": _shrunk(latents, LAYOUT_SIDE) if is_spatial else _flat(latents),
             "pixels": _shrunk(images, PIXEL_SIDE) / 255.0,
         }
 
-    width = tokenizer.net.embedding_dim
-
+    width, is_spatial = tokenizer.net.embedding_dim, tokenizer.net.is_spatial
+    h, w = tokenizer.net.token_shape(side)
     return FeatureSpace(
         name="tokenizer",
         digest=tokenizer.digest,
         dims={
             "latents": 2 * width,
-            "layout": LAYOUT_SIDE**2 * width,
+            "layout": (LAYOUT_SIDE**2 if is_spatial else h * w) * width,
             "pixels": PIXEL_SIDE**2 * 3,
         },
         main="latents",
@@ -133,6 +133,10 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
         prepare=functools.partial(resize.antialiased, side=side),
         apply=apply,
     )
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    return x.reshape(len(x), -1)
 
 
 def _shrunk(images: jax.Array, side: int) -> jax.Array:

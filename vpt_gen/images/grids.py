@@ -74,28 +74,43 @@ def class_grid(
     return labeled_rows(rows)
 
 
-def order_colors(revealed_at: np.ndarray, height: int, width: int) -> np.ndarray:
+def order_colors(
+    revealed_at: np.ndarray, height: int, width: int, grid: tuple[int, int]
+) -> np.ndarray:
     """Orders (n, N) in which tokens were fixed -> images (n, H, W, 3): blue first, yellow last.
 
     Given tokens, at -1, are black.
+
+    Args:
+      revealed_at: row-major.
+      height: H.
+      width: W.
+      grid: height and width of the tokens' grid; (1, N) shows them as bars from left to right.
     """
-    n = len(revealed_at)
-    side = int(revealed_at.shape[1] ** 0.5)
-    when = revealed_at.reshape(n, side, side, 1) / max(revealed_at.max(), 1)
+    shape = (len(revealed_at), *grid)
+    when = revealed_at.reshape(*shape, 1) / max(revealed_at.max(), 1)
     colors = (1.0 - when) * _FIRST + when * _LAST
-    colors[revealed_at.reshape(n, side, side) < 0] = 0.0
-    return colors.repeat(height // side, axis=1).repeat(width // side, axis=2)
+    colors[revealed_at.reshape(shape) < 0] = 0.0
+    return enlarged(colors, height, width)
 
 
-def trace_grid(images: np.ndarray, revealed_at: np.ndarray) -> np.ndarray:
+def enlarged(maps: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Maps (n, h, w, ...) -> (n, H, W, ...), whose pixels are those of the map at their place."""
+    _, h, w, *_ = maps.shape
+    rows, columns = np.arange(height) * h // height, np.arange(width) * w // width
+    return maps[:, rows][:, :, columns]
+
+
+def trace_grid(images: np.ndarray, revealed_at: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Shows each image next to the order of its tokens: dark blue was revealed first, yellow last.
 
     Args:
       images: (n, H, W, 3) in [0, 1].
       revealed_at: (n, N), the iteration that fixed each token, from 0; -1, given, is black.
+      grid: see `order_colors`.
     """
     n, height, width, _ = images.shape
-    colors = order_colors(revealed_at, height, width)
+    colors = order_colors(revealed_at, height, width, grid)
     pairs = np.stack([images, colors], axis=1).reshape(2 * n, height, width, 3)
     return image_grid(magnify(pairs), columns=8)
 

@@ -10,7 +10,10 @@ from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.rar import RAR
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.titok import TiTok
+from vpt_gen.nets.titok_maskgit import TiTokMaskGIT
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN, Tokenizer
 from vpt_gen.nets.vqvae import VQVAE
@@ -25,6 +28,9 @@ NETS: dict[str, type[Any]] = {
     "gpt": GPT,
     "llamagen_vqgan": LlamaGenVQGAN,
     "llamagen": LlamaGen,
+    "rar": RAR,
+    "titok": TiTok,
+    "titok_maskgit": TiTokMaskGIT,
     "biggan": BigGAN,
     "classifier": Classifier,
 }

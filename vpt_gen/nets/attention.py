@@ -107,11 +107,15 @@ def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> jax.Arr
 
 
 class SelfAttention(nn.Module):
-    """x (B, L, D) -> (B, L, D): every position attends to every other."""
+    """x (B, L, D) -> (B, L, D): every position attends to every other.
+
+    `input_biases`: whether queries, keys and values have biases.
+    """
 
     num_heads: int
     dropout_rate: float
     kernel_init: Callable
+    input_biases: bool = True
 
     @nn.compact
     def __call__(
@@ -133,7 +137,7 @@ class SelfAttention(nn.Module):
           (B, A, D), and the keys and values including those of `x`.
         """
         query, key, value = (
-            ToHeads(self.num_heads, self.kernel_init, name=name)(x)
+            ToHeads(self.num_heads, self.kernel_init, self.input_biases, name=name)(x)
             for name in ("query", "key", "value")
         )
         if cache is not None:

@@ -21,11 +21,15 @@ class Head(nn.Module):
 
     codebook_size: int
     kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.codebook_size))
-        return named(wide_product(x, kernel), "batch", None, "codes")
+        logits = wide_product(x, kernel)
+        if self.use_bias:
+            logits = logits + self.param("bias", nn.initializers.zeros, (self.codebook_size,))
+        return named(logits, "batch", None, "codes")
 
 
 class CausalNet(CausalTransformer, nn.Module):
@@ -51,6 +55,12 @@ class CausalNet(CausalTransformer, nn.Module):
         return x, ()
 
     @nn.nowrap
+    def of_layers(self, x: Any) -> tuple[jax.Array, ...]:
+        """Returns arrays (L, ...), of which each layer is given its own, after all else."""
+        del x
+        return ()
+
+    @nn.nowrap
     def joined(self, prefix: Any, x: Any) -> Any:
         """Returns the inputs of a whole sequence: those of its prefix, and of its tokens."""
         return jnp.concatenate([prefix, x], axis=1)
@@ -59,6 +69,20 @@ class CausalNet(CausalTransformer, nn.Module):
     def first_input(self, prefix: Any) -> Any:
         """Returns the last position of a prefix, (B, 1, D): with the others cached, z_0's input."""
         return prefix[:, -1:]
+
+    def of_places(self, prefix: Any, positions: jax.Array) -> Any:
+        """Returns what the condition adds to tokens at positions (T,), which `conditioned` takes.
+
+        Arrays (T, B or 1, ...): decoding computes them once, before it draws these tokens.
+        """
+        del prefix, positions
+        return ()
+
+    @nn.nowrap
+    def conditioned(self, x: Any, of_place: Any) -> Any:
+        """Returns the input of a token with what its condition adds at its place."""
+        del of_place
+        return x
 
     @property
     def cache_heads(self) -> int:
@@ -84,33 +108,34 @@ class CausalNet(CausalTransformer, nn.Module):
         Returns:
           (B, T, D), and the cache: of `x` alone where none was given.
         """
+        own_inputs = self.of_layers(x)
         x, further = self.layer_inputs(x)
         x = named(self.dropout(x, deterministic), "batch")
         stacked: Any = self.get_variable("params", STACKED)
         if stacked is not None:
-            return self._scan_blocks(stacked, x, cache, start, deterministic, further)
+            return self._scan_blocks(stacked, x, cache, start, deterministic, further, own_inputs)
         caches = []
         for number, block in enumerate(self.blocks):
             own = cast(LayerCache, cache[number]) if cache else None  # A list, as the layers are.
-            x, of_block = block(x, own, start, None, deterministic, *further)
+            of_layer = (each[number] for each in own_inputs)
+            x, of_block = block(x, own, start, None, deterministic, *further, *of_layer)
             caches.append(of_block)
         return x, caches
 
-    def _scan_blocks(self, stacked, x, cache, start, deterministic, further):
+    def _scan_blocks(self, stacked, x, cache, start, deterministic, further, own_inputs):
         block, keys = self._block(parent=None), None
         if self.dropout.rate > 0 and not deterministic:
             keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
 
-        def run(params, carry, number, key):
+        def run(params, carry, number, key, of_layer):
             x, cache = carry
             rngs = None if key is None else {"dropout": key}
-            x, of_block = block.apply(
-                {"params": params}, x, cache, start, number, deterministic, *further, rngs=rngs
-            )
+            inputs = x, cache, start, number, deterministic, *further, *of_layer
+            x, of_block = block.apply({"params": params}, *inputs, rngs=rngs)
             return ((x, None), of_block) if cache is None else ((x, of_block), None)
 
         numbers = jnp.arange(self.num_layers)
-        (x, cache), fresh = scan_layers(run, stacked, (x, cache), numbers, keys)
+        (x, cache), fresh = scan_layers(run, stacked, (x, cache), numbers, keys, own_inputs)
         return x, fresh if cache is None else cache
 
     def empty_cache(self, batch: int, length: int) -> Cache:

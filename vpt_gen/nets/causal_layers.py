@@ -60,10 +60,14 @@ def write(
 
 
 class CausalAttention(nn.Module):
-    """Multi-head attention (B, T, D) -> (B, T, D) in which no position attends to a later one."""
+    """Multi-head attention (B, T, D) -> (B, T, D) in which no position attends to a later one.
+
+    With an epsilon of norms, queries and keys are normalized in each head (RAR).
+    """
 
     num_heads: int
     dropout_rate: float
+    norm_epsilon: float | None = None
 
     @nn.compact
     def __call__(
@@ -82,6 +86,11 @@ class CausalAttention(nn.Module):
             ToHeads(self.num_heads, _kernel_init, name=name)(x)
             for name in ("query", "key", "value")
         )
+        if self.norm_epsilon is not None:
+            query, key = (
+                nn.LayerNorm(self.norm_epsilon, name=f"{name}_norm")(x).astype(value.dtype)
+                for name, x in (("query", query), ("key", key))
+            )
         new_cache = LayerCache(key, value)
         if cache is not None:
             keys, key = write(cache.keys, key, start, layer)

@@ -44,7 +44,8 @@ class ModulatedNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, vectors: jax.Array) -> jax.Array:
-        shift, scale = Modulation(2, name="modulation")(vectors)
+        parts = Modulation(2, name="modulation")(vectors)[:, None]
+        shift, scale = jnp.split(parts, 2, axis=-1)
         return BiasedRMSNorm(name="norm")(x) * (1 + scale) + shift
 
 

@@ -1,4 +1,4 @@
-"""A layer that a vector per image modulates (adaLN), for `nets/halton_maskgit.py`.
+"""Modulation by a vector (adaLN), and the layer of `nets/halton_maskgit.py` that has it.
 
 Source: valeoai/Halton-MaskGIT, `Network/transformer.py`; adaLN is from DiT (arXiv 2212.09748), the
 gated MLP (SwiGLU) from arXiv 2002.05202.
@@ -19,7 +19,7 @@ kernel_init = nn.initializers.normal(0.02)
 
 
 class Modulation(nn.Module):
-    """Vectors (B, D) -> `count` factors or terms (B, 1, D) for norms and branches.
+    """Vectors (..., D) -> (..., count * D): `count` factors or terms for norms and branches.
 
     All are 0 before training, so that layers start as the identity.
     """
@@ -27,11 +27,10 @@ class Modulation(nn.Module):
     count: int
 
     @nn.compact
-    def __call__(self, vectors: jax.Array) -> list[jax.Array]:
+    def __call__(self, vectors: jax.Array) -> jax.Array:
         zeros = nn.initializers.zeros
         parts = Dense(self.count * vectors.shape[-1], zeros, name="linear")(nn.silu(vectors))
-        parts = parts.astype(sum_type(parts.dtype))[:, None]
-        return jnp.split(parts, self.count, axis=-1)
+        return parts.astype(sum_type(parts.dtype))
 
 
 def rms_norm(name: str) -> nn.RMSNorm:
@@ -109,9 +108,8 @@ class ModulatedLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, vectors: jax.Array, deterministic: bool) -> jax.Array:
         """Applies the layer to x (B, L, D), modulated by vectors (B, D)."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = Modulation(6, name="modulation")(
-            vectors
-        )
+        parts = Modulation(6, name="modulation")(vectors)[:, None]
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = jnp.split(parts, 6, axis=-1)
         normed = rms_norm("attention_norm")(x) * (1 + scale) + shift
         attended = NormedAttention(self.num_heads, self.dropout_rate, name="attention")(
             normed, deterministic

@@ -73,6 +73,8 @@ class TokenTransformer:
       kept_hidden: arrays of its MLP's hidden units that a layer stores for the backward pass: the
         results of products, and all (`tables/costs.py`).
       keeps_output: whether the backward pass needs the output of its MLP, as a norm follows.
+      one_dimensional: whether its tokens form a sequence, without places in the image: there is no
+        `grid`, no order over the image and no row of it.
     """
 
     family: ClassVar[str]
@@ -84,6 +86,7 @@ class TokenTransformer:
     takes_vectors: ClassVar[bool] = False
     kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
     keeps_output: ClassVar[bool] = False
+    one_dimensional: ClassVar[bool] = False
 
     codebook_size: int  # K
     # The three properties of data below are those of nets with these two fields; others override.
@@ -163,12 +166,18 @@ class TokenTransformer:
         """Returns height and width of the grid that N tokens form.
 
         Raises:
-          ValueError: the tokens form no square.
+          ValueError: the tokens form no square, or no grid at all (`one_dimensional`).
         """
+        if self.one_dimensional:
+            raise ValueError(f"the tokens of a {self.title} form a sequence, not a grid")
         side = math.isqrt(num_tokens)
         if side * side != num_tokens:
             raise ValueError(f"{num_tokens} visual tokens form no square image.")
         return side, side
+
+    def shown_grid(self, num_tokens: int) -> tuple[int, int]:
+        """Returns height and width at which N tokens are shown: their grid, or one row of all."""
+        return (1, num_tokens) if self.one_dimensional else self.grid(num_tokens)
 
     def to_sequence(self, tokens: jax.Array) -> jax.Array:
         """Returns row-major visual tokens (B, N) in the order of the net's input."""
@@ -203,6 +212,10 @@ class TokenTransformer:
     def attention_width(self) -> int:
         """Returns the channels of a position's query, over all heads."""
         return self.hidden_size
+
+    def prefix_length(self, num_prompt_tokens: int) -> int:
+        """Counts the positions before the visual tokens of a causal net with S prompts."""
+        return num_prompt_tokens
 
     def cached_prompts(self, num_prompt_tokens: int) -> int:
         """Counts the positions that S prompts take among the keys and values."""
@@ -285,15 +298,19 @@ class MaskedTransformer(TokenTransformer):
 class CausalTransformer(TokenTransformer):
     """Predicts each token from a prefix and the tokens before it (AR).
 
-    Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `embed`, `run`,
-    `hidden_states`, `empty_cache` and `check_length`, which `nets/causal.py` and `nets/gpt.py`
-    describe.
+    Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `of_places`,
+    `embed`, `conditioned`, `run`, `hidden_states`, `empty_cache` and `check_length`, which
+    `nets/causal.py` and `nets/gpt.py` describe.
     """
 
     family = "ar"
 
     def check_length(self, first_position: int, num_tokens: int) -> None:
         """Raises ValueError if so many visual tokens do not fit into the position table."""
+        raise NotImplementedError
+
+    def conditioned(self, x: Any, of_place: Any) -> Any:
+        """Returns an embedded token with what its place adds to its condition, if anything."""
         raise NotImplementedError
 
     def num_inputs(self, num_tokens: int, num_prompt_tokens: int) -> int:

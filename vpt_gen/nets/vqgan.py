@@ -4,7 +4,9 @@ Source: MaskGIT (arXiv 2202.04200), google-research/maskgit `maskgit/nets/vqgan_
 `layers.py`. Parameter names and shapes are the released ones.
 """
 
+import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -63,13 +65,15 @@ class Encoder(nn.Module):
     """Images (B, H, W, 3) in [0, 1] -> latents (B, H/f, W/f, embedding_dim).
 
     f = 2 ** (len(channel_multipliers) - 1). Sides that f does not divide are rounded up: the
-    average pooling is SAME, and an edge window divides by its number of real pixels.
+    average pooling is SAME, and an edge window divides by its number of real pixels. With
+    `drops_odd_edges` they are rounded down instead.
     """
 
     filters: int
     channel_multipliers: Sequence[int]
     num_res_blocks: int
     embedding_dim: int
+    drops_odd_edges: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -78,6 +82,8 @@ class Encoder(nn.Module):
             for _ in range(self.num_res_blocks):
                 x = ResBlock(self.filters * multiplier)(x)
             if level < len(self.channel_multipliers) - 1:
+                if self.drops_odd_edges:
+                    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
                 x = average_pool(x)
         for _ in range(self.num_res_blocks):
             x = ResBlock(x.shape[-1])(x)
@@ -147,14 +153,32 @@ class Tokenizer(nn.Module):
     """
 
     # Fields that follow from the data; a pretraining config has the others.
-    from_data = ()
+    from_data: ClassVar[tuple[str, ...]] = ()
     # Names of the parameters that only `decode` uses.
-    decoder_parts = ("decoder",)
+    decoder_parts: ClassVar[tuple[str, ...]] = ("decoder",)
+    # Whether tokens form a grid over the image; if not, h is 1 and w is N wherever they are (h, w).
+    is_spatial: ClassVar[bool] = True
 
     @property
     def downsampling(self) -> int:
         """Pixels per token along each side."""
         return 2 ** (len(self.channel_multipliers) - 1)
+
+    @nn.nowrap
+    def token_shape(self, image_size: int) -> tuple[int, int]:
+        """Returns h and w of the tokens of a square image."""
+        return (image_size // self.downsampling,) * 2
+
+    @nn.nowrap
+    def takes(self, image_size: int) -> bool:
+        """Tells whether it can tokenize square images of a side."""
+        return image_size % self.downsampling == 0
+
+    @nn.nowrap
+    def arranged(self, tokens: jax.Array) -> jax.Array:
+        """Visual tokens (B, N) of square images -> (B, h, w), as `detokenize` takes them."""
+        side = math.isqrt(tokens.shape[-1])
+        return tokens.reshape(-1, side, side)
 
     @nn.nowrap
     def comparable(self, vectors: jax.Array) -> jax.Array:
@@ -193,17 +217,24 @@ class Tokenizer(nn.Module):
 
 
 class VQGAN(Tokenizer):
-    """The tokenizer; the defaults are MaskGIT's at 256 px (factor 16, 1024 codes)."""
+    """The tokenizer; the defaults are MaskGIT's at 256 px (factor 16, 1024 codes).
+
+    `drops_odd_edges`: pooling drops the last of an odd number of rows or columns, as in PyTorch,
+    instead of averaging what there is. Sides that `downsampling` divides have none.
+    """
+
+    from_data = ("drops_odd_edges",)
 
     filters: Size = 128
     channel_multipliers: Sequence[Size] = (1, 1, 2, 2, 4)
     num_res_blocks: DepthOrZero = 2
     embedding_dim: Size = 256
     codebook_size: Count = 1024
+    drops_odd_edges: bool = False
 
     def setup(self):
         shape = (self.filters, self.channel_multipliers, self.num_res_blocks)
-        self.encoder = Encoder(*shape, self.embedding_dim)
+        self.encoder = Encoder(*shape, self.embedding_dim, self.drops_odd_edges)
         self.decoder = Decoder(*shape)
         self.quantizer = Quantizer(self.codebook_size, self.embedding_dim)
 

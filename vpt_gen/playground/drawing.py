@@ -49,7 +49,9 @@ def draw(shelf: Shelf, checkpoint: str, step: int | None, settings: Settings) ->
     images, class_names = to_uint8(samples.images), list(run.facts["class_names"])
     order = None
     if run.sampler.has_tokens:
-        order = grids.trace_grid(images / np.float32(255.0), samples.revealed_at)
+        order = grids.trace_grid(
+            images / np.float32(255.0), samples.revealed_at, run.sampler.token_grid
+        )
     command = sample_command(
         shelf.source(checkpoint, step),
         settings,

@@ -100,7 +100,7 @@ def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
     net = sampler.transformer
     decoder = make_decoder(net.family, sampler.options)
     stages = decoder.num_stages(net, sampler.num_tokens)
-    return [decoding_section(films, names, decoder.iteration, stages)]
+    return [decoding_section(films, names, decoder.iteration, stages, sampler.token_grid)]
 
 
 def _searched(real: RealImages) -> str:

@@ -1,6 +1,7 @@
 """Checks whether nets, image size and a checkpoint trained on the nets fit together."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -24,10 +25,11 @@ from vpt_gen.training.compute import hold_frozen
 
 def check_image_size(net: Tokenizer, image_size: int) -> None:
     """Raises UserError if the tokenizer does not divide the image side."""
-    if image_size % net.downsampling:
+    if not net.takes(image_size):
+        kind = "a multiple of " if net.is_spatial else ""
         raise UserError(
-            f"config.data.image_size {image_size} does not fit the tokenizer: it must be a "
-            f"multiple of {net.downsampling}."
+            f"config.data.image_size {image_size} does not fit the tokenizer: it must be "
+            f"{kind}{net.downsampling}."
         )
 
 
@@ -42,7 +44,7 @@ def check_resolution(image_size: int) -> None:
 
 def tokens_per_image(net: Tokenizer, image_size: int) -> int:
     """Returns N, the number of visual tokens of a square image."""
-    return (image_size // net.downsampling) ** 2
+    return math.prod(net.token_shape(image_size))
 
 
 def load_tokenizer_and_transformer(config: ConfigDict, mesh: Mesh) -> dict[str, PretrainedNet]:
@@ -117,9 +119,20 @@ def check_codebooks(vqgan: Tokenizer, net: TokenTransformer) -> None:
 
 def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer, num_tokens: int):
     """Raises UserError if the transformer cannot take so many visual tokens."""
+    if vqgan.is_spatial == net.one_dimensional:
+        ours, theirs = ("a grid", "a sequence")[:: 1 if vqgan.is_spatial else -1]
+        raise UserError(
+            f"The tokens of the tokenizer form {ours}, but a {net.title} models {theirs}: use the "
+            "tokenizer that the transformer was trained on."
+        )
     fewest, most = net.token_counts
     if fewest <= num_tokens <= most:
         return
+    if not vqgan.is_spatial:
+        raise UserError(
+            f"The tokenizer gives {num_tokens} visual tokens, but the transformer takes {most}: "
+            "use the tokenizer that the transformer was trained on."
+        )
     side = int(most**0.5) * vqgan.downsampling
     raise UserError(
         f"config.data.image_size {config.data.image_size} gives {num_tokens} visual tokens, but "

@@ -50,6 +50,7 @@ class GanSampler:
     mesh: Mesh
 
     has_tokens = False
+    token_grid = (0, 0)
     has_prompts = False
 
     def sample(

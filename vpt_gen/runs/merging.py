@@ -99,6 +99,11 @@ class MergedSampler:
         return self.samplers[0].has_tokens
 
     @property
+    def token_grid(self) -> tuple[int, int]:
+        """See `Sampler`."""
+        return self.samplers[0].token_grid
+
+    @property
     def has_prompts(self) -> bool:
         """Whether prompts are the condition."""
         return self.samplers[0].has_prompts

@@ -32,7 +32,7 @@ def own_num_tokens(net: TokenTransformer) -> int:
     """
     _, count = net.token_counts
     try:
-        net.grid(count)
+        net.shown_grid(count)
     except ValueError as error:
         raise UserError(f"The transformer takes no square images: {error}") from error
     return count

@@ -123,6 +123,12 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
+    if NETS[config.model.net].one_dimensional == vqgan.net.is_spatial:
+        raise UserError(
+            f"config.model.net is {config.model.net!r}, which models "
+            f"{'a grid' if not vqgan.net.is_spatial else 'a sequence'} of tokens, but those of the "
+            f"tokenizer form {'a grid' if vqgan.net.is_spatial else 'a sequence'}: change one."
+        )
     fields = {**_fields(config.model), "remat": config.compute.remat}
     class_dropout = fields.pop("class_dropout", 0.0)
     try:

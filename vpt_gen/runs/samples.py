@@ -97,6 +97,8 @@ class Sampler(Protocol):
       batch_size: images at a time.
       has_prompts: whether prompts are the condition, so that marquees apply.
       has_tokens: whether images are drawn token by token.
+      token_grid: height and width at which an image's tokens are shown, (1, N) if they have no
+        places in it; (0, 0) if there are none.
       mesh: devices.
     """
 
@@ -108,6 +110,9 @@ class Sampler(Protocol):
 
     @property
     def has_tokens(self) -> bool: ...
+
+    @property
+    def token_grid(self) -> tuple[int, int]: ...
 
     @property
     def has_prompts(self) -> bool: ...

@@ -130,7 +130,8 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
     for picture in traced:
         assert orders is not None  # Of the first batch, drawn now or before.
         images = _read(folder, names[: len(orders)])
-        manifest.write({picture: grids.as_png(grids.trace_grid(images, orders))})
+        grid_of_tokens = generation.run.sampler.token_grid
+        manifest.write({picture: grids.as_png(grids.trace_grid(images, orders, grid_of_tokens))})
     _finish(manifest, folder, names, class_ids, class_names, record)
     (folder / _ORDERS).unlink(missing_ok=True)
 

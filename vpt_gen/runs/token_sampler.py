@@ -52,6 +52,11 @@ class TokenSampler:
     has_tokens = True
 
     @property
+    def token_grid(self) -> tuple[int, int]:
+        """Height and width at which an image's tokens are shown."""
+        return self.transformer.shown_grid(self.num_tokens)
+
+    @property
     def has_prompts(self) -> bool:
         """Whether prompts are the condition, so that marquees apply."""
         return self.method.generator is not None

@@ -91,8 +91,8 @@ class Candidate:
     @functools.cached_property
     def detokenizing(self) -> Work:
         """The tokenizer's work on the tokens of one image."""
-        side = self.config.data.image_size // self.nets[0].downsampling
-        return self._tokenizer_work("detokenize", jnp.zeros((1, side, side), jnp.int32))
+        shape = self.nets[0].token_shape(self.config.data.image_size)
+        return self._tokenizer_work("detokenize", jnp.zeros((1, *shape), jnp.int32))
 
     @functools.cached_property
     def tokenizer_shapes(self) -> Any:

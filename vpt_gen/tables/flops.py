@@ -35,7 +35,8 @@ def cached_decoding(net: TokenTransformer, num_tokens: int, num_prompt_tokens: i
     """FLOPs per image, token by token: the prefix once, then each token with those before it."""
     d = net.hidden_size
     lengths = net.cached_prompts(num_prompt_tokens) + np.arange(num_tokens)
-    prefix = net.layers_flops(num_prompt_tokens, num_prompt_tokens=num_prompt_tokens)
+    length = net.prefix_length(num_prompt_tokens)
+    prefix = net.layers_flops(length, num_prompt_tokens=num_prompt_tokens)
     tokens = num_tokens * 2 * net.layer_parameters + 4 * d * int(lengths.sum())
     return prefix + net.num_layers * tokens + net.head_flops(num_tokens)
 

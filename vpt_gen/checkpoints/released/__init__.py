@@ -17,21 +17,32 @@ with later.imports(globals()):
     from vpt_gen.checkpoints.released.llamagen_gpt import read as read_llamagen_gpt
     from vpt_gen.checkpoints.released.llamagen_vqgan import read as read_llamagen_vqgan
     from vpt_gen.checkpoints.released.maskgit import read_tokenizer, read_transformer
+    from vpt_gen.checkpoints.released.maskgit_vqgan_torch import read as read_maskgit_vqgan_torch
+    from vpt_gen.checkpoints.released.rar import read as read_rar
     from vpt_gen.checkpoints.released.taming_gpt import read as read_taming_gpt
     from vpt_gen.checkpoints.released.taming_vqgan import read as read_taming_vqgan
+    from vpt_gen.checkpoints.released.titok import read as read_titok
+    from vpt_gen.checkpoints.released.titok_maskgit import read as read_titok_maskgit
 
 # kind -> the net of `vpt_gen.nets.NETS`, its reader, and the reader's arguments besides the path.
 READERS: dict[str, tuple[str, Callable[..., tuple[dict[str, Any], Any]], tuple[str, ...]]] = {
     "maskgit_tokenizer": ("vqgan", read_tokenizer, ()),
     "maskgit_transformer": ("maskgit", read_transformer, ("codebook_size",)),
+    "maskgit_vqgan_torch": ("vqgan", read_maskgit_vqgan_torch, ()),
+    "rar": ("rar", read_rar, ()),
     "halton_maskgit": ("halton_maskgit", read_halton_maskgit, ("num_heads",)),
     "taming_vqgan": ("taming_vqgan", read_taming_vqgan, ("resolution", "attn_resolutions")),
     "taming_gpt": ("gpt", read_taming_gpt, ("num_heads",)),
     "diffusers_vqgan": ("taming_vqgan", read_diffusers_vqgan, ("resolution", "attn_resolutions")),
     "llamagen_vqgan": ("llamagen_vqgan", read_llamagen_vqgan, ()),
     "llamagen_gpt": ("llamagen", read_llamagen_gpt, ("grid", "num_heads")),
+    "titok": ("titok", read_titok, ("encoder_heads", "decoder_heads")),
+    "titok_maskgit": ("titok_maskgit", read_titok_maskgit, ("num_heads",)),
     "biggan": ("biggan", read_biggan, ("bn_epsilon", "sn_epsilon")),
 }
+
+# Kinds that may also be a folder which holds the file.
+_FOLDERS = ("diffusers_vqgan", "titok")
 
 
 def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigDict, Any]:
@@ -39,11 +50,12 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
 
     Args:
       kind: a key of `READERS`.
-      path: the file; for `diffusers_vqgan` also the folder that holds it.
+      path: the file; for `diffusers_vqgan` and `titok` also the folder that holds it.
       overrides: fields that the tensors' shapes do not tell; the defaults are the published
         models'. `codebook_size` (maskgit_transformer: 1024), `num_heads` (taming_gpt and
         llamagen_gpt: one for 64 channels, or for 100 if there are 3200; halton_maskgit: that of the
-        published model of the same width), `grid` (llamagen_gpt: side of the grid of tokens; by
+        published model of the same width; titok_maskgit: 16), `encoder_heads` and `decoder_heads`
+        (titok: one for 64 channels), `grid` (llamagen_gpt: side of the grid of tokens; by
         default of images of the size in the file's name), `attn_resolutions` and `resolution`
         (VQGANs of Taming Transformers: sides of the feature maps with attention, for images of that
         side; if given, they are compared with the attention in the tensors; 256), `bn_epsilon` and
@@ -61,7 +73,7 @@ def read(kind: str, path: str | pathlib.Path, **overrides: Any) -> tuple[ConfigD
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise UserError(f"{path} does not exist; check the path.")
-    if not path.is_file() and (kind, path.is_dir()) != ("diffusers_vqgan", True):
+    if not path.is_file() and not (path.is_dir() and kind in _FOLDERS):
         raise UserError(f"{path} is not a file; give the path of the file of weights.")
     net, reader, options = READERS[kind]
     chosen = {name: overrides.pop(name) for name in options if name in overrides}

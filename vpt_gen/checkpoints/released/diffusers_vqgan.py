@@ -57,7 +57,7 @@ def read(
     _check_config(file.with_name("config.json"))
     with contextlib.ExitStack() as stack:
         shapes, read_tensor = (
-            _open_safetensors(file, stack) if file.suffix == ".safetensors" else _open_torch(file)
+            open_safetensors(file, stack) if file.suffix == ".safetensors" else open_torch(file)
         )
         levels = len({match[1] for match in map(_ENCODER_LEVEL.match, shapes) if match})
         is_old = any(".proj_attn." in name for name in shapes)
@@ -96,7 +96,7 @@ def _check_config(path: pathlib.Path) -> None:
             raise UserError(f"{path} has {name} {config[name]}; only {value} is supported.")
 
 
-def _open_safetensors(file, stack):
+def open_safetensors(file, stack):
     """Returns the shapes of all tensors, and a function that reads one while the stack is open."""
     try:
         # The NumPy framework has no bfloat16.
@@ -117,7 +117,8 @@ def _open_safetensors(file, stack):
     return shapes, read_tensor
 
 
-def _open_torch(file) -> tuple[layout.Shapes, Callable[[str], np.ndarray]]:
+def open_torch(file) -> tuple[layout.Shapes, Callable[[str], np.ndarray]]:
+    """The same as `open_safetensors`, of a torch file."""
     tensors = torch_file.tensors(file)
     return {name: value.shape for name, value in tensors.items()}, lambda x: tensors[x].read()
 

@@ -103,15 +103,17 @@ def count(is_there: Callable[[int], bool]) -> int:
 def torch_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Returns torch's shape of one of our parameters in a transformer.
 
-    Matrices are (out, in), with the heads in the width; all others stay.
+    Matrices are (out, in), with the heads in the width, as in biases; all others stay.
 
     Args:
-      path: of the parameter, with slashes; the one from heads is called "projection".
+      path: of the parameter, with slashes; the one from heads is called "projection" or "out".
       shape: ours.
     """
+    if path.endswith("/bias"):
+        return (math.prod(shape),)
     if not path.endswith("/kernel"):
         return shape
-    inputs = 2 if path.endswith("/projection/kernel") else 1
+    inputs = 2 if path.endswith(("/projection/kernel", "/out/kernel")) else 1
     return (math.prod(shape[inputs:]), math.prod(shape[:inputs]))
 
 

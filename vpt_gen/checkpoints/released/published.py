@@ -156,6 +156,7 @@ _CIN = (
     "?path=%2F2021-04-03T19-39-50_cin_transformer%2Fcheckpoints%2Flast.ckpt"
 )
 _HUGGING_FACE = "https://huggingface.co/xvjiarui"
+_TITOK = "https://huggingface.co/fun-research/TiTok/resolve/main"
 _LLAMAGEN = "https://huggingface.co/FoundationVision/LlamaGen/resolve/main"
 _PORT = "resolve/main/diffusion_pytorch_model.bin"
 
@@ -230,11 +231,283 @@ _LLAMAGENS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class _RAR:
+    """A class-conditional transformer of RAR, as its repository describes it.
+
+    Attributes:
+      size: its name there.
+      fields: of its net, besides the defaults.
+      megabytes: of its file.
+      sha256: of its file, as Hugging Face states it.
+      fid: of its samples.
+      guidance: its largest scale as they were drawn, less 1 as we count.
+      power: of the cosine by which it rises.
+      temperature: as they were drawn.
+    """
+
+    size: str
+    fields: Mapping[str, int]
+    megabytes: int
+    sha256: str
+    fid: str
+    guidance: float
+    power: float
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        return f"rar_{self.size}"
+
+    @property
+    def file(self) -> Published:
+        file = f"{self.name}.bin"
+        return Published(
+            "rar",
+            file,
+            f"https://huggingface.co/yucornetto/RAR/resolve/main/{file}",
+            self.megabytes,
+            "AR at 256 px: ImageNet, 1000 classes",
+            "Apache-2.0",
+            sha256=self.sha256,
+            fields=self.fields,
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        settings = {
+            "decode.guidance": self.guidance,
+            "decode.guidance_schedule": f"powcosine{self.power}",
+            "decode.temperature": self.temperature,
+            # As it was trained.
+            "label_smoothing": 0.0,
+        }
+        return Backbone(
+            "maskgit_vqgan_torch",
+            f"{self.name}_transformer",
+            "ar",
+            256,
+            settings,
+            self.fid,
+            "github.com/bytedance/1d-tokenizer",
+        )
+
+
+def _rar_fields(layers: int, width: int, hidden: int) -> dict[str, int]:
+    return {"num_layers": layers, "hidden_size": width, "intermediate_size": hidden}
+
+
+_RARS = (
+    _RAR(
+        "b",
+        _rar_fields(24, 768, 3072),
+        1044,
+        "cbbf4b27dc36afae77fdb2fe0d6b9b5b7446eae45f1a9f91d442ab0b315b9ebf",
+        "1.95",
+        15.0,
+        2.75,
+        1.0,
+    ),
+    _RAR(
+        "l",
+        _rar_fields(24, 1024, 4096),
+        1847,
+        "edad8e9905e20a5df14eeee0d5d04c1be48b16a7751b4b3f4954a6dec8ad87d5",
+        "1.70",
+        14.5,
+        2.5,
+        1.02,
+    ),
+    _RAR(
+        "xl",
+        _rar_fields(32, 1280, 5120),
+        3822,
+        "7b4cec5c76f18dc7a3ea055a6b0cc4c5748c533768eed71564a88d897c762bc8",
+        "1.50",
+        5.9,
+        1.5,
+        1.02,
+    ),
+    _RAR(
+        "xxl",
+        _rar_fields(40, 1408, 6144),
+        5994,
+        "85aba44fef7aecfd879829077e541f09da4c29da3b1fd374837601d7322bf6ff",
+        "1.48",
+        7.0,
+        1.2,
+        1.02,
+    ),
+)
+
+
 def _llamagen_tokenizer(
     factor: int, megabytes: int, purpose: str, **fields: tuple[int, ...]
 ) -> Published:
     file, address = f"vq_ds{factor}_c2i.pt", f"{_LLAMAGEN}/vq_ds{factor}_c2i.pt"
     return Published("llamagen_vqgan", file, address, megabytes, purpose, "MIT", fields=fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class _TiTok:
+    """A tokenizer of TiTok with its class-conditional generator, as its repository describes them.
+
+    Attributes:
+      size: its name there.
+      tokenizer: fields of its net, besides the defaults.
+      generator: the same of the generator.
+      megabytes: of the files of both.
+      sha256: of both, as Hugging Face states it.
+      fid: of its samples.
+      settings: of their decoding.
+    """
+
+    size: str
+    tokenizer: Mapping[str, int]
+    generator: Mapping[str, Any]
+    megabytes: tuple[int, int]
+    sha256: tuple[str, str]
+    fid: str
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"titok_{self.size}"
+
+    @property
+    def files(self) -> dict[str, Published]:
+        purposes = (
+            f"NAR at 256 px: images to {self.tokenizer.get('num_tokens', 32)} tokens (4096 codes)",
+            "NAR at 256 px: ImageNet, 1000 classes",
+        )
+        parts = {
+            "tokenizer": ("titok", "tokenizer", self.tokenizer),
+            "transformer": ("titok_maskgit", "generator", self.generator),
+        }
+        return {
+            f"{self.name}_{part}": Published(
+                kind,
+                f"{word}_{self.name}.bin",
+                f"{_TITOK}/{word}_{self.name}.bin",
+                self.megabytes[i],
+                purposes[i],
+                "Apache-2.0",
+                self.sha256[i],
+                fields,
+            )
+            for i, (part, (kind, word, fields)) in enumerate(parts.items())
+        }
+
+    @property
+    def backbone(self) -> Backbone:
+        return Backbone(
+            f"{self.name}_tokenizer",
+            f"{self.name}_transformer",
+            "nar",
+            256,
+            {
+                "decode.decoder": "titok_released",
+                # As it was trained.
+                "mask_schedule": "arccos",
+                **{f"decode.{name}": value for name, value in self.settings.items()},
+            },
+            self.fid,
+            "github.com/bytedance/1d-tokenizer",
+        )
+
+
+def _transformer_sizes(encoder: int, decoder: int) -> dict[str, int]:
+    """Fields of TiTok's tokenizers, from the widths of their transformers."""
+    layers = {512: 8, 768: 12, 1024: 24}
+    return {
+        f"{part}_{name}": value
+        for part, width in (("encoder", encoder), ("decoder", decoder))
+        for name, value in (("width", width), ("layers", layers[width]), ("heads", width // 64))
+    }
+
+
+_TITOKS = (
+    _TiTok(
+        "l32",
+        {},
+        {},
+        (2564, 709),
+        (
+            "b8f0bf61e9ee1791d8b76fa723bdcb2c85a039a7d027e597f685db492935c31f",
+            "3c5938a01658e8886d994fd9885b19d73bf4311cc5a86945d117be46d4b32233",
+        ),
+        "2.77",
+        {
+            "num_iterations": 8,
+            "guidance": 4.5,
+            "guidance_schedule": "ramp",
+            "choice_temperature": 9.5,
+        },
+    ),
+    _TiTok(
+        "b64",
+        {"num_tokens": 64, **_transformer_sizes(768, 768)},
+        {"num_tokens": 64},
+        (819, 709),
+        (
+            "f268a71c815328cb40772a8ef71456072eefbe74e0236e7e7d1cdea174aa8c41",
+            "19de258f170827f91de8ed5fc9f4d6ad4894d2b0e92043c0ec5987974988391c",
+        ),
+        "2.48",
+        {
+            "num_iterations": 8,
+            "guidance": 3.0,
+            "guidance_schedule": "ramp",
+            "choice_temperature": 11.0,
+        },
+    ),
+    _TiTok(
+        "s128",
+        {"num_tokens": 128, **_transformer_sizes(512, 512)},
+        {
+            "num_tokens": 128,
+            "num_layers": 21,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "long_skips": True,
+        },
+        (335, 1180),
+        (
+            "ba008a78cad4f08bfbb88524c775ff0356939a496f8321baef26896bfdac9037",
+            "38d45cbabb4287e0eb07482bb31acfbccd5af8186424a37b648d21353cf0eaf7",
+        ),
+        "1.97",
+        # Its publishers' scale is 6.9, 1 of which is no guidance.
+        {
+            "num_iterations": 64,
+            "guidance": 5.9,
+            "guidance_schedule": "powcosine3",
+            "choice_temperature": 2.8,
+        },
+    ),
+)
+
+
+def _later_titok(size: str, tokens: int, widths: tuple[int, int], megabytes: int) -> Published:
+    """A tokenizer of TiTok without a generator."""
+    name = f"tokenizer_titok_{size}_vq8k"
+    return Published(
+        "titok",
+        f"{name}.safetensors",
+        f"https://huggingface.co/yucornetto/{name}_imagenet/resolve/main/model.safetensors",
+        megabytes,
+        f"images to {tokens} tokens (8192 codes), to train a model of your own on",
+        "Apache-2.0",
+        fields={
+            "num_tokens": tokens,
+            "embedding_dim": 64,
+            "codebook_size": 8192,
+            "unit_codes": False,
+            "mixes_latents": False,
+            "pixel_codes": 0,
+            **_transformer_sizes(*widths),
+        },
+    )
 
 
 FILES = {
@@ -321,6 +594,15 @@ FILES = {
         "the port of taming_f16_16384 to diffusers",
         "MIT",
     ),
+    "maskgit_vqgan_torch": Published(
+        "maskgit_vqgan_torch",
+        "maskgit-vqgan-imagenet-f16-256.bin",
+        "https://huggingface.co/fun-research/TiTok/resolve/main/maskgit-vqgan-imagenet-f16-256.bin",
+        218,
+        "AR at 256 px: images to tokens (1024 codes), the net of maskgit256_tokenizer in PyTorch",
+        "Apache-2.0",
+        sha256="424e7f2b11d1d63691ae3fbab74cf6c417ecbe0d8f86187b71f3538c7b56f6d2",
+    ),
     "llamagen_f16": _llamagen_tokenizer(
         16, 288, "images to tokens (16384 codes of 8 numbers), 16 pixels each"
     ),
@@ -333,6 +615,11 @@ FILES = {
     ),
     **{f"{model.name}_transformer": model.file for model in _LLAMAGENS},
     **{f"{model.name}_transformer": model.file for model in _HALTONS},
+    **{f"{model.name}_transformer": model.file for model in _RARS},
+    **{name: file for model in _TITOKS for name, file in model.files.items()},
+    "titok_bl64_tokenizer": _later_titok("bl64", 64, (768, 1024), 1560),
+    "titok_bl128_tokenizer": _later_titok("bl128", 128, (768, 1024), 1561),
+    "titok_sl256_tokenizer": _later_titok("sl256", 256, (512, 1024), 1321),
 }
 
 # Name of a published pair, as `config.backbone.name` and `configs/folder.py:<name>` take it.
@@ -366,6 +653,8 @@ BACKBONES = {
     ),
     **{model.name: model.backbone for model in _LLAMAGENS},
     **{model.name: model.backbone for model in _HALTONS},
+    **{model.name: model.backbone for model in _RARS},
+    **{model.name: model.backbone for model in _TITOKS},
 }
 
 

@@ -266,7 +266,7 @@ def load(path: pathlib.Path) -> Any:
             if start == _LEGACY_START:
                 return _load_legacy(file)
         if start[8:10] == b'{"':
-            raise UserError("it is a safetensors file, which only diffusers_vqgan can be")
+            raise UserError("it is a safetensors file, which only diffusers_vqgan and titok can be")
         return _load_zip(path)
     except UserError as error:
         raise UserError(f"{path} cannot be read: {error}.") from error

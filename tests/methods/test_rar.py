@@ -1,0 +1,122 @@
+"""Every method of adaptation on a RAR, which none of them knows; and decoding with vectors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import traverse_util
+
+from tests.nets.test_rar import NET, params, prompts, vectors
+from vpt_gen.decode import autoregressive
+from vpt_gen.decode.generate import generate
+from vpt_gen.methods import METHODS, adaptation
+from vpt_gen.methods.prompts import Prompts
+from vpt_gen.methods.record import Target, TransformerMethod
+from vpt_gen.nets.transformer import MATRICES, NO_CLASS
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training.objectives import Objective
+
+pytestmark = pytest.mark.slow
+C = 3
+OPTIONS = {
+    "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
+    "lora": {"rank": 2, "matrices": MATRICES},
+    "adapters": {"size": 6},
+    "deep_prompts": {"num_prompt_tokens": 5},
+}
+RECORDS = {
+    name: record(**OPTIONS.get(name, {}))
+    for name, record in METHODS.items()
+    if issubclass(record, TransformerMethod)
+} | {
+    "prompts and a vector": Prompts(**OPTIONS["prompts"], vector=True),
+    "vector": Prompts(num_prompt_tokens=0, vector=True),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
+    method = RECORDS[name].adapt(Target(NET, 9, C))
+    task = adaptation.make_task(
+        method,
+        NET,
+        Objective(NET, 0.1),
+        VQGAN(),
+        {"transformer": params(), "tokenizer": {}},
+        # A norm makes much of small prompts.
+        optax.sgd(1e-3 if RECORDS[name].name == "prompts" else 1e-2),
+        num_tokens=9,
+        decode_options={},
+    )
+    batch = {
+        "tokens": jax.random.randint(jax.random.key(3), (6, 9), 0, 23),
+        "label": jnp.arange(6) % C,
+    }
+    state = jax.jit(task.init)(jax.random.key(3))
+    before, step = state.params, jax.jit(task.train_step)
+    losses = []
+    for _ in range(2):
+        state, metrics = step(state, task.frozen, batch, jax.random.key(0))
+        losses.append(float(metrics["loss"]))
+    assert losses[1] < losses[0]
+    old, new = (traverse_util.flatten_dict(x, sep="/") for x in (before, state.params))
+    still = {path for path in old if np.array_equal(old[path], new[path])}
+    # Softmax does not see a constant per query: the bias of keys acts on nothing.
+    still = {path for path in still if not path.endswith("key_norm/bias")}
+    assert still <= {"condition_embeddings/embedding"}
+
+    adapted = method.params(task.frozen["transformer"], state.params)
+    told = method.conditions(state.params, jnp.arange(C))
+    keys = jax.random.split(jax.random.key(0), C)
+
+    @jax.jit
+    def decode(adapted, told):
+        return autoregressive.decode(NET, adapted, keys, 9, **told, temperature=0)
+
+    drawn = decode(adapted, told)
+    again = NET.apply({"params": adapted}, drawn, **told).argmax(axis=-1)
+    np.testing.assert_array_equal(drawn, again)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("vector", [False, True])
+def test_guidance_is_that_of_whole_sequences(count, vector):
+    """In one batch where the prefix is as long as that of no class, and next to it elsewhere."""
+    given = {"prompts": prompts(count)} | ({"vectors": vectors()} if vector else {})
+    keys = jax.random.split(jax.random.key(1), 3)
+    options = {"guidance": 30.0, "guidance_schedule": "powcosine2", "guidance_stop": 7 / 9}
+
+    @jax.jit
+    def run(held):
+        return autoregressive.decode(NET, held, keys, 9, temperature=0.0, **given, **options)
+
+    found = run(params())
+    alone = NET.apply({"params": params()}, found, class_ids=jnp.full(3, NO_CLASS))
+    logits = NET.apply({"params": params()}, found, **given)
+    n = np.arange(9)
+    scale = np.where(n < 7, 30.0 * (1 - np.cos(np.pi * (n / 9) ** 2)) / 2, 0.0)[:, None]
+    np.testing.assert_array_equal(found, (logits + scale * (logits - alone)).argmax(-1))
+    assert (found != logits.argmax(-1)).any()
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.5])
+def test_images_share_conditions_and_a_marquee_acts_from_its_stretch_on(guidance):
+    keys = jax.random.split(jax.random.key(4), 4)
+    rows = jnp.array([0, 2, 0, 1])
+
+    def run(keys, rows, **staged):
+        return generate(NET, params(), keys, 9, rows=rows, guidance=guidance, **staged)[0]
+
+    given = {"prompts": prompts()[None], "vectors": vectors()[None]}
+    together = run(keys, rows, **given)
+    each = run(keys, jnp.arange(4), **{name: x[:, rows] for name, x in given.items()})
+    np.testing.assert_array_equal(together, each)
+    staged = {name: jnp.concatenate([x] * 3) for name, x in given.items()}
+    np.testing.assert_array_equal(run(keys, rows, **staged), together)
+    # A marquee of prompts alone shares its modulation.
+    run(keys, rows, prompts=staged["prompts"])
+    staged["vectors"] = staged["vectors"].at[1:].multiply(-3.0)
+    changed = run(keys, rows, **staged)
+    np.testing.assert_array_equal(changed[:, :3], together[:, :3])
+    assert (changed[:, 3:] != together[:, 3:]).any()
