@@ -269,7 +269,7 @@ def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
         train(config, tmp_path / "run")
     config.evaluation.num_samples = 2
     config.evaluation.every = 1
-    with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_lpips"):
+    with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_class_lpips"):
         train(config, tmp_path / "run")
     config.best_metric, config.data.holdout = "frechet", 0.0
     with pytest.raises(UserError, match="'frechet' would choose the best copies of the images tr"):

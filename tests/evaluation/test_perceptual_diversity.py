@@ -1,5 +1,6 @@
-"""Intra-LPIPS: which images are compared, and that equal ones are at distance 0."""
+"""Diversity by LPIPS: which images are compared, and that equal ones are at distance 0."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -10,14 +11,19 @@ import pytest
 from tests import measured
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.features import Features
 from vpt_gen.evaluation.measure import measure
+from vpt_gen.evaluation.metrics.intra_lpips import IntraLpips
 from vpt_gen.evaluation.perceptual_diversity import (
+    Stages,
     choose,
     common_side,
     find_perceptual,
     first_of_classes,
     intra_lpips,
+    mean_of_pairs,
 )
+from vpt_gen.evaluation.yardstick import Measured
 from vpt_gen.nets.lpips import LPIPS
 
 
@@ -48,16 +54,16 @@ def test_the_mean_is_over_pairs_and_then_over_classes(lpips):
         pairs = itertools.combinations(np.flatnonzero(labels == label), 2)
         a, b = (np.stack([images[i] for i in side]) / 255 for side in zip(*pairs, strict=True))
         means.append(lpips.net.apply({"params": lpips.params}, a, b).mean())
-    found = intra_lpips(lpips, images, labels, 32, "images")
+    found = mean_of_pairs(lpips, images, labels, 32, "images")
     np.testing.assert_allclose(found, np.mean(means), rtol=1e-5)
 
 
 @pytest.mark.slow
 def test_equal_images_are_not_diverse_and_sizes_may_differ(lpips):
     same = pictures(1) * 3
-    assert intra_lpips(lpips, same, np.zeros(3, int), 32, "images") == 0
+    assert mean_of_pairs(lpips, same, np.zeros(3, int), 32, "images") == 0
     mixed = [*pictures(2), *pictures(1, side=50)]
-    assert intra_lpips(lpips, mixed, np.zeros(3, int), 32, "images") > 0
+    assert mean_of_pairs(lpips, mixed, np.zeros(3, int), 32, "images") > 0
     assert common_side(mixed, "alex") == 32
     assert common_side(pictures(2, side=8), "alex") == 31
     assert common_side([np.zeros((300, 500, 3), np.uint8)], "alex") == 256
@@ -65,7 +71,7 @@ def test_equal_images_are_not_diverse_and_sizes_may_differ(lpips):
 
 def test_a_class_of_one_has_none(lpips):
     with pytest.raises(UserError, match="two images or more"):
-        intra_lpips(lpips, pictures(2), np.array([0, 1]), 32, "images")
+        mean_of_pairs(lpips, pictures(2), np.array([0, 1]), 32, "images")
 
 
 @pytest.mark.slow
@@ -73,7 +79,7 @@ def test_the_yardstick_takes_it_where_weights_are_at_hand(lpips):
     yardstick = measured.yardstick(reference=12, train=12, lpips=lpips)
     images, labels = measured.blobs(9)
     found, _ = measure(yardstick, measured.image_set(images, labels, digest=""))
-    figure = found.values["intra_lpips"]
+    figure = found.values["intra_class_lpips"]
     assert figure.value > 0 and figure.floor > 0
     assert figure.details["floor_of"] == "12 of 12 held-out images"
     assert figure.details["lpips_digest"] == "random"
@@ -81,3 +87,47 @@ def test_the_yardstick_takes_it_where_weights_are_at_hand(lpips):
 
 def test_no_weights_are_no_error(tmp_path):
     assert find_perceptual(str(tmp_path)) is None
+
+
+@pytest.mark.slow
+def test_blocks_of_pairs_have_the_distances_of_the_net(lpips):
+    a, b = pictures(9), pictures(3, seed=1)
+    found = Stages(lpips, 32).distances(a, b)
+    for i, j in [(0, 0), (8, 2), (7, 1)]:
+        expected = lpips.net.apply({"params": lpips.params}, a[i][None] / 255, b[j][None] / 255)
+        np.testing.assert_allclose(found[i, j], expected[0], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_copies_of_examples_have_no_few_shot_diversity(lpips):
+    examples = pictures(2)
+    found = intra_lpips(lpips, examples * 3, examples, 32)
+    assert found.mean == 0 and found.sizes == [3, 3]
+    # At most 50 images of a cluster count, and images only join examples of their class.
+    groups = np.zeros(56, int), np.array([0, 1])
+    assert intra_lpips(lpips, examples * 28, examples, 32, groups).sizes == [50, 0]
+    with pytest.raises(UserError, match="nearest to one example"):
+        intra_lpips(lpips, pictures(1), examples, 32)
+
+
+@pytest.mark.slow
+def test_the_few_shot_protocol_is_measured_on_request(lpips):
+    yardstick = measured.yardstick(reference=12, train=6, lpips=lpips)
+    yardstick = dataclasses.replace(yardstick, also=frozenset({"intra_lpips"}))
+    images, labels = measured.blobs(18)
+    found, _ = measure(yardstick, measured.image_set(images, labels, digest=""))
+    figure = found.values["intra_lpips"]
+    assert figure.value > 0 and figure.floor > 0 and figure.std is not None
+    assert sum(figure.details["images_of_clusters"]) == 18
+    assert figure.details["training_images"] == "6 training images"
+
+
+def test_the_few_shot_protocol_is_for_few_known_images(lpips):
+    made = Measured(measured.image_set(*measured.blobs(6)), Features(6, {}, {}, np.arange(6)))
+    many = measured.yardstick(train=600, lpips=lpips)
+    with pytest.raises(UserError, match="200 training images"):
+        IntraLpips().measure(many, made)
+    with pytest.raises(UserError, match="--train"):
+        IntraLpips().measure(measured.yardstick(train=0, lpips=lpips), made)
+    with pytest.raises(UserError, match="weights of LPIPS"):
+        IntraLpips().measure(measured.yardstick(), made)

@@ -19,7 +19,7 @@ FOUND = Found(
         "fid": Value(12.3456, None, 3.21),
         "kid": Value(0.00123, 0.0004, None),
     },
-    {"intra_lpips": "No weights.", "recall": "Too few.", "coverage": "Too few."},
+    {"intra_class_lpips": "No weights.", "recall": "Too few.", "coverage": "Too few."},
 )
 
 
@@ -50,7 +50,7 @@ def test_a_figure_carries_all_that_fixes_it(record):
     assert record["left_out"] == {
         "recall": "Too few.",
         "coverage": "Too few.",
-        "intra_lpips": "No weights.",
+        "intra_class_lpips": "No weights.",
     }
     assert record["protocol"] == SHARED
 
@@ -65,6 +65,11 @@ def test_older_names_of_figures_are_read(record):
     assert found["figures"] == {"memorization_rate": 1, "kid": 2}
     assert found == {**older, "figures": found["figures"]}
     assert report.with_new_names(record) == record
+    # The name of our own figure until the published one came.
+    older["left_out"]["intra_lpips"] = "No weights."
+    assert report.with_new_names(older)["left_out"]["intra_class_lpips"] == "No weights."
+    newer = {"figures": {"intra_lpips": 1}, "left_out": {"intra_class_lpips": "Too few."}}
+    assert report.with_new_names(newer) == newer
     assert report.with_new_names({"class_agreement": 0.5}) == {"class_agreement": 0.5}
 
 

@@ -37,5 +37,8 @@ def test_only_inception_has_a_fid_and_a_score(name):
     found, _ = measure(yardstick, measured.image_set(*measured.blobs(40), digest=""))
     taken = {*found.values, *found.left_out}
     assert taken == set(names_in(name))
-    assert {"fid", "inception_score"} <= taken if name == "inception" else "frechet" in taken
-    assert ("fid" in taken) != ("frechet" in taken)
+    frechet = {"inception": "fid", "dinov2": "fd_dinov2"}.get(name, "frechet")
+    assert taken & {"fid", "fd_dinov2", "frechet"} == {frechet}
+    assert ("inception_score" in taken) == (name == "inception")
+    assert ("cmmd" in taken) == (name == "clip")
+    assert frechet in found.values

@@ -40,7 +40,7 @@ def test_images_like_the_real_ones_are_at_the_floor(alike):
         spread = {"frechet": 1.0 * figure.floor, "kid": 3 * (figure.std or 0)}
         spread = spread.get(name, 0.15 * (1 + abs(figure.floor)))
         assert abs(figure.value - figure.floor) < spread, name
-    assert set(alike.left_out) == {"intra_lpips"}
+    assert set(alike.left_out) == {"intra_class_lpips"}
 
 
 def test_noise_is_far_from_the_floor(yardstick, alike):
@@ -151,7 +151,7 @@ def test_a_distance_over_more_images_than_are_kept_takes_their_moments(yardstick
 
 
 def test_intra_lpips_needs_weights_that_are_told(alike):
-    assert "weights of LPIPS" in alike.left_out["intra_lpips"]
+    assert "weights of LPIPS" in alike.left_out["intra_class_lpips"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Both rules of resizing, on canvases larger than the images."""
+"""The rules of resizing, on canvases larger than the images."""
 
 import functools
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests import golden_metrics
 from vpt_gen.nets import resize
@@ -49,7 +50,26 @@ def test_antialiased_is_that_of_jax(shape):
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-@pytest.mark.parametrize("rule", [resize.tf1_bilinear, resize.antialiased])
+@pytest.mark.parametrize("shape", [(48, 29), (7, 13), (16, 16), (1, 1), (60, 16)])
+def test_pillow_bicubic_is_that_of_pillow(shape):
+    image = RANDOM.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    ours = np.asarray(resize.pillow_bicubic(*on_canvas(image), 16)[0])
+    picture = Image.fromarray(image)
+    for size in ((16, shape[0]), (16, 16)):  # Some versions begin with the other axis.
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    difference = np.abs(ours - np.asarray(picture, np.float32))
+    # Pillow's weights are whole multiples of 2^-22: a tie may be rounded to the other side.
+    assert difference.max() <= 1 and np.mean(difference > 0) < 0.005
+
+
+def test_center_squares():
+    image = RANDOM.integers(0, 256, (20, 33, 3)).astype(np.uint8)
+    canvas, sizes = resize.center_squares(*on_canvas(image))
+    np.testing.assert_array_equal(sizes, [[20, 20]])
+    np.testing.assert_array_equal(canvas[0, :20, :20], image[:, 6:26])
+
+
+@pytest.mark.parametrize("rule", [resize.tf1_bilinear, resize.antialiased, resize.pillow_bicubic])
 def test_images_of_a_batch_do_not_mix(rule):
     sizes = np.array([[5, 40], [33, 8]], np.int32)
     canvas = RANDOM.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)

@@ -150,7 +150,7 @@ def _check_method(config: ConfigDict) -> None:
 
 def _check_evaluation(config: ConfigDict) -> None:
     evaluation = config.evaluation
-    known = ("tokenizer", "inception")
+    known = ("tokenizer", "inception", "dinov2", "clip")
     check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
     check(
         config,

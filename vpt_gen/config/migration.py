@@ -29,7 +29,10 @@ REMOVED: dict[str, tuple[Any, ...] | None] = {}
 # Field -> pairs of an old and a new value with the same meaning.
 REWRITTEN: dict[str, tuple[tuple[Any, Any], ...]] = {
     "data.data_dir": ((None, ""),),
-    "best_metric": (("memorisation_rate", "memorization_rate"),),
+    "best_metric": (
+        ("memorisation_rate", "memorization_rate"),
+        ("intra_lpips", "intra_class_lpips"),  # The new intra-LPIPS is not measured in training.
+    ),
     "prompt.design": (("factorised", "factorized"),),
 }
 

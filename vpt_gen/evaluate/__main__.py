@@ -31,6 +31,7 @@ with later.imports(globals()):
     from vpt_gen.evaluation.features import Extractor
     from vpt_gen.evaluation.image_sets import tapped
     from vpt_gen.evaluation.measure import measure
+    from vpt_gen.evaluation.metrics import check_requested
     from vpt_gen.evaluation.perceptual_diversity import find_perceptual
     from vpt_gen.evaluation.yardstick import Yardstick
     from vpt_gen.machine import sharding
@@ -63,13 +64,20 @@ def evaluate() -> None:
     """
     folder = output_folder()
     manifest = report.open_manifest(folder, [grids.STRIP] if FLAGS.checkpoint else [])
+    features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
+    check_requested(FLAGS.also, features, "--also")
     run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
-    features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
     extractor = Extractor(open_features(features, run), sharding.make_mesh(), FLAGS.batch_size)
     yardstick = Yardstick(
-        extractor, reference, train, FLAGS.seed, find_perceptual(FLAGS.weights_dir), judge
+        extractor,
+        reference,
+        train,
+        FLAGS.seed,
+        find_perceptual(FLAGS.weights_dir),
+        judge,
+        frozenset(FLAGS.also),
     )
     settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
     if run:

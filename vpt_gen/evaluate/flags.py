@@ -58,9 +58,15 @@ def define_flags() -> None:
         "features",
         None,
         list(spaces.NAMES),
-        "Feature space: inception gives FID and related metrics, and its weights are fetched if "
-        "--weights_dir lacks them; tokenizer needs no download. By default inception if its "
-        "weights exist.",
+        "Feature space: inception gives FID, dinov2 FD-DINOv2 and clip CMMD, and their weights are "
+        "fetched if --weights_dir lacks them; tokenizer needs no download. By default inception if "
+        "its weights exist.",
+    )
+    flags.DEFINE_list(
+        "also",
+        [],
+        "Metrics that are only measured on request, separated by commas: mind, gaussian_mmd, fld, "
+        "authpct, c_t, vendi, intra_lpips, or all of them.",
     )
     flags.DEFINE_string("weights_dir", "weights", "Folder of published weights.")
     define_number("batch_size", 64, Count, "Images in the feature net at a time.")

@@ -31,7 +31,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     Raises:
       UserError: fewer than two rows, rows of two widths, or values that are not finite.
     """
-    a, b = _checked(a, b)
+    a, b = checked(a, b)
     mean_a, mean_b = (x.mean(axis=0, dtype=np.float64) for x in (a, b))
     return _frechet(mean_a, _root_of_rows(a), mean_b, _root_of_rows(b))
 
@@ -122,7 +122,7 @@ def kid(
     Raises:
       UserError: fewer rows than a subset has.
     """
-    a, b = _checked(a, b)
+    a, b = checked(a, b)
     fewest = min(len(a), len(b))
     if subset_size > fewest:
         raise UserError(
@@ -167,7 +167,7 @@ def mmd2(
     Raises:
       UserError: see `frechet`.
     """
-    a, b = _checked(a, b)
+    a, b = checked(a, b)
     every = (np.ones((len(x), 1)) for x in (a, b))
     return float(_mmd2(_polynomial(a.shape[1], degree, gamma, coef0), a, b, *every)[0])
 
@@ -268,7 +268,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, *, k: int = 3) -> 
     Raises:
       UserError: k rows or fewer.
     """
-    generated, real = _checked(generated, real, (k + 1, k + 1))
+    generated, real = checked(generated, real, (k + 1, k + 1))
     real_radii, generated_radii = neighbor_radii(real, k), neighbor_radii(generated, k)
     inside, reached = 0, np.zeros(len(real), bool)
     for rows, distances in distance_blocks(generated, real):
@@ -295,7 +295,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
     Raises:
       UserError: k real rows or fewer.
     """
-    generated, real = _checked(generated, real, (1, k + 1))
+    generated, real = checked(generated, real, (1, k + 1))
     radii = neighbor_radii(real, k)
     held, covered = 0, np.zeros(len(real), bool)
     for _, distances in distance_blocks(generated, real):
@@ -305,7 +305,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, *, k: int = 5) -> 
     return DensityCoverage(float(held / (k * len(generated))), float(covered.mean()))
 
 
-def _checked(
+def checked(
     a: np.ndarray, b: np.ndarray, fewest: tuple[int, int] = (2, 2)
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns both as arrays; float32 is converted only during computation, to save memory.

@@ -22,6 +22,8 @@ from vpt_gen.machine.manifest import Manifest
 METRICS = "metrics.json"
 # Name of a figure in older records -> today's.
 _RENAMED = {"memorisation_rate": "memorization_rate"}
+# The same, in records that lack the new name: the old one means another figure since.
+_REUSED = {"intra_lpips": "intra_class_lpips"}
 # Next to the names of figures with a warning.
 MARK = "*"
 _WARNING = "Copies of images trained on, with which this compares, would get the best value."
@@ -170,10 +172,12 @@ def fault_of(record: Mapping[str, Any]) -> str:
 
 def with_new_names(record: Mapping[str, Any]) -> dict[str, Any]:
     """Renames the figures of a record of `make_record`, perhaps of an older version, to today's."""
+    parts = {part: record[part] for part in ("figures", "left_out") if part in record}
+    reused = {old: new for old, new in _REUSED.items() if not any(new in p for p in parts.values())}
+    names = _RENAMED | reused
     renamed = {
-        part: {_RENAMED.get(name, name): value for name, value in record[part].items()}
-        for part in ("figures", "left_out")
-        if part in record
+        part: {names.get(name, name): value for name, value in named.items()}
+        for part, named in parts.items()
     }
     return {**record, **renamed}
 

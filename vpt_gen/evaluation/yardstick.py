@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.data.names import name_key, numbers_of
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import perceptual_diversity
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Extractor, Features
@@ -23,30 +23,20 @@ class Measured:
     Attributes:
       images: the set.
       features: of its images, or of a part.
-      pictures: uint8 (H, W, 3), of the images for perceptual distances; see `pictured`.
+      pictures: number of an image -> the image, uint8 (H, W, 3), of those that metrics need.
     """
 
     images: ImageSet
     features: Features
-    pictures: list[np.ndarray] = dataclasses.field(default_factory=list)
+    pictures: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
         """(m,) class of each image whose rows were kept."""
         return self.images.labels[self.features.indices]
 
-    @property
-    def picture_labels(self) -> np.ndarray:
-        """Class of each of `pictures`."""
-        return self.images.labels[pictured(self.images)]
-
     def __str__(self) -> str:
         return counted(len(self.features.indices), self.images.name)
-
-
-def pictured(images: ImageSet) -> np.ndarray:
-    """Marks the images (n,) of a set for perceptual distances."""
-    return perceptual_diversity.choose(images.labels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +51,7 @@ class Yardstick:
         memorization rate.
       judge: real images for the classifier and the floors, if not the training images: these may be
         few, and a classifier of few images agrees with copies of them.
+      also: figures to measure beside those that are always measured; see `Metric.on_request`.
       seed: of the draws of real images.
       lpips: perceptual distance; None without its weights.
     """
@@ -71,6 +62,7 @@ class Yardstick:
     seed: int
     lpips: PretrainedNet | None
     judge: ImageSet | None = None
+    also: frozenset[str] = frozenset()
 
     def features_of(self, images: ImageSet) -> Measured:
         """Measures the features of a set."""
@@ -106,7 +98,8 @@ class Yardstick:
         Raises:
           UserError: unknown classes, or see `FeatureClassifier.fit`.
         """
-        classifier, labels = self.classifier, _numbers_in(self.sides[0].images, images)
+        classifier = self.classifier
+        labels = numbers_in(self.sides[0].images, images.images, images.labels)
         return classifier.agreement(images.features.rows[self.extractor.space.classes], labels)
 
     @functools.cached_property
@@ -121,22 +114,23 @@ class Yardstick:
         return Measured(fitted.images, drawn), tried
 
     @functools.cached_property
-    def real_with_pictures(self) -> Measured:
-        """The reference, with its pictures."""
-        pictures: list[np.ndarray] = []
-        chosen = pictured(self.reference)
-        for _ in tapped(self.reference.stream(), chosen, pictures):
-            if len(pictures) == chosen.sum():
-                break
-        return dataclasses.replace(self.real, pictures=pictures)
+    def _pictures(self) -> dict[tuple[str, bytes], list[np.ndarray]]:
+        return {}
+
+    def pictures(self, images: ImageSet, chosen: np.ndarray) -> list[np.ndarray]:
+        """Returns those of a set's real images that `chosen` (n,) marks, read once."""
+        key = images.name, chosen.tobytes()
+        if key not in self._pictures:
+            found: list[np.ndarray] = []
+            for _ in tapped(images.stream(), chosen, found):
+                if len(found) == chosen.sum():
+                    break
+            self._pictures[key] = found
+        return self._pictures[key]
 
     def check_classes(self, images: Measured) -> None:
-        """Raises UserError if the images have other classes than the real ones.
-
-        Two flat folders have one class each, whatever its name is.
-        """
-        if max(len(x.class_names) for x in (images.images, self.reference)) > 1:
-            _numbers_in(self.reference, images)
+        """Raises UserError if the images have other classes than the reference."""
+        numbers_in(self.reference, images.images, images.labels)
 
 
 def draw(features: Features, count: int, seed: int) -> tuple[Features, Features]:
@@ -150,20 +144,24 @@ def _part(features: Features, chosen: np.ndarray) -> Features:
     return Features(len(chosen), {}, rows, features.indices[chosen])
 
 
-def _numbers_in(known: ImageSet, images: Measured) -> np.ndarray:
-    """The class (m,) of each image, in another set's numbers.
+def numbers_in(known: ImageSet, images: ImageSet, labels: np.ndarray) -> np.ndarray:
+    """Returns the classes (n,) of some images of a set, `labels`, in another set's numbers.
+
+    Two flat folders have one class each, whatever its name is.
 
     Raises:
       UserError: classes that the other set has not.
     """
+    if max(len(x.class_names) for x in (known, images)) == 1:
+        return np.zeros(len(labels), np.int64)
     numbers = numbers_of(known.class_names)
-    names, used = list(map(name_key, images.images.class_names)), np.unique(images.labels)
+    names, used = list(map(name_key, images.class_names)), np.unique(labels)
     unknown = [names[number] for number in used if names[number] not in numbers]
     if unknown:
         raise UserError(
-            f"Class {unknown[0]!r} of the {images.images.name} is none of the {known.name}: sort "
+            f"Class {unknown[0]!r} of the {images.name} is none of the {known.name}: sort "
             "them into one sub-folder per class, named alike."
         )
     translation = np.zeros(len(names), np.int64)
     translation[used] = [numbers[names[number]] for number in used]
-    return translation[images.labels]
+    return translation[labels]

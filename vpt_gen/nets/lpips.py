@@ -4,6 +4,7 @@ Source: Zhang et al., arXiv 1801.03924; PyPI `lpips` 0.1.4, version 0.1 of its w
 read by `vpt_gen.checkpoints.perceptual`.
 """
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -89,6 +90,26 @@ class LPIPS(nn.Module):
 def distance(params: Any, a: jax.Array, b: jax.Array) -> jax.Array:
     """Computes `LPIPS` on VGG16, with its parameters as an argument."""
     return cast(jax.Array, LPIPS().apply({"params": params}, a, b))
+
+
+def activations(backbone: str, params: Any, images: jax.Array) -> list[jax.Array]:
+    """Images (B, H, W, 3) in [0, 1] -> the activations that `between` compares, of each stage.
+
+    Args:
+      backbone: of `NETS`.
+      params: of `LPIPS`.
+      images: of `MIN_SIDE[backbone]` pixels or more.
+    """
+    net = NETS[backbone]()
+    features = net.apply({"params": params[backbone]}, _standardize(images))
+    return [_unit_length(stage) for stage in cast(list[jax.Array], features)]
+
+
+def between(params: Any, a: Sequence[jax.Array], b: Sequence[jax.Array]) -> jax.Array:
+    """Returns the distances (B,) that `LPIPS` gives the images of two sets of `activations`."""
+    stages = enumerate(zip(a, b, strict=True))
+    means = [(((f - g) ** 2) @ params[f"lin{stage}"]).mean((-2, -1)) for stage, (f, g) in stages]
+    return jnp.stack(means, axis=-1).sum(axis=-1)
 
 
 def _standardize(images: jax.Array) -> jax.Array:

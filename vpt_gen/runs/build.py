@@ -75,7 +75,7 @@ def _averaged(experiment: Experiment, decay: float) -> Experiment:
 def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
     figures = []
     if config.task in METHODS and config.evaluation.every:
-        figures = names_in(config.evaluation.features)
+        figures = names_in(config.evaluation.features, config.evaluation.also)
     if config.best_metric in figures:
         if experiment.eval_source is None and FIGURES[config.best_metric].copied:
             raise UserError(

@@ -11,7 +11,7 @@ from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import Found
 from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
 from vpt_gen.evaluation.measure import measure
-from vpt_gen.evaluation.metrics import FIGURES
+from vpt_gen.evaluation.metrics import FIGURES, check_requested
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
 from vpt_gen.evaluation.spaces import open_space
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
@@ -66,10 +66,11 @@ class Measurer:
           mesh: devices.
 
         Raises:
-          UserError: feature weights that are damaged or cannot be fetched.
+          UserError: feature weights that are damaged or cannot be fetched, or an unknown figure.
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         evaluation, tokenizer = config.evaluation, experiment.nets["tokenizer"]
+        check_requested(evaluation.also, evaluation.features, "config.evaluation.also")
         cure = "Raise config.evaluation.num_samples to draw all classes."
         if told := undrawn(self._class_ids, experiment.facts["class_names"], cure):
             say(told)
@@ -81,6 +82,7 @@ class Measurer:
             config.seed,
             find_perceptual(evaluation.weights_dir),
             judge_images(config),
+            frozenset(evaluation.also),
         )
         self._latest: tuple[Any, Drawn] | None = None
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from vpt_gen.errors import UserError
+import numpy as np
+
 from vpt_gen.evaluation import neighbors, perceptual_diversity
 from vpt_gen.evaluation.figures import Figure, Value
+from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.metrics.metric import Metric
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
 
@@ -30,12 +32,12 @@ class IntraClassDiversity(Metric):
         return [Value(value, None, real, {"feature": main, "floor_of": str(yardstick.real)})]
 
 
-class IntraLpips(Metric):
-    """By LPIPS (arXiv 1801.03924), over a few images of each class."""
+class IntraClassLpips(Metric):
+    """By LPIPS (arXiv 1801.03924), over all pairs of a few images of each class."""
 
     figures = (
         Figure(
-            "intra_lpips",
+            "intra_class_lpips",
             "neither",
             "Mean perceptual distance (LPIPS) between two images of a class: best if equal to that "
             "of real images.",
@@ -43,27 +45,27 @@ class IntraLpips(Metric):
         ),
     )
 
+    def pictured(self, images: ImageSet) -> np.ndarray:
+        return perceptual_diversity.choose(images.labels)
+
     def measure(self, yardstick: Yardstick, generated: Measured) -> Sequence[Value]:
-        lpips = yardstick.lpips
-        if lpips is None:
-            raise UserError(
-                "Intra-LPIPS needs the weights of LPIPS in --weights_dir; "
-                "vpt_gen/checkpoints/perceptual.py lists the files."
-            )
+        lpips = perceptual_diversity.required(yardstick.lpips)
         yardstick.check_classes(generated)
-        real = yardstick.real_with_pictures
-        side = perceptual_diversity.common_side(generated.pictures, lpips.net.backbone)
+        real = yardstick.reference
+        chosen, known = (np.flatnonzero(self.pictured(x)) for x in (generated.images, real))
+        made = [generated.pictures[number] for number in chosen.tolist()]
+        others = yardstick.pictures(real, self.pictured(real))
+        side = perceptual_diversity.common_side(made, lpips.net.backbone)
         value, floor = (
-            perceptual_diversity.intra_lpips(
-                lpips, of.pictures, of.picture_labels, side, of.images.name
+            perceptual_diversity.mean_of_pairs(lpips, pictures, labels, side, name)
+            for pictures, labels, name in (
+                (made, generated.images.labels[chosen], generated.images.name),
+                (others, real.labels[known], real.name),
             )
-            for of in (generated, real)
         )
         details = {
-            "lpips": lpips.net.backbone,
-            "lpips_digest": lpips.digest,
-            "resize": f"antialiased bilinear to {side}x{side}",
-            "images": len(generated.pictures),
-            "floor_of": f"{len(real.pictures):,} of {yardstick.real}",
+            **perceptual_diversity.about(lpips, side),
+            "images": len(made),
+            "floor_of": f"{len(others):,} of {yardstick.real}",
         }
         return [Value(value, None, floor, details)]

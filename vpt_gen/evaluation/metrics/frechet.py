@@ -1,4 +1,4 @@
-"""Frechet distance: FID in Inception's features, and its own figure in others."""
+"""Frechet distance: FID in Inception's features, FD-DINOv2 in DINOv2's, and one for others."""
 
 from collections.abc import Sequence
 
@@ -32,21 +32,37 @@ class Fid(_Frechet):
         return space == "inception"
 
 
+class FdDinov2(_Frechet):
+    """In the features that people's judgments agree with better (arXiv 2306.04675)."""
+
+    figures = (
+        Figure(
+            "fd_dinov2",
+            "lower",
+            "Frechet distance of generated from real images in DINOv2's features (FD-DINOv2).",
+            "FD-DINOv2",
+        ),
+    )
+
+    def fits(self, space: str) -> bool:
+        return space == "dinov2"
+
+
 class FrechetDistance(_Frechet):
-    """The same distance in other features, which is not a FID."""
+    """The same distance in other features, which has no name of its own."""
 
     figures = (
         Figure(
             "frechet",
             "lower",
-            "Frechet distance of generated from real images in a tokenizer's features; not a FID, "
-            "and only comparable in the same feature space.",
+            "Frechet distance of generated from real images in other features, as a tokenizer's; "
+            "not a FID, and only comparable in the same feature space.",
             "Frechet distance",
         ),
     )
 
     def fits(self, space: str) -> bool:
-        return space != "inception"
+        return space not in ("inception", "dinov2")
 
 
 def frechet(a: Features, b: Features, name: str) -> float:
