@@ -1,5 +1,7 @@
 """Every method of adaptation on a RAR, which none of them knows; and decoding with vectors."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +35,9 @@ RECORDS = {
     "prompts and a vector": Prompts(**OPTIONS["prompts"], vector=True),
     "vector": Prompts(num_prompt_tokens=0, vector=True),
 }
+# A norm makes much of small prompts. Gates are closed at first in training from scratch, so that a
+# scale of 1 needs a large step to become another number.
+RATES = {"prompts": 1e-3, "scratch": 1.0}
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -44,8 +49,7 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
         Objective(NET, 0.1),
         VQGAN(),
         {"transformer": params(), "tokenizer": {}},
-        # A norm makes much of small prompts.
-        optax.sgd(1e-3 if RECORDS[name].name == "prompts" else 1e-2),
+        optax.sgd(RATES.get(RECORDS[name].name, 1e-2)),
         num_tokens=9,
         decode_options={},
     )
@@ -64,6 +68,8 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
     still = {path for path in old if np.array_equal(old[path], new[path])}
     # Softmax does not see a constant per query: the bias of keys acts on nothing.
     still = {path for path in still if not path.endswith("key_norm/bias")}
+    if name == "scratch":  # All queries see alike at first.
+        still = {path for path in still if not re.search("(query|key)_norm/scale", path)}
     assert still <= {"condition_embeddings/embedding"}
 
     adapted = method.params(task.frozen["transformer"], state.params)
