@@ -72,7 +72,7 @@ def get_config():
     # All remaining images.
     study.shots = (0,)
     study.seeds = (0, 1, 2)
-    study.budget.steps = 200
+    study.budget.steps = 150
     # No search: the demo's learning rate for all.
     study.search.multiples = (1.0,)
     study.samples.num = 500

@@ -101,7 +101,9 @@ def test_prompts_are_tuned_drawn_and_shown(data, tokenizer, transformer, tmp_pat
     train(config, tmp_path / "run")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert "frechet" in metrics["figures"]
-    assert metrics["protocol"]["features"]["digest"] == load_net(f"{DEMO}/tokenizer").digest
+    assert (
+        metrics["protocol"]["features"]["digest"] == load_net(f"{DEMO}/tokenizer", "vqgan").digest
+    )
     run = opened(tmp_path / "run")
     assert run.sampler.token_grid == (1, 6)
     generation = plain_generation(run, np.array([0, 1]), seed=0)

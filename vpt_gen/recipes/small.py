@@ -2,8 +2,7 @@
 
 All have three layers of width 64 and about as many numbers per layer and position. All but TiTok's
 generator, which has 32 tokens of its own tokenizer, see a drawing as the same 64 tokens of the
-demo's. `python -m pytest tests/test_equal_compute.py` counts the
-FLOPs.
+demo's. `python -m pytest tests/test_equal_compute.py` counts the FLOPs.
 """
 
 import dataclasses
@@ -22,26 +21,30 @@ _PLAIN = 4 * _WIDTH
 _GATED = 8 * _WIDTH // 3
 
 
+# FLOPs of the pretraining of each net.
+PRETRAINING_FLOPS = 1.2e12
+
+
 @dataclasses.dataclass(frozen=True)
 class Small:
     """A net in this comparison.
 
     Attributes:
       intermediate_size: of its MLPs.
-      num_steps: updates of pretraining, as many as give all nets the same FLOPs.
+      step_flops: of an update of pretraining, in products.
     """
 
     intermediate_size: int
-    num_steps: int
+    step_flops: float
 
 
 NETS_COMPARED = {
-    "maskgit": Small(_PLAIN, 1000),
-    "gpt": Small(_PLAIN, 1038),
-    "halton_maskgit": Small(_GATED, 1017),
-    "llamagen": Small(_GATED, 1044),
-    "rar": Small(_PLAIN, 712),
-    "titok_maskgit": Small(_PLAIN, 2155),
+    "maskgit": Small(_PLAIN, 2.403e9),
+    "gpt": Small(_PLAIN, 2.315e9),
+    "halton_maskgit": Small(_GATED, 2.364e9),
+    "llamagen": Small(_GATED, 2.301e9),
+    "rar": Small(_PLAIN, 3.375e9),
+    "titok_maskgit": Small(_PLAIN, 1.115e9),
 }
 _VQGAN = "vpt_gen/assets/demo/tokenizer"
 
@@ -59,9 +62,9 @@ def _tokenizer(net: str) -> str:
 def small_tokenizer() -> ConfigDict:
     """Makes the config that trains a small TiTok on the codes of the demo's VQGAN."""
     config = default_config("tokenizer", net="titok")
-    config.num_steps = 1000
+    config.num_steps = 500
     config.batch_size = 32
-    config.eval_every = 500
+    config.eval_every = 250
     config.checkpoint_every = 250
     use_grey_drawings(config)
 
@@ -97,10 +100,10 @@ def small_source(net: str) -> ConfigDict:
     """
     chosen = _small(net)
     config = default_config("transformer", NETS[net].family, net)
-    config.num_steps = chosen.num_steps
+    config.num_steps = round(PRETRAINING_FLOPS / chosen.step_flops)
     config.batch_size = 32
-    config.eval_every = 400
-    config.checkpoint_every = 200
+    config.eval_every = 250
+    config.checkpoint_every = 250
     config.label_smoothing = 0.0
 
     use_grey_drawings(config)
@@ -129,7 +132,7 @@ def small_digits(net: str) -> ConfigDict:
     """
     _small(net)
     config = demo(NETS[net].family, "prompts")
-    config.num_steps = 200
+    config.num_steps = 150
     config.batch_size = 48
     config.backbone.tokenizer = _tokenizer(net)
     config.backbone.transformer = f"runs/small/{net}/net"
