@@ -10,11 +10,15 @@ have more images (`python -m pytest tests/test_equal_compute.py`). The learning 
 
 from vpt_gen.study.config import dataset, default_study, in_order, variant
 
+# The nets, then other ways in which prompts enter them.
 # Name -> label, net, fields of `config.prompt`, images per update. S counts prompt tokens.
 _VARIANTS = {
     "maskgit": ("MaskGIT, S = 16", "maskgit", {}, 48),
     "gpt": ("GPT, S = 64", "gpt", {}, 28),
     "halton": ("Halton-MaskGIT, S = 16", "halton_maskgit", {}, 48),
+    "llamagen_zero": ("LlamaGen, zero, S = 4", "llamagen", {"num_prompt_tokens": 4}, 61),
+    "rar": ("RAR, S = 64", "rar", {}, 27),
+    "titok": ("TiTok generator, S = 16, by confidence", "titok_maskgit", {}, 90),
     "halton_vector": (
         "Halton-MaskGIT, S = 16 and vector",
         "halton_maskgit",
@@ -27,7 +31,6 @@ _VARIANTS = {
         {"num_prompt_tokens": 0, "vector": True},
         61,
     ),
-    "llamagen_zero": ("LlamaGen, zero, S = 4", "llamagen", {"num_prompt_tokens": 4}, 61),
     "llamagen_plain": (
         "LlamaGen, plain, S = 4",
         "llamagen",
@@ -46,10 +49,8 @@ _VARIANTS = {
         {"rotation": "identity"},
         28,
     ),
-    "rar": ("RAR, S = 64", "rar", {}, 27),
     "rar_vector": ("RAR, S = 64 and vector", "rar", {"vector": True}, 23),
     "rar_vector_only": ("RAR, vector", "rar", {"num_prompt_tokens": 0, "vector": True}, 44),
-    "titok": ("TiTok generator, S = 16, by confidence", "titok_maskgit", {}, 90),
 }
 
 
