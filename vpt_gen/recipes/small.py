@@ -13,7 +13,7 @@ from vpt_gen.config.fields import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.nets import NETS
 from vpt_gen.recipes.adaptation import demo
-from vpt_gen.recipes.pretraining import use_grey_drawings
+from vpt_gen.recipes.pretraining import small_transformer, use_grey_drawings
 
 _WIDTH = 64
 _PLAIN = 4 * _WIDTH
@@ -99,12 +99,11 @@ def small_source(net: str) -> ConfigDict:
       net: key of `NETS_COMPARED`.
     """
     chosen = _small(net)
-    config = default_config("transformer", NETS[net].family, net)
+    config = small_transformer(NETS[net].family, net, num_layers=3, hidden_size=_WIDTH, num_heads=4)
     config.num_steps = round(PRETRAINING_FLOPS / chosen.step_flops)
-    config.batch_size = 32
     config.eval_every = 250
     config.checkpoint_every = 250
-    config.label_smoothing = 0.0
+    config.optimizer.warmup_steps = 100
 
     use_grey_drawings(config)
     config.data.cache_views = 2
@@ -112,15 +111,9 @@ def small_source(net: str) -> ConfigDict:
     config.data.cache_dir = "runs/small/tokens"
     config.backbone.tokenizer = _tokenizer(net)
 
-    config.model.update(num_layers=3, hidden_size=_WIDTH, num_heads=4)
     config.model.intermediate_size = chosen.intermediate_size
-    config.model.dropout_rate = 0.0
+    # For guidance.
     config.model.class_dropout = 0.1
-
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 100
-    config.optimizer.weight_decay = 0.01
-    config.optimizer.clip_norm = 1.0
     return config
 
 
