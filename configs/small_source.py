@@ -3,8 +3,8 @@
 bash launch/fetch.sh grey downloads
 python -m vpt_gen.main --config=configs/small_source.py:rar --workdir=runs/small/rar
 
-Minutes on one core. The argument is a kind of net: maskgit, gpt, halton_maskgit, llamagen,
-rar, or titok_maskgit, which needs the net of configs/small_tokenizer.py.
+The argument is a kind of net: maskgit, gpt, halton_maskgit, llamagen, rar, or titok_maskgit, which
+needs the net of configs/small_tokenizer.py.
 """
 
 from vpt_gen.recipes.small import small_source

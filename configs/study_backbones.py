@@ -73,7 +73,7 @@ def get_config():
     # All remaining images.
     study.shots = (0,)
     study.seeds = (0, 1, 2)
-    study.budget.steps = 150
+    study.budget.steps = 300
     # No search: the demo's learning rate for all.
     study.search.multiples = (1.0,)
     study.samples.num = 500

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares kinds of nets at equal compute: trains a small TiTok, pretrains a small net of each kind on
 # the demo's source, tunes prompts of each to handwritten digits, and writes docs/study_backbones.md.
-#   bash launch/study_backbones.sh                          an hour and a half on one core
+#   bash launch/study_backbones.sh                          hours on one core
 #   bash launch/study_backbones.sh --config.seeds='(0,)'    with flags of vpt_gen.study
 # Stop it with Ctrl-C; the same command resumes.
 set -euo pipefail

@@ -22,7 +22,7 @@ _GATED = 8 * _WIDTH // 3
 
 
 # FLOPs of the pretraining of each net.
-PRETRAINING_FLOPS = 1.2e12
+PRETRAINING_FLOPS = 9.6e12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +62,10 @@ def _tokenizer(net: str) -> str:
 def small_tokenizer() -> ConfigDict:
     """Makes the config that trains a small TiTok on the codes of the demo's VQGAN."""
     config = default_config("tokenizer", net="titok")
-    config.num_steps = 500
+    config.num_steps = 4000
     config.batch_size = 32
-    config.eval_every = 250
-    config.checkpoint_every = 250
+    config.eval_every = 1000
+    config.checkpoint_every = 500
     use_grey_drawings(config)
 
     config.losses.predict_codes_of = _VQGAN
@@ -101,8 +101,8 @@ def small_source(net: str) -> ConfigDict:
     chosen = _small(net)
     config = small_transformer(NETS[net].family, net, num_layers=3, hidden_size=_WIDTH, num_heads=4)
     config.num_steps = round(PRETRAINING_FLOPS / chosen.step_flops)
-    config.eval_every = 250
-    config.checkpoint_every = 250
+    config.eval_every = 1000
+    config.checkpoint_every = 500
     config.optimizer.warmup_steps = 100
 
     use_grey_drawings(config)
@@ -125,7 +125,7 @@ def small_digits(net: str) -> ConfigDict:
     """
     _small(net)
     config = demo(NETS[net].family, "prompts")
-    config.num_steps = 150
+    config.num_steps = 300
     config.batch_size = 48
     config.backbone.tokenizer = _tokenizer(net)
     config.backbone.transformer = f"runs/small/{net}/net"
