@@ -198,6 +198,35 @@ def test_a_quantizer_that_would_never_start_is_named():
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("quantizer_start", 5, "quantizer_start is 5; it must be 0 with config.losses.predict"),
+        ("adversarial_weight", 0.1, "it must be 0 with config.losses.predict_codes_of"),
+        ("perceptual_weights", "vgg", "it must be '' with config.losses.predict_codes_of"),
+        ("keep_tokens", "net", "it must be '' with config.losses.predict_codes_of"),
+    ],
+)
+def test_losses_of_pixels_do_not_go_with_predicted_codes(field, value, message):
+    config = load_named("small_tokenizer")
+    config.losses[field] = value
+    with pytest.raises(UserError, match=message):
+        check_config(config)
+
+
+def test_only_a_titok_predicts_codes():
+    config = load_named("source_tokenizer")
+    config.losses.predict_codes_of = "net"
+    with pytest.raises(UserError, match="config.model.net is 'vqgan'; it must be 'titok'"):
+        check_config(config)
+
+
+@pytest.mark.parametrize("name", ["small_source", "small_digits"])
+def test_a_net_that_is_not_compared_is_named(name):
+    with pytest.raises(UserError, match="'biggan' is not compared; use one of maskgit, gpt"):
+        load_named(name, "biggan")
+
+
+@pytest.mark.parametrize(
     ("method", "field", "value", "message"),
     [
         ("deep_prompts", "num_prompt_tokens", 0, "from 1 to 65,536"),

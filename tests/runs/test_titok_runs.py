@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +14,11 @@ from tests import made
 from tests.programs import opened, train
 from tests.report.pages import read
 from vpt_gen.checkpoints.backbone import load_net, save_net
+from vpt_gen.checkpoints.shipped import DEMO
 from vpt_gen.config import default_config
 from vpt_gen.errors import UserError
 from vpt_gen.nets.titok import TiTok
+from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.report.document import make_page
 from vpt_gen.runs.editing import Brush, repaint
 from vpt_gen.runs.generation import plain_generation
@@ -37,6 +40,33 @@ def tokenizer(tmp_path_factory):
     params = TOKENIZER.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
     save_net(str(path), TOKENIZER, params, {})
     return path
+
+
+def code_predicting(data, vqgan):
+    """The config of a TiTok that predicts the codes of the VQGAN in a directory."""
+    config = made.shared(default_config("tokenizer", net="titok"), data)
+    config.losses.adversarial_weight = 0.0
+    config.losses.predict_codes_of = str(vqgan)
+    config.model.update({"image_size": 16, "patch_size": 2, "num_tokens": 6, "codebook_size": 8})
+    for part in ("encoder", "decoder"):
+        config.model.update({f"{part}_width": 16, f"{part}_layers": 1, f"{part}_heads": 2})
+    config.model.update({"pixel_codes": 16, "pixel_dim": 8, "filters": 32, "num_res_blocks": 1})
+    config.model.channel_multipliers = (1, 1)
+    return config
+
+
+def test_a_titok_is_trained_on_the_codes_of_a_vqgan(data, tmp_path):
+    vqgan = VQGAN(32, (1, 1), 1, 8, 16)
+    params = vqgan.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    save_net(str(tmp_path / "vqgan"), vqgan, params, {})
+    config = code_predicting(data, tmp_path / "vqgan")
+    train(config, tmp_path / "run")
+    trained = load_net(tmp_path / "run" / "net", "titok")
+    assert trained.net.num_tokens == 6
+    chex.assert_trees_all_equal(trained.params["pixels"]["decoder"], params["decoder"])
+    config.model.pixel_codes = 32
+    with pytest.raises(UserError, match="the VQGAN in .* needs config.model.pixel_codes=16"):
+        train(config, tmp_path / "other")
 
 
 def pretraining(data, tokenizer, net="titok_maskgit"):
@@ -68,8 +98,13 @@ def test_prompts_are_tuned_drawn_and_shown(data, tokenizer, transformer, tmp_pat
     config.prompt.num_prompt_tokens = 3
     config.evaluation.num_samples = 4
     config.evaluation.baselines = False
+    config.evaluation.tokenizer = f"{DEMO}/tokenizer"
     train(config, tmp_path / "run")
-    assert "frechet" in json.loads((tmp_path / "run/metrics.json").read_text())["figures"]
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert "frechet" in metrics["figures"]
+    assert (
+        metrics["protocol"]["features"]["digest"] == load_net(f"{DEMO}/tokenizer", "vqgan").digest
+    )
     run = opened(tmp_path / "run")
     assert run.sampler.token_grid == (1, 6)
     with pytest.raises(UserError, match="TiTok generator, each of whose tokens shapes the whole"):

@@ -82,6 +82,8 @@ def check_config(config: ConfigDict) -> None:
         check(config, "losses.quantizer_start", starts, wanted)
         none = not (config.losses.keep_tokens and config.losses.quantizer_start)
         check(config, "losses.quantizer_start", none, "0 with config.losses.keep_tokens")
+        if config.losses.predict_codes_of:
+            _check_code_targets(config)
     if config.task == "gan" or config.task in GAN_METHODS:
         _check_adversarial(config)
     elif config.task not in ("tokenizer", "classifier"):
@@ -104,6 +106,16 @@ def check_decoding(config: ConfigDict) -> None:
     check_ranges(config, config_ranges(config), "decode.")
     if "family" in config:
         _check_decoder(config)
+
+
+def _check_code_targets(config: ConfigDict) -> None:
+    """Checks the training of a TiTok that predicts codes, which has no loss of pixels."""
+    where, losses = "with config.losses.predict_codes_of", config.losses
+    check(config, "model.net", config.model.net == "titok", f"'titok' {where}")
+    check(config, "losses.quantizer_start", not losses.quantizer_start, f"0 {where}")
+    check(config, "losses.adversarial_weight", not losses.adversarial_weight, f"0 {where}")
+    for name in ("perceptual_weights", "keep_tokens"):
+        check(config, f"losses.{name}", not losses[name], f"'' {where}")
 
 
 def _check_adversarial(config: ConfigDict) -> None:

@@ -242,6 +242,9 @@ def _tokenizer_losses() -> ConfigDict:
     # A trained tokenizer of the same net, of which only the decoder trains on, so that its tokens,
     # and what transformers know of them, stay; '' trains all from the beginning.
     losses.keep_tokens = ""
+    # A trained VQGAN whose codes a TiTok of `pixel_codes` learns to predict, as in its first stage;
+    # all other terms are then without effect. '' reconstructs pixels.
+    losses.predict_codes_of = ""
     return losses
 
 
@@ -318,6 +321,9 @@ def _evaluation() -> ConfigDict:
     # docs/evaluation.md.
     evaluation.also = ()
     evaluation.weights_dir = "weights"
+    # With 'tokenizer': the one in whose features images are measured, '' is the run's own. Runs of
+    # different tokenizers can only be compared in the features of one.
+    evaluation.tokenizer = ""
     # Real images per class for the classifier of class agreement and for floors, drawn from those
     # that are neither held out nor for validation; 0 uses the training images.
     evaluation.judge_shots = 0

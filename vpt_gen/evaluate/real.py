@@ -23,6 +23,7 @@ from vpt_gen.evaluation.image_sets import (
     with_trained,
 )
 from vpt_gen.machine.progress import say
+from vpt_gen.runs.measured import measuring_tokenizer
 from vpt_gen.runs.opened import TunedRun
 
 FLAGS = flags.FLAGS
@@ -117,7 +118,8 @@ def open_folder_set(path: str) -> ImageSet:
 def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
     """Opens a feature space; the tokenizer is the run's, or the config's if it exists."""
     if name == "tokenizer" and run:
-        return spaces.open_space(name, "", run.tokenizer, run.config.data.image_size)
+        tokenizer = measuring_tokenizer(run.config, run.tokenizer)
+        return spaces.open_space(name, "", tokenizer, run.config.data.image_size)
     if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
         try:
             net = arrival.chosen(FLAGS.config.backbone)["tokenizer"]

@@ -124,19 +124,25 @@ class PatchPixels(nn.Module):
 class CodePixels(nn.Module):
     """Features (B, h, h, W) -> images: weighted codes of a VQGAN, which decodes their sum."""
 
+    width: int
     codebook_size: int
     embedding_dim: int
     filters: int
     channel_multipliers: Sequence[int]
     num_res_blocks: int
 
-    @nn.compact
+    def setup(self):
+        self.hidden = Dense(2 * self.width, kernel_init)
+        self.code_logits = Dense(self.codebook_size, kernel_init)
+        self.quantizer = Quantizer(self.codebook_size, self.embedding_dim)
+        self.decoder = PixelDecoder(self.filters, self.channel_multipliers, self.num_res_blocks)
+
+    def logits(self, x: jax.Array) -> jax.Array:
+        """Features (B, h, h, W) -> logits (B, h, h, K) of the VQGAN's codes."""
+        return self.code_logits(jnp.tanh(self.hidden(x)))
+
     def __call__(self, x: jax.Array) -> jax.Array:
-        hidden = jnp.tanh(Dense(2 * x.shape[-1], kernel_init, name="hidden")(x))
-        logits = Dense(self.codebook_size, kernel_init, name="code_logits")(hidden)
-        codebook = Quantizer(self.codebook_size, self.embedding_dim, name="quantizer").codebook
-        shape = (self.filters, self.channel_multipliers, self.num_res_blocks)
-        return PixelDecoder(*shape, name="decoder")(nn.softmax(logits) @ codebook)
+        return self.decoder(nn.softmax(self.logits(x)) @ self.quantizer.codebook)
 
 
 class TiTok(Tokenizer):
@@ -206,6 +212,7 @@ class TiTok(Tokenizer):
         if not self.pixel_codes:
             return PatchPixels(self.patch_size)
         return CodePixels(
+            self.decoder_width,
             self.pixel_codes,
             self.pixel_dim,
             self.filters,
@@ -242,3 +249,15 @@ class TiTok(Tokenizer):
     def decode(self, quantized: jax.Array) -> jax.Array:
         """Codes (B, 1, N, d), as of `comparable` -> images (B, H, H, 3), not clipped."""
         return self.pixels(self.decoder(quantized))
+
+    def predict_codes(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Predicts the VQGAN's codes of images from their tokens, if `pixel_codes` is positive.
+
+        Args:
+          images: (B, H, H, 3) in [0, 1].
+
+        Returns:
+          Logits (B, h, h, pixel_codes), `comparable` latents (B, 1, N, d), token ids (B, 1, N).
+        """
+        codes, latents, tokens = self.quantized(images)
+        return self.pixels.logits(self.decoder(codes)), latents, tokens

@@ -209,11 +209,18 @@ class Tokenizer(nn.Module):
         Returns:
           Reconstructions (B, H, W, 3), `comparable` latents (B, h, w, d), token ids (B, h, w).
         """
+        codes, latents, tokens = self.quantized(images, quantization)
+        return self.decode(codes), latents, tokens
+
+    def quantized(
+        self, images: jax.Array, quantization: jax.Array | float = 1.0
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Returns what `decode` takes, (B, h, w, d), instead of reconstructions; see `__call__`."""
         latents = self.comparable(self.encode(images))
         tokens = self.quantizer(latents)
         error = self.codes(tokens) - latents
         straight_through = latents + quantization * jax.lax.stop_gradient(error)
-        return self.decode(straight_through), latents, tokens
+        return straight_through, latents, tokens
 
 
 class VQGAN(Tokenizer):

@@ -30,7 +30,7 @@ def use_color_drawings(config: ConfigDict) -> None:
 
 def source_transformer(family: str) -> ConfigDict:
     """Makes the config of a small class-conditional transformer on the source's tokens."""
-    config = _small_transformer(family, num_layers=6, hidden_size=128, num_heads=4)
+    config = small_transformer(family, num_layers=6, hidden_size=128, num_heads=4)
     use_grey_drawings(config)
     config.data.cache_views = 12
     config.backbone.tokenizer = "runs/source_tokenizer/net"
@@ -39,7 +39,7 @@ def source_transformer(family: str) -> ConfigDict:
 
 def color_transformer(family: str) -> ConfigDict:
     """Makes the config of a class-conditional transformer on the color tokenizer's tokens."""
-    config = _small_transformer(family, num_layers=6, hidden_size=192, num_heads=4)
+    config = small_transformer(family, num_layers=6, hidden_size=192, num_heads=4)
     config.batch_size = 16
     use_color_drawings(config)
     # No rotation: some pictures are of upright things.
@@ -54,7 +54,7 @@ def color_transformer(family: str) -> ConfigDict:
 
 def photos_transformer(family: str) -> ConfigDict:
     """Pretraining of a class-conditional transformer on the photos tokenizer's tokens."""
-    config = _small_transformer(family, num_layers=8, hidden_size=256, num_heads=4)
+    config = small_transformer(family, num_layers=8, hidden_size=256, num_heads=4)
     use_photos(config)
     config.data.shift = 0.06
     config.data.cache_views = 8
@@ -69,8 +69,15 @@ def photos_transformer(family: str) -> ConfigDict:
     return config
 
 
-def _small_transformer(family: str, **sizes: int) -> ConfigDict:
-    config = default_config("transformer", family)
+def small_transformer(family: str, net: str = "", **sizes: int) -> ConfigDict:
+    """Makes what the configs of small transformers have in common, without data and tokenizer.
+
+    Args:
+      family: of the transformer.
+      net: key of `nets.NETS`; '' for the family's default.
+      sizes: fields of the net, among them `hidden_size`; its MLPs are four times as wide.
+    """
+    config = default_config("transformer", family, net)
     config.batch_size = 32
     config.eval_every = 2000
     config.checkpoint_every = 500

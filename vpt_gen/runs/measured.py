@@ -7,6 +7,8 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from vpt_gen.checkpoints import arrival
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import Found
 from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
@@ -53,6 +55,20 @@ class Drawn:
         return grids.class_grid(self.images, self.labels, names, _GRID_COLUMNS)
 
 
+def measuring_tokenizer(config: ConfigDict, own: PretrainedNet) -> PretrainedNet:
+    """Returns the tokenizer in whose features a run's images are measured.
+
+    Args:
+      config: of the run, an adaptation.
+      own: the run's tokenizer.
+
+    Raises:
+      UserError: there is no such tokenizer.
+    """
+    path = config.evaluation.tokenizer
+    return load_net(arrival.directory(path), *TOKENIZERS) if path else own
+
+
 class Measurer:
     """Draws images from a run's parameters and measures them, always in the same way."""
 
@@ -69,8 +85,9 @@ class Measurer:
           UserError: feature weights that are damaged or cannot be fetched, or an unknown figure.
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
-        evaluation, tokenizer = config.evaluation, experiment.nets["tokenizer"]
+        evaluation = config.evaluation
         check_requested(evaluation.also, evaluation.features, "config.evaluation.also")
+        tokenizer = measuring_tokenizer(config, experiment.nets["tokenizer"])
         cure = "Raise config.evaluation.num_samples to draw all classes."
         if told := undrawn(self._class_ids, experiment.facts["class_names"], cure):
             say(told)

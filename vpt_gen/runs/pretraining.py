@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -13,21 +14,24 @@ from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
+from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.machine import sharding
 from vpt_gen.nets import NETS, build, lpips
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
+from vpt_gen.nets.titok import TiTok
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.compatibility import check_image_size, check_resolution, tokens_per_image
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
 from vpt_gen.runs.transformers import decode_options
-from vpt_gen.training import classifier, gan, tokenizer, transformer
+from vpt_gen.training import classifier, code_targets, gan, tokenizer, transformer
 from vpt_gen.training.compute import as_published, scans_layers
 from vpt_gen.training.objectives import Objective
 from vpt_gen.training.optimizers import make_optimizer
+from vpt_gen.training.state import Task
 
 
 def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
@@ -36,7 +40,11 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
     net = build(_fields(config.model))
     check_image_size(net, config.data.image_size)
     train_source, eval_source = open_sources(config)
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
     options = config.losses
+    if options.predict_codes_of:
+        task, facts = _code_targets(config, net, optimizer)
+        return _of_images(config, mesh, task, net, train_source, eval_source, facts)
     if options.adversarial_weight > 0 and config.data.image_size not in RELEASED_WIDTHS:
         raise UserError(
             f"The discriminator takes images of {', '.join(map(str, RELEASED_WIDTHS))} pixels, not "
@@ -45,7 +53,7 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
     perceptual, perceptual_params = _perceptual(options.perceptual_weights, config.data.image_size)
     task = tokenizer.make_task(
         net,
-        make_optimizer(config.optimizer, config.num_steps),
+        optimizer,
         codebook_factor=config.optimizer.codebook_factor,
         image_size=config.data.image_size,
         quantizer_start=options.quantizer_start,
@@ -59,7 +67,24 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
         perceptual_params=perceptual_params,
         start=_kept(options.keep_tokens, net),
     )
-    facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
+    return _of_images(config, mesh, task, net, train_source, eval_source, {})
+
+
+def _of_images(
+    config: ConfigDict,
+    mesh: Mesh,
+    task: Task,
+    net: Tokenizer,
+    train_source: Source,
+    eval_source: Source | None,
+    facts: dict[str, Any],
+) -> Experiment:
+    """Returns the experiment of a tokenizer's task; `facts` are further ones."""
+    facts = {
+        "class_names": list(train_source.class_names),
+        "data": train_source.digest,
+        **facts,
+    }
     rows = sharding.process_rows(config.batch_size, mesh)
     return Experiment(
         task,
@@ -70,6 +95,25 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
         facts,
         exported=lambda params: params["vqgan"],
     )
+
+
+def _code_targets(
+    config: ConfigDict, net: TiTok, optimizer: optax.GradientTransformation
+) -> tuple[Task, dict[str, Any]]:
+    """Returns the task of a TiTok that predicts the codes of a VQGAN, and facts about that."""
+    path = config.losses.predict_codes_of
+    vqgan = load_net(arrival.directory(path), "vqgan")
+    if fields := code_targets.mismatch(net, vqgan.net):
+        settings = ", ".join(f"config.model.{name}={value}" for name, value in fields.items())
+        raise UserError(f"config.losses.predict_codes_of: the VQGAN in {path} needs {settings}.")
+    task = code_targets.make_task(
+        net,
+        vqgan.net,
+        vqgan.params,
+        optimizer,
+        codebook_factor=config.optimizer.codebook_factor,
+    )
+    return task, {"predict_codes_of": vqgan.digest}
 
 
 def _kept(path: str, net: Tokenizer) -> Any:

@@ -4,7 +4,7 @@ Loss terms as in MaskGIT and VQGAN (arXiv 2012.09841): reconstruction, perceptua
 network is available), adversarial with R1, and the quantizer's three.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import jax
@@ -174,6 +174,13 @@ def make_task(
         reconstruction = outputs[0]
         return {"reconstruction": jnp.mean((batch["image"] - reconstruction) ** 2, (1, 2, 3))}
 
+    frozen = perceptual_params if perceptual is not None else {}
+    return Task(init, train_step, eval_step, pictures_of(net), frozen)
+
+
+def pictures_of(net: Tokenizer) -> Callable[..., Mapping[str, jax.Array]]:
+    """Returns `Task.pictures` of a tokenizer: images, each followed by its reconstruction."""
+
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del frozen, key
         images = batch["image"][:NUM_PICTURES]
@@ -181,5 +188,4 @@ def make_task(
         pairs = jnp.stack([images, jnp.clip(reconstruction, 0.0, 1.0)], axis=1)
         return {"original_and_reconstruction": pairs.reshape(-1, *images.shape[1:])}
 
-    frozen = perceptual_params if perceptual is not None else {}
-    return Task(init, train_step, eval_step, pictures, frozen)
+    return pictures

@@ -1,0 +1,103 @@
+"""A TiTok that predicts a VQGAN's codes: it learns, the VQGAN in it stays, and pixels follow."""
+
+import chex
+import jax
+import numpy as np
+import optax
+import pytest
+
+from vpt_gen.nets.titok import TiTok
+from vpt_gen.nets.vqgan import VQGAN
+from vpt_gen.training import code_targets
+
+VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)
+FIELDS = {
+    "image_size": 8,
+    "patch_size": 2,
+    "num_tokens": 6,
+    "embedding_dim": 4,
+    "codebook_size": 8,
+    "encoder_width": 16,
+    "encoder_layers": 1,
+    "encoder_heads": 2,
+    "decoder_width": 16,
+    "decoder_layers": 1,
+    "decoder_heads": 2,
+    "pixel_codes": 16,
+    "pixel_dim": 8,
+    "filters": 32,
+    "channel_multipliers": (1, 1),
+    "num_res_blocks": 1,
+}
+NET = TiTok(**FIELDS)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return {"image": jax.random.uniform(jax.random.key(0), (8, 8, 8, 3))}
+
+
+@pytest.fixture(scope="module")
+def vqgan_params(batch):
+    return VQGAN_NET.init(jax.random.key(1), batch["image"])["params"]
+
+
+@pytest.fixture(scope="module")
+def trained(batch, vqgan_params):
+    """The task, its first state, its last, and the cross-entropies."""
+    task = code_targets.make_task(
+        NET, VQGAN_NET, vqgan_params, optax.adamw(1e-2, weight_decay=0.1), codebook_factor=1.0
+    )
+    first = state = task.init(jax.random.key(2))
+    step, found = jax.jit(task.train_step), []
+    for number in range(40):
+        state, metrics = step(state, task.frozen, batch, jax.random.key(number))
+        found.append(float(metrics["codes"]))
+    return task, first, state, found
+
+
+@pytest.mark.slow
+def test_it_learns_the_codes(trained, batch):
+    task, _, state, found = trained
+    assert found[0] == pytest.approx(np.log(16), abs=0.5)
+    assert found[-1] < found[0] - 0.5
+    metrics = task.eval_step(state.params, task.frozen, batch, jax.random.key(0))
+    assert metrics["codes"].shape == (8,)
+    assert metrics["accuracy"].mean() > 1.5 / 16
+
+
+@pytest.mark.slow
+def test_the_vqgan_in_it_stays_and_all_else_moves(trained, vqgan_params):
+    _, first, state, _ = trained
+    before, after = dict(first.params["vqgan"]), dict(state.params["vqgan"])
+    pixels, moved = before.pop("pixels"), after.pop("pixels")
+    for name in ("quantizer", "decoder"):
+        chex.assert_trees_all_equal(moved[name], vqgan_params[name])
+    for name in ("hidden", "code_logits"):
+        assert not np.array_equal(pixels[name]["kernel"], moved[name]["kernel"])
+    for name in ("encoder", "quantizer", "decoder"):
+        leaves = zip(jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True)
+        assert not any(np.array_equal(old, new) for old, new in leaves if old.ndim > 1), name
+
+
+@pytest.mark.slow
+def test_certain_predictions_give_the_images_of_the_vqgan(batch, vqgan_params, trained):
+    _, _, state, _ = trained
+    tokens = VQGAN_NET.apply({"params": vqgan_params}, batch["image"], method="tokenize")
+    wanted = VQGAN_NET.apply({"params": vqgan_params}, tokens, method="detokenize")
+    certain = 1e4 * jax.nn.one_hot(tokens, 16)
+    pixels = state.params["vqgan"]["pixels"]
+    found = NET.apply(
+        {"params": {"pixels": pixels}},
+        certain,
+        method=lambda net, logits: net.pixels.decoder(
+            jax.nn.softmax(logits) @ net.pixels.quantizer.codebook
+        ),
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_fields_that_do_not_fit_the_vqgan_are_named():
+    assert not code_targets.mismatch(NET, VQGAN_NET)
+    other = NET.clone(pixel_codes=4, patch_size=4)
+    assert code_targets.mismatch(other, VQGAN_NET) == {"patch_size": 2, "pixel_codes": 16}
