@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.decode.decoder import Given
+from vpt_gen.decode.halton import reveal_counts
 from vpt_gen.decode.iterative import Predictions
 from vpt_gen.nets.transformer import MASK_TOKEN_ID as MASK
 
@@ -58,6 +59,26 @@ def log_softmax(x):
 
 def logits_of(tokens):
     return np.asarray(wavy(jnp.asarray(tokens)), np.float64)
+
+
+def image_by_image(known, num_iterations, write):
+    """Whole runs in NumPy: tokens, and the iteration that wrote each.
+
+    Args:
+      known: (B, N) at the start.
+      num_iterations: T.
+      write: (tokens (B, N), image, iteration, count) -> the places and tokens to write, `count` by
+        the cosine schedule.
+    """
+    tokens = np.array(known)
+    revealed_at = np.full(tokens.shape, -1)
+    for image in range(B):
+        unknown = (tokens[image] == MASK).sum()
+        counts = np.diff([0, *reveal_counts(unknown, num_iterations, "cosine")])
+        for t, count in enumerate(counts):
+            for place, token in write(tokens, image, t, count).items():
+                tokens[image, place], revealed_at[image, place] = token, t
+    return tokens, revealed_at
 
 
 def some_known():

@@ -1,43 +1,35 @@
 """Decoding by entropy against its algorithm in NumPy, and how often it asks the net."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.decode import stepwise_runs as runs
 from vpt_gen.decode import entropy
-from vpt_gen.decode.halton import reveal_counts
 from vpt_gen.nets.transformer import MASK_TOKEN_ID as MASK
 
 
 def by_the_paper(known, num_iterations, bound):
-    """Image by image: open positions by rising entropy, as many as the bound or schedule allows."""
-    tokens = np.array(known)
-    revealed_at = np.full(tokens.shape, -1)
-    for image in range(runs.B):
-        unknown = (tokens[image] == MASK).sum()
-        counts = [0, *reveal_counts(unknown, num_iterations, "cosine")]
-        for t in range(num_iterations):
-            log_p = runs.log_softmax(runs.logits_of(tokens)[image])
-            doubt = -(np.exp(log_p) * log_p).sum(-1)
-            open_places = [i for i in np.argsort(doubt) if tokens[image, i] == MASK]
-            count = counts[t + 1] - counts[t]
-            if bound:
-                count = 0
-                while count < len(open_places):
-                    chosen = doubt[open_places[: count + 1]]
-                    if chosen.sum() - chosen.max() > bound:
-                        break
-                    count += 1
-                if t == num_iterations - 1:
-                    count = len(open_places)
-            drawn = (runs.logits_of(tokens) + runs.gumbel(runs.keys_of(t), runs.N, runs.K)).argmax(
-                -1
-            )
-            for i in open_places[:count]:
-                tokens[image, i] = drawn[image, i]
-                revealed_at[image, i] = t
-    return tokens, revealed_at
+    """Open positions by rising entropy, as many as the bound or the schedule allows."""
+
+    def write(tokens, image, t, count):
+        logits = runs.logits_of(tokens)[image]
+        log_p = runs.log_softmax(logits)
+        doubt = -(np.exp(log_p) * log_p).sum(-1)
+        places = [place for place in np.argsort(doubt) if tokens[image, place] == MASK]
+        if bound and t < num_iterations - 1:
+            fits = [
+                doubt[places[:k]].sum() - doubt[places[:k]].max() <= bound
+                for k in range(1, len(places) + 1)
+            ]
+            count = sum(fits)  # A longer prefix never costs less.
+        elif bound:
+            count = len(places)
+        drawn = (logits + runs.gumbel(runs.keys_of(t), runs.N, runs.K)[image]).argmax(-1)
+        return {place: drawn[place] for place in places[:count]}
+
+    return runs.image_by_image(known, num_iterations, write)
 
 
 @pytest.mark.parametrize("known", [runs.nothing_known(), runs.some_known()], ids=["none", "some"])
@@ -58,8 +50,6 @@ def test_within_counts_all_but_the_largest():
 @pytest.mark.parametrize(("bound", "passes"), [(0.0, 6), (1e6, 1)])
 def test_the_net_is_not_asked_when_nothing_is_open(bound, passes):
     """Counted as the program runs: a callback in the logits."""
-    import jax
-
     asked = []
 
     def counted(tokens):

@@ -7,32 +7,24 @@ import pytest
 
 from tests.decode import stepwise_runs as runs
 from vpt_gen.decode import moment
-from vpt_gen.decode.halton import reveal_counts
 from vpt_gen.decode.parallel import choose_masked
 from vpt_gen.nets.transformer import MASK_TOKEN_ID as MASK
 
 
 def by_the_paper(known, num_iterations, alpha):
-    """Image by image: Gumbel-top-k of the moments, then tokens by the same powers."""
-    tokens = np.array(known)
-    revealed_at = np.full(tokens.shape, -1)
-    for image in range(runs.B):
-        unknown = (tokens[image] == MASK).sum()
-        counts = [0, *reveal_counts(unknown, num_iterations, "cosine")]
-        for t in range(num_iterations):
-            logits = runs.logits_of(tokens)[image]
-            last = t == num_iterations - 1
-            beta = 1 if last else 1 + 1 / (alpha * (1 - (t + 1) / num_iterations))
-            of_positions, of_tokens = runs.keys_of(t, 2)
-            powers = beta * runs.log_softmax(logits)
-            scores = np.log(np.exp(powers).sum(-1))
-            scores += runs.gumbel(of_positions, runs.N)[image]
-            scores[tokens[image] != MASK] = -np.inf
-            for i in np.argsort(-scores)[: counts[t + 1] - counts[t]]:
-                noise = runs.gumbel(of_tokens, runs.N, runs.K)[image, i]
-                tokens[image, i] = np.argmax(powers[i] + noise)
-                revealed_at[image, i] = t
-    return tokens, revealed_at
+    """Gumbel-top-k of the moments, then tokens by the same powers."""
+
+    def write(tokens, image, t, count):
+        last = t == num_iterations - 1
+        beta = 1 if last else 1 + 1 / (alpha * (1 - (t + 1) / num_iterations))
+        of_positions, of_tokens = runs.keys_of(t, 2)
+        powers = beta * runs.log_softmax(runs.logits_of(tokens)[image])
+        scores = np.log(np.exp(powers).sum(-1)) + runs.gumbel(of_positions, runs.N)[image]
+        scores[tokens[image] != MASK] = -np.inf
+        drawn = (powers + runs.gumbel(of_tokens, runs.N, runs.K)[image]).argmax(-1)
+        return {place: drawn[place] for place in np.argsort(-scores)[:count]}
+
+    return runs.image_by_image(known, num_iterations, write)
 
 
 @pytest.mark.parametrize("known", [runs.nothing_known(), runs.some_known()], ids=["none", "some"])
