@@ -203,6 +203,23 @@ def test_shift_moves_right_and_down_and_repeats_the_edge(draw):
     np.testing.assert_allclose(moved, expected, atol=1e-4)
 
 
+def test_a_shift_alone_keeps_every_pixel_as_sharp():
+    image = noise(SIDE, SIDE, 3)
+    moves = set()
+    for i in range(40):
+        view = run(image, options=Augmentation(shift=0.2), seed=(0, i))
+        found = [
+            (x, y)
+            for x in range(-3, 4)
+            for y in range(-3, 4)
+            if np.allclose(view[4:-4, 4:-4], np.roll(image / 255, (y, x), (0, 1))[4:-4, 4:-4])
+        ]
+        assert len(found) == 1
+        moves.update(found)
+    for axis in zip(*moves, strict=True):
+        assert {min(axis), max(axis)} == {-3, 3}
+
+
 def test_all_at_once_is_turn_and_zoom_then_shift(draw):
     draw(0.5, 1.0, -0.5, 0.25)
     options = Augmentation(rotation=40.0, min_scale=1.0, max_scale=1.5, shift=0.2)

@@ -17,7 +17,8 @@ class Augmentation:
         text, left against right).
       rotation: largest angle to either side, degrees.
       min_scale, max_scale: bounds of the magnification; above 1 zooms in.
-      shift: largest move along each axis, share of the side.
+      shift: largest move along each axis, share of the side; by whole pixels if there is neither
+        rotation nor magnification.
       random_crop: if the longer side is cut ('crop'), keep a random part instead of the middle.
       color_jitter: strength in [0, 1]: contrast and saturation by up to this share, brightness and
         hue (of a whole turn) by up to half of it.
@@ -34,8 +35,9 @@ class Augmentation:
     negative: bool = False
 
     @property
-    def is_affine(self) -> bool:
-        return (self.rotation, self.min_scale, self.max_scale, self.shift) != (0.0, 1.0, 1.0, 0.0)
+    def interpolates(self) -> bool:
+        """Whether pixels come to lie between those of the image."""
+        return (self.rotation, self.min_scale, self.max_scale) != (0.0, 1.0, 1.0)
 
 
 # Every operation on a view has its own key: adding a number to a seed would give one operation the
@@ -80,12 +82,23 @@ def _start_of_crop(place: tf.Tensor, excess: tf.Tensor) -> tf.Tensor:
 
 def augment(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
     """Randomly changes a square image (R, R, 3); `seed` is int64 (2,). Edges are extended."""
-    if options.is_affine:
+    if options.interpolates:
         image = _random_affine(image, options, seed)
+    elif options.shift:
+        image = _random_shift(image, options, seed)
     if options.flip:
         draw = tf.random.stateless_uniform([], draw_key(seed, FLIP))
         image = tf.cond(draw < 0.5, lambda: tf.reverse(image, axis=[1]), lambda: image)
     return image
+
+
+def _random_shift(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    # Between pixels it would blur, and nets would learn blurred images and expect them.
+    draw = tf.random.stateless_uniform([4], draw_key(seed, AFFINE), -1.0, 1.0)
+    side = tf.shape(image)[0]
+    shift = tf.cast(tf.round(draw[2:] * options.shift * tf.cast(side, tf.float32)), tf.int32)
+    columns, rows = (tf.clip_by_value(tf.range(side) - shift[i], 0, side - 1) for i in (0, 1))
+    return tf.gather(tf.gather(image, rows, axis=0), columns, axis=1)
 
 
 def _random_affine(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
@@ -134,7 +147,7 @@ def preprocess(
     place = None
     if options.random_crop:
         place = tf.random.stateless_uniform([], draw_key(seed, CROP))
-    if options.is_affine:
+    if options.interpolates:
         # Augmented at twice the size, so that rotation and zoom do not blur.
         image = augment(fit(image, 2 * size, mode, place), options, seed)
         image = tf.image.resize(image, (size, size), antialias=True)
