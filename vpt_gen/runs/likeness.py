@@ -67,7 +67,7 @@ def _hidden(net: TokenTransformer, tokens: np.ndarray) -> tuple[np.ndarray, np.n
     if net.family == "ar":
         return np.asarray(net.to_sequence(jnp.asarray(tokens))), np.ones(tokens.shape, bool)
     masked = np.zeros(tokens.shape, bool)
-    masked[:, halton_order(*net.grid(tokens.shape[1]))[tokens.shape[1] // 8 :]] = True
+    masked[:, halton_order(*net.shown_grid(tokens.shape[1]))[tokens.shape[1] // 8 :]] = True
     return np.where(masked, MASK_TOKEN_ID, tokens), masked
 
 

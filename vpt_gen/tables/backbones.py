@@ -29,6 +29,17 @@ with later.imports(globals()):
     from vpt_gen.tables.method_sizes import size
 
 _MINUTE, _DAY = 60, 86400
+# What README.md shows: of each kind of model, those that fit a laptop or a T4.
+_SHORT = (
+    "demo",
+    "color",
+    "titok_l32",
+    "halton_tiny",
+    "halton_base",
+    "maskgit256",
+    "llamagen_b_256",
+    "rar_b",
+)
 
 
 def facts_table(choices: Sequence[Candidate]) -> str:
@@ -75,7 +86,7 @@ def tuning_table(choices: Sequence[Candidate]) -> str:
 
 
 def short_table(choices: Sequence[Candidate]) -> str:
-    """Formats the choice in six columns, for README.md."""
+    """Formats the choice in six columns, for README.md: of all backbones, those of `_SHORT`."""
     rows = [
         [
             _title(choice),
@@ -86,6 +97,7 @@ def short_table(choices: Sequence[Candidate]) -> str:
             " / ".join(_minutes(choice, machine) for machine in MACHINES.values()),
         ]
         for choice in choices
+        if choice.name in _SHORT
     ]
     return _table(
         "backbone | pixels (tokens) | parameters | license, FID | tuning, GB | minutes on "
