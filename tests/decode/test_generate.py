@@ -53,6 +53,18 @@ def test_shared_classes_give_the_same_tokens(family):
     np.testing.assert_array_equal(shared[0], own[0])
 
 
+@pytest.mark.parametrize("decoder", ["remasking", "path_planning", "entropy", "moment"])
+def test_decoders_by_step_take_shared_stages_and_guidance(decoder):
+    prompts = jax.random.normal(jax.random.key(2), (4, 3, 5, 16))
+    options = {"decoder": decoder, "guidance": 1.0, "guidance_schedule": "linear"}
+    shared, _ = draw("nar", ROWS, prompts=prompts, **options)
+    own, _ = draw("nar", prompts=prompts[:, ROWS], **options)
+    np.testing.assert_array_equal(shared, own)
+    for changed in ({"prompts": prompts[:1]}, {"guidance": 0.0}):
+        other, _ = draw("nar", ROWS, **{"prompts": prompts, **options, **changed})
+        assert (other != shared).any()
+
+
 @pytest.mark.parametrize("decoder", of_net(NETS["nar"]))
 def test_no_condition_is_no_class(decoder):
     nothing, _ = draw("nar", decoder=decoder)

@@ -61,6 +61,8 @@ def test_guidance_rises_from_nothing_to_all_of_it():
 def test_the_first_part_may_have_no_guidance():
     assert guidance_shares(5, "constant", 0.4) == [0, 0, 1, 1, 1]
     assert guidance_shares(5, "linear", 0.5) == [0, 0, 0, 0.75, 1]
+    # AutoNAT's strategy for eight iterations has none in three.
+    assert guidance_shares(8, "constant", 0.375) == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def test_tokens_have_no_places():
 
 
 def test_only_decoders_that_need_no_places_fit():
-    assert decoders.of_net(BERT) == ["confidence", "titok_released"]
+    anywhere = ["confidence", "remasking", "path_planning", "entropy", "moment"]
+    assert decoders.of_net(BERT) == [*anywhere, "titok_released"]
     with pytest.raises(ValueError, match="'halton' does not work with a TiTok generator"):
         generate(BERT, {}, jax.random.split(jax.random.key(0), 1), 4, decoder="halton")
     assert "halton" in decoders.of_net(MaskGIT(7, 2, 4))

@@ -296,8 +296,8 @@ def _latents() -> ConfigDict:
 def _decode(family: str) -> ConfigDict:
     decode = ConfigDict()
     if len(decoders.of_family(family)) > 1:
-        # Order in which tokens are fixed (docs/decoders.md): 'confidence' as released, 'halton'
-        # spread evenly, or 'masked' or 'frontier', which recompute only a part of the positions.
+        # How tokens are fixed (docs/decoders.md): 'confidence' as released, 'halton' spread evenly,
+        # 'masked' or 'frontier', which recompute only a part of the positions, ...
         decode.decoder = decoders.of_family(family)[0]
     # Options that the decoders' files describe: decode/<decoder>.py.
     decode.update(decoders.options_of(family))

@@ -2,7 +2,9 @@
 
 In the order of `decode/halton.py` it is known in advance which positions an iteration reveals. Keys
 and values of all positions are kept from one iteration to the next, and recomputed where it
-matters most; the rest of the sequence stays as cached. The idea is our own, not published.
+matters most; the rest of the sequence stays as cached. ReCAP (arXiv 2505.19089) and partial caching
+(arXiv 2510.04525) have this idea too; which positions are recomputed is our own choice, see
+docs/decoders.md.
 """
 
 import dataclasses

@@ -8,8 +8,12 @@ from vpt_gen.decode.approximate import Frontier, Masked
 from vpt_gen.decode.autoregressive import Autoregressive
 from vpt_gen.decode.confidence import Confidence
 from vpt_gen.decode.decoder import Decoder
+from vpt_gen.decode.entropy import Entropy
 from vpt_gen.decode.halton import Halton
 from vpt_gen.decode.halton_released import HaltonReleased
+from vpt_gen.decode.moment import Moment
+from vpt_gen.decode.path_planning import PathPlanning
+from vpt_gen.decode.remasking import Remasking
 from vpt_gen.decode.titok_released import TiTokReleased
 from vpt_gen.nets.transformer import TokenTransformer
 
@@ -19,6 +23,10 @@ DECODERS: dict[str, type[Decoder]] = {
     "halton": Halton,
     "masked": Masked,
     "frontier": Frontier,
+    "remasking": Remasking,
+    "path_planning": PathPlanning,
+    "entropy": Entropy,
+    "moment": Moment,
     "halton_released": HaltonReleased,
     "titok_released": TiTokReleased,
     "autoregressive": Autoregressive,

@@ -8,16 +8,16 @@ revealed token stays; the paper's code draws all of them again in every iteratio
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.decode.decoder import Given
-from vpt_gen.decode.iterative import Guided, GuidedDecoder
+from vpt_gen.decode.iterative import GuidedDecoder
 from vpt_gen.decode.schedules import mask_rate
-from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 
 def halton_order(height: int, width: int) -> np.ndarray:
@@ -177,31 +177,14 @@ class Halton(GuidedDecoder):
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
-        net, n = cast(MaskedTransformer, given.net), given.num_tokens
-        logits_of = Guided(net, given.params, self.temperature)
-        constant, changing = given.stages()
-        first_scale, scales = self.scales(self.num_iterations)
-
-        def visual_logits(tokens, conditions, scale):
-            ids = net.ids(tokens, conditions.get("class_ids"))
-            return logits_of(ids, conditions, scale)[:, -n:]
-
-        def logits_fn(tokens, stage):
-            changing_t, scale = stage
-            own = given.of_images(constant | changing_t)
-            return visual_logits(tokens, own, first_scale if scale is None else scale)
-
-        first_logits = None
-        if given.known is None:  # Otherwise images differ from the start.
-            nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-            first_logits = given.of_images(visual_logits(nothing, given.first(), first_scale))
+        predictions = self.predictions(given)
         return decode(
             given.keys,
             given.tokens(),
-            logits_fn,
-            (changing, scales),
-            first_logits,
-            width=net.grid(n)[1],
+            predictions.logits_fn,
+            predictions.stages,
+            predictions.first,
+            width=given.net.grid(given.num_tokens)[1],
             num_iterations=self.num_iterations,
             schedule=self.schedule,
         )

@@ -1,16 +1,16 @@
 """What decoders of masked transformers share: iterations, a temperature and guidance."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, cast
 
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode.decoder import Conditions, Decoder
+from vpt_gen.decode.decoder import Conditions, Decoder, Given
 from vpt_gen.decode.schedules import guidance_requirement, guidance_shares, schedule_requirement
 from vpt_gen.errors import Requirement
-from vpt_gen.nets.transformer import MaskedTransformer, TokenTransformer
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer, TokenTransformer
 from vpt_gen.ranges import Count, Range, ShareBelowOne
 
 Temperature = Annotated[float, Range(0.01, 100)]
@@ -60,8 +60,46 @@ class WithGuidance(Decoder):
 
 
 @dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Logits of a batch's visual tokens in each iteration.
+
+    Attributes:
+      logits_fn: (tokens (B, N), stage) -> logits (B, N, K).
+      stages: tree of arrays with a leading axis T, of which `logits_fn` is given one slice.
+      first: logits (B, N, K) of the first iteration, computed once for each condition; None if
+        images differ from the start.
+    """
+
+    logits_fn: Callable[[jax.Array, Any], jax.Array]
+    stages: Any
+    first: jax.Array | None
+
+
+@dataclasses.dataclass(frozen=True)
 class GuidedDecoder(WithGuidance, IterativeDecoder):
     """An iterative decoder with guidance."""
+
+    def predictions(self, given: Given) -> Predictions:
+        """Returns what the net predicts for a batch, with guidance and the temperature."""
+        net, n = cast(MaskedTransformer, given.net), given.num_tokens
+        logits_of = Guided(net, given.params, self.temperature)
+        constant, changing = given.stages()
+        first_scale, scales = self.scales(self.num_iterations)
+
+        def visual_logits(tokens, conditions, scale):
+            ids = net.ids(tokens, conditions.get("class_ids"))
+            return logits_of(ids, conditions, scale)[:, -n:]
+
+        def logits_fn(tokens, stage):
+            changing_t, scale = stage
+            own = given.of_images(constant | changing_t)
+            return visual_logits(tokens, own, first_scale if scale is None else scale)
+
+        first = None
+        if given.known is None:  # Otherwise images differ from the start.
+            nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
+            first = given.of_images(visual_logits(nothing, given.first(), first_scale))
+        return Predictions(logits_fn, (changing, scales), first)
 
 
 @dataclasses.dataclass(frozen=True)
