@@ -8,7 +8,8 @@ import pytest
 from vpt_gen.config import migration
 from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import FAMILIES, METHODS, TASKS, default_config
-from vpt_gen.config.migration import migrate, with_defaults
+from vpt_gen.config.migration import migrate, with_defaults, with_new_values
+from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 
 ASSETS = pathlib.Path(migration.__file__).parents[1] / "assets"
@@ -56,6 +57,17 @@ def test_a_value_that_is_written_otherwise_today():
     old["prompt"]["design"], old["best_metric"] = "factorised", "memorisation_rate"
     new = migrate(old)
     assert (new["prompt"]["design"], new["best_metric"]) == ("factorized", "memorization_rate")
+
+
+def test_a_name_that_another_figure_has_since_is_translated_in_older_runs_alone():
+    new = recorded("prompts", best_metric="intra_lpips")
+    assert migrate(new) == new
+    old = recorded("prompts", best_metric="intra_lpips")
+    del old["evaluation"]["also"]
+    assert migrate(old) == recorded("prompts", best_metric="intra_class_lpips")
+    for config, name in ((new, "intra_lpips"), (old, "intra_class_lpips")):
+        changed = with_new_values({"best_metric": "intra_lpips"}, flatten(config))
+        assert changed == {"best_metric": name}
 
 
 def test_the_average_of_pretraining_has_todays_name():
@@ -110,7 +122,8 @@ def test_a_migrated_config_passes_the_check(task):
 
 def test_the_tables_name_fields_of_today():
     known = set().union(*(migration.flatten(recorded(t, f)) for t in TASKS for f in FAMILIES))
-    assert migration.BEFORE.keys() | migration.REWRITTEN.keys() <= known
+    tables = migration.BEFORE.keys() | migration.REWRITTEN.keys() | migration.REUSED.keys()
+    assert tables | {since for _, since, _ in migration.REUSED.values()} <= known
     assert not (migration.REMOVED.keys() | migration.RENAMED.keys()) & known
 
 

@@ -29,11 +29,13 @@ REMOVED: dict[str, tuple[Any, ...] | None] = {}
 # Field -> pairs of an old and a new value with the same meaning.
 REWRITTEN: dict[str, tuple[tuple[Any, Any], ...]] = {
     "data.data_dir": ((None, ""),),
-    "best_metric": (
-        ("memorisation_rate", "memorization_rate"),
-        ("intra_lpips", "intra_class_lpips"),  # The new intra-LPIPS is not measured in training.
-    ),
+    "best_metric": (("memorisation_rate", "memorization_rate"),),
     "prompt.design": (("factorised", "factorized"),),
+}
+# Field -> a value that means something else in runs that have another field, that field, and what
+# the value meant before.
+REUSED: dict[str, tuple[Any, str, Any]] = {
+    "best_metric": ("intra_lpips", "evaluation.also", "intra_class_lpips"),
 }
 
 
@@ -45,11 +47,11 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
         another type than the field's, or a removed field with a value that means something else
         than what runs do today.
     """
-    fields = {}
-    for name, value in flatten(recorded).items():
+    fields, recorded = {}, flatten(recorded)
+    for name, value in recorded.items():
         if not _dropped(name, value):
             name = _renamed(name)
-            fields[name] = _rewritten(name, value)
+            fields[name] = _rewritten(name, value, recorded)
     known = _defaults(fields)
     for name in fields.keys() - known.keys():
         raise _newer(f"the field config.{name}")
@@ -61,13 +63,23 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return _nested({**known, **fields, **earlier})
 
 
-def with_new_values(group: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-    """Translates the values of a part of a recorded config, nested; `name` is of the part."""
+def with_new_values(
+    group: Mapping[str, Any], recorded: Mapping[str, Any], name: str = ""
+) -> dict[str, Any]:
+    """Translates the values of a part of a recorded config, nested.
+
+    Args:
+      group: the part.
+      recorded: all fields, flat, of a config of the same age.
+      name: of the part; '' for the whole.
+    """
     new = {}
     for key, value in group.items():
         field = f"{name}.{key}" if name else key
-        nested = isinstance(value, Mapping)
-        new[key] = with_new_values(value, field) if nested else _rewritten(field, value)
+        if isinstance(value, Mapping):
+            new[key] = with_new_values(value, recorded, field)
+        else:
+            new[key] = _rewritten(field, value, recorded)
     return new
 
 
@@ -118,7 +130,11 @@ def _dropped(name: str, value: Any) -> bool:
     return True
 
 
-def _rewritten(name: str, value: Any) -> Any:
+def _rewritten(name: str, value: Any, recorded: Mapping[str, Any]) -> Any:
+    if name in REUSED:
+        old, since, new = REUSED[name]
+        if value == old and since not in recorded:
+            return new
     return dict(REWRITTEN.get(name, ())).get(_hashable(value), value)
 
 

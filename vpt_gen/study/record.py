@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.store import differences
 from vpt_gen.config.migration import migrate, with_defaults, with_new_values
+from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
 from vpt_gen.machine.files import write_json
@@ -73,9 +74,10 @@ def _in_todays_fields(old: dict[str, Any]) -> dict[str, Any]:
     """Adds newer fields to a record, perhaps of an older version."""
     new = with_defaults(old, default_study().to_dict())
     variants, datasets = new["variants"], new["datasets"]
+    fields = flatten(next(iter(old["configs"].values()), {}))
     for name, of in variants.items():
         variants[name] = with_defaults(of, variant(of["method"]).to_dict())
-        variants[name]["set"] = with_new_values(variants[name]["set"])
+        variants[name]["set"] = with_new_values(variants[name]["set"], fields)
     for name, of in datasets.items():
         datasets[name] = with_defaults(of, dataset(of["config"]).to_dict())
     return {**new, "configs": {name: migrate(config) for name, config in old["configs"].items()}}
