@@ -30,6 +30,8 @@ from vpt_gen.machine.files import check_writable, json_text, write_text
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
+# Of views that are only shifted; older versions resampled them.
+_WHOLE_PIXELS = ", shifted by whole pixels"
 _MAX_SHARDS = 1000
 
 
@@ -92,13 +94,18 @@ class CacheBuild:
         return 1 if self.spec.augmentation == Augmentation() else self.cache_views
 
     @property
+    def _is_only_shifted(self) -> bool:
+        options = self.spec.augmentation
+        return options.shift > 0 and not options.interpolates
+
+    @property
     def made_from(self) -> dict[str, str | int]:
         """Everything that the tokens depend on."""
         return {
             "format": _FORMAT,
             "data": self.source.digest,
             "decoder": codec.DECODER,
-            "preprocessing": repr(self.spec),
+            "preprocessing": repr(self.spec) + _WHOLE_PIXELS * self._is_only_shifted,
             "tokenizer": self.tokenizer_digest,
             "views": self.views,
             "seed": self.seed,
