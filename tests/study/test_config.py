@@ -8,6 +8,8 @@ import pytest
 from tests.study.studies import small_study
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.metrics import names_in
+from vpt_gen.evaluation.spaces import NAMES
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import (
     check_study,
@@ -16,7 +18,7 @@ from vpt_gen.study.config import (
     variant,
 )
 from vpt_gen.study.record import claim_folder
-from vpt_gen.study.runs import Choice, Runs
+from vpt_gen.study.runs import Choice, Runs, distance_of
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("study_*.py"))
 
@@ -47,7 +49,7 @@ def test_variants_stay_in_their_order(study):
         ("budget.seconds", 5.0, "give one of the two"),
         ("search.multiples", (), "config.search.multiples"),
         ("search.share", 1.5, "config.search.share is 1.5"),
-        ("samples.features", "dino", "inception or tokenizer"),
+        ("samples.features", "dino", "inception or .*tokenizer"),
         (
             "variants",
             in_order(a=variant("prompts", trained_as="b")),
@@ -147,6 +149,12 @@ def test_a_study_older_than_fields_goes_on(study, tmp_path):
     study.validation = 0.3
     with pytest.raises(UserError, match="validation was 0.1, is 0.3"):
         claim_folder(study, runs_of(study), tmp_path)
+
+
+@pytest.mark.parametrize("features", NAMES)
+def test_every_feature_space_has_the_distance_that_chooses(study, features):
+    study.samples.features = features
+    assert distance_of(study) in names_in(features)
 
 
 def test_a_config_that_is_no_python_file_is_an_error(tmp_path):

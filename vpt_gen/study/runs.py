@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from vpt_gen.config import flag, repeat
 from vpt_gen.config.check import check_config
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation.metrics import frechet
 from vpt_gen.study.cells import Cell
 
 # Number of measurements in a run that keeps its best checkpoint.
@@ -244,7 +245,7 @@ class Runs:
 
 def distance_of(study: ConfigDict) -> str:
     """Returns the figure for choosing learning rates and best checkpoints; lower is better."""
-    return "fid" if study.samples.features == "inception" else "frechet"
+    return frechet.name_in(study.samples.features)
 
 
 def checkpoints_of(workdir: pathlib.Path) -> list[pathlib.Path]:

@@ -65,6 +65,12 @@ class FrechetDistance(_Frechet):
         return space not in ("inception", "dinov2")
 
 
+def name_in(space: str) -> str:
+    """Returns the figure that is the Frechet distance in the feature space of this name."""
+    kinds = Fid(), FdDinov2(), FrechetDistance()
+    return next(kind.figures[0].name for kind in kinds if kind.fits(space))
+
+
 def frechet(a: Features, b: Features, name: str) -> float:
     """Returns the Frechet distance over all images, including those whose rows were not kept.
 
