@@ -18,6 +18,8 @@ from vpt_gen.config.check import check_config
 from vpt_gen.config.fields import METHODS, default_config
 from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
+from vpt_gen.nets import NETS
+from vpt_gen.nets.transformer import TokenTransformer
 
 CONFIGS = flag.files_of_runs(pathlib.Path(__file__).parents[1] / "configs")
 SHIPPED = pathlib.Path(__file__).parents[1] / "vpt_gen" / "assets" / "demo"
@@ -181,6 +183,30 @@ def test_impossible_values_are_named(field, value, message):
     group[name] = value
     with pytest.raises(UserError, match=message):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("net", "fields", "message"),
+    [
+        ("maskgit", {"num_heads": 5}, "model.num_heads is 5; .* a divisor of .*hidden_size, 768"),
+        ("rar", {"num_heads": 5}, "model.num_heads is 5; .* a divisor of .*hidden_size, 768"),
+        ("titok", {"encoder_heads": 3}, "encoder_heads is 3; .* of .*encoder_width, 1024"),
+        ("titok", {"patch_size": 24}, "patch_size is 24; .* of config.model.image_size, 256"),
+        ("titok", {"patch_size": 32}, "channel_multipliers is .*; .* patch_size, 32"),
+    ],
+)
+def test_sizes_that_do_not_divide_others_are_named(net, fields, message):
+    task = "transformer" if issubclass(NETS[net], TokenTransformer) else "tokenizer"
+    config = default_config(task, getattr(NETS[net], "family", "nar"), net)
+    config.model.update(fields)
+    with pytest.raises(UserError, match=message):
+        check_config(config)
+
+
+def test_the_heads_of_a_halton_maskgit_need_not_fill_its_width():
+    config = default_config("transformer", "nar", "halton_maskgit")
+    config.model.update({"hidden_size": 14, "num_heads": 4})
+    check_config(config)
 
 
 def test_an_approximate_decoder_takes_no_guidance():

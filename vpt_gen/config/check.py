@@ -13,6 +13,7 @@ from vpt_gen.config.fields import (
     TASKS,
     defaults_like,
 )
+from vpt_gen.config.model import net_of
 from vpt_gen.config.ranges import check_ranges, config_ranges
 from vpt_gen.decode import decoders
 from vpt_gen.decode.schedules import schedule_requirement
@@ -20,6 +21,14 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.training.adversarial import LOSSES
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
+
+# Fields of nets, and the fields that they divide.
+_DIVIDES = (
+    ("num_heads", "hidden_size"),
+    ("encoder_heads", "encoder_width"),
+    ("decoder_heads", "decoder_width"),
+    ("patch_size", "image_size"),
+)
 
 
 def check_config(config: ConfigDict) -> None:
@@ -76,6 +85,8 @@ def check_config(config: ConfigDict) -> None:
         config.optimizer.warmup_steps <= config.num_steps,
         f"at most num_steps, {config.num_steps}",
     )
+    if "model" in config:
+        _check_sizes(config)
     if config.task == "tokenizer":
         starts = config.losses.quantizer_start < config.num_steps
         wanted = f"below num_steps, {config.num_steps}"
@@ -106,6 +117,23 @@ def check_decoding(config: ConfigDict) -> None:
     check_ranges(config, config_ranges(config), "decode.")
     if "family" in config:
         _check_decoder(config)
+
+
+def _check_sizes(config: ConfigDict) -> None:
+    """Checks which sizes of a net divide others."""
+    model = config.model
+    for part, whole in _DIVIDES:
+        if part in model and not (part == "num_heads" and _has_free_heads(config)):
+            wanted = f"a divisor of config.model.{whole}, {model[whole]}"
+            check(config, f"model.{part}", model[whole] % model[part] == 0, wanted)
+    if model.get("pixel_codes"):
+        enlarged = 2 ** (len(model.channel_multipliers) - 1)
+        wanted = f"so many numbers that 2 ** (their number - 1) is patch_size, {model.patch_size}"
+        check(config, "model.channel_multipliers", enlarged == model.patch_size, wanted)
+
+
+def _has_free_heads(config: ConfigDict) -> bool:
+    return getattr(net_of(config.task, config.model.get("net", "")), "free_heads", False)
 
 
 def _check_code_targets(config: ConfigDict) -> None:

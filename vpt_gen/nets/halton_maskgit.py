@@ -87,6 +87,7 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         prefix=("attention", "prefix"),
     )
     takes_vectors = True
+    free_heads = True
     kept_hidden = (2, 5)
     # Share of examples trained without their class.
     pretraining = FrozenDict({"class_dropout": 0.1})

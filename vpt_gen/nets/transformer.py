@@ -75,6 +75,7 @@ class TokenTransformer:
       keeps_output: whether the backward pass needs the output of its MLP, as a norm follows.
       one_dimensional: whether its tokens form a sequence, without places in the image: there is no
         `grid`, no order over the image and no row of it.
+      free_heads: whether `num_heads` need not divide `hidden_size`.
     """
 
     family: ClassVar[str]
@@ -87,6 +88,7 @@ class TokenTransformer:
     kept_hidden: ClassVar[tuple[int, int]] = (1, 3)
     keeps_output: ClassVar[bool] = False
     one_dimensional: ClassVar[bool] = False
+    free_heads: ClassVar[bool] = False
 
     codebook_size: int  # K
     # The three properties of data below are those of nets with these two fields; others override.
