@@ -9,6 +9,7 @@ from tests import measured
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.metrics import METRICS, check_requested, chosen_metrics, names_in
+from vpt_gen.evaluation.metrics.vendi import Vendi
 
 pytest.importorskip("sklearn")
 
@@ -65,6 +66,14 @@ def test_new_images_are_at_the_floor(honest):
     np.testing.assert_allclose(values["vendi"], floors["vendi"], rtol=0.02)
     assert honest.values["fld"].details["held_out"] == "180 held-out images"
     assert honest.values["authpct"].details["trained_on"] == "90 training images"
+
+
+def test_fewer_real_images_are_no_floor_of_what_grows_with_their_number():
+    images = measured.image_set(*measured.blobs(12, seed=5), digest="")
+    for train, has_floor in ((12, True), (6, False)):
+        yardstick = measured.yardstick(train=train)
+        [value] = Vendi().measure(yardstick, yardstick.features_of(images))
+        assert (value.floor is not None) == has_floor and value.value > 1
 
 
 @pytest.mark.slow

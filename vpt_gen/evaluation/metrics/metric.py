@@ -55,7 +55,12 @@ class Distance(Metric):
 
     It is computed twice by the same code: for generated against real images, and for as many real
     images against others, which is its floor.
+
+    Attributes:
+      grows: whether it grows with the number of images, so that fewer real ones give no floor.
     """
+
+    grows: ClassVar[bool] = False
 
     def compare(self, space: FeatureSpace, images: Features, real: Features) -> Sequence[Value]:
         """Returns a value for each of `figures`; see `measure` for errors."""
@@ -66,6 +71,8 @@ class Distance(Metric):
 
         def floors():
             drawn, tried = yardstick.real_against_real(count)
+            if self.grows and len(drawn.features.indices) < count:
+                raise UserError(f"There are only {drawn} to compare {count:,} with.")
             values = self.compare(space, drawn.features, tried.features)
             return values, f"{drawn} against {tried}"
 

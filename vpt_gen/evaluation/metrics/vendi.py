@@ -15,7 +15,7 @@ _ROWS = 1024
 
 
 class Vendi(Distance):
-    """Needs generated images only; the floor is the score of as many real images."""
+    """Needs generated images only; the floor is the score of as many real ones, if there are."""
 
     figures = (
         Figure(
@@ -28,6 +28,7 @@ class Vendi(Distance):
         ),
     )
     on_request = True
+    grows = True
 
     def compare(self, space: FeatureSpace, images: Features, real: Features) -> Sequence[Value]:
         del real
