@@ -1,5 +1,6 @@
 """The store: what is kept, and what is read of it."""
 
+import contextlib
 import json
 import shutil
 
@@ -40,6 +41,21 @@ def test_restore_gives_what_was_saved(tmp_path):
 
 def test_the_newest_are_kept(tmp_path):
     assert saved(tmp_path, [1, 2, 3, 4], keep=2)._manager.all_steps() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("older", "now"),
+    [("intra_lpips", "intra_class_lpips"), ("memorisation_rate", "memorization_rate")],
+)
+def test_the_best_of_an_older_run_is_known_by_the_metrics_name_of_today(tmp_path, older, now):
+    with contextlib.closing(Store(tmp_path, best_metric=older)) as store:
+        for step, value in ((1, 0.3), (2, 0.5)):
+            store.save(step, state(step), {older: value})
+    with contextlib.closing(Store(tmp_path, best_metric=now)) as store:
+        assert store.best_step() == 1
+        store.save(3, state(3), {older: 0.1, now: 0.2})
+    with contextlib.closing(Store(tmp_path, best_metric=now, read_only=True)) as store:
+        assert store.best_step() == 3
 
 
 def test_a_relative_workdir_is_written(tmp_path, monkeypatch):

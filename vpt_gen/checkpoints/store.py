@@ -41,6 +41,11 @@ _MAY_CHANGE = (
     "config.backbone",
     f"facts.{NUM_IMAGES}",
 )
+# Metrics that older runs saved under other names.
+_OLDER_NAMES = {
+    "memorization_rate": "memorisation_rate",
+    "intra_class_lpips": "intra_lpips",
+}
 _UNFINISHED = ".orbax-checkpoint-tmp"  # Part of the name of a checkpoint that Orbax writes.
 _CHECKPOINT_OVERHEAD = 1_000_000  # bytes in addition to the arrays, an upper bound
 
@@ -84,7 +89,8 @@ class Store:
         if best_metric is not None:
 
             def best_fn(metrics: Mapping[str, float]) -> float:
-                return metrics[best_metric]
+                older = _OLDER_NAMES.get(best_metric, best_metric)
+                return metrics[best_metric if best_metric in metrics else older]
 
             best = ocp.checkpoint_managers.BestN(
                 get_metric_fn=best_fn,
