@@ -7,7 +7,8 @@ It reveals positions in the order of `decode/halton.py`, which follows the paper
 - Logits are multiplied by a factor per iteration, and only the likeliest tokens may be drawn.
 - The mask is one of the tokens that may be drawn. It then stays, and the image has the last code
   in its place.
-- Positions are written in their turn even if their tokens were given.
+- Positions are written in their turn even if their tokens were given. Only here these may be
+  `kept`, so that edits change none.
 """
 
 import dataclasses

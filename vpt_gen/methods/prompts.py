@@ -71,7 +71,7 @@ class Prompts(TransformerMethod):
     num_factors: Size = 1
     # With 'class+instance': share of examples trained on the class alone.
     instance_dropout: Share = 0.5
-    # Also a vector per condition, for transformers that one modulates (Halton-MaskGIT).
+    # Also a vector per condition, for transformers that one modulates (Halton-MaskGIT, RAR).
     vector: bool = False
     # How a transformer that rotates its positions takes prompts (docs/prompts.md): LlamaGen has
     # 'zero', 'plain' and 'identity'. '' is the transformer's own.
