@@ -20,6 +20,7 @@ def make_run(**changed):
         "task": "prompts",
         "data": {"path": "/home/me/cats", "cache_dir": "", "image_size": 32},
         "backbone": {"transformer": "/data/nets/halton", "tokenizer": "weights/vqgan"},
+        "evaluation": {"tokenizer": "/home/me/yardstick", "weights_dir": "/home/me/weights"},
     }
     params = {"table": {"embedding": np.arange(6, dtype=np.float32).reshape(2, 3)}}
     run = StoredRun("run", config, {"class_names": ["a", "b"]}, 7, params, NETS)
@@ -61,6 +62,7 @@ def test_folders_of_the_author_do_not_travel(path):
     config = tuned_file.read(path)[0].config
     assert config["data"]["path"] == "cats"
     assert config["backbone"] == {"transformer": "halton", "tokenizer": "weights/vqgan"}
+    assert config["evaluation"] == {"tokenizer": "yardstick", "weights_dir": "weights"}
     assert b"/home/me" not in path.read_bytes()
     assert [tuned_file.shareable(x) for x in ("~/a/b", "../a", "a/b", "")] == ["b", "a", "a/b", ""]
 

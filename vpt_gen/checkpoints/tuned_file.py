@@ -39,7 +39,13 @@ _KINDS: dict[str, json_files.Kind] = {
     "nets": dict,
 }
 # Fields that name folders of the author's machine.
-_FOLDERS = ("data.path", "data.data_dir", "data.cache_dir", "evaluation.weights_dir")
+_FOLDERS = (
+    "data.path",
+    "data.data_dir",
+    "data.cache_dir",
+    "evaluation.weights_dir",
+    "evaluation.tokenizer",
+)
 
 
 @dataclasses.dataclass(frozen=True)
