@@ -246,6 +246,14 @@ def test_training_images_that_have_changed_are_said_to_be_unknown(data, capsys):
         assert ("not known: " in capsys.readouterr().out) != known
 
 
+def test_a_folder_is_measured_by_the_tokenizer_that_the_config_names(data, monkeypatch, capsys):
+    config = make_config(data)
+    config.evaluation.tokenizer = "nowhere"
+    monkeypatch.setattr(real, "FLAGS", types.SimpleNamespace(config=config, weights_dir=""))
+    assert real.open_features("tokenizer", None).name == "tokenizer"
+    assert "nowhere" in capsys.readouterr().out
+
+
 def test_a_run_that_holds_nothing_out_is_compared_with_images_trained_on(workdir):
     run = opened(workdir)
     run.config.data.holdout = 0.0

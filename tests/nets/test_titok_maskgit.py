@@ -137,3 +137,5 @@ def test_features_keep_all_latents(tokenizer):
     found = space.apply(tokenizer, jax.random.uniform(jax.random.key(0), (2, 8, 8, 3)) * 255)
     assert {name: x.shape[1] for name, x in found.items()} == dict(space.dims)
     assert space.dims["layout"] == 4 * 6
+    with pytest.raises(UserError, match="takes images of 8 pixels only, not of 16"):
+        tokenizer_space(PretrainedNet(TOKENIZER, tokenizer, "", {}), 16)

@@ -116,13 +116,14 @@ def open_folder_set(path: str) -> ImageSet:
 
 
 def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
-    """Opens a feature space; the tokenizer is the run's, or the config's if it exists."""
+    """Opens a feature space; the tokenizer is that of the run or, if it exists, of the config."""
     if name == "tokenizer" and run:
         tokenizer = measuring_tokenizer(run.config, run.tokenizer)
         return spaces.open_space(name, "", tokenizer, run.config.data.image_size)
     if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
         try:
-            net = arrival.chosen(FLAGS.config.backbone)["tokenizer"]
+            chosen = FLAGS.config.get("evaluation", {}).get("tokenizer")
+            net = chosen or arrival.chosen(FLAGS.config.backbone)["tokenizer"]
             tokenizer = load_net(arrival.directory(net), *TOKENIZERS)
             return spaces.open_space(name, "", tokenizer, FLAGS.config.data.image_size)
         except UserError as error:

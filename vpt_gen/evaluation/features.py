@@ -104,7 +104,15 @@ def tokenizer_space(tokenizer: PretrainedNet, side: int) -> FeatureSpace:
     Args:
       tokenizer: of the kinds `checkpoints.backbone.TOKENIZERS`.
       side: pixels of the images that the encoder sees; for the shipped demo tokenizer 32.
+
+    Raises:
+      UserError: a tokenizer without places in the image, for images of another size.
     """
+    if not (tokenizer.net.is_spatial or tokenizer.net.takes(side)):
+        raise UserError(
+            f"The tokenizer for features takes images of {tokenizer.net.downsampling} pixels only, "
+            f"not of {side}: choose another one with config.evaluation.tokenizer."
+        )
 
     def apply(params, images):
         latents = tokenizer.net.apply({"params": params}, images / 255.0, method="encode")
