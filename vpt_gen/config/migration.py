@@ -47,7 +47,8 @@ def migrate(recorded: Mapping[str, Any]) -> dict[str, Any]:
         another type than the field's, or a removed field with a value that means something else
         than what runs do today.
     """
-    fields, recorded = {}, flatten(recorded)
+    fields = {}
+    recorded = flatten(recorded)
     for name, value in recorded.items():
         if not _dropped(name, value):
             name = _renamed(name)
