@@ -8,9 +8,11 @@ from vpt_gen.evaluation.distances import checked
 from vpt_gen.evaluation.features import Features, FeatureSpace
 from vpt_gen.evaluation.figures import Figure, Value
 from vpt_gen.evaluation.metrics.metric import Distance
+from vpt_gen.machine.progress import track
 
 SIGMA, SCALE = 10.0, 1000.0
 _ROWS, _COLUMNS = 1024, 8192  # of a block of the kernel: 64 MB
+_PATIENCE = 3.0  # seconds before a progress bar
 
 
 class _GaussianKernel(Distance):
@@ -73,7 +75,8 @@ def _mean(a: np.ndarray, b: np.ndarray) -> float:
     The values are close to 1, and small differences of them count.
     """
     total = 0.0
-    for row in range(0, len(a), _ROWS):
+    starts = range(0, len(a), _ROWS)
+    for row in track(starts, total=len(starts), label="kernel distance", delay=_PATIENCE):
         x = unit_length(a[row : row + _ROWS])
         for column in range(0, len(b), _COLUMNS):
             y = unit_length(b[column : column + _COLUMNS])
