@@ -56,8 +56,6 @@ def test_golden_shapes_of_the_published_files():
         net = HaltonMaskGIT(**fields)
         assert net.attention_width == file["attention_width"]
         ours = layout.param_shapes(net, layout.token_batch(1, 1))
-        found = {
-            halton_maskgit._file_name(x): halton_maskgit._file_shape(x, s) for x, s in ours.items()
-        }
+        found = {halton_maskgit._file_name(x): layout.torch_shape(x, s) for x, s in ours.items()}
         assert found | {"head.weight": found["tok_emb.weight"]} == expected
         assert sum(map(math.prod, ours.values())) == file["parameters"]

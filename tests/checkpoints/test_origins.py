@@ -1,6 +1,7 @@
 """The sentence about a missing net names the command that makes it, and that command does."""
 
 import pathlib
+import re
 import runpy
 import shlex
 
@@ -14,6 +15,7 @@ from vpt_gen.checkpoints.released import READERS, published
 from vpt_gen.config import flag
 from vpt_gen.config.fields import PRETRAINING
 from vpt_gen.errors import UserError
+from vpt_gen.recipes.small import NETS_COMPARED
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = {path.stem: path for path in flag.files_of_runs(ROOT / "configs")}
@@ -77,7 +79,7 @@ def test_every_config_that_pretrains_is_known_with_its_net():
     made = {}
     for stem in CONFIGS:
         config = get_config(stem)
-        if config.task in PRETRAINING:
+        if config.task in PRETRAINING and not stem.startswith("small_"):
             made[stem] = OTHERS.get(config.task) or config.model.net
     assert made == origins.PRETRAINED
 
@@ -91,6 +93,16 @@ def test_own_nets_are_pretrained(tmp_path, monkeypatch, stem, kind):
     assert f"{command} --workdir=/disk/{stem}`, or" in sentence(f"/disk/{stem}/net", kind)
     assert "`" not in sentence(f"runs/{stem}/net", "taming_vqgan")
     assert "`" not in sentence(f"runs/{stem}", kind)
+
+
+@pytest.mark.parametrize("kind", ["titok", *NETS_COMPARED])
+def test_small_nets_are_pretrained(tmp_path, monkeypatch, kind):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    text = sentence(f"runs/small/{kind}/net", kind)
+    config = re.search(rf"--config=configs/(\w+).py(:\w+)? --workdir=runs/small/{kind}`", text)
+    variant = (config[2] or "").removeprefix(":")
+    assert get_config(config[1], *filter(None, [variant])).model.net == kind
 
 
 def test_a_config_is_found_from_any_folder(empty):

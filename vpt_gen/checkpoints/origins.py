@@ -22,6 +22,8 @@ PRETRAINED = {
     "source_transformer": "maskgit",
     "source_transformer_ar": "gpt",
 }
+# Folder of the nets that are compared at equal compute.
+SMALL = "small"
 # The BigGAN of docs/gan.md, which is converted from the user's file.
 BIGGAN = "G_ema"
 
@@ -33,6 +35,7 @@ def command_for(path: str, kinds: Collection[str]) -> str:
         _conversion(directory, kinds)
         or _conversion_of_biggan(directory, kinds)
         or _pretraining(directory, kinds)
+        or _pretraining_of_small(directory, kinds)
     )
 
 
@@ -59,6 +62,19 @@ def _pretraining(directory: pathlib.Path, kinds: Collection[str]) -> str:
         return ""
     where = [] if str(workdir.parent) == "runs" else [f"--workdir={workdir}"]
     return shlex.join(["python", "-m", "vpt_gen.main", f"--config={config}", *where])
+
+
+def _pretraining_of_small(directory: pathlib.Path, kinds: Collection[str]) -> str:
+    """Of the nets of launch/study_backbones.sh, each in a folder with the name of its kind."""
+    workdir = directory.parent
+    kind, is_tokenizer = workdir.name, workdir.name == "titok"
+    config = _config_file("small_tokenizer" if is_tokenizer else "small_source")
+    if directory.name != "net" or workdir.parent.name != SMALL or kind not in kinds or not config:
+        return ""
+    choice = config if is_tokenizer else f"{config}:{kind}"
+    return shlex.join(
+        ["python", "-m", "vpt_gen.main", f"--config={choice}", f"--workdir={workdir}"]
+    )
 
 
 def _config_file(name: str) -> str:
