@@ -15,6 +15,8 @@ from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
+from vpt_gen.nets.titok import TiTok
+from vpt_gen.nets.titok_maskgit import TiTokMaskGIT
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import VQGAN, Tokenizer
 
@@ -38,6 +40,8 @@ class Size:
     @property
     def num_tokens(self) -> int:
         """N."""
+        if isinstance(self.tokenizer, TiTok):
+            return self.tokenizer.num_tokens
         return (self.image_size // self.tokenizer.downsampling) ** 2
 
 
@@ -75,6 +79,7 @@ SIZES = {
         256,
         24,
     ),
+    "titok_l32": Size(TiTokMaskGIT(), TiTok(), 256, 16),
 }
 
 _BLOCK = 2**20
