@@ -9,6 +9,7 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -107,3 +108,24 @@ def skip_lacking() -> None:
     reasons, _lacking[:] = list(dict.fromkeys(_lacking)), []
     if reasons:
         pytest.skip("; ".join(reasons))
+
+
+def run(module_and_variables, method: str, *args, **kwargs):
+    """A method of a net, compiled once for all tests."""
+    module, variables = module_and_variables
+    return _jitted(module, method)(variables, *args, **kwargs)
+
+
+@functools.cache
+def _jitted(module, method: str):
+    return jax.jit(functools.partial(module.apply, method=method))
+
+
+def inside(module_and_variables, *args, **kwargs) -> dict:
+    """What the modules of a net return for a call."""
+    module, variables = module_and_variables
+
+    def call(variables):
+        return module.apply(variables, *args, **kwargs, capture_intermediates=True)[1]
+
+    return jax.jit(call)(variables)["intermediates"]

@@ -7,10 +7,9 @@ what its manifest says of an array. `VPT_GEN_GOLDEN_RAR` names another folder of
 import functools
 import re
 
-import jax
 import numpy as np
 
-from tests.golden_folder import Folder
+from tests.golden_folder import Folder, inside, run  # noqa: F401 (for the tests)
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
 
@@ -67,24 +66,3 @@ def transformer():
     """The transformer and its variables, as the reader gives them."""
     read, params = released.read("rar", file(TRANSFORMER))
     return nets.build(read), {"params": params}
-
-
-def run(module_and_variables, method: str, *args, **kwargs):
-    """A method of a net, compiled once for all tests."""
-    module, variables = module_and_variables
-    return _jitted(module, method)(variables, *args, **kwargs)
-
-
-@functools.cache
-def _jitted(module, method: str):
-    return jax.jit(functools.partial(module.apply, method=method))
-
-
-def inside(module_and_variables, *args, **kwargs) -> dict:
-    """What the modules of a net return for a call."""
-    module, variables = module_and_variables
-
-    def call(variables):
-        return module.apply(variables, *args, **kwargs, capture_intermediates=True)[1]
-
-    return jax.jit(call)(variables)["intermediates"]

@@ -8,10 +8,9 @@ import functools
 import json as text
 import re
 
-import jax
 import numpy as np
 
-from tests.golden_folder import Folder
+from tests.golden_folder import Folder, inside, run  # noqa: F401 (for the tests)
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
 
@@ -77,24 +76,3 @@ def generator(kind: str):
         "titok_maskgit", file(f"generator_{kind}.bin"), num_heads=sizes["num_attention_heads"]
     )
     return nets.build(read), {"params": params}
-
-
-def run(module_and_variables, method: str, *args, **kwargs):
-    """A method of a net, compiled once for all tests."""
-    module, variables = module_and_variables
-    return _jitted(module, method)(variables, *args, **kwargs)
-
-
-@functools.cache
-def _jitted(module, method: str):
-    return jax.jit(functools.partial(module.apply, method=method))
-
-
-def inside(module_and_variables, *args, **kwargs) -> dict:
-    """What the modules of a net return for a call."""
-    module, variables = module_and_variables
-
-    def call(variables):
-        return module.apply(variables, *args, **kwargs, capture_intermediates=True)[1]
-
-    return jax.jit(call)(variables)["intermediates"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -40,9 +41,7 @@ class Size:
     @property
     def num_tokens(self) -> int:
         """N."""
-        if isinstance(self.tokenizer, TiTok):
-            return self.tokenizer.num_tokens
-        return (self.image_size // self.tokenizer.downsampling) ** 2
+        return math.prod(self.tokenizer.token_shape(self.image_size))
 
 
 _SMALL: dict[str, Any] = {

@@ -291,7 +291,7 @@ class Autoregressive(Decoder):
 
     def num_stages(self, net, num_tokens: int) -> int:
         """Returns the number of image rows: the prompt changes at the start of each."""
-        return 1 if net.one_dimensional else net.grid(num_tokens)[0]
+        return net.shown_grid(num_tokens)[0]
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         known = None if given.known is None else given.net.to_sequence(given.known)

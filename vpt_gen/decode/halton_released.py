@@ -23,9 +23,9 @@ import numpy as np
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.filters import top_k_filter
 from vpt_gen.decode.halton import draw, halton_order, reveal_in_turn, split_keys
-from vpt_gen.decode.iterative import Guided, WithGuidance
-from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer, TokenTransformer
-from vpt_gen.ranges import Count, CountOrZero, Range
+from vpt_gen.decode.iterative import Guided, Iterations, WithGuidance
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
+from vpt_gen.ranges import CountOrZero, Range
 
 Factor = Annotated[float, Range(0.01, 100)]
 
@@ -115,10 +115,9 @@ def decode(
 
 
 @dataclasses.dataclass(frozen=True)
-class HaltonReleased(WithGuidance):
+class HaltonReleased(WithGuidance, Iterations):
     """`config.decode.decoder = "halton_released"`."""
 
-    num_iterations: Count = 12
     # Factor of the logits in the first iteration and in the last one; above 1 for likelier tokens.
     factor_start: Factor = 1.0
     factor_end: Factor = 1.0
@@ -132,15 +131,10 @@ class HaltonReleased(WithGuidance):
     roll: bool = True
 
     name = "halton_released"
-    family = "nar"
     needs = ("predict_with_mask",)
     needs_grid = True
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
     logits_once = True
-
-    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
-        """Returns T: a marquee has one stage per iteration."""
-        return self.num_iterations
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         net, n = cast(MaskedTransformer, given.net), given.num_tokens

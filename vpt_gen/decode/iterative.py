@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vpt_gen.decode.decoder import Conditions, Decoder, Given
 from vpt_gen.decode.schedules import guidance_requirement, guidance_shares, schedule_requirement
@@ -18,23 +19,29 @@ Guidance = Annotated[float, Range(0, 100)]
 
 
 @dataclasses.dataclass(frozen=True)
-class IterativeDecoder(Decoder):
-    """Fixes some tokens in each of T iterations; subclasses add options of their own."""
+class Iterations(Decoder):
+    """A decoder of masked transformers with T iterations."""
 
     num_iterations: Count = 12
+
+    family = "nar"
+
+    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
+        """Returns T: a marquee has one stage per iteration."""
+        return self.num_iterations
+
+
+@dataclasses.dataclass(frozen=True)
+class IterativeDecoder(Iterations):
+    """Fixes some tokens in each of T iterations; subclasses add options of their own."""
+
     # Mask schedule, see decode/schedules.py.
     schedule: str = "cosine"
     # Divides the logits; below 1 for likelier tokens and less variety.
     temperature: Temperature = 1.0
 
-    family = "nar"
-
     def requirements(self) -> Iterable[Requirement]:
         yield schedule_requirement(self.schedule)
-
-    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
-        """Returns T: a marquee has one stage per iteration."""
-        return self.num_iterations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,30 +83,50 @@ class Predictions:
 
 
 @dataclasses.dataclass(frozen=True)
-class GuidedDecoder(WithGuidance, IterativeDecoder):
-    """An iterative decoder with guidance."""
+class GuidedIterations(WithGuidance, Iterations):
+    """A decoder of T iterations with guidance."""
 
-    def predictions(self, given: Given) -> Predictions:
-        """Returns what the net predicts for a batch, with guidance and the temperature."""
+    def predicted(
+        self, given: Given, temperature: float = 1.0, divisors: np.ndarray | None = None
+    ) -> Predictions:
+        """Returns what the net predicts for a batch, with guidance.
+
+        Args:
+          given: what to decode.
+          temperature: divides the logits.
+          divisors: (T,), divide those of each iteration besides; or None.
+        """
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
-        logits_of = Guided(net, given.params, self.temperature)
+        guided = Guided(net, given.params, temperature)
         constant, changing = given.stages()
         first_scale, scales = self.scales(self.num_iterations)
 
-        def visual_logits(tokens, conditions, scale):
+        def visual_logits(tokens, conditions, scale, divisor):
             ids = net.ids(tokens, conditions.get("class_ids"))
-            return logits_of(ids, conditions, scale)[:, -n:]
+            logits = guided(ids, conditions, scale)[:, -n:]
+            return logits if divisor is None else logits / divisor
 
         def logits_fn(tokens, stage):
-            changing_t, scale = stage
+            changing_t, scale, divisor = stage
             own = given.of_images(constant | changing_t)
-            return visual_logits(tokens, own, first_scale if scale is None else scale)
+            return visual_logits(tokens, own, first_scale if scale is None else scale, divisor)
 
         first = None
         if given.known is None:  # Otherwise images differ from the start.
             nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-            first = given.of_images(visual_logits(nothing, given.first(), first_scale))
-        return Predictions(logits_fn, (changing, scales), first)
+            divisor = None if divisors is None else divisors[0]
+            first = given.of_images(visual_logits(nothing, given.first(), first_scale, divisor))
+        stages = changing, scales, None if divisors is None else jnp.asarray(divisors)
+        return Predictions(logits_fn, stages, first)
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidedDecoder(GuidedIterations, IterativeDecoder):
+    """An iterative decoder with guidance."""
+
+    def predictions(self, given: Given) -> Predictions:
+        """Returns what the net predicts for a batch, with guidance and the temperature."""
+        return self.predicted(given, self.temperature)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ import numpy as np
 
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.halton import split_keys
+from vpt_gen.decode.schedules import remaining
 from vpt_gen.decode.stepwise import StepwiseDecoder, best, gumbel
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.ranges import Range
@@ -30,8 +31,8 @@ _GREEDY = 1e-3
 
 def exponents(num_iterations: int, choice_temperature: float) -> np.ndarray:
     """Returns beta of each iteration, float32 (T,)."""
-    left = 1.0 - np.arange(1, num_iterations + 1) / num_iterations
-    betas = 1.0 + 1.0 / np.maximum(choice_temperature * left, _GREEDY)
+    alphas = choice_temperature * remaining(num_iterations)
+    betas = 1.0 + 1.0 / np.maximum(alphas, _GREEDY)
     betas[-1] = 1.0
     return betas.astype(np.float32)
 

@@ -9,6 +9,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vpt_gen.errors import Requirement
 from vpt_gen.ranges import Range
@@ -116,3 +117,8 @@ def _rise(progress: float, schedule: str) -> float:
     if schedule == "cosine":
         return (1.0 - math.cos(math.pi * progress)) / 2.0
     return progress ** float(schedule.removeprefix("pow"))
+
+
+def remaining(num_iterations: int) -> np.ndarray:
+    """Returns the share of the iterations that is left after each, float64 (T,): falls to 0."""
+    return 1.0 - np.arange(1, num_iterations + 1) / num_iterations

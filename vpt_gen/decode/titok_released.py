@@ -13,16 +13,17 @@ unknown tokens and masks the least confident again, but otherwise:
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.decode.decoder import Given
-from vpt_gen.decode.iterative import Guided, WithGuidance
-from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer, TokenTransformer
-from vpt_gen.ranges import Count, Range
+from vpt_gen.decode.iterative import GuidedIterations
+from vpt_gen.decode.schedules import remaining
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
+from vpt_gen.ranges import Range
 
 
 def masked_counts(num_unknown: int | np.ndarray, num_iterations: int) -> np.ndarray:
@@ -45,16 +46,12 @@ def masked_counts(num_unknown: int | np.ndarray, num_iterations: int) -> np.ndar
 
 def temperatures(num_iterations: int, start: float) -> np.ndarray:
     """Returns the scale of the noise in each iteration, float32 (T,): falls from `start` to 0."""
-    return (start * _left(num_iterations)).astype(np.float32)
+    return (start * remaining(num_iterations)).astype(np.float32)
 
 
 def divisors(num_iterations: int) -> np.ndarray:
     """Returns what the logits of each iteration are divided by, float32 (T,)."""
-    return (0.5 + 0.8 * _left(num_iterations)).astype(np.float32)
-
-
-def _left(num_iterations: int) -> np.ndarray:
-    return 1.0 - np.arange(1, num_iterations + 1) / num_iterations
+    return (0.5 + 0.8 * remaining(num_iterations)).astype(np.float32)
 
 
 def step(
@@ -140,59 +137,35 @@ def decode(
 
 
 @dataclasses.dataclass(frozen=True)
-class TiTokReleased(WithGuidance):
+class TiTokReleased(GuidedIterations):
     """`config.decode.decoder = "titok_released"`."""
 
-    num_iterations: Count = 12
     # Scale of the noise on the tokens and on the confidence in the first iteration.
     choice_temperature: Annotated[float, Range(0, 1000)] = 4.5
     # Whether logits are divided by what falls from 1.3 to 0.5, as in the published figures.
     anneal_logits: bool = True
 
     name = "titok_released"
-    family = "nar"
     iteration = "predicts all open tokens at once and fixes those of the highest logits"
 
-    def num_stages(self, net: TokenTransformer, num_tokens: int) -> int:
-        """Returns T: a marquee has one stage per iteration."""
-        return self.num_iterations
-
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
-        net, n = cast(MaskedTransformer, given.net), given.num_tokens
-        guided = Guided(net, given.params)
-        constant, changing = given.stages()
-        first_scale, scales = self.scales(self.num_iterations)
+        shape = given.num_tokens, given.net.codebook_size
         shared = divisors(self.num_iterations) if self.anneal_logits else None
-
-        def logits_of(tokens, conditions, scale, divisor):
-            ids = net.ids(tokens, conditions.get("class_ids"))
-            logits = guided(ids, conditions, scale)[:, -n:]
-            return logits if divisor is None else logits / divisor
-
-        def logits_fn(tokens, stage):
-            changing_t, scale, divisor = stage
-            own = given.of_images(constant | changing_t)
-            return logits_of(tokens, own, first_scale if scale is None else scale, divisor)
+        predictions = self.predicted(given, divisors=shared)
 
         def noise_fn(iteration):
             def of(key):
                 ours, others = jax.random.split(jax.random.fold_in(key, iteration))
-                shape = (n, net.codebook_size)
-                return jax.random.gumbel(ours, shape), jax.random.gumbel(others, (n,))
+                return jax.random.gumbel(ours, shape), jax.random.gumbel(others, shape[:1])
 
             return jax.vmap(of)(given.keys)
 
-        first = None
-        if given.known is None:  # Otherwise images differ from the start.
-            nothing = jnp.full((given.num_conditions, n), MASK_TOKEN_ID, jnp.int32)
-            divisor = None if shared is None else shared[0]
-            first = given.of_images(logits_of(nothing, given.first(), first_scale, divisor))
         return decode(
             given.tokens(),
-            logits_fn,
+            predictions.logits_fn,
             noise_fn,
-            (changing, scales, None if shared is None else jnp.asarray(shared)),
-            first,
+            predictions.stages,
+            predictions.first,
             choice_temperature=self.choice_temperature,
             num_iterations=self.num_iterations,
         )

@@ -184,9 +184,22 @@ class CausalNet(CausalTransformer, nn.Module):
         Raises:
           ValueError: neither prompts nor classes, or more tokens than positions.
         """
-        prefix, first = self.prefix(prompts, class_ids)
+        return self.of_sequence(tokens, *self.prefix(prompts, class_ids), deterministic)
+
+    def of_sequence(
+        self, tokens: jax.Array, prefix: Any, first: int, deterministic: bool, *places: Any
+    ) -> jax.Array:
+        """Returns logits (B, N, K) of tokens (B, N) after a prefix; see `__call__`.
+
+        Args:
+          tokens: in the order of the sequence.
+          prefix: see `prefix`, as for the next.
+          first: position of the first token.
+          deterministic: no dropout.
+          *places: further arguments of `embed`.
+        """
         self.check_length(first, tokens.shape[1])
-        x = self.joined(prefix, self.embed(tokens[:, :-1], first))
+        x = self.joined(prefix, self.embed(tokens[:, :-1], first, *places))
         hidden, _ = self.hidden_states(x, deterministic=deterministic)
         # The last position of the prefix predicts the first token.
         return self.head(self.normalized(hidden)[:, -tokens.shape[1] :])

@@ -425,9 +425,5 @@ class RAR(CausalNet):
           ValueError: see `prefix`; or more tokens than positions.
         """
         first_place = None if orders is None else orders[:, 0]
-        prefix, first = self.prefix(prompts, class_ids, vectors, first_place)
-        self.check_length(first, tokens.shape[1])
-        x = self.joined(prefix, self.embed(tokens[:, :-1], first, orders))
-        hidden, _ = self.hidden_states(x, deterministic=deterministic)
-        # The last position of the prefix predicts the first token.
-        return self.head(hidden[:, -tokens.shape[1] :])
+        prefix = self.prefix(prompts, class_ids, vectors, first_place)
+        return self.of_sequence(tokens, *prefix, deterministic, orders)

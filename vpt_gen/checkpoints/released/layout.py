@@ -17,6 +17,8 @@ from flax import traverse_util
 
 from vpt_gen.errors import UserError
 
+# Our names of what enters attention, in the order of files that join their matrices.
+INPUTS = ("query", "key", "value")
 _MOST_LISTED = 10
 _MOST_LAYERS = 1000
 
@@ -98,6 +100,12 @@ def count(is_there: Callable[[int], bool]) -> int:
     """
     numbers = range(_MOST_LAYERS)
     return next((number for number in numbers if not is_there(number)), _MOST_LAYERS)
+
+
+def part_of_inputs(name: str, width: int) -> slice:
+    """Returns the rows of one of attention's `INPUTS` in a file's matrix of all three."""
+    start = INPUTS.index(name) * width
+    return slice(start, start + width)
 
 
 def torch_shape(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -22,12 +22,11 @@ _POSITIONS, _TARGETS, _TIMES = "pos_embed", "target_aware_pos_embed", "timesteps
 # Rows of the tables beyond the N of visual tokens; the first two are of [cls] and the condition.
 _SPARE = {_POSITIONS: 1024, _TARGETS: 1024, _TIMES: 100}
 _BEFORE = 2
-_INPUTS = ("query", "key", "value")
 # Our modules -> the file's: in a layer, and around the layers.
 _MODULES = {
     "modulation/linear": "adaLN_modulation.1",
     "attention_norm": "norm1",
-    **{f"attention/{name}": "attn.qkv" for name in _INPUTS},
+    **{f"attention/{name}": "attn.qkv" for name in layout.INPUTS},
     "attention/query_norm": "attn.q_norm",
     "attention/key_norm": "attn.k_norm",
     "attention/projection": "attn.proj",
@@ -104,7 +103,7 @@ def file_shapes(fields: dict[str, Any], ours: layout.Shapes) -> dict[str, tuple[
         name, _ = _origin(path, fields)
         if name not in shapes:
             rows, *rest = layout.torch_shape(path, shape)
-            shapes[name] = (rows * len(_INPUTS) if ".attn.qkv." in name else rows, *rest)
+            shapes[name] = (rows * len(layout.INPUTS) if ".attn.qkv." in name else rows, *rest)
     return shapes
 
 
@@ -128,7 +127,6 @@ def _origin(path: str, fields: dict[str, Any]) -> tuple[str, slice]:
     where = f"blocks.{block}." if block else ""
     name = f"{where}{_MODULES[module]}.{'bias' if leaf == 'bias' else 'weight'}"
     part = module.removeprefix("attention/")
-    if part not in _INPUTS:
+    if part not in layout.INPUTS:
         return name, slice(None)
-    start, width = _INPUTS.index(part) * fields["hidden_size"], fields["hidden_size"]
-    return name, slice(start, start + width)
+    return name, layout.part_of_inputs(part, fields["hidden_size"])

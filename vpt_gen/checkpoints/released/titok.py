@@ -24,11 +24,10 @@ _WHAT = "tokenizer of TiTok"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 _HEAD_SIZE = 64  # of all published models.
 _CODEBOOK, _PIXEL_CODEBOOK = "quantize.embedding.weight", "pixel_quantize.embedding.weight"
-_INPUTS = ("query", "key", "value")
 # Our modules -> the file's: in a layer, and around the layers.
 _MODULES = {
     "attention_norm": "ln_1",
-    **{f"attention/{name}": "attn.in_proj" for name in _INPUTS},
+    **{f"attention/{name}": "attn.in_proj" for name in layout.INPUTS},
     "attention/out": "attn.out_proj",
     "mlp_norm": "ln_2",
     "mlp_in": "mlp.c_fc",
@@ -180,7 +179,7 @@ def file_shapes(fields: dict[str, Any], ours: layout.Shapes) -> dict[str, tuple[
         if path not in tables:
             name, part = _origin(path, fields)
             first, *rest = _torch_shape(path, shape)
-            shapes[name] = (first * len(_INPUTS) if part is not None else first, *rest)
+            shapes[name] = (first * len(layout.INPUTS) if part is not None else first, *rest)
     return shapes
 
 
@@ -200,8 +199,8 @@ def _origin(path: str, fields: dict[str, Any]) -> tuple[str, int | None]:
     where = f"{part}.transformer.{layer}." if layer else ""
     leaf = "bias" if leaf == "bias" else "weight"
     input_name = module.removeprefix("attention/")
-    if input_name in _INPUTS:
-        return f"{where}{_MODULES[module]}_{leaf}", _INPUTS.index(input_name)
+    if input_name in layout.INPUTS:
+        return f"{where}{_MODULES[module]}_{leaf}", layout.INPUTS.index(input_name)
     return f"{where}{_MODULES[module]}.{leaf}", None
 
 
@@ -225,7 +224,7 @@ def _values(file, path: str, shape: tuple[int, ...], fields, tensor) -> np.ndarr
     name, part = _origin(path, fields)
     values = layout.floats(file, name, tensor(name))
     if part is not None:
-        values = np.split(values, len(_INPUTS))[part]
+        values = np.split(values, len(layout.INPUTS))[part]
     if not path.endswith("/kernel"):
         return np.ascontiguousarray(values.reshape(shape))
     axes = (2, 3, 1, 0) if values.ndim == 4 else (1, 0)

@@ -17,7 +17,6 @@ from vpt_gen.nets.titok_maskgit import TiTokMaskGIT
 
 _WHAT = "generator of TiTok"
 _NUM_HEADS = 16  # of all published models, whatever their width.
-_INPUTS = ("query", "key", "value")
 _BERT_TYPES = "model.embeddings.token_type_embeddings.weight"
 # Names of the vocabulary, the positions and the head.
 _BERT = (
@@ -28,7 +27,7 @@ _BERT = (
 _UVIT = ("embeddings.weight", "pos_embed", "lm_head")
 # Our modules -> the file's: in a layer of a BERT or of a UViT, and around the layers.
 _BERT_MODULES = {
-    **{f"attention/{name}": f"attention.self.{name}" for name in _INPUTS},
+    **{f"attention/{name}": f"attention.self.{name}" for name in layout.INPUTS},
     "attention/out": "attention.output.dense",
     "attention_norm": "attention.output.LayerNorm",
     "mlp_in": "intermediate.dense",
@@ -37,7 +36,7 @@ _BERT_MODULES = {
     "embeddings_norm": "model.embeddings.LayerNorm",
 }
 _UVIT_MODULES = {
-    **{f"attention/{name}": "attn.qkv" for name in _INPUTS},
+    **{f"attention/{name}": "attn.qkv" for name in layout.INPUTS},
     "attention/out": "attn.proj",
     "attention_norm": "norm1",
     "mlp_in": "mlp.fc1",
@@ -125,7 +124,7 @@ def file_shapes(fields: dict[str, Any], ours: layout.Shapes) -> dict[str, tuple[
         name, _ = _origin(path, fields)
         if name not in shapes:
             first, *rest = layout.torch_shape(path, shape)
-            shapes[name] = (first * len(_INPUTS) if ".attn.qkv." in name else first, *rest)
+            shapes[name] = (first * len(layout.INPUTS) if ".attn.qkv." in name else first, *rest)
     return shapes
 
 
@@ -151,10 +150,9 @@ def _origin(path: str, fields: dict[str, Any]) -> tuple[str, slice]:
     modules = _UVIT_MODULES if is_uvit else _BERT_MODULES
     name = f"{_layer_name(layer, fields) if layer else ''}{modules[module]}.{leaf}"
     part = module.removeprefix("attention/")
-    if not is_uvit or part not in _INPUTS:
+    if not is_uvit or part not in layout.INPUTS:
         return name, slice(None)
-    start, width = _INPUTS.index(part) * fields["hidden_size"], fields["hidden_size"]
-    return name, slice(start, start + width)
+    return name, layout.part_of_inputs(part, fields["hidden_size"])
 
 
 def _layer_name(layer: str, fields: dict[str, Any]) -> str:
