@@ -10,6 +10,7 @@ import pytest
 
 from tests import golden_ar
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.transformer import NO_CLASS
 from vpt_gen.training.objectives import token_losses
 
 pytestmark = pytest.mark.slow
@@ -53,6 +54,17 @@ def test_logits_of_a_class():
     likelihood = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], axis=-1)
     golden_ar.check(FILE, "nll", -likelihood[..., 0])
     golden_ar.check(FILE, "loss", -likelihood.mean())
+
+
+@pytest.mark.parametrize("null_class", [-1, 5])
+def test_no_class_stays_what_it_was_if_classes_are_added(null_class):
+    net, params = TINY.clone(null_class=null_class), tiny_variables()["params"]
+    adapted = {**params, "class_embeddings": {"embedding": jnp.ones((2, 8))}}
+    nothing, _ = net.apply({"params": params}, method="unconditional_prefix")
+    classes = jnp.array([NO_CLASS, 0])
+    prefix, _ = net.apply({"params": adapted}, None, classes, method="prefix")
+    np.testing.assert_array_equal(prefix[0], nothing[0])
+    assert (prefix[1] != nothing[0]).all()
 
 
 @golden_ar.needed

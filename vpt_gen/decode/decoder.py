@@ -34,6 +34,8 @@ class Given:
       known: (B, N), row-major, tokens that stay, and `MASK_TOKEN_ID` where one is drawn; None: all
         are drawn.
       num_unknown: the most tokens that one of the images lacks; None is N.
+      prefill: F < N, tokens at the beginning of the net's sequence that no image lacks, for causal
+        transformers.
     """
 
     net: TokenTransformer
@@ -46,6 +48,7 @@ class Given:
     vectors: jax.Array | None = None
     known: jax.Array | None = None
     num_unknown: int | None = None
+    prefill: int = 0
 
     @property
     def num_conditions(self) -> int:

@@ -26,6 +26,7 @@ def generate(
     vectors: jax.Array | None = None,
     known: jax.Array | None = None,
     num_unknown: int | None = None,
+    prefill: int = 0,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens, in parallel or one by one, depending on the net's family.
@@ -49,6 +50,8 @@ def generate(
         None: all are drawn.
       num_unknown: the most tokens that one of the images lacks, for decoders whose work grows with
         it; None is N.
+      prefill: F < N, tokens at the beginning of the net's sequence that no image lacks; a causal
+        transformer runs them at once.
       options: see `decoders.make_decoder`.
 
     Returns:
@@ -65,7 +68,17 @@ def generate(
             f"{', '.join(of_net(net))}."
         )
     given = Given(
-        net, params, keys, num_tokens, prompts, class_ids, rows, vectors, known, num_unknown
+        net,
+        params,
+        keys,
+        num_tokens,
+        prompts,
+        class_ids,
+        rows,
+        vectors,
+        known,
+        num_unknown,
+        prefill,
     )
     return decoder.decode(given)
 

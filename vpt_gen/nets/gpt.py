@@ -224,6 +224,9 @@ class GPT(CausalNet):
             if self.null_class >= 0:
                 class_ids = jnp.where(class_ids == NO_CLASS, self.null_class, class_ids)
             return self.embed(class_ids[:, None], position)
+        has_null = self.null_class >= 0
+        nothing = self.token_embeddings(jnp.array([self.null_class])) if has_null else 0.0
+        rows = jnp.where((class_ids == NO_CLASS)[:, None], nothing, rows)
         rows = rows.astype(sum_type(rows.dtype))[:, None]
         return rows + self._positions(position + jnp.arange(1))
 

@@ -23,7 +23,12 @@ from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
 from vpt_gen.nets.titok import TiTok
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.compatibility import check_image_size, check_resolution, tokens_per_image
+from vpt_gen.runs.compatibility import (
+    check_arrangement,
+    check_image_size,
+    check_resolution,
+    tokens_per_image,
+)
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
 from vpt_gen.runs.transformers import decode_options
@@ -167,18 +172,13 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
-    if NETS[config.model.net].one_dimensional == vqgan.net.is_spatial:
-        raise UserError(
-            f"config.model.net is {config.model.net!r}, which models "
-            f"{'a grid' if not vqgan.net.is_spatial else 'a sequence'} of tokens, but those of the "
-            f"tokenizer form {'a grid' if vqgan.net.is_spatial else 'a sequence'}: change one."
-        )
+    kind = NETS[config.model.net]
+    cure = "change config.model.net or config.backbone.tokenizer"
+    check_arrangement(vqgan.net, kind, cure)
     fields = {**_fields(config.model), "remat": config.compute.remat}
     class_dropout = fields.pop("class_dropout", 0.0)
     try:
-        net = NETS[fields.pop("net")].for_data(
-            vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields
-        )
+        net = kind.for_data(vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields)
         if class_dropout:
             net = net.dropping_classes(train_source.num_classes)
     except ValueError as error:

@@ -132,7 +132,7 @@ class TokenSampler:
         # The last batch is padded.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
-        most = None if known is None else self._room_for(known)
+        left = (None, 0) if known is None else self._work_left(known)
         # The same number of conditions for all batches, to compile once.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
@@ -142,17 +142,25 @@ class TokenSampler:
             batch = [self._share(x) for x in (conditions, keys[rows], of_image)]
             given = None if known is None else self._share(known[rows])
             with sharding.use(self.mesh):
-                made = self._tokens(params, frozen["transformer"], weights, *batch, given, most)
+                made = self._tokens(params, frozen["transformer"], weights, *batch, given, *left)
                 tokens, revealed_at = jax.device_get(made)
                 images = self._images(frozen["tokenizer"], tokens)
             new = slice(max(skip - rows[0], 0), min(size, len(bank) - rows[0]))
             yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
 
-    def _room_for(self, known: np.ndarray) -> int:
-        """The most tokens that an image lacks, rounded up so that few programs are compiled."""
+    def _work_left(self, known: np.ndarray) -> tuple[int | None, int]:
+        """Returns `num_unknown` and `prefill` of known tokens (n, N), see `decode.generate`.
+
+        Whole eighths of an image, so that few programs are compiled.
+        """
         eighth = -(-self.num_tokens // 8)
-        lacking = int((known == MASK_TOKEN_ID).sum(axis=1).max())
-        return min(-(-lacking // eighth) * eighth, self.num_tokens)
+        unknown = known == MASK_TOKEN_ID
+        if self.transformer.family == "nar":
+            lacking = int(unknown.sum(axis=1).max())
+            return min(-(-lacking // eighth) * eighth, self.num_tokens), 0
+        in_order = np.asarray(self.transformer.to_sequence(jnp.asarray(unknown)))
+        given = int(np.argmax(np.append(in_order.any(axis=0), True)))
+        return None, min(given, self.num_tokens - 1) // eighth * eighth
 
     def _share(self, rows: np.ndarray) -> jax.Array:
         return sharding.share({"rows": rows}, self.mesh)["rows"]
@@ -161,10 +169,19 @@ class TokenSampler:
     def _tokens(self):
         """`_draw`, compiled once for all calls."""
         whole = sharding.replicated(self.mesh)
-        return jax.jit(self._draw, static_argnums=7, out_shardings=whole)
+        return jax.jit(self._draw, static_argnums=(7, 8), out_shardings=whole)
 
     def _draw(
-        self, params, transformer_params, weights, conditions, keys, rows, known, num_unknown
+        self,
+        params,
+        transformer_params,
+        weights,
+        conditions,
+        keys,
+        rows,
+        known,
+        num_unknown,
+        prefill,
     ):
         """Conditions (P, M, 2), key data, row of every image in them -> tokens, revealed_at."""
         p, m, _ = conditions.shape
@@ -181,6 +198,7 @@ class TokenSampler:
             rows=rows,
             known=known,
             num_unknown=num_unknown,
+            prefill=prefill,
             **told,
             **self.options,
         )
