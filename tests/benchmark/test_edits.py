@@ -41,7 +41,7 @@ def test_ratios_are_of_turns():
     [
         (["--what=decode", "--decoders=frontier", "--guidance=1"], "frontier has no guidance: le"),
         (["--what=edit", "--decoders=halton,masked", "--guidance=1"], "masked has no guidance"),
-        (["--what=decode", "--decoders=titok_released"], "does not work with the MaskGIT of"),
+        (["--what=decode", "--decoders=autoregressive"], "does not work with the MaskGIT of"),
         (["--what=edit", "--size=titok_l32"], "have no places"),
     ],
 )

@@ -52,9 +52,8 @@ class Model:
 
     def of_images(self, tree: Any, axis: int = 0) -> Any:
         """Selects the entry of each image's condition: (P, ...) -> (B, ...)."""
-        if self.rows is None:
-            return tree
-        return jax.tree.map(lambda x: jnp.take(x, self.rows, axis=axis), tree)
+        rows = self.rows
+        return tree if rows is None else jax.tree.map(lambda x: jnp.take(x, rows, axis), tree)
 
     def prefill(self, prefix: Any, first: int, known: jax.Array) -> tuple[Any, Any]:
         """Runs known tokens after their prefix, in one forward pass.
@@ -183,9 +182,9 @@ class Steps:
         given = jnp.repeat(token, 2) if self._paired else token
         place = self._pair(self._at_images(of_place), of_nothing)
         x = self.model.embed(given, self.first + n, place)
-        if without is not None:
-            own = self.model.embed(token, self.unconditional.first + n, of_nothing)
-            without = own, other_cache
+        other = self.unconditional
+        if other is not None and not other.paired:
+            without = self.model.embed(token, other.first + n, of_nothing), other_cache
         return (x, cache, without), token
 
     def _guided(self, logits, without, n):
