@@ -172,10 +172,10 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
-    kind = NETS[config.model.net]
+    fields = {**_fields(config.model), "remat": config.compute.remat}
+    kind = NETS[fields.pop("net")]
     cure = "change config.model.net or config.backbone.tokenizer"
     check_arrangement(vqgan.net, kind, cure)
-    fields = {**_fields(config.model), "remat": config.compute.remat}
     class_dropout = fields.pop("class_dropout", 0.0)
     try:
         net = kind.for_data(vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields)
