@@ -271,6 +271,9 @@ def test_a_best_metric_that_cannot_be_measured_is_named(config, tmp_path):
     config.evaluation.every = 1
     with pytest.raises(UserError, match="measures loss, frechet, kid, .*, intra_class_lpips"):
         train(config, tmp_path / "run")
+    config.best_metric = "intra_class_lpips"
+    with pytest.raises(UserError, match="neither where it is lowest nor where it is highest"):
+        train(config, tmp_path / "run")
     config.best_metric, config.data.holdout = "frechet", 0.0
     with pytest.raises(UserError, match="'frechet' would choose the best copies of the images tr"):
         train(config, tmp_path / "run")

@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
-from vpt_gen.errors import UserError
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import Found
 from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
@@ -70,15 +69,6 @@ def measuring_tokenizer(config: ConfigDict, own: PretrainedNet) -> PretrainedNet
     return load_net(arrival.directory(path), *TOKENIZERS) if path else own
 
 
-def _check_best(name: str) -> None:
-    """Raises UserError for a figure of which neither the lowest nor the highest value is best."""
-    if name in FIGURES and FIGURES[name].better not in ("lower", "higher"):
-        raise UserError(
-            f"config.best_metric is {name!r}, whose best value is neither the lowest nor the "
-            "highest: choose another figure, such as 'frechet'."
-        )
-
-
 class Measurer:
     """Draws images from a run's parameters and measures them, always in the same way."""
 
@@ -92,13 +82,11 @@ class Measurer:
           mesh: devices.
 
         Raises:
-          UserError: feature weights that are damaged or cannot be fetched, an unknown figure, or a
-            best metric without a best value.
+          UserError: feature weights that are damaged or cannot be fetched, or an unknown figure.
         """
         self._config, self._experiment, self._workdir = config, experiment, workdir
         evaluation = config.evaluation
         check_requested(evaluation.also, evaluation.features, "config.evaluation.also")
-        _check_best(config.best_metric)
         tokenizer = measuring_tokenizer(config, experiment.nets["tokenizer"])
         cure = "Raise config.evaluation.num_samples to draw all classes."
         if told := undrawn(self._class_ids, experiment.facts["class_names"], cure):
