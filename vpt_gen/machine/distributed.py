@@ -1,7 +1,7 @@
-"""Several processes that train together, one per host (or GPU): how they connect and end.
+"""Several processes that work together, one per host (or GPU): how they connect and end.
 
 All run the same program with the same command line, and see the same files. Only the first prints
-messages and writes files.
+messages, and writes what is not one process's share.
 """
 
 import itertools
@@ -91,6 +91,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def process_number() -> int:
+    """Returns the number of this process, from 0."""
+    return jax.process_index()
+
+
 def wait_for_all(name: str) -> None:
     """Returns when all processes have reached the barrier of that name."""
     if jax.process_count() > 1:
@@ -102,6 +107,28 @@ def all_agree(holds: bool) -> bool:
     if jax.process_count() == 1:
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
+
+
+def wait_long() -> None:
+    """Returns when all processes have come here, for which they wait for hours if need be."""
+    if jax.process_count() > 1:
+        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
+        from orbax.checkpoint import multihost
+
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"wait {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+
+
+def first_tells(value: np.ndarray) -> np.ndarray:
+    """Returns the first process's value in all of them; theirs has the same shape and type."""
+    if jax.process_count() == 1:
+        return value
+    return np.asarray(multihost_utils.broadcast_one_to_all(value))
+
+
+def share_of(items: np.ndarray) -> np.ndarray:
+    """Returns this process's share of items (n,) that all processes know: neighbors, in order."""
+    return np.array_split(items, jax.process_count())[jax.process_index()]
 
 
 def first_does(work: Callable[[], None]) -> None:
@@ -116,12 +143,7 @@ def first_does(work: Callable[[], None]) -> None:
             work()
         except UserError as error:
             refusal = error
-    if jax.process_count() > 1:
-        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
-        from orbax.checkpoint import multihost
-
-        wait = multihost.get_barrier_sync_fn()
-        wait(key=f"first does {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+    wait_long()
     if not all_agree(refusal is None):
         raise refusal or UserError("The first process of the run cannot go on; it says why.")
 
