@@ -31,6 +31,8 @@ _SHUTDOWN_TIMEOUT = 20
 # Seconds that processes wait for what the first one does for all.
 _LONGEST_WORK = 24 * 3600
 _waits = itertools.count()
+# The flags of `define_flags`, which have no effect on results.
+FLAGS = ("distributed", "coordinator_address", "num_processes", "process_id")
 # Exit codes of all processes together: the end, and a stop after the state is saved.
 _TOGETHER = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -54,7 +56,7 @@ def start() -> None:
     Raises:
       UserError: flags that do not go together, or no other processes found.
     """
-    names = ("coordinator_address", "num_processes", "process_id")
+    names = FLAGS[1:]
     given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     if any(value is not None for value in given.values()) != all(
         value is not None for value in given.values()

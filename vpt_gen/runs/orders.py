@@ -31,7 +31,7 @@ class Orders:
         orders of some are lost.
         """
         done = np.logical_and.accumulate(done)
-        count = np.count_nonzero(done)
+        count = int(done.sum())
         try:
             orders = open_npy(self._path).read()
         except (OSError, DamagedError):
