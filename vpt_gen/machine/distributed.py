@@ -1,7 +1,7 @@
-"""Several processes that train together, one per host (or GPU): how they connect and end.
+"""Several processes that work together, one per host (or GPU): how they connect and end.
 
 All run the same program with the same command line, and see the same files. Only the first prints
-messages and writes files.
+messages, and writes what is not one process's share.
 """
 
 import itertools
@@ -31,6 +31,8 @@ _SHUTDOWN_TIMEOUT = 20
 # Seconds that processes wait for what the first one does for all.
 _LONGEST_WORK = 24 * 3600
 _waits = itertools.count()
+# The flags of `define_flags`, which have no effect on results.
+FLAGS = ("distributed", "coordinator_address", "num_processes", "process_id")
 # Exit codes of all processes together: the end, and a stop after the state is saved.
 _TOGETHER = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -54,7 +56,7 @@ def start() -> None:
     Raises:
       UserError: flags that do not go together, or no other processes found.
     """
-    names = ("coordinator_address", "num_processes", "process_id")
+    names = FLAGS[1:]
     given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     if any(value is not None for value in given.values()) != all(
         value is not None for value in given.values()
@@ -91,6 +93,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def process_number() -> int:
+    """Returns the number of this process, from 0."""
+    return jax.process_index()
+
+
 def wait_for_all(name: str) -> None:
     """Returns when all processes have reached the barrier of that name."""
     if jax.process_count() > 1:
@@ -102,6 +109,28 @@ def all_agree(holds: bool) -> bool:
     if jax.process_count() == 1:
         return holds
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
+
+
+def wait_long() -> None:
+    """Returns when all processes have come here, for which they wait for hours if need be."""
+    if jax.process_count() > 1:
+        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
+        from orbax.checkpoint import multihost
+
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"wait {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+
+
+def first_tells(value: np.ndarray) -> np.ndarray:
+    """Returns the first process's value in all of them; theirs has the same shape and type."""
+    if jax.process_count() == 1:
+        return value
+    return np.asarray(multihost_utils.broadcast_one_to_all(value))
+
+
+def share_of(items: np.ndarray) -> np.ndarray:
+    """Returns this process's share of items (n,) that all processes know: neighbors, in order."""
+    return np.array_split(items, jax.process_count())[jax.process_index()]
 
 
 def first_does(work: Callable[[], None]) -> None:
@@ -116,12 +145,7 @@ def first_does(work: Callable[[], None]) -> None:
             work()
         except UserError as error:
             refusal = error
-    if jax.process_count() > 1:
-        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
-        from orbax.checkpoint import multihost
-
-        wait = multihost.get_barrier_sync_fn()
-        wait(key=f"first does {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+    wait_long()
     if not all_agree(refusal is None):
         raise refusal or UserError("The first process of the run cannot go on; it says why.")
 

@@ -16,7 +16,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.methods.method import Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.samples import Samples, gather, image_keys
+from vpt_gen.runs.samples import Samples, all_or, gather, image_keys
 
 # Ways to decode that stay compiled; an edit needs at most eight.
 _VARIANTS = 8
@@ -96,7 +96,7 @@ class TokenSampler:
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        skip: int = 0,
+        wanted: np.ndarray | None = None,
         known: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
@@ -109,8 +109,8 @@ class TokenSampler:
           seed: of all keys.
           weights: marquee matrix (T, M), T from `decode.generate.num_stages`; None stays on the
             last entry of the bank.
-          skip: number of first images to leave out; the others stay in their batches, so that they
-            are the same to the last digit.
+          wanted: (n,) bool, the images to generate; None for all. They stay in their batches, so
+            that they are the same to the last digit.
           known: (n, N), row-major, tokens of each image that never change, and `MASK_TOKEN_ID`
             where one is drawn; None draws all.
           numbers: (n,), which of the images of its condition each is; None counts them.
@@ -120,7 +120,8 @@ class TokenSampler:
         """
         if bank.shape[1] > 1 and self.method.generator is None:
             raise ValueError("A marquee needs prompts.")
-        if skip >= len(bank):
+        wanted = all_or(wanted, bank)
+        if not wanted.any():
             return
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
@@ -136,7 +137,8 @@ class TokenSampler:
         # The same number of conditions for all batches, to compile once.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
-            if rows[0] + size <= skip:
+            new = np.flatnonzero(wanted[rows[0] : rows[0] + size])
+            if not len(new):
                 continue
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
             batch = [self._share(x) for x in (conditions, keys[rows], of_image)]
@@ -145,7 +147,6 @@ class TokenSampler:
                 made = self._tokens(params, frozen["transformer"], weights, *batch, given, *left)
                 tokens, revealed_at = jax.device_get(made)
                 images = self._images(frozen["tokenizer"], tokens)
-            new = slice(max(skip - rows[0], 0), min(size, len(bank) - rows[0]))
             yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
 
     def _work_left(self, known: np.ndarray) -> tuple[int | None, int]:
