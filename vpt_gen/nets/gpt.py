@@ -223,7 +223,9 @@ class GPT(CausalNet):
             rows = rows.astype(sum_type(rows.dtype))[:, None] + here
         else:
             rows = self.embed(class_ids[:, None], position)
-        none = self.embed(jnp.array([[self.null_class]]), position) if self.null_class >= 0 else here
+        none = here
+        if self.null_class >= 0:
+            none = self.embed(jnp.array([[self.null_class]]), position)
         return jnp.where((class_ids == NO_CLASS)[:, None, None], none, rows)
 
     def normalized(self, hidden: jax.Array) -> jax.Array:
