@@ -120,12 +120,12 @@ def test_loss_and_gradient_of_the_embeddings(kind):
     def loss(embeddings):
         shape = (len(tokens), *embeddings.shape[-2:])
         inputs = tokens[:, 1:]
-        return Objective(module, 0.0).losses(
-            variables["params"],
-            Examples(inputs, inputs, jnp.ones(inputs.shape)),
-            prompts=jnp.broadcast_to(embeddings, shape),
-            class_ids=tokens[:, 0],
-        ).mean()
+        examples = Examples(inputs, inputs, jnp.ones(inputs.shape))
+        prompts = jnp.broadcast_to(embeddings, shape)
+        of_each = Objective(module, 0.0).losses(
+            variables["params"], examples, prompts=prompts, class_ids=tokens[:, 0]
+        )
+        return of_each.mean()
 
     value, gradient = loss(load(name))
     golden_ar.check(FILE, f"loss_{kind}", value)

@@ -36,8 +36,7 @@ def test_it_is_the_inverse_of_guidance():
     ids = net.ids(tokens, CLASSES)
     guided = Guided(net, params)(ids, {}, 1.5)[:, 1:]
     conditional, unconditional = (
-        net.apply({"params": params}, tokens, class_ids=x)
-        for x in (CLASSES, jnp.full(2, NO_CLASS))
+        net.apply({"params": params}, tokens, class_ids=x) for x in (CLASSES, jnp.full(2, NO_CLASS))
     )
     assert np.abs(guided - conditional).max() > 0.1
     np.testing.assert_allclose(
