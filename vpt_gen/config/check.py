@@ -106,6 +106,8 @@ def check_config(config: ConfigDict) -> None:
     if config.task in METHODS:
         _check_backbone(config)
         _check_method(config)
+        if config.get("distilled_guidance"):
+            _check_distilled_guidance(config)
         _check_evaluation(config)
 
 
@@ -186,6 +188,14 @@ def _check_method(config: ConfigDict) -> None:
     method = methods.METHODS[config.task].from_config(config)
     for field, holds, wanted in method.requirements():
         check(config, f"{method.group}.{field}", holds, wanted)
+
+
+def _check_distilled_guidance(config: ConfigDict) -> None:
+    frozen = methods.METHODS[config.task].freezes_source
+    wanted = f"0 with config.task={config.task!r}, which keeps no source to guide away from"
+    check(config, "distilled_guidance", frozen, wanted)
+    guided = config.decode.get("guidance", 0.0) > 0
+    check(config, "decode.guidance", not guided, "0 with config.distilled_guidance")
 
 
 def _check_evaluation(config: ConfigDict) -> None:

@@ -91,6 +91,10 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         config.label_smoothing = 0.1 if family == "nar" else 0.0
         config.compute = _compute()
         config.decode = _decode(family)
+        if task in TRANSFORMER_METHODS:
+            # Scale of guidance that is trained into the conditions, so that images drawn without
+            # guidance look like those drawn with it, in one pass instead of two; 0 for none.
+            config.distilled_guidance = 0.0
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"

@@ -74,6 +74,7 @@ def make_task(
             return objective.losses(
                 method.params(frozen["transformer"], params),
                 part.rows(examples),
+                source=frozen["transformer"],
                 **part.rows(conditions(params, batch, dropout_key)),
                 dropout_key=part.key(dropout_key) if method.whole else None,
             )
@@ -85,8 +86,9 @@ def make_task(
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
         told = method.conditions(params, batch["label"])
+        source = frozen["transformer"]
         return {
-            "loss": objective(method.params(frozen["transformer"], params), tokens, key, **told)
+            "loss": objective(method.params(source, params), tokens, key, source=source, **told)
         }
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):

@@ -79,10 +79,13 @@ def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: To
     """Makes the task that trains the method's parameters."""
     del facts
     net = sampler.transformer
+    objective = Objective(
+        net, config.label_smoothing, config.get("mask_schedule"), config.distilled_guidance
+    )
     return adaptation.make_task(
         sampler.method,
         net,
-        Objective(net, config.label_smoothing, config.get("mask_schedule")),
+        objective,
         nets["tokenizer"].net,
         {name: pretrained.params for name, pretrained in nets.items()},
         make_optimizer(config.optimizer, config.num_steps),
