@@ -17,10 +17,13 @@ from vpt_gen.methods import (
     adaptation,
     adapters,
     class_embedding,
+    class_mixture,
     deep_prompts,
+    difffit,
     finetune,
     lora,
     norm_bias,
+    norms,
     prompts,
     scratch,
 )
@@ -43,7 +46,10 @@ METHODS = {
     "vector": lambda: prompts.make_method(PromptGenerator(C, 0, WIDTH, vector=True)),
     "class_embedding": lambda: class_embedding.make_method(NET, C),
     "deep_prompts": lambda: deep_prompts.make_method(NET, C, num_prompt_tokens=5),
+    "class_mixture": lambda: class_mixture.make_method(NET, C, NET.num_classes),
+    "norms": lambda: norm_bias.make_method(NET, C, norms.norms),
     "norm_bias": lambda: norm_bias.make_method(NET, C),
+    "difffit": lambda: difffit.make_method(NET, C),
     "lora": lambda: lora.make_method(NET, C, 2, 4.0, MATRICES),
     "adapters": lambda: adapters.make_method(NET, C, size=6),
     "finetune": lambda: finetune.make_method(NET, C, "float32"),
@@ -126,7 +132,9 @@ def test_stacked_layers_train_as_single_ones(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["class_embedding", "norm_bias", "lora", "adapters", "finetune"])
+@pytest.mark.parametrize(
+    "name", ["class_embedding", "norm_bias", "difffit", "lora", "adapters", "finetune"]
+)
 def test_at_first_a_new_class_is_the_sources(name):
     method = METHODS[name]()
     of = method.params({} if name in WHOLE else params(), method.init(jax.random.key(5), params()))

@@ -16,10 +16,13 @@ from vpt_gen.methods import (
     adaptation,
     adapters,
     class_embedding,
+    class_mixture,
     deep_prompts,
+    difffit,
     finetune,
     lora,
     norm_bias,
+    norms,
     prompts,
     scratch,
 )
@@ -46,7 +49,10 @@ METHODS = {
     "prompts": lambda net: prompts.make_method(PromptGenerator(C, 4, 16, dropout_rate=0.0)),
     "class_embedding": lambda net: class_embedding.make_method(net, C),
     "deep_prompts": lambda net: deep_prompts.make_method(net, C, num_prompt_tokens=5),
+    "class_mixture": lambda net: class_mixture.make_method(net, C, 2),
+    "norms": lambda net: norm_bias.make_method(net, C, norms.norms),
     "norm_bias": lambda net: norm_bias.make_method(net, C),
+    "difffit": lambda net: difffit.make_method(net, C),
     "lora": lambda net: lora.make_method(net, C, 2, 4.0, transformer.MATRICES),
     "adapters": lambda net: adapters.make_method(net, C, size=6),
     "finetune": lambda net: finetune.make_method(net, C, "float32"),
@@ -54,7 +60,10 @@ METHODS = {
 }
 FROZEN = [name for name in METHODS if name not in ("finetune", "scratch")]
 # Whose function is the source's before the first update.
-FROM_SOURCE = [name for name in METHODS if name not in ("prompts", "deep_prompts", "scratch")]
+OF_ITS_OWN = ("prompts", "deep_prompts", "class_mixture", "scratch")
+FROM_SOURCE = [name for name in METHODS if name not in OF_ITS_OWN]
+# Which train some of the source's own parameters.
+IN_PART = ("norms", "norm_bias", "difffit")
 
 families = pytest.mark.parametrize("family", NETS)
 methods = pytest.mark.parametrize("name", METHODS)
@@ -117,6 +126,9 @@ def own(name, family):
     kernels &= {x.removesuffix("/kernel") for x in of_source if x.endswith("/kernel")}
     places = {"nar": ("Attention_0/adapter", "Mlp_0/adapter")}
     places = places.get(family, ("attention_adapter", "mlp_adapter"))
+    scales = {f"{prefix}{i}/{place}/scale" for i in range(2) for place in places}
+    of_norms = {x for x in of_source if "_ln/" in x}
+    small = {x for x in of_source if x.split("/")[-1] in ("scale", "bias")}
     return {
         "prompts": {
             "prompt_embeddings/embedding",
@@ -127,7 +139,10 @@ def own(name, family):
         "class_embedding": table,
         "deep_prompts": table
         | {f"{prefix}{i}/{attention}/prefix/{x}" for i in range(2) for x in ("keys", "values")},
-        "norm_bias": table | {x for x in of_source if x.split("/")[-1] in ("scale", "bias")},
+        "class_mixture": {"class_embeddings/logits"},
+        "norms": table | of_norms,
+        "norm_bias": table | small,
+        "difffit": table | small | scales,
         "lora": table | {f"{x}/lora/{way}/kernel" for x in kernels for way in ("down", "up")},
         "adapters": table
         | {
@@ -163,7 +178,7 @@ def test_nothing_frozen_is_in_the_gradient_or_the_optimizer(name, family):
         assert set(traverse_util.flatten_dict(moments, sep="/")) == own(name, family)
     frozen = set(traverse_util.flatten_dict(task.frozen["transformer"], sep="/"))
     assert bool(frozen) == (name in FROZEN)
-    assert bool(frozen & own(name, family)) == (name == "norm_bias")
+    assert bool(frozen & own(name, family)) == (name in IN_PART)
 
 
 def shapes_of_products(task):

@@ -7,7 +7,6 @@ positions, where the prefix's part of the cache is replaced; the entries of earl
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
@@ -42,6 +41,7 @@ def decode(
     guidance_start: float = 0.0,
     guidance_stop: float = 1.0,
     guidance_schedule: str = "constant",
+    without: Any = None,
 ) -> jax.Array:
     """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
@@ -65,6 +65,7 @@ def decode(
       guidance_start: share of the tokens that come before guidance sets in.
       guidance_stop: share of the tokens after which it ends.
       guidance_schedule: how the scale rises over the tokens, see `schedules.guidance_shares`.
+      without: the net's parameters if it has no condition, for guidance; None: `params`.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
@@ -74,21 +75,22 @@ def decode(
     if num_tokens % count:
         raise ValueError(f"{count} prompts cannot share {num_tokens} tokens evenly.")
     variables = {"params": params}
+    of_nothing = variables if without is None else {"params": without}
 
     def prefix_of(staged):
         return net.apply(variables, class_ids=class_ids, **staged, method="prefix")
 
-    def of_places(prefix, positions):
+    def of_places(prefix, positions, variables=variables):
         return net.apply(variables, prefix, positions, method="of_places")
 
-    def embed(tokens, position, of_place):
+    def embed(tokens, position, of_place, variables=variables):
         x = net.apply(variables, tokens[:, None], position, method="embed")
         return net.conditioned(x, of_place)
 
-    def prefix_cache(prefix):
+    def prefix_cache(prefix, variables=variables):
         return net.apply(variables, prefix, method="hidden_states")[1]
 
-    def first_input(prefix):
+    def first_input(prefix, variables=variables):
         return net.apply(variables, prefix, method="first_input")
 
     def of_images(tree, axis=0):
@@ -115,20 +117,22 @@ def decode(
     net.check_length(first, num_tokens)
     _check_keys(keys, num_conditions if rows is None else len(rows))
 
-    # Without their condition, images are decoded in the same batch if their cache is as long, and
-    # otherwise next to it.
+    # Without their condition, images are decoded in the same batch if their cache is as long and
+    # their net is the same, and otherwise next to it.
     is_paired, nothing, fresh_of_nothing = False, None, None
     places = jnp.arange(num_tokens).reshape(count, -1)
     places_of_nothing = None
     if guidance:
-        nothing, first_after_nothing = net.apply(variables, method="unconditional_prefix")
-        places_of_nothing = jax.vmap(functools.partial(of_places, nothing))(places)
-        fresh_of_nothing, nothing = prefix_cache(nothing), first_input(nothing)
-        is_paired = (first_after_nothing, _length(fresh_of_nothing)) == (first, length)
+        nothing, first_after_nothing = net.apply(of_nothing, method="unconditional_prefix")
+        places_of_nothing = jax.vmap(lambda of: of_places(nothing, of, of_nothing))(places)
+        fresh_of_nothing = prefix_cache(nothing, of_nothing)
+        nothing = first_input(nothing, of_nothing)
+        is_alike = (first_after_nothing, _length(fresh_of_nothing)) == (first, length)
+        is_paired = is_alike and without is None
     scales = _scales(guidance, guidance_schedule, guidance_start, guidance_stop, num_tokens)
 
-    def paired(tree, of_nothing, axis=0):
-        return _in_pairs(tree, of_nothing, axis) if is_paired else tree
+    def paired(tree, others, axis=0):
+        return _in_pairs(tree, others, axis) if is_paired else tree
 
     def guide(logits, alone, n):
         return logits + scales[n] * (logits - alone)
@@ -142,7 +146,7 @@ def decode(
         elif guidance:
             x, other_cache = without
             place = _length(fresh_of_nothing) - 1 + n
-            alone, other_cache = net.apply(variables, x, other_cache, place, method="run")
+            alone, other_cache = net.apply(of_nothing, x, other_cache, place, method="run")
             logits = guide(logits, alone, n)
         token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
         if kept is not None:
@@ -150,7 +154,7 @@ def decode(
         given = jnp.repeat(token, 2) if is_paired else token
         x = embed(given, first + n, paired(at_images(of_place), place_of_nothing))
         if without is not None:
-            own = embed(token, first_after_nothing + n, place_of_nothing)
+            own = embed(token, first_after_nothing + n, place_of_nothing, of_nothing)
             without = own, other_cache
         return (x, cache, without), token
 
@@ -280,6 +284,9 @@ class Autoregressive(Decoder):
     guidance_stop: Share = 1.0
     # How the scale rises over the tokens, see decode/schedules.py.
     guidance_schedule: str = "constant"
+    # Whether it leads away from what the source predicts, not the adapted net, see
+    # `iterative.Guided`.
+    domain_guidance: bool = False
 
     name = "autoregressive"
     family = "ar"
@@ -312,6 +319,7 @@ class Autoregressive(Decoder):
             guidance_start=self.guidance_start,
             guidance_stop=self.guidance_stop,
             guidance_schedule=self.guidance_schedule,
+            without=given.without,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
         if known is not None:

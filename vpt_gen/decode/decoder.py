@@ -34,6 +34,7 @@ class Given:
       known: (B, N), row-major, tokens that stay, and `MASK_TOKEN_ID` where one is drawn; None: all
         are drawn.
       num_unknown: the most tokens that one of the images lacks; None is N.
+      without: the net's parameters if it has no condition, for guidance; None: `params`.
     """
 
     net: TokenTransformer
@@ -46,6 +47,7 @@ class Given:
     vectors: jax.Array | None = None
     known: jax.Array | None = None
     num_unknown: int | None = None
+    without: Any = None
 
     @property
     def num_conditions(self) -> int:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.decoders import make_decoder, of_net
+from vpt_gen.nets.additions import each_with_its_own
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 
@@ -26,6 +27,8 @@ def generate(
     vectors: jax.Array | None = None,
     known: jax.Array | None = None,
     num_unknown: int | None = None,
+    additions: Any = None,
+    source: Any = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens, in parallel or one by one, depending on the net's family.
@@ -49,6 +52,10 @@ def generate(
         None: all are drawn.
       num_unknown: the most tokens that one of the images lacks, for decoders whose work grows with
         it; None is N.
+      additions: tree of arrays (P, ...), what each of the class ids adds to the parameters, see
+        `nets/additions.py`; None for nothing. Without a class, guidance has none.
+      source: the net's parameters before they were adapted, for the option `domain_guidance`;
+        None: `params` are.
       options: see `decoders.make_decoder`.
 
     Returns:
@@ -64,10 +71,23 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    given = Given(
-        net, params, keys, num_tokens, prompts, class_ids, rows, vectors, known, num_unknown
-    )
-    return decoder.decode(given)
+    # Where prompts alone are trained, the net is the source.
+    has_other = getattr(decoder, "domain_guidance", False) and source not in (None, params)
+    without = source if has_other else None
+    if additions is None:
+        shared = num_tokens, prompts, class_ids, rows, vectors, known, num_unknown, without
+        return decoder.decode(Given(net, params, keys, *shared))
+    if class_ids is None or prompts is not None or vectors is not None:
+        raise ValueError("Additions of conditions go with class ids, and with these alone.")
+    without = params if without is None else without
+    if rows is not None:
+        additions, class_ids = jax.tree.map(lambda x: x[rows], (additions, class_ids))
+
+    def decode(params: Any, keys: jax.Array, class_ids: jax.Array, known: jax.Array | None):
+        own = num_tokens, None, class_ids, None, None, known, num_unknown, without
+        return decoder.decode(Given(net, params, keys, *own))
+
+    return each_with_its_own(decode, params, additions, keys, class_ids, known)
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.decode.generate import generate, tokens_to_images
-from vpt_gen.methods.method import Conditions, Method
+from vpt_gen.methods.method import STAGED, Conditions, Method
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
@@ -96,7 +96,7 @@ def make_task(
         told: dict[str, Any] = dict(
             method.conditions(params, ids, None if method.num_classes else ids)
         )
-        for name in told.keys() - {"class_ids"}:
+        for name in told.keys() & STAGED:
             told[name] = told[name][None]  # The same in all stages.
         tokens, _ = generate(
             net,
@@ -104,6 +104,7 @@ def make_task(
             jax.random.split(key, NUM_PICTURES),
             num_tokens,
             rows=jnp.arange(NUM_PICTURES) % count,
+            source=frozen["transformer"] or None,
             **told,
             **decode_options,
         )
@@ -116,5 +117,5 @@ def make_task(
         train_step,
         eval_step,
         pictures,
-        method.frozen(backbone),
+        method.frozen(backbone, decode_options),
     )

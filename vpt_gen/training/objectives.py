@@ -1,11 +1,12 @@
 """Training objectives of transformers: masked tokens (NAR) or the next token (AR)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.additions import each_with_its_own
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training import losses
 from vpt_gen.training.state import Params
@@ -66,6 +67,7 @@ def token_losses(
     label_smoothing: float,
     *,
     dropout_key: jax.Array | None = None,
+    additions: Any = None,
     **conditions: jax.Array | None,
 ) -> jax.Array:
     """Computes the losses (B,) of a transformer on given inputs.
@@ -78,13 +80,22 @@ def token_losses(
       weights: (B, N), 1.0 for tokens in the loss.
       label_smoothing: see `losses.masked_cross_entropy`.
       dropout_key: of the transformer's dropout; None for none.
+      additions: tree of arrays (B, ...), what each example adds to the parameters, see
+        `nets/additions.py`; None for nothing. They go without dropout.
       conditions: prompts (B, S, D), class_ids (B,) and others that the net takes.
     """
-    logits = net.apply(
-        {"params": params},
-        inputs,
-        **conditions,
-        deterministic=dropout_key is None,
-        rngs=None if dropout_key is None else {"dropout": dropout_key},
-    )
+
+    def logits_of(params: Params, inputs: jax.Array, conditions: Any) -> jax.Array:
+        return net.apply(
+            {"params": params},
+            inputs,
+            **conditions,
+            deterministic=dropout_key is None,
+            rngs=None if dropout_key is None else {"dropout": dropout_key},
+        )
+
+    if additions is None:
+        logits = logits_of(params, inputs, conditions)
+    else:
+        logits = each_with_its_own(logits_of, params, additions, inputs, conditions)
     return losses.masked_cross_entropy(logits, targets, weights, label_smoothing)
