@@ -1,15 +1,13 @@
 """Every method of adaptation on a LlamaGen, which none of them knows."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import traverse_util
 
-from tests.methods.updates import two_updates
+from tests.methods.updates import greedy, predicted, two_updates
 from tests.nets.test_llamagen import NET, params
-from vpt_gen.decode import autoregressive
 from vpt_gen.errors import UserError
 from vpt_gen.methods import METHODS, adaptation
 from vpt_gen.methods.lora import LoRA
@@ -26,6 +24,7 @@ OPTIONS = {
     "lora": {"rank": 2, "matrices": (*MATRICES, GATE)},
     "adapters": {"size": 6},
     "deep_prompts": {"num_prompt_tokens": 5},
+    "class_deep_prompts": {"num_prompt_tokens": 2},
 }
 RECORDS = {
     name: record(**OPTIONS.get(name, {}))
@@ -70,14 +69,8 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
 
     adapted = method.params(task.frozen["transformer"], state.params)
     told = method.conditions(state.params, jnp.arange(C))
-    keys = jax.random.split(jax.random.key(0), C)
-
-    @jax.jit
-    def decode(adapted, told):
-        return autoregressive.decode(net, adapted, keys, 9, **told, temperature=0)
-
-    drawn = decode(adapted, told)
-    again = net.apply({"params": adapted}, drawn, **told).argmax(axis=-1)
+    drawn = greedy(net, adapted, told)
+    again = predicted(net, adapted, drawn, told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
 
 

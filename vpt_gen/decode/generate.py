@@ -72,8 +72,8 @@ def generate(
             f"{', '.join(of_net(net))}."
         )
     # Where prompts alone are trained, the net is the source.
-    has_other = getattr(decoder, "domain_guidance", False) and source not in (None, params)
-    without = source if has_other else None
+    is_other = source is not params and getattr(decoder, "domain_guidance", False)
+    without = source if is_other else None
     if additions is None:
         shared = num_tokens, prompts, class_ids, rows, vectors, known, num_unknown, without
         return decoder.decode(Given(net, params, keys, *shared))

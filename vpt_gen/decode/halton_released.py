@@ -140,9 +140,7 @@ class HaltonReleased(WithGuidance, Iterations):
     def requirements(self) -> Iterable[Requirement]:
         yield from super().requirements()
         is_linear = self.guidance == 0 or not self.domain_guidance
-        wanted = (
-            "False with the decoder 'halton_released', which guides the input of one net's head"
-        )
+        wanted = "False with the decoder 'halton_released', which guides the input of one head"
         yield "domain_guidance", is_linear, wanted
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:

@@ -1,7 +1,8 @@
 """Method: prompts at every layer, of each class its own, as keys and values for all positions.
 
-CoAR (arXiv 2508.07341) learns context tokens of a concept for every layer of a frozen autoregressive
-net. Here a concept is a class, and its context are free keys and values, as in `deep_prompts`.
+CoAR (arXiv 2508.07341) learns context tokens of a concept for every layer of a frozen
+autoregressive net. Here each class is a concept, and its context is free keys and values, as in
+`deep_prompts`.
 """
 
 import dataclasses

@@ -49,7 +49,10 @@ class ClassMixture(TransformerMethod):
     demo_learning_rate = 1e-1
 
     def sentence(self, what: str) -> str:
-        return f"Weights of the source's classes for each class, trained on a frozen {what} transformer"
+        return (
+            f"For each class, weights of the source's classes, trained on a frozen {what} "
+            "transformer"
+        )
 
     def adapt(self, target: Target) -> Method:
         known = target.net.known_classes
