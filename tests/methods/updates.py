@@ -1,4 +1,4 @@
-"""Two updates of a method on a small net, what they leave as it was, and what the net then draws."""
+"""Two updates of a method on a small net, what they leave as it was, and what is then drawn."""
 
 import jax
 import jax.numpy as jnp
