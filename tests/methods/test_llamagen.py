@@ -21,6 +21,7 @@ from vpt_gen.training.objectives import Objective
 C = 3
 OPTIONS = {
     "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
+    "prompts_lora": {"num_prompt_tokens": 4, "dropout_rate": 0.0, "prompt_steps": 0},
     "lora": {"rank": 2, "matrices": (*MATRICES, GATE)},
     "adapters": {"size": 6},
     "deep_prompts": {"num_prompt_tokens": 5},

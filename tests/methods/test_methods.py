@@ -25,6 +25,7 @@ from vpt_gen.methods import (
     norm_bias,
     norms,
     prompts,
+    prompts_lora,
     scratch,
 )
 from vpt_gen.methods.method import merge
@@ -56,13 +57,28 @@ METHODS = {
     "norm_bias": lambda net: norm_bias.make_method(net, C),
     "difffit": lambda net: difffit.make_method(net, C),
     "lora": lambda net: lora.make_method(net, C, 2, 4.0, transformer.MATRICES),
+    "prompts_lora": lambda net: prompts_lora.make_method(
+        net,
+        PromptGenerator(C, 4, 16, dropout_rate=0.0),
+        2,
+        4.0,
+        transformer.MATRICES,
+        prompt_steps=1,
+    ),
     "adapters": lambda net: adapters.make_method(net, C, size=6),
     "finetune": lambda net: finetune.make_method(net, C, "float32"),
     "scratch": lambda net: scratch.make_method(net, C, 9, "float32"),
 }
 FROZEN = [name for name in METHODS if name not in ("finetune", "scratch")]
 # Whose function is the source's before the first update.
-OF_ITS_OWN = ("prompts", "deep_prompts", "class_deep_prompts", "class_mixture", "scratch")
+OF_ITS_OWN = (
+    "prompts",
+    "prompts_lora",
+    "deep_prompts",
+    "class_deep_prompts",
+    "class_mixture",
+    "scratch",
+)
 FROM_SOURCE = [name for name in METHODS if name not in OF_ITS_OWN]
 # Which train some of the source's own parameters.
 IN_PART = ("norms", "norm_bias", "difffit")
@@ -132,13 +148,16 @@ def own(name, family):
     of_norms = {x for x in of_source if "_ln/" in x}
     small = {x for x in of_source if x.split("/")[-1] in ("scale", "bias")}
     deep = {f"{prefix}{i}/{attention}/prefix/{x}" for i in range(2) for x in ("keys", "values")}
+    of_prompts = {
+        "prompt_embeddings/embedding",
+        "prompt_position_embeddings/embedding",
+        "prompt_embeddings_ln/scale",
+        "prompt_embeddings_ln/bias",
+    }
+    products = {f"{x}/lora/{way}/kernel" for x in kernels for way in ("down", "up")}
     return {
-        "prompts": {
-            "prompt_embeddings/embedding",
-            "prompt_position_embeddings/embedding",
-            "prompt_embeddings_ln/scale",
-            "prompt_embeddings_ln/bias",
-        },
+        "prompts": of_prompts,
+        "prompts_lora": of_prompts | products,
         "class_embedding": table,
         "deep_prompts": table | deep,
         "class_deep_prompts": table | deep,
@@ -146,7 +165,7 @@ def own(name, family):
         "norms": table | of_norms,
         "norm_bias": table | small,
         "difffit": table | small | scales,
-        "lora": table | {f"{x}/lora/{way}/kernel" for x in kernels for way in ("down", "up")},
+        "lora": table | products,
         "adapters": table
         | {
             f"{prefix}{i}/{place}/{way}/{part}"
@@ -340,6 +359,22 @@ def test_deep_prompts_that_are_alike_are_shared_ones(family):
     summed = jax.tree.map(lambda x: x.sum(axis=0), by_each) | {"class_embeddings": {}}
     chex.assert_trees_all_close(summed, by_all | {"class_embeddings": {}}, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(drawn, drawn_each)
+
+
+def test_prompts_train_alone_until_their_updates_are_done():
+    task = make_task("prompts_lora", "nar", optimizer=optax.adam(1e-2))
+    state, step = jax.jit(task.init)(jax.random.key(3)), jax.jit(task.train_step)
+    moved = []
+    for number in range(2):
+        before = traverse_util.flatten_dict(state.params, sep="/")
+        state, _ = step(state, task.frozen, batch(number), jax.random.key(number))
+        after = traverse_util.flatten_dict(state.params, sep="/")
+        moved.append({path for path in before if not np.array_equal(before[path], after[path])})
+    assert moved[0] == own("prompts", "nar")
+    # The first factor's gradient is a product with the second, which is still 0.
+    ups = {path for path in own("prompts_lora", "nar") if "/up/" in path}
+    assert moved[1] - moved[0] == {path for path in ups if "/key/" not in path} | (moved[1] & ups)
+    assert moved[1] & ups
 
 
 @families

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 C = 3
 OPTIONS = {
     "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
+    "prompts_lora": {"num_prompt_tokens": 4, "dropout_rate": 0.0, "prompt_steps": 0},
     "lora": {"rank": 2, "matrices": MATRICES},
     "adapters": {"size": 6},
     "deep_prompts": {"num_prompt_tokens": 5},

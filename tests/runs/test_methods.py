@@ -20,7 +20,7 @@ from vpt_gen.runs.generation import plain_generation
 
 pytestmark = pytest.mark.slow
 
-OTHERS = [name for name in TRANSFORMER_METHODS if name != "prompts"]
+OTHERS = [name for name in TRANSFORMER_METHODS if name not in ("prompts", "prompts_lora")]
 
 
 @pytest.fixture(scope="module")

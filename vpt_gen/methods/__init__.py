@@ -13,6 +13,7 @@ from vpt_gen.methods.minegan import MineGAN
 from vpt_gen.methods.norm_bias import NormBias
 from vpt_gen.methods.norms import Norms
 from vpt_gen.methods.prompts import Prompts
+from vpt_gen.methods.prompts_lora import PromptsLoRA
 from vpt_gen.methods.record import Record
 from vpt_gen.methods.scratch import Scratch
 
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Record]] = {
     "norm_bias": NormBias,
     "difffit": DiffFit,
     "lora": LoRA,
+    "prompts_lora": PromptsLoRA,
     "adapters": Adapters,
     "finetune": Finetune,
     "scratch": Scratch,

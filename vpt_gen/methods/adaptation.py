@@ -79,6 +79,8 @@ def make_task(
             )
 
         loss, gradients = mean_and_gradient(losses, state.params, accumulate)
+        if method.in_turn is not None:
+            gradients = method.in_turn(state.step, gradients)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
         return apply_gradients(state, gradients, optimizer), metrics
 

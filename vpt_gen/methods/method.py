@@ -49,6 +49,8 @@ class Method:
       generator: makes the prompts; None for a method with class tokens.
       whole: the whole transformer is trained, none of it is frozen, and its own dropout is on, as
         in pretraining.
+      in_turn: (updates done, gradients) -> gradients, 0 for what does not train yet; None if all
+        trains from the beginning.
     """
 
     init: Callable[[jax.Array, Params], Params]
@@ -57,6 +59,7 @@ class Method:
     conditions: Callable[..., Conditions] = class_ids_alone
     generator: PromptGenerator | None = None
     whole: bool = False
+    in_turn: Callable[[jax.Array, Params], Params] | None = None
 
     @property
     def num_instances(self) -> int:
