@@ -39,7 +39,7 @@ RECORDS = {
 }
 # A norm makes much of small prompts. Gates are closed at first in training from scratch, so that a
 # scale of 1 needs a large step to become another number.
-RATES = {"prompts": 1e-3, "scratch": 1.0}
+RATES = {"prompts": 1e-3, "prompts_lora": 1e-3, "scratch": 1.0}
 
 
 @pytest.mark.parametrize("name", RECORDS)

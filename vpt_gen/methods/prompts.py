@@ -105,9 +105,8 @@ class Prompts(TransformerMethod):
         try:
             return net.taking_prompts(self.rotation)
         except ValueError as error:
-            raise UserError(
-                f"config.{self.group}.rotation is {self.rotation!r}: {error}."
-            ) from error
+            named = f"config.{self.group}.rotation is {self.rotation!r}"
+            raise UserError(f"{named}: {error}.") from error
 
     def adapt(self, target: Target) -> Method:
         return make_method(self.generator(target))
