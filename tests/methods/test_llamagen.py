@@ -10,8 +10,10 @@ from tests.methods.updates import greedy, predicted, two_updates
 from tests.nets.test_llamagen import NET, params
 from vpt_gen.errors import UserError
 from vpt_gen.methods import METHODS, adaptation
+from vpt_gen.methods.class_mixture import ClassMixture
 from vpt_gen.methods.lora import LoRA
 from vpt_gen.methods.prompts import Prompts
+from vpt_gen.methods.prompts_lora import PromptsLoRA
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.transformer import GATE, MATRICES
@@ -82,5 +84,14 @@ def test_options_that_a_transformer_does_not_have_are_named():
         Prompts(rotation="identity").prepared(gpt)
     with pytest.raises(UserError, match="rotation is 'up': it must be '' or one of zero, plain"):
         Prompts(rotation="up").prepared(NET)
-    with pytest.raises(UserError, match="matrices has 'mlp_gate', which a GPT does not have"):
-        LoRA(matrices=("query", GATE)).adapt(Target(gpt, 9, C))
+    for record in (LoRA, PromptsLoRA):
+        message = f"config.{record.group}.matrices has 'mlp_gate', which a GPT does not have"
+        with pytest.raises(UserError, match=message):
+            record(matrices=("query", GATE)).adapt(Target(gpt, 9, C))
+    # Which of its codes are classes, a GPT knows only if one of them is none.
+    with pytest.raises(UserError, match="this GPT does not record any class of its own"):
+        ClassMixture().adapt(Target(gpt, 9, C))
+    shapes = jax.eval_shape(
+        ClassMixture().adapt(Target(gpt.clone(null_class=7), 9, C)).init, jax.random.key(0), {}
+    )
+    assert shapes["class_embeddings"]["logits"].shape == (C, 7)
