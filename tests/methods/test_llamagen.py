@@ -1,5 +1,6 @@
 """Every method of adaptation on a LlamaGen, which none of them knows."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
