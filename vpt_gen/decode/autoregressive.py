@@ -44,6 +44,7 @@ def decode(
     guidance_start: float = 0.0,
     guidance_stop: float = 1.0,
     guidance_schedule: str = "constant",
+    without: Any = None,
 ) -> jax.Array:
     """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
@@ -70,6 +71,7 @@ def decode(
       guidance_start: share of the tokens that come before guidance sets in.
       guidance_stop: share of the tokens after which it ends.
       guidance_schedule: how the scale rises over the tokens, see `schedules.guidance_shares`.
+      without: the net's parameters if it has no condition, for guidance; None: `params`.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
@@ -90,7 +92,9 @@ def decode(
     other = None
     if guidance:
         scales = _scales(guidance, guidance_schedule, guidance_start, guidance_stop, num_tokens)
-        other = _unconditional(model, places, first, length, scales)
+        source = dataclasses.replace(model, params=params if without is None else without)
+        alike = without is None, first, length
+        other = _unconditional(source, places, alike, scales)
     draw = functools.partial(_draw, temperature=temperature, top_k=top_k, top_p=top_p)
     steps = Steps(model, keys, num_conditions, first, length, draw, other)
     done = known[:, :prefill] if known is not None and prefill else None
@@ -103,14 +107,18 @@ def decode(
 
 
 def _unconditional(
-    model: Model, places: jax.Array, first: int, length: int, scales: jax.Array
+    model: Model, places: jax.Array, alike: tuple[bool, int, int], scales: jax.Array
 ) -> Unconditional:
-    """Returns the sequence without a condition, for images whose z_0 and prefix are as given."""
+    """Returns the sequence without a condition.
+
+    It is decoded in the batch of the images if it is `alike`: if they have the same parameters, the
+    same position of z_0 and as many positions before it.
+    """
     prefix, first_alone = model.call("unconditional_prefix")
     of_places = jax.vmap(functools.partial(model.call, "of_places", prefix))(places)
     cache, x = model.cache_of(prefix), model.call("first_input", prefix)
-    paired = (first_alone, cache_length(cache)) == (first, length)
-    return Unconditional(prefix, first_alone, cache, x, of_places, paired, scales)
+    paired = (True, first_alone, cache_length(cache)) == alike
+    return Unconditional(model, prefix, first_alone, cache, x, of_places, paired, scales)
 
 
 def _draw(
@@ -180,6 +188,9 @@ class Autoregressive(Decoder):
     guidance_stop: Share = 1.0
     # How the scale rises over the tokens, see decode/schedules.py.
     guidance_schedule: str = "constant"
+    # Whether it leads away from what the source predicts, not the adapted net, see
+    # `iterative.Guided`.
+    domain_guidance: bool = False
 
     name = "autoregressive"
     family = "ar"
@@ -213,6 +224,7 @@ class Autoregressive(Decoder):
             guidance_start=self.guidance_start,
             guidance_stop=self.guidance_stop,
             guidance_schedule=self.guidance_schedule,
+            without=given.without,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
         if known is not None:

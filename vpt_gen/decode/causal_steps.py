@@ -78,16 +78,19 @@ class Unconditional:
     """The sequence without a condition, which guidance leads away from; the same for all images.
 
     Attributes:
+      model: the transformer that guidance leads away from.
       prefix: what stands before its tokens.
       first: position of z_0.
       cache: of the prefix.
       x: the prefix's last position, the input that predicts z_0.
       of_places: what its tokens have at each place, (T, N / T, ...), see `CausalNet.of_places`.
       paired: whether it is decoded in the batch of the images, each behind its own: if its prefix
-        takes as many positions. Otherwise it is decoded next to them.
+        takes as many positions, and the parameters are the same. Otherwise it is decoded next to
+        them.
       scales: (N,), of guidance for each token.
     """
 
+    model: Model
     prefix: Any
     first: int
     cache: Any
@@ -145,7 +148,7 @@ class Steps:
         else:
             x, filled = self.model.prefill(self._at_images(prefix), self.first, known)
             if other is not None:
-                x_alone, alone = self.model.prefill(other.prefix, other.first, known)
+                x_alone, alone = other.model.prefill(other.prefix, other.first, known)
         without = None
         if other is not None and not other.paired:
             cache = self._empty_cache(count, other.length + num_tokens - 1)
@@ -184,7 +187,7 @@ class Steps:
         x = self.model.embed(given, self.first + n, place)
         other = self.unconditional
         if other is not None and not other.paired:
-            without = self.model.embed(token, other.first + n, of_nothing), other_cache
+            without = other.model.embed(token, other.first + n, of_nothing), other_cache
         return (x, cache, without), token
 
     def _guided(self, logits, without, n):
@@ -195,7 +198,7 @@ class Steps:
         if other.paired:
             return other.lead_away(logits[::2], logits[1::2], n), None
         x, cache = without
-        alone, cache = self.model.call("run", x, cache, other.length - 1 + n)
+        alone, cache = other.model.call("run", x, cache, other.length - 1 + n)
         return other.lead_away(logits, alone, n), cache
 
     def _at_images(self, tree: Any) -> Any:

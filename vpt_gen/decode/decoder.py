@@ -36,6 +36,7 @@ class Given:
       num_unknown: the most tokens that one of the images lacks; None is N.
       prefill: F < N, tokens at the beginning of the net's sequence that no image lacks, for causal
         transformers.
+      without: the net's parameters if it has no condition, for guidance; None: `params`.
     """
 
     net: TokenTransformer
@@ -49,6 +50,7 @@ class Given:
     known: jax.Array | None = None
     num_unknown: int | None = None
     prefill: int = 0
+    without: Any = None
 
     @property
     def num_conditions(self) -> int:

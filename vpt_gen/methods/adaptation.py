@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.decode.generate import generate, tokens_to_images
-from vpt_gen.methods.method import Conditions, Method
+from vpt_gen.methods.method import STAGED, Conditions, Method
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
@@ -80,6 +80,8 @@ def make_task(
             )
 
         loss, gradients = mean_and_gradient(losses, state.params, accumulate)
+        if method.in_turn is not None:
+            gradients = method.in_turn(state.step, gradients)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
         return apply_gradients(state, gradients, optimizer), metrics
 
@@ -98,7 +100,7 @@ def make_task(
         told: dict[str, Any] = dict(
             method.conditions(params, ids, None if method.num_classes else ids)
         )
-        for name in told.keys() - {"class_ids"}:
+        for name in told.keys() & STAGED:
             told[name] = told[name][None]  # The same in all stages.
         tokens, _ = generate(
             net,
@@ -106,6 +108,7 @@ def make_task(
             jax.random.split(key, NUM_PICTURES),
             num_tokens,
             rows=jnp.arange(NUM_PICTURES) % count,
+            source=frozen["transformer"] or None,
             **told,
             **decode_options,
         )
@@ -118,5 +121,5 @@ def make_task(
         train_step,
         eval_step,
         pictures,
-        method.frozen(backbone),
+        method.frozen(backbone, decode_options),
     )

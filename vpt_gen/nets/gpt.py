@@ -114,8 +114,8 @@ class GPT(CausalNet):
 
     @property
     def known_classes(self) -> int | None:
-        # Classes are visual tokens: any code may be one.
-        return None
+        # Classes are visual tokens: any code may be one, unless one stands for no class.
+        return self.null_class if self.null_class >= 0 else None
 
     @property
     def token_counts(self) -> tuple[int, int]:

@@ -44,7 +44,8 @@ class LayerParts:
 
     Attributes:
       matrices: role, one of `MATRICES` or `GATE`, -> the matrix.
-      attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP.
+      attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP, and of
+        the scales of what both give.
       prefix: subtree of the keys and values that every position attends to.
     """
 

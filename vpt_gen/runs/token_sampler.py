@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.machine import sharding
-from vpt_gen.methods.method import Method
+from vpt_gen.methods.method import STAGED, Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.samples import Samples, all_or, gather, image_keys
@@ -188,7 +188,7 @@ class TokenSampler:
         p, m, _ = conditions.shape
         class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
         told = dict(self.method.conditions(params, class_ids, instance_ids))
-        for name in told.keys() - {"class_ids"}:
+        for name in told.keys() & STAGED:
             bank = told[name].reshape(p, m, *told[name].shape[1:])
             told[name] = marquee.interpolate(weights, bank)
         return generate(
@@ -200,6 +200,7 @@ class TokenSampler:
             known=known,
             num_unknown=num_unknown,
             prefill=prefill,
+            source=transformer_params or None,
             **told,
             **self.options,
         )

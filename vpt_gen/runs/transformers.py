@@ -62,13 +62,14 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
         config.compute.dtype,
     )
     method = record.adapt(target)
+    options = decode_options(config)
     return TokenSampler(
         method,
         net,
         vqgan.net,
-        method.frozen({name: net.params for name, net in nets.items()}),
+        method.frozen({name: net.params for name, net in nets.items()}, options),
         num_tokens,
-        decode_options(config),
+        options,
         config.decode.batch_size,
         config.decode.tokenizer_batch_size,
         mesh,

@@ -1,11 +1,12 @@
 """Training objectives of transformers: masked tokens (NAR) or the next token (AR)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.additions import each_with_its_own
 from vpt_gen.nets.transformer import NO_CLASS, TokenTransformer
 from vpt_gen.training import losses
 from vpt_gen.training.state import Params
@@ -58,6 +59,7 @@ class Objective:
         *,
         source: Params | None = None,
         dropout_key: jax.Array | None = None,
+        additions: Any = None,
         **conditions: jax.Array | None,
     ) -> jax.Array:
         """Computes the losses (B,) of examples.
@@ -67,15 +69,24 @@ class Objective:
           examples: inputs and targets.
           source: the pretrained ones, if guidance is distilled.
           dropout_key: of the transformer's dropout; None for none.
+          additions: tree of arrays (B, ...), what each example adds to the parameters, see
+            `nets/additions.py`; None for nothing. They go without dropout.
           conditions: prompts (B, S, D), class_ids (B,) and others that the net takes.
         """
-        logits = self.net.apply(
-            {"params": params},
-            examples.inputs,
-            **conditions,
-            deterministic=dropout_key is None,
-            rngs=None if dropout_key is None else {"dropout": dropout_key},
-        )
+
+        def logits_of(params: Params, inputs: jax.Array, conditions: Any) -> Any:
+            return self.net.apply(
+                {"params": params},
+                inputs,
+                **conditions,
+                deterministic=dropout_key is None,
+                rngs=None if dropout_key is None else {"dropout": dropout_key},
+            )
+
+        if additions is None:
+            logits = logits_of(params, examples.inputs, conditions)
+        else:
+            logits = each_with_its_own(logits_of, params, additions, examples.inputs, conditions)
         if self.distilled_guidance:
             nothing = jnp.full(len(examples.inputs), NO_CLASS)
             unconditional = self.net.apply({"params": source}, examples.inputs, class_ids=nothing)
