@@ -3,7 +3,8 @@
     python -m tests.many_samplers
 
 Processes find each other through jax.distributed, on this machine. Compares the images, the record
-and every figure with those of one process, bit for bit. Fifteen minutes on two cores.
+and every figure with those of one process, bit for bit. Fifteen minutes on two cores; a commit
+meanwhile would be a difference, as figures name it.
 """
 
 import json

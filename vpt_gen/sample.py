@@ -53,7 +53,7 @@ def main():
     """Runs the program; its flags are parsed."""
     if FLAGS.trace and FLAGS.distributed:
         raise UserError("--trace shows the order of one process's tokens: leave out --distributed.")
-    distributed.start()
+    distributed.start(apart=True)
     folder = epath.Path(FLAGS.output or default_output(FLAGS.checkpoint, "samples"))
     check_writable(folder / sampled.FILE, "--output")
     run = open_flagged_run()

@@ -65,7 +65,7 @@ def _shared() -> SharedFeatures:
 def main():
     """Runs the program; its flags are parsed."""
     check_flags()
-    distributed.start()
+    distributed.start(apart=True)
     with lock.held_for_all(output_folder(), "--output"):
         evaluate()
 

@@ -4,6 +4,7 @@ All run the same program with the same command line, and see the same files. Onl
 messages, and writes what is not one process's share.
 """
 
+import importlib.util
 import itertools
 import os
 import signal
@@ -50,8 +51,11 @@ def define_flags() -> None:
     define_number("process_id", None, CountOrZero, "Number of this process, from 0.")
 
 
-def start() -> None:
+def start(apart: bool = False) -> None:
     """Joins the other processes if the command line has --distributed.
+
+    Args:
+      apart: whether each process runs programs on its own devices, which others may not run.
 
     Raises:
       UserError: flags that do not go together, or no other processes found.
@@ -71,6 +75,8 @@ def start() -> None:
         if given["process_id"] is not None:
             raise UserError("--coordinator_address and the like need --distributed; add it.")
         return
+    if apart:
+        _tune_kernels_alone()
     # JAX would otherwise handle SIGTERM itself, and the run would not see it.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -86,6 +92,13 @@ def start() -> None:
         compiled.leave_out()
     if not is_first():
         progress.be_quiet()
+
+
+def _tune_kernels_alone() -> None:
+    """Keeps XLA on GPUs from waiting until all processes have compiled the same program."""
+    if any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+        given = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_shard_autotuning=false".lstrip()
 
 
 def is_first() -> bool:
