@@ -1,4 +1,4 @@
-"""Compare every method on handwritten digits, with 5, 20 and 100 images per class.
+"""Compare methods on handwritten digits, with 5, 20 and 100 images per class.
 
   python -m vpt_gen.study --config=configs/study_demo.py            # equal updates
   python -m vpt_gen.study --config=configs/study_demo.py:seconds    # equal time, only 20 per class
@@ -40,7 +40,7 @@ def get_config(budget="steps"):
 
 
 def methods():
-    """Returns all methods but prompts, by default settings; a GAN's first stage is a third."""
+    """Returns methods without prompts, by default settings; a GAN's first stage is a third."""
     names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
     variants = {name: variant(name, name.replace("_", " ")) for name in (*names, "class_embedding")}
     stages = {"minegan": "miner_steps", "cgantransfer": "norm_steps"}

@@ -20,9 +20,11 @@ from vpt_gen.study.config import (
 def get_config():
     study = default_study()
     study.title = "My images: every method"
-    names = ("scratch", "finetune", "norm_bias", "lora", "adapters", "deep_prompts")
+    names = ("scratch", "finetune", "difffit", "norm_bias", "norms", "lora", "adapters")
+    few = ("class_deep_prompts", "deep_prompts", "class_mixture", "class_embedding")
     study.variants = in_order(
-        **{name: variant(name) for name in (*names, "class_embedding")},
+        **{name: variant(name) for name in (*names, *few)},
+        prompts_lora=variant("prompts_lora", shares={"prompts_lora": {"prompt_steps": 0.5}}),
         # Decoded like the other methods, so without guidance.
         prompts=variant("prompts", set={"decode": {"decoder": "confidence", "guidance": 0.0}}),
         # The first third of a GAN's run is its first stage.

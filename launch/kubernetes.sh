@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Trains on Kubernetes: on a TPU slice of GKE, or on nodes with NVIDIA GPUs. The cluster needs JobSet
-# 0.6 or newer (https://jobset.sigs.k8s.io), and an image built from launch/Dockerfile:
+# Trains, samples or evaluates on Kubernetes: on a TPU slice of GKE, or on nodes with NVIDIA GPUs. The
+# cluster needs JobSet 0.6 or newer (https://jobset.sigs.k8s.io), and an image built from
+# launch/Dockerfile:
 #   bash launch/kubernetes.sh submit --tpu=v5p --topology=4x4x4 --image=REGISTRY/vpt_gen:tpu \
 #     --config=configs/folder.py:maskgit256 --workdir=gs://my-bucket/runs/mine --shared=gs://my-bucket \
 #     --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens
-#   bash launch/kubernetes.sh submit --gpus=8 --nodes=2 --image=REGISTRY/vpt_gen:cuda ...
+#   bash launch/kubernetes.sh submit --gpus=8 --nodes=2 --image=REGISTRY/vpt_gen:cuda \
+#     --program=sample -- --checkpoint=gs://my-bucket/runs/mine --num=1000
 # A preempted pod saves its state (SIGTERM); then all pods restart and resume.
 #
 # Commands
@@ -30,7 +32,9 @@
 #   --spot                   use GKE's Spot nodes
 #   --max_restarts=NUMBER    restarts after failures; interruptions do not count (10)
 #   --dry_run                print the commands, do nothing
-#   --config=, --workdir=, --config.FIELD=    flags of the training; the workdir is in a bucket or /shared
+#   --program=NAME           main (training), sample or evaluate (main)
+#   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; its folders are
+#                            in a bucket or /shared
 
 # shellcheck disable=SC2034  # launch/jobset.yaml names variables.
 set -euo pipefail
@@ -79,8 +83,8 @@ check_tpu() {
 
 check_submission() {
   local flag
-  check_training
-  check_shared_workdir "$shared"
+  check_program
+  check_shared "$shared"
   [ -n "$image" ] || fail "no --image given; build one as launch/Dockerfile describes."
   for flag in $values; do
     [[ "${!flag}" =~ ^[A-Za-z0-9._/:@-]*$ ]] || fail "--$flag=${!flag} has a character that is not allowed; use letters, digits and ._/:@-."
@@ -104,7 +108,7 @@ as_argument() {
 
 arguments() {
   local argument
-  for argument in "${training[@]}" --distributed; do as_argument "$argument"; done
+  for argument in "${program_flags[@]}" --distributed; do as_argument "$argument"; done
   if [ -n "$gpus" ]; then
     echo "--coordinator_address=$name-workers-0-0.$name:8476"
     echo "--num_processes=$nodes"

@@ -32,19 +32,27 @@ show_help() {
 }
 
 dry_run=
-training=() # flags of vpt_gen.main
+program=main # of vpt_gen: main, sample or evaluate
+program_flags=()
 
 # parse_flags KNOWN SWITCHES ARGUMENT...: sets the variables named in KNOWN (--name=value) and in
-# SWITCHES (--name) from the arguments; --config=, --config.field= and --workdir= go to the training.
+# SWITCHES (--name) from the arguments; --config=, --config.field=, --workdir= and all that follows
+# -- go to the program.
 parse_flags() {
-  local known=" $1 " switches=" $2 dry_run " argument key # no flag may have these names
+  local known=" $1 program " switches=" $2 dry_run " argument key # no flag may have these names
   shift 2
-  for argument in "$@"; do
+  while [ $# -gt 0 ]; do
+    argument="$1"
+    shift
     key="${argument%%=*}"
     key="${key#--}"
     case "$argument" in
       --help | -h) show_help ;;
-      --config=* | --config.*=* | --workdir=*) training+=("$argument") ;;
+      --config=* | --config.*=* | --workdir=*) program_flags+=("$argument") ;;
+      --)
+        program_flags+=("$@")
+        return
+        ;;
       --*=*)
         case "$known" in
           *" $key "*) printf -v "$key" '%s' "${argument#*=}" ;;
@@ -62,17 +70,29 @@ parse_flags() {
   done
 }
 
-# value_of FLAG: prints the last value of a flag of the training; nothing if it is not given.
+# value_of FLAG: prints the last value of a flag of the program; nothing if it is not given.
 value_of() {
   local argument value=
-  for argument in ${training[@]+"${training[@]}"}; do
+  for argument in ${program_flags[@]+"${program_flags[@]}"}; do
     case "$argument" in "$1"=*) value="${argument#*=}" ;; esac
   done
   echo "$value"
 }
 
-# check_training: fails without an existing config file and a workdir.
-check_training() {
+# check_program: fails for an unknown program, or one without its input and output.
+check_program() {
+  case "$program" in
+    main) check_training ;;
+    sample) [ -n "$(value_of --checkpoint)" ] || fail "no --checkpoint given; add -- --checkpoint=WORKDIR." ;;
+    evaluate)
+      [ -n "$(value_of --checkpoint)$(value_of --images)" ] ||
+        fail "neither --checkpoint nor --images given; add -- --checkpoint=WORKDIR."
+      ;;
+    *) fail "unknown program $program; use main, sample or evaluate." ;;
+  esac
+}
+
+check_training() { # an existing config file and a workdir
   local config
   config="$(value_of --config)"
   [ -n "$config" ] || fail "no --config given; name a file of configs/, such as configs/folder.py."
@@ -80,23 +100,29 @@ check_training() {
   [ -n "$(value_of --workdir)" ] || fail "no --workdir given; name a folder that all machines share."
 }
 
-# check_shared_workdir SHARED: fails if the machines cannot share the workdir. SHARED is what is
-# mounted as /shared, or empty.
-check_shared_workdir() {
-  local workdir
-  workdir="$(value_of --workdir)"
+# check_shared SHARED: fails if the machines cannot share the folders that the program writes to and
+# reads. SHARED is what is mounted as /shared, or empty.
+check_shared() {
+  local flag
   case "$1" in gs://*/*) fail "--shared=$1 is a folder of a bucket; use the whole bucket, gs://NAME." ;; esac
-  case "$workdir" in
-    gs://?*) ;;
-    /shared/?*)
-      case "$1" in
-        "") fail "--workdir=$workdir needs --shared, which says what to mount as /shared." ;;
+  for flag in --workdir --output --checkpoint --images; do
+    [ -z "$(value_of "$flag")" ] || check_shared_folder "$flag" "$(value_of "$flag")" "$1"
+  done
+}
+
+check_shared_folder() { # FLAG FOLDER SHARED
+  case "$1 $2" in
+    --checkpoint\ hf://?*) [ -n "$(value_of --output)" ] || fail "no --output given; add one, as a run on the Hub has no folder for it." ;;
+    *\ gs://?*) ;;
+    *\ /shared/?*)
+      case "$1 $3" in
+        *\ ) fail "$1=$2 needs --shared, which says what to mount as /shared." ;;
         # A mounted bucket renames a folder object by object, so an incomplete checkpoint could get
         # its final name.
-        gs://*) fail "a mounted bucket cannot rename a whole folder at once, which checkpoints need; use --workdir=gs://BUCKET/RUN." ;;
+        --workdir\ gs://*) fail "a mounted bucket cannot rename a whole folder at once, which checkpoints need; use --workdir=gs://BUCKET/RUN." ;;
       esac
       ;;
-    *) fail "--workdir=$workdir is on one machine only; use gs://BUCKET/RUN or /shared/RUN." ;;
+    *) fail "$1=$2 is on one machine only; use gs://BUCKET/RUN or /shared/RUN." ;;
   esac
 }
 

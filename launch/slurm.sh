@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Trains on GPUs of a Slurm cluster, with one process per GPU. Run it in this folder on a host that has
-# sbatch. All nodes must see the folder (usually your home is visible to all):
+# Trains, samples or evaluates on GPUs of a Slurm cluster, with one process per GPU. Run it in this
+# folder on a host that has sbatch. All nodes must see the folder (usually your home is visible to all):
 #   bash launch/slurm.sh --nodes=2 --gpus=8 --time=24:00:00 --partition=gpu \
 #     --config=configs/folder.py:maskgit256 --workdir=runs/mine --config.data.path=my_images
-# Before the time limit, and if the job is preempted, the training saves its state (SIGTERM); the job is
+#   bash launch/slurm.sh --nodes=2 --gpus=8 --program=sample -- --checkpoint=runs/mine --num=1000
+# Before the time limit, and if the job is preempted, the program saves its state (SIGTERM); the job is
 # then queued again and resumes. The log is runs/NAME-JOB.log; `scancel JOB` ends the job for good.
 #
 # Flags
@@ -15,7 +16,9 @@
 #   --partition=, --account=, --qos=, --constraint=, --mem=    flags of sbatch, if your cluster needs them
 #   --name=NAME              name of the job (vpt-gen)
 #   --dry_run                print the commands, do nothing
-#   --config=, --workdir=, --config.FIELD=    flags of the training; all nodes must see the workdir
+#   --program=NAME           main (training), sample or evaluate (main)
+#   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; all nodes must
+#                            see its folders
 
 # shellcheck disable=SC2034  # Flags are read by name.
 set -euo pipefail
@@ -38,7 +41,7 @@ name=vpt-gen
 
 check_submission() {
   local flag
-  check_training
+  check_program
   for flag in nodes gpus cpus lead; do
     [[ "${!flag}" =~ ^[1-9][0-9]{0,5}$ ]] || fail "--$flag=${!flag} is not a positive number; give a whole number such as 8."
   done
@@ -69,7 +72,7 @@ EOF
 # All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
 # time to save before they are killed.
 srun --cpus-per-task=$cpus --kill-on-bad-exit=0 --wait=$lead \\
-  $(quoted "$python" -m vpt_gen.main "${training[@]}" --distributed)
+  $(quoted "$python" -m "vpt_gen.$program" "${program_flags[@]}" --distributed)
 code=\$?
 # 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
 state="\$(squeue --noheader --jobs="\$SLURM_JOB_ID" --format=%T)"

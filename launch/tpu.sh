@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU slice, on all of its workers (gcloud must be installed and logged in):
+# Trains, samples or evaluates on a Cloud TPU slice, on all of its workers (gcloud must be installed and
+# logged in):
 #   bash launch/tpu.sh run --zone=us-east5-a --accelerator=v5p-128 --spot --queued \
 #     --config=configs/folder.py:maskgit256 --workdir=gs://my-bucket/runs/mine \
 #     --shared=gs://my-bucket --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens \
 #     --config.backbone.tokenizer=/shared/weights/maskgit256_tokenizer \
 #     --config.backbone.transformer=/shared/weights/maskgit256_transformer
+#   bash launch/tpu.sh run --zone=us-east5-a --accelerator=v5p-128 --program=sample -- \
+#     --checkpoint=gs://my-bucket/runs/mine --num=1000
 #
 # Commands
-#   run        all steps: create, install, start, log; again after a preemption, until the training
-#              ends. Ctrl-C leaves the training running, and the same command follows it again.
-#   create, install, start, log, stop, delete    a single step; stop saves and ends the training
-#   status     shows the status of the slice and of its training
+#   run        all steps: create, install, start, log; again after a preemption, until the program
+#              ends. Ctrl-C leaves the program running, and the same command follows it again.
+#   create, install, start, log, stop, delete    a single step; stop saves and ends the program
+#   status     shows the status of the slice and of its program
 #
 # Flags
 #   --zone=ZONE              zone of the slice (or the variable CLOUDSDK_COMPUTE_ZONE)
@@ -24,7 +27,9 @@
 #                            a bucket (gs://NAME) or an NFS export (HOST:/PATH)
 #   --poll=SECONDS           time between checks of a slice that is not ready or not reachable (30)
 #   --dry_run                print the commands, do nothing
-#   --config=, --workdir=, --config.FIELD=    flags of the training; the workdir is in a bucket or /shared
+#   --program=NAME           main (training), sample or evaluate (main)
+#   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; its folders are
+#                            in a bucket or /shared
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -88,7 +93,7 @@ slice_state() { # prints nothing if there is no slice
   fi
 }
 
-training_state() { # see worker.sh; prints nothing if worker 0 cannot be reached
+program_state() { # see worker.sh; prints nothing if worker 0 cannot be reached
   worker 0 status 2>/dev/null | tail -n 1 || true
 }
 
@@ -124,8 +129,8 @@ install() {
 }
 
 start() {
-  note "Starting on all workers: python -m vpt_gen.main $(quoted "${training[@]}") --distributed"
-  worker all start "${training[@]}" --distributed
+  note "Starting on all workers: python -m vpt_gen.$program $(quoted "${program_flags[@]}") --distributed"
+  worker all start "vpt_gen.$program" "${program_flags[@]}" --distributed
 }
 
 # provide: creates a slice if there is none, and waits until it is ready.
@@ -158,16 +163,16 @@ run_all() {
   while :; do
     provide
     had_slice=yes
-    if [ "$(training_state)" = running ] || { install && start; }; then worker 0 follow || true; fi
-    result="$(training_state)"
+    if [ "$(program_state)" = running ] || { install && start; }; then worker 0 follow || true; fi
+    result="$(program_state)"
     case "$result" in
       0)
         note "Finished; delete the slice to stop its costs: bash launch/tpu.sh delete."
         return
         ;;
-      stopped) fail "the training was stopped; the same command resumes from its last checkpoint." ;;
+      stopped) fail "the program was stopped; the same command resumes from what it saved." ;;
       running) continue ;; # Only the connection was lost.
-      143 | interrupted) note "The training was interrupted; it resumes from its last checkpoint." ;;
+      143 | interrupted) note "The program was interrupted; it resumes from what it saved." ;;
       "" | none)
         lost=$((lost + 1))
         [ "$lost" -lt "$attempts" ] || fail "the slice $name cannot be reached; see the message of gcloud above."
@@ -175,7 +180,7 @@ run_all() {
         continue
         ;;
       *)
-        echo "error: the training ended with exit code $result; see its log above." >&2
+        echo "error: the program ended with exit code $result; see its log above." >&2
         exit "$result"
         ;;
     esac
@@ -193,11 +198,11 @@ show_plan() { # dry run of run_all
   fi
   install
   start
-  note "Following the log, then showing how the training ended."
+  note "Following the log, then showing how the program ended."
   worker 0 follow
   worker 0 status
   note "If the slice was PREEMPTED (with --queued: SUSPENDED), delete it and repeat everything; if only"
-  note "the training was interrupted, repeat from the installation on. After the training has finished:"
+  note "the program was interrupted, repeat from the installation on. After it has finished:"
   delete
 }
 
@@ -210,7 +215,7 @@ esac
 parse_flags "zone accelerator name project runtime_version shared poll" "spot queued" "$@"
 [ -n "$zone" ] || fail "no --zone given; name the zone of the slice, such as us-east5-a."
 case "$action" in run | create) check_accelerator ;; esac
-case "$action" in run | start) check_training && check_shared_workdir "$shared" ;; esac
+case "$action" in run | start) check_program && check_shared "$shared" ;; esac
 need gcloud "install the Google Cloud CLI (https://cloud.google.com/sdk/docs/install)."
 
 case "$action" in
@@ -220,6 +225,6 @@ case "$action" in
   stop) worker all stop ;;
   status)
     slice_state
-    training_state
+    program_state
     ;;
 esac

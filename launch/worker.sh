@@ -2,10 +2,10 @@
 # Manages one worker of a TPU slice. launch/tpu.sh runs it on the worker, in the project's folder:
 #   install              installs Python and this package for TPUs
 #   mount WHAT           mounts a bucket (gs://NAME) or an NFS export (HOST:/PATH) as /shared
-#   start FLAG...        starts the training, detached from the connection
-#   status               prints running, stopped, interrupted, none, or the training's exit code
-#   follow               follows the log until the training ends
-#   stop                 sends SIGTERM: the training saves and ends
+#   start MODULE FLAG... starts a program, such as vpt_gen.main, detached from the connection
+#   status               prints running, stopped, interrupted, none, or the program's exit code
+#   follow               follows the log until the program ends
+#   stop                 sends SIGTERM: the program saves and ends
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/launcher.sh
@@ -60,19 +60,19 @@ install_gcsfuse() {
 
 start() {
   if running; then
-    echo "The training is already running."
+    echo "The program is already running."
     return
   fi
   mkdir -p runs
   rm -f "$code" "$stopped"
-  setsid nohup bash launch/worker.sh train "$@" >>"$log" 2>&1 </dev/null &
+  setsid nohup bash launch/worker.sh work "$@" >>"$log" 2>&1 </dev/null &
   echo $! >"$pid"
 }
 
-train() {
+work() {
   local result=0
-  trap : TERM # The training handles the signal; this shell waits for its exit code.
-  "${VPT_GEN_VENV:-.venv}/bin/python" -m vpt_gen.main "$@" || result=$?
+  trap : TERM # The program handles the signal; this shell waits for its exit code.
+  "${VPT_GEN_VENV:-.venv}/bin/python" -m "$@" || result=$?
   echo "$result" >"$code"
 }
 
@@ -111,6 +111,6 @@ stop() {
 action="$1"
 shift
 case "$action" in
-  install | start | train | status | follow | stop) "$action" "$@" ;;
+  install | start | work | status | follow | stop) "$action" "$@" ;;
   mount) mount_shared "$@" ;;
 esac

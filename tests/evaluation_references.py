@@ -8,7 +8,7 @@ an environment of its own, from the root of this repository:
     other/bin/pip install --no-deps dinov2
 
 Four of the programs are on no package index; the folder holds their repositories, named `fld`
-(marcojira/fld, commit 245ac7c), `dgm-eval` (layer6ai-labs/dgm-eval, commit 17b1c10) and
+(marcojira/fld, commit 245ac7c), `dgm-eval` (layer6ai-labs/dgm-eval, commit d57a6d2) and
 `torch-fidelity` (toshas/torch-fidelity, commit a51aa64).
 
 Not collected by pytest.

@@ -70,7 +70,7 @@ def main() -> None:
     args = parser.parse_args()
     extractor = Extractor(wide_space(), sharding.make_mesh())
     found = extractor.collect(
-        images(args.count, args.count // 10),
+        extractor.stream(images(args.count, args.count // 10)),
         moments=["2048"],
         keep=["2048", "logits_unbiased"],
         max_kept=args.max_kept,

@@ -70,7 +70,10 @@ def extract(extractor: Extractor, folder: pathlib.Path):
     source = image_folder.open_folder(str(folder))
     images = (source.load(i) for i in range(len(source)))
     return extractor.collect(
-        images, moments=["2048"], keep=["2048", "logits_unbiased"], total=len(source)
+        extractor.stream(images),
+        moments=["2048"],
+        keep=["2048", "logits_unbiased"],
+        total=len(source),
     )
 
 

@@ -56,11 +56,17 @@ def transformer(name: str = ""):
 
 
 @functools.cache
-def _jitted(net, method: str):
+def _jitted(net, method):
     return jax.jit(functools.partial(net.apply, method=method))
 
 
-def run(method: str, *args, of: str = "", **kwargs):
+def logits_with_mask(net, tokens, prompts=None, class_ids=None, vectors=None):
+    """Logits (B, N, K + 1), the last of the mask, as the released net returns them; a method."""
+    hidden = net.hidden_states(tokens, prompts, class_ids, vectors=vectors)
+    return net.predict_with_mask(hidden)
+
+
+def run(method, *args, of: str = "", **kwargs):
     """A method of a golden transformer, compiled once for all tests."""
     net, params = transformer(of)
     return _jitted(net, method)({"params": params}, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Real training jobs of one or more processes on this machine, for the programs that stop them."""
+"""Real jobs of one or more processes on this machine, for the programs that stop them."""
 
 import contextlib
 import pathlib
@@ -45,15 +45,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Job:
-    """Processes that train together, or one that trains alone; `log` holds what all of them say."""
+class Processes:
+    """Processes of one program, together or one alone; `log` holds what all of them say."""
 
-    def __init__(self, config, workdir, processes=1, devices=1, flags=()):
-        self.workdir = pathlib.Path(workdir)
-        self.log = self.workdir.with_suffix(".log")
+    def __init__(self, log, program, flags, processes=1, devices=1):
+        self.log = pathlib.Path(log)
         address = f"127.0.0.1:{free_port()}"
-        command = [sys.executable, "-m", "vpt_gen.main", f"--config={config}"]
-        command += [f"--workdir={workdir}", *flags]
+        command = [sys.executable, "-m", program, *flags]
         self.processes = []
         for number in range(processes):
             together = [
@@ -73,12 +71,6 @@ class Job:
                     )
                 )
 
-    def checkpoints(self):
-        """Steps of the finished checkpoints, in order."""
-        folder = self.workdir / "checkpoints"
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        return sorted(int(name) for name in names if name.isdecimal())
-
     def wait_for(self, holds, seconds=600):
         """Waits until `holds()`; fails where the job ends first."""
         deadline = time.monotonic() + seconds
@@ -95,10 +87,30 @@ class Job:
             for process in self.processes:
                 process.kill()
 
-    def finish(self):
-        """Waits for a good end; the tuned parameters."""
+    def succeed(self):
+        """Waits for a good end."""
         codes = self.wait()
         assert codes == [0] * len(codes), (codes, self.log.read_text())
+
+
+class Job(Processes):
+    """A training job."""
+
+    def __init__(self, config, workdir, processes=1, devices=1, flags=()):
+        self.workdir = pathlib.Path(workdir)
+        given = [f"--config={config}", f"--workdir={workdir}", *flags]
+        log = self.workdir.with_suffix(".log")
+        super().__init__(log, "vpt_gen.main", given, processes, devices)
+
+    def checkpoints(self):
+        """Steps of the finished checkpoints, in order."""
+        folder = self.workdir / "checkpoints"
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def finish(self):
+        """Waits for a good end; the tuned parameters."""
+        self.succeed()
         return self.params()
 
     def params(self):

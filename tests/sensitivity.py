@@ -111,7 +111,8 @@ def main() -> None:
     extractor = Extractor(space, sharding.make_mesh())
 
     def features(images):
-        return extractor.collect(images, keep=[space.main], total=len(images)).rows[space.main]
+        batches = extractor.stream(images)
+        return extractor.collect(batches, keep=[space.main], total=len(images)).rows[space.main]
 
     names = ["half of the classes", *CHANGES]
     print("| set | images | floor | " + " | ".join(names) + " |")

@@ -260,6 +260,9 @@ def test_a_net_that_is_not_compared_is_named(name):
         ("lora", "alpha", 0.0, "a number above 0"),
         ("lora", "matrices", ("query", "head"), "some of query, key, value, out, mlp_in, mlp_out"),
         ("lora", "matrices", (), "some of query"),
+        ("prompts_lora", "rank", 0, "from 1 to 65,536"),
+        ("prompts_lora", "matrices", ("head",), "some of query"),
+        ("prompts_lora", "num_factors", 2, "1 if config.prompts_lora.design is not"),
         ("adapters", "size", 0, "from 1 to 65,536"),
     ],
 )
@@ -277,6 +280,15 @@ def test_impossible_autoregressive_decoding_is_named(field, value):
     config = default_config("prompts", "ar")
     config.decode[field] = value
     with pytest.raises(UserError, match=f"config.decode.{field} is"):
+        check_config(config)
+
+
+def test_guided_states_of_two_heads_are_named():
+    config = default_config("finetune")
+    config.decode.update({"decoder": "halton_released", "domain_guidance": True})
+    check_config(config)
+    config.decode.guidance = 1.0
+    with pytest.raises(UserError, match="config.decode.domain_guidance is True; it must be False"):
         check_config(config)
 
 

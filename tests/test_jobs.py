@@ -1,4 +1,4 @@
-"""Real processes that train together: `python -m tests.many_processes` shows more."""
+"""Real processes that work together: `tests.many_processes` and `tests.many_samplers` show more."""
 
 import contextlib
 import signal
@@ -6,6 +6,7 @@ import signal
 import chex
 import pytest
 
+from tests import many_samplers
 from tests.jobs import Job, write_config
 
 pytestmark = pytest.mark.slow
@@ -52,3 +53,33 @@ def test_two_processes_stop_together_and_end_where_one_does(tmp_path):
     chex.assert_trees_all_close(params, one, atol=1e-6)
     events = list((tmp_path / "two").glob("events.*"))
     assert len(events) == 2, "one file of events a start, not one a process"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The workdir of a run of a few updates."""
+    folder = tmp_path_factory.mktemp("trained")
+    config = write_config(folder, num_steps=2, checkpoint_every=2, eval_every=0)
+    Job(config, folder / "run").finish()
+    return folder / "run"
+
+
+def test_two_killed_processes_and_one_after_them_sample_what_one_does(trained, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    many_samplers.sample(trained, one, 1).succeed()
+    killed = many_samplers.sample(trained, two, 2)
+    killed.wait_for(lambda: len(list(two.glob("*.png"))) >= 3)
+    for process in killed.processes:
+        process.kill()
+    killed.wait()
+    many_samplers.sample(trained, two, 1).succeed()
+    assert "drawing the rest" in killed.log.read_text()
+    assert many_samplers.files_of(two) == many_samplers.files_of(one)
+
+
+def test_two_processes_measure_what_one_does(trained, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, processes in ((one, 1), (two, 2)):
+        many_samplers.evaluate(trained, folder, processes).succeed()
+    assert many_samplers.figures_of(two) == many_samplers.figures_of(one)
+    assert {path.name for path in two.iterdir()} == {"metrics.json", "strip.png"}

@@ -2,7 +2,8 @@
 
 Writes one PNG per image as soon as its batch is drawn, a labeled grid of the first images of each
 class, and with --trace a picture of the order in which tokens were revealed. The same seed gives
-the same images. The same command resumes after an interruption.
+the same images. The same command resumes after an interruption. With --distributed, several
+processes draw them together: each draws and writes whole batches.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
-from vpt_gen.machine import later, lock
+from vpt_gen.machine import distributed, later, lock
 from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
@@ -45,10 +46,14 @@ def define_flags() -> None:
         "Numbers of training images to start from, if prompts have them; instead of --classes.",
     )
     flags.DEFINE_bool("trace", False, "Also write trace.png: when each token was revealed.")
+    distributed.define_flags()
 
 
 def main():
     """Runs the program; its flags are parsed."""
+    if FLAGS.trace and FLAGS.distributed:
+        raise UserError("--trace shows the order of one process's tokens: leave out --distributed.")
+    distributed.start(apart=True)
     folder = epath.Path(FLAGS.output or default_output(FLAGS.checkpoint, "samples"))
     check_writable(folder / sampled.FILE, "--output")
     run = open_flagged_run()
@@ -60,7 +65,7 @@ def main():
     generation = flagged_generation(
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
-    with lock.held(folder, "--output"):
+    with lock.held_for_all(folder, "--output"):
         save_generation(generation, folder, FLAGS.trace)
     say(f"Wrote {len(generation.bank)} images and grid.png to {folder}.")
 

@@ -145,7 +145,9 @@ def test_spaces_prepare_images_and_give_features(tmp_path):
         dinov2_space(written(tmp_path, "dinov2"), SIDE, HEADS),
         clip_space(written(tmp_path, "clip"), HEADS),
     ):
-        rows = measured.extractor(space, 2).collect(images, keep=space.needed).rows[space.main]
+        extractor = measured.extractor(space, 2)
+        found = extractor.collect(extractor.stream(images), keep=space.needed)
+        rows = found.rows[space.main]
         assert rows.shape == (3, space.dims[space.main]) and np.isfinite(rows).all()
         assert np.ptp(rows, axis=0).max() > 1e-3
         if space.name == "clip":

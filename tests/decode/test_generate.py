@@ -121,6 +121,21 @@ def test_guidance_goes_from_nothing_beyond_the_condition(decoder, kind, rows):
     np.testing.assert_array_equal(tokens, difference.argmax(-1))
 
 
+@pytest.mark.parametrize("decoder", ["confidence", "halton"])
+def test_domain_guidance_goes_beyond_the_condition_from_what_the_source_predicts(decoder):
+    net, params = NETS["nar"], params_of(NETS["nar"])
+    source = jax.tree.map(lambda x: -x, params)
+    options = {"decoder": decoder, "guidance": 1e6, "num_iterations": 1, "source": source}
+    given = {"rows": ROWS, "class_ids": CLASSES}
+    plain, _ = draw("nar", **given, **options)
+    tokens, _ = draw("nar", **given, **options, domain_guidance=True)
+    unknown = jnp.full((len(ROWS), 16), MASK_TOKEN_ID)
+    logits = net.apply({"params": params}, unknown, class_ids=CLASSES[ROWS])
+    difference = logits - net.apply({"params": source}, unknown)
+    np.testing.assert_array_equal(tokens, difference.argmax(-1))
+    assert (tokens != plain).any()
+
+
 def test_no_guidance_is_the_plain_decoder():
     conditions = {"rows": ROWS, "class_ids": CLASSES}
     plain, unguided = draw("nar", **conditions), draw("nar", **conditions, guidance=0.0)

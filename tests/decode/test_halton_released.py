@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden_halton import logits_with_mask
 from tests.nets.test_halton_maskgit import CLASSES, NET, params
 from vpt_gen.decode import halton, halton_released
 from vpt_gen.decode.decoders import of_net
@@ -127,7 +128,7 @@ def test_guidance_goes_from_no_class_beyond_the_class():
 
     def logits(**conditions):
         of = {"params": params()}
-        return NET.apply(of, unknown, **conditions, method="logits_with_mask")
+        return NET.apply(of, unknown, **conditions, method=logits_with_mask)
 
     beyond = logits(class_ids=CLASSES[ROWS])
     beyond = beyond + 100.0 * (beyond - logits())

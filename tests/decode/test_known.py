@@ -100,6 +100,21 @@ def test_nothing_known_is_plain_decoding(family, decoder):
         np.testing.assert_array_equal(known, plain)
 
 
+@pytest.mark.parametrize("guidance", [0.0, 1.5])
+@pytest.mark.parametrize("family", [name for name, net in NETS.items() if net.family == "ar"])
+def test_known_tokens_that_are_run_at_once_give_the_same_tokens(family, guidance):
+    known = some_known().at[:, :9].set(jnp.arange(9)).at[:, 10:].set(MASK_TOKEN_ID)
+    found = [
+        drawn(family, "autoregressive", known, guidance=guidance, prefill=prefill)
+        for prefill in (0, 9)
+    ]
+    for one_by_one, at_once in zip(*found, strict=True):
+        np.testing.assert_array_equal(one_by_one, at_once)
+    run = program(family, "autoregressive", None, guidance=guidance, prefill=9)
+    equations = str(jax.make_jaxpr(run)(params_of(family), known))
+    assert "length=7" in equations and "length=16" not in equations
+
+
 @cases
 def test_drawn_tokens_depend_on_known_ones(family, decoder):
     nothing = jnp.full((B, N), MASK_TOKEN_ID)

@@ -12,6 +12,7 @@ from vpt_gen.edit import __main__ as edit
 from vpt_gen.edit.given import extended, masks_of, read_image
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.runs.editing import Brush, Edit, repaint
 from vpt_gen.runs.samples import class_bank
 
@@ -89,6 +90,18 @@ def test_a_causal_transformer_completes_the_rows_below(run_of):
     assert (painted[16:] != image[16:]).any()
     with pytest.raises(UserError, match="cannot look ahead, so the mask must reach"):
         repaint(run, [edit_of(image, (0, 0, 32, 16))], Brush(), seed=3)
+
+
+@pytest.mark.slow
+def test_a_causal_transformer_runs_at_once_what_no_image_lacks(run_of):
+    sampler = run_of("ar").token_sampler
+    count = sampler.num_tokens
+    known = np.zeros((2, count), np.int32)
+    assert sampler._work_left(known)[1] < count
+    known[0, count // 2 :] = known[1, count // 2 + 1 :] = MASK_TOKEN_ID
+    assert sampler._work_left(known) == (None, count // 2)
+    known[1, 1] = MASK_TOKEN_ID
+    assert sampler._work_left(known) == (None, 0)
 
 
 def test_an_extended_image_has_the_given_one_inside():

@@ -68,7 +68,7 @@ def digits():
 def rows(space, images, devices=1, batch_size=64, name=None):
     name = name or space.main
     extractor = Extractor(space, mesh(devices), batch_size)
-    return extractor.collect(images, keep=[name]).rows[name]
+    return extractor.collect(extractor.stream(images), keep=[name]).rows[name]
 
 
 @pytest.mark.slow
@@ -152,8 +152,9 @@ def test_products_are_exact_also_where_a_device_would_round(demo):
 
 
 def test_one_pass_gives_moments_and_rows(pixels):
-    found = Extractor(pixels, mesh(), 3).collect(
-        MIXED, moments=["small", "first"], keep=["small"], max_kept=4
+    extractor = Extractor(pixels, mesh(), 3)
+    found = extractor.collect(
+        extractor.stream(MIXED), moments=["small", "first"], keep=["small"], max_kept=4
     )
     everything = rows(pixels, MIXED)
     assert found.count == 7
@@ -180,7 +181,8 @@ def test_no_images_and_unknown_features_are_said(pixels):
     with pytest.raises(UserError, match="has no feature '2048'; it has small, first"):
         rows(pixels, MIXED, name="2048")
     with pytest.raises(UserError, match="two images or more, but there is 1"):
-        Extractor(pixels, mesh()).collect(MIXED[:1], moments=["small"])
+        extractor = Extractor(pixels, mesh())
+        extractor.collect(extractor.stream(MIXED[:1]), moments=["small"])
 
 
 @pytest.mark.slow

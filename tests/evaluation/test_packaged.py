@@ -27,7 +27,9 @@ pytest.importorskip("skimage")
 def features(name):
     """Feature -> its rows (n, d) for a set, and labels."""
     images, labels = honesty.load(name, most=1200)
-    return honesty.extractor().collect(images, keep=["latents", "layout"]).rows, labels
+    extractor = honesty.extractor()
+    found = extractor.collect(extractor.stream(images), keep=["latents", "layout"])
+    return found.rows, labels
 
 
 @pytest.fixture(params=honesty.SETS)

@@ -11,8 +11,10 @@ import pytest
 from tests import measured
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.errors import UserError
+from vpt_gen.evaluation import perceptual_diversity
 from vpt_gen.evaluation.features import Features
 from vpt_gen.evaluation.measure import measure
+from vpt_gen.evaluation.metrics import intra_lpips as intra_lpips_metric
 from vpt_gen.evaluation.metrics.intra_lpips import IntraLpips
 from vpt_gen.evaluation.perceptual_diversity import (
     Stages,
@@ -99,6 +101,15 @@ def test_blocks_of_pairs_have_the_distances_of_the_net(lpips):
 
 
 @pytest.mark.slow
+def test_a_set_against_itself_has_the_distances_of_two(lpips, monkeypatch):
+    monkeypatch.setattr(perceptual_diversity, "_HELD", 1)
+    stages, images = Stages(lpips, 32), pictures(18)
+    upper = np.triu_indices(18, 1)
+    found, expected = stages.distances(images, images), stages.distances(images, list(images))
+    np.testing.assert_array_equal(found[upper], expected[upper])
+
+
+@pytest.mark.slow
 def test_copies_of_examples_have_no_few_shot_diversity(lpips):
     examples = pictures(2)
     found = intra_lpips(lpips, examples * 3, examples, 32)
@@ -122,11 +133,14 @@ def test_the_few_shot_protocol_is_measured_on_request(lpips):
     assert figure.details["training_images"] == "6 training images"
 
 
-def test_the_few_shot_protocol_is_for_few_known_images(lpips):
+def test_the_few_shot_protocol_is_for_few_known_images(lpips, monkeypatch):
     made = Measured(measured.image_set(*measured.blobs(6)), Features(6, {}, {}, np.arange(6)))
     many = measured.yardstick(train=600, lpips=lpips)
-    with pytest.raises(UserError, match="200 training images"):
+    with pytest.raises(UserError, match="a class has 200 training images; at most 100"):
         IntraLpips().measure(many, made)
+    monkeypatch.setattr(intra_lpips_metric, "MAX_EXAMPLES_IN_ALL", 50)
+    with pytest.raises(UserError, match="there are 60 training images; at most 50"):
+        IntraLpips().measure(measured.yardstick(train=60, lpips=lpips), made)
     with pytest.raises(UserError, match="--train"):
         IntraLpips().measure(measured.yardstick(train=0, lpips=lpips), made)
     with pytest.raises(UserError, match="weights of LPIPS"):

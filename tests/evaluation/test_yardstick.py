@@ -142,8 +142,9 @@ def test_the_same_images_give_the_same_numbers(yardstick, alike):
 
 def test_a_distance_over_more_images_than_are_kept_takes_their_moments(yardstick):
     images, labels = measured.blobs(50, seed=5)
-    whole = measured.extractor().collect(images, moments=["small"], keep=["small"])
-    some = measured.extractor().collect(images, moments=["small"], keep=["small"], max_kept=30)
+    extractor, kept = measured.extractor(), {"moments": ["small"], "keep": ["small"]}
+    whole = extractor.collect(extractor.stream(images), **kept)
+    some = extractor.collect(extractor.stream(images), **kept, max_kept=30)
     real = yardstick.real.features
     expected = frechet(whole, real, "small")
     np.testing.assert_allclose(frechet(some, real, "small"), expected, rtol=1e-6)

@@ -95,6 +95,13 @@ def test_a_slice_has_as_many_nodes_as_its_topology(fakes, tpu, topology, label, 
     assert container_of(jobset)["args"] == [*TRAINING, "--distributed"]
 
 
+def test_other_programs_run_in_the_pods(fakes):
+    flags = ["--checkpoint=gs://bucket/run", "--num=1000"]
+    container = container_of(manifest(fakes, *TPU[:-2], "--program=evaluate", "--", *flags))
+    assert container["command"] == ["python", "-m", "vpt_gen.evaluate"]
+    assert container["args"] == [*flags, "--distributed"]
+
+
 def test_gpu_pods_find_each_other(fakes):
     jobset = manifest(fakes, *GPUS, "--name=mine")
     container = container_of(jobset)

@@ -46,6 +46,13 @@ def test_dry_run_prints_what_would_be_done(fakes):
     assert run.stdout.replace(str(fakes.folder / "venv"), "VENV") == PLAN
 
 
+def test_other_programs_get_what_follows_two_dashes(fakes):
+    flags = ("--checkpoint=runs/mine", "--num=1000", "--set=num_iterations=8")
+    run = fakes.launch("slurm", "--dry_run", "--program=sample", "--", *flags)
+    assert run.returncode == 0, run.stderr
+    assert f"python -m vpt_gen.sample {' '.join(flags)} --distributed\n" in run.stdout
+
+
 def submitted(fakes):
     """The script that sbatch is given."""
     fakes.add("sbatch", 'cat >"$FAKE/script"')
@@ -85,6 +92,9 @@ def test_the_job_queues_again_when_the_training_was_interrupted(fakes, code, sta
         ((*TRAINING, "--partition=a b"), "contains a space"),
         ((*TRAINING, "--gpu=8"), "unknown flag --gpu"),
         (TRAINING, "sbatch is missing"),
+        (("--program=report", "--", "--checkpoint=runs/a"), "unknown program report; use main,"),
+        (("--program=sample", "--", "--num=3"), "no --checkpoint given"),
+        (("--program=evaluate", "--", "--num=3"), "neither --checkpoint nor --images given"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(fakes, arguments, message):

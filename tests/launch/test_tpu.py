@@ -11,6 +11,7 @@ pytestmark = pytest.mark.slow
 SLICE = ("--zone=z", "--accelerator=v5p-128")
 TRAINING = ("--config=configs/folder.py", "--workdir=gs://bucket/run", "--config.data.path=/a b")
 FLAGS = (*SLICE, *TRAINING)
+SAMPLE = (*SLICE, "--program=sample", "--")
 
 PLAN = """\
 # Creating the slice vpt-gen (v5p-128 in z).
@@ -32,15 +33,16 @@ gcloud compute tpus tpu-vm ssh vpt-gen --worker=all \
 # Starting on all workers: python -m vpt_gen.main --config=configs/folder.py \
 --workdir=gs://bucket/run '--config.data.path=/a b' --distributed
 gcloud compute tpus tpu-vm ssh vpt-gen --worker=all '--command=bash vpt_gen/launch/worker.sh start \
---config=configs/folder.py --workdir=gs://bucket/run '\\''--config.data.path=/a b'\\'' \
+vpt_gen.main --config=configs/folder.py --workdir=gs://bucket/run \
+'\\''--config.data.path=/a b'\\'' \
 --distributed' --zone=z
-# Following the log, then showing how the training ended.
+# Following the log, then showing how the program ended.
 gcloud compute tpus tpu-vm ssh vpt-gen --worker=0 \
 '--command=bash vpt_gen/launch/worker.sh follow' --zone=z
 gcloud compute tpus tpu-vm ssh vpt-gen --worker=0 \
 '--command=bash vpt_gen/launch/worker.sh status' --zone=z
 # If the slice was PREEMPTED (with --queued: SUSPENDED), delete it and repeat everything; if only
-# the training was interrupted, repeat from the installation on. After the training has finished:
+# the program was interrupted, repeat from the installation on. After it has finished:
 # Deleting the slice vpt-gen.
 gcloud compute tpus queued-resources delete vpt-gen --force --quiet --zone=z
 """
@@ -52,6 +54,14 @@ def test_dry_run_prints_what_would_be_done(fakes):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.replace(str(fakes.folder), "TMP") == PLAN
+
+
+def test_the_workers_start_other_programs_with_what_follows_two_dashes(fakes):
+    run = fakes.launch("tpu", "start", "--dry_run", *SAMPLE, "--checkpoint=gs://b/a", "--num=9")
+    assert run.returncode == 0, run.stderr
+    flags = "vpt_gen.sample --checkpoint=gs://b/a --num=9 --distributed"
+    assert f"worker.sh start {flags}' --zone=z\n" in run.stdout
+    assert f"python -m {flags}\n" in run.stdout
 
 
 def test_without_a_queue_the_slice_is_asked_for_at_once(fakes):
@@ -110,6 +120,10 @@ def test_commands_of_the_dry_run_do_the_same_when_pasted(fakes):
             "use --workdir=gs://",
         ),
         (("run", *FLAGS, "--shared=gs://b/c"), "use the whole bucket"),
+        (("run", *SAMPLE, "--checkpoint=runs/a"), "runs/a is on one machine only"),
+        (("run", *SAMPLE, "--checkpoint=/shared/a"), "needs --shared"),
+        (("run", *SAMPLE, "--checkpoint=hf://a/b"), "no --output given"),
+        (("run", *SAMPLE, "--checkpoint=gs://b/a", "--output=a"), "--output=a is on one machine"),
         (("run", *FLAGS, "--acelerator=v4-8"), "unknown flag --acelerator"),
         (("run", *FLAGS, "--spott"), "unknown switch --spott"),
         (("run", *FLAGS, "--zone"), "--zone=VALUE"),

@@ -10,7 +10,7 @@ from etils import epath
 from tests import damage
 from vpt_gen.errors import UserError
 from vpt_gen.machine import files, manifest
-from vpt_gen.machine.manifest import Manifest, mark_of, sha256
+from vpt_gen.machine.manifest import Manifest, Share, mark_of, sha256, share_of
 
 NAMES = ["a", "b", "c"]
 
@@ -65,7 +65,7 @@ def killed_at(patch, number):
         return call
 
     patch.setattr(files, "move", fatal(files.move))
-    patch.setattr(Manifest, "_append", fatal(Manifest._append))
+    patch.setattr(Share, "_append", fatal(Share._append))
     patch.setattr(type(epath.Path("a")), "unlink", fatal(type(epath.Path("a")).unlink))
 
 
@@ -95,6 +95,32 @@ def test_the_same_request_resumes_with_what_is_there(note, monkeypatch):
         write(note, "new")
     (note.parent / "b").unlink()
     assert write(note, "new") == ["a", "c"]
+    assert_whole(note, "new")
+
+
+def test_a_killed_job_resumes_with_what_all_its_processes_wrote(note):
+    first = Manifest(note, NAMES, older, request="new")
+    first.begin()
+    first.write({"a": b"new a"})
+    share_of(note, "new", 1).write({"c": b"new c"})
+    assert write(note, "new") == ["a", "c"]
+    assert_whole(note, "new")
+
+
+def test_the_files_of_all_processes_are_in_the_note(note):
+    first = Manifest(note, NAMES, older, request="new")
+    first.begin()
+    share_of(note, "new", 1).write({"c": b"new c"})
+    first.write({"a": b"new a", "b": b"new b"})
+    first.finish({"value": "new"})
+    assert_whole(note, "new")
+
+
+def test_a_share_of_another_request_is_ours_and_not_done(note):
+    Manifest(note, NAMES, older, request="old").begin()
+    share_of(note, "old", 1).write({"c": b"old c"})
+    mark_of(note).write_text(mark_of(note).read_text().replace('"old"', '"new"'))  # Killed here.
+    assert write(note, "new") == []
     assert_whole(note, "new")
 
 

@@ -16,11 +16,15 @@ from vpt_gen.errors import UserError
 from vpt_gen.methods import (
     adaptation,
     adapters,
+    class_deep_prompts,
     class_embedding,
+    class_mixture,
     deep_prompts,
+    difffit,
     finetune,
     lora,
     norm_bias,
+    norms,
     prompts,
     scratch,
 )
@@ -43,13 +47,19 @@ METHODS = {
     "vector": lambda: prompts.make_method(PromptGenerator(C, 0, WIDTH, vector=True)),
     "class_embedding": lambda: class_embedding.make_method(NET, C),
     "deep_prompts": lambda: deep_prompts.make_method(NET, C, num_prompt_tokens=5),
+    "class_deep_prompts": lambda: class_deep_prompts.make_method(NET, C, num_prompt_tokens=2),
+    "class_mixture": lambda: class_mixture.make_method(NET, C, NET.num_classes),
+    "norms": lambda: norm_bias.make_method(NET, C, norms.norms),
     "norm_bias": lambda: norm_bias.make_method(NET, C),
+    "difffit": lambda: difffit.make_method(NET, C),
     "lora": lambda: lora.make_method(NET, C, 2, 4.0, MATRICES),
     "adapters": lambda: adapters.make_method(NET, C, size=6),
     "finetune": lambda: finetune.make_method(NET, C, "float32"),
     "scratch": lambda: scratch.make_method(NET, C, 9, "float32"),
 }
 WHOLE = ("finetune", "scratch")
+# Whose function is the source's before the first update.
+FROM_SOURCE = ["class_embedding", "norm_bias", "difffit", "lora", "adapters", "finetune"]
 methods = pytest.mark.parametrize("name", METHODS)
 
 
@@ -126,7 +136,7 @@ def test_stacked_layers_train_as_single_ones(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["class_embedding", "norm_bias", "lora", "adapters", "finetune"])
+@pytest.mark.parametrize("name", FROM_SOURCE)
 def test_at_first_a_new_class_is_the_sources(name):
     method = METHODS[name]()
     of = method.params({} if name in WHOLE else params(), method.init(jax.random.key(5), params()))

@@ -7,13 +7,14 @@ import optax
 import pytest
 from flax import traverse_util
 
-from tests.methods.updates import two_updates
+from tests.methods.updates import greedy, predicted, two_updates
 from tests.nets.test_llamagen import NET, params
-from vpt_gen.decode import autoregressive
 from vpt_gen.errors import UserError
 from vpt_gen.methods import METHODS, adaptation
+from vpt_gen.methods.class_mixture import ClassMixture
 from vpt_gen.methods.lora import LoRA
 from vpt_gen.methods.prompts import Prompts
+from vpt_gen.methods.prompts_lora import PromptsLoRA
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.transformer import GATE, MATRICES
@@ -23,9 +24,11 @@ from vpt_gen.training.objectives import Objective
 C = 3
 OPTIONS = {
     "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
+    "prompts_lora": {"num_prompt_tokens": 4, "dropout_rate": 0.0, "prompt_steps": 0},
     "lora": {"rank": 2, "matrices": (*MATRICES, GATE)},
     "adapters": {"size": 6},
     "deep_prompts": {"num_prompt_tokens": 5},
+    "class_deep_prompts": {"num_prompt_tokens": 2},
 }
 RECORDS = {
     name: record(**OPTIONS.get(name, {}))
@@ -36,7 +39,7 @@ RECORDS = {
 
 def make_task(record):
     # A norm makes much of small prompts.
-    rate = 1e-3 if record.name == "prompts" else 0.1
+    rate = 1e-3 if isinstance(record, Prompts) else 0.1
     net = record.prepared(NET)
     return (
         net,
@@ -63,21 +66,16 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
     # Scratch and fine-tuning have the source's own classes besides, which are not drawn.
     assert still <= {"condition_embeddings/embedding"}
     if name in OPTIONS and name != "prompts":
+        paths = traverse_util.flatten_dict(state.params, sep="/")
         layers = {
-            path.split("/")[0] for path in traverse_util.flatten_dict(state.params, sep="/")
-        } - {"class_embeddings"}
+            path.split("/")[0] for path in paths if not path.startswith(("class_", "prompt_"))
+        }
         assert layers == {"block_0", "block_1"}
 
     adapted = method.params(task.frozen["transformer"], state.params)
     told = method.conditions(state.params, jnp.arange(C))
-    keys = jax.random.split(jax.random.key(0), C)
-
-    @jax.jit
-    def decode(adapted, told):
-        return autoregressive.decode(net, adapted, keys, 9, **told, temperature=0)
-
-    drawn = decode(adapted, told)
-    again = net.apply({"params": adapted}, drawn, **told).argmax(axis=-1)
+    drawn = greedy(net, adapted, told)
+    again = predicted(net, adapted, drawn, told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
 
 
@@ -87,5 +85,14 @@ def test_options_that_a_transformer_does_not_have_are_named():
         Prompts(rotation="identity").prepared(gpt)
     with pytest.raises(UserError, match="rotation is 'up': it must be '' or one of zero, plain"):
         Prompts(rotation="up").prepared(NET)
-    with pytest.raises(UserError, match="matrices has 'mlp_gate', which a GPT does not have"):
-        LoRA(matrices=("query", GATE)).adapt(Target(gpt, 9, C))
+    for record in (LoRA, PromptsLoRA):
+        message = f"config.{record.group}.matrices has 'mlp_gate', which a GPT does not have"
+        with pytest.raises(UserError, match=message):
+            record(matrices=("query", GATE)).adapt(Target(gpt, 9, C))
+    # Which of its codes are classes, a GPT knows only if one of them is none.
+    with pytest.raises(UserError, match="this GPT does not record any class of its own"):
+        ClassMixture().adapt(Target(gpt, 9, C))
+    shapes = jax.eval_shape(
+        ClassMixture().adapt(Target(gpt.clone(null_class=7), 9, C)).init, jax.random.key(0), {}
+    )
+    assert shapes["class_embeddings"]["logits"].shape == (C, 7)

@@ -10,17 +10,22 @@ import optax
 import pytest
 from flax import traverse_util
 
-from vpt_gen.decode import autoregressive
+from tests.methods.updates import greedy, predicted
 from vpt_gen.decode.generate import generate
 from vpt_gen.methods import (
     adaptation,
     adapters,
+    class_deep_prompts,
     class_embedding,
+    class_mixture,
     deep_prompts,
+    difffit,
     finetune,
     lora,
     norm_bias,
+    norms,
     prompts,
+    prompts_lora,
     scratch,
 )
 from vpt_gen.methods.method import merge
@@ -46,15 +51,37 @@ METHODS = {
     "prompts": lambda net: prompts.make_method(PromptGenerator(C, 4, 16, dropout_rate=0.0)),
     "class_embedding": lambda net: class_embedding.make_method(net, C),
     "deep_prompts": lambda net: deep_prompts.make_method(net, C, num_prompt_tokens=5),
+    "class_deep_prompts": lambda net: class_deep_prompts.make_method(net, C, num_prompt_tokens=2),
+    "class_mixture": lambda net: class_mixture.make_method(net, C, 2),
+    "norms": lambda net: norm_bias.make_method(net, C, norms.norms),
     "norm_bias": lambda net: norm_bias.make_method(net, C),
+    "difffit": lambda net: difffit.make_method(net, C),
     "lora": lambda net: lora.make_method(net, C, 2, 4.0, transformer.MATRICES),
+    "prompts_lora": lambda net: prompts_lora.make_method(
+        net,
+        PromptGenerator(C, 4, 16, dropout_rate=0.0),
+        2,
+        4.0,
+        transformer.MATRICES,
+        prompt_steps=1,
+    ),
     "adapters": lambda net: adapters.make_method(net, C, size=6),
     "finetune": lambda net: finetune.make_method(net, C, "float32"),
     "scratch": lambda net: scratch.make_method(net, C, 9, "float32"),
 }
 FROZEN = [name for name in METHODS if name not in ("finetune", "scratch")]
 # Whose function is the source's before the first update.
-FROM_SOURCE = [name for name in METHODS if name not in ("prompts", "deep_prompts", "scratch")]
+OF_ITS_OWN = (
+    "prompts",
+    "prompts_lora",
+    "deep_prompts",
+    "class_deep_prompts",
+    "class_mixture",
+    "scratch",
+)
+FROM_SOURCE = [name for name in METHODS if name not in OF_ITS_OWN]
+# Which train some of the source's own parameters.
+IN_PART = ("norms", "norm_bias", "difffit")
 
 families = pytest.mark.parametrize("family", NETS)
 methods = pytest.mark.parametrize("name", METHODS)
@@ -117,18 +144,28 @@ def own(name, family):
     kernels &= {x.removesuffix("/kernel") for x in of_source if x.endswith("/kernel")}
     places = {"nar": ("Attention_0/adapter", "Mlp_0/adapter")}
     places = places.get(family, ("attention_adapter", "mlp_adapter"))
+    scales = {f"{prefix}{i}/{place}/scale" for i in range(2) for place in places}
+    of_norms = {x for x in of_source if "_ln/" in x}
+    small = {x for x in of_source if x.split("/")[-1] in ("scale", "bias")}
+    deep = {f"{prefix}{i}/{attention}/prefix/{x}" for i in range(2) for x in ("keys", "values")}
+    of_prompts = {
+        "prompt_embeddings/embedding",
+        "prompt_position_embeddings/embedding",
+        "prompt_embeddings_ln/scale",
+        "prompt_embeddings_ln/bias",
+    }
+    products = {f"{x}/lora/{way}/kernel" for x in kernels for way in ("down", "up")}
     return {
-        "prompts": {
-            "prompt_embeddings/embedding",
-            "prompt_position_embeddings/embedding",
-            "prompt_embeddings_ln/scale",
-            "prompt_embeddings_ln/bias",
-        },
+        "prompts": of_prompts,
+        "prompts_lora": of_prompts | products,
         "class_embedding": table,
-        "deep_prompts": table
-        | {f"{prefix}{i}/{attention}/prefix/{x}" for i in range(2) for x in ("keys", "values")},
-        "norm_bias": table | {x for x in of_source if x.split("/")[-1] in ("scale", "bias")},
-        "lora": table | {f"{x}/lora/{way}/kernel" for x in kernels for way in ("down", "up")},
+        "deep_prompts": table | deep,
+        "class_deep_prompts": table | deep,
+        "class_mixture": {"class_embeddings/logits"},
+        "norms": table | of_norms,
+        "norm_bias": table | small,
+        "difffit": table | small | scales,
+        "lora": table | products,
         "adapters": table
         | {
             f"{prefix}{i}/{place}/{way}/{part}"
@@ -163,7 +200,7 @@ def test_nothing_frozen_is_in_the_gradient_or_the_optimizer(name, family):
         assert set(traverse_util.flatten_dict(moments, sep="/")) == own(name, family)
     frozen = set(traverse_util.flatten_dict(task.frozen["transformer"], sep="/"))
     assert bool(frozen) == (name in FROZEN)
-    assert bool(frozen & own(name, family)) == (name == "norm_bias")
+    assert bool(frozen & own(name, family)) == (name in IN_PART)
 
 
 def shapes_of_products(task):
@@ -242,19 +279,13 @@ def run_with(name, family):
 def test_a_cache_changes_nothing(name, count):
     """Greedy decoding with a cache draws what whole sequences without one say."""
     net, (params, told) = NETS["ar"], run_with(name, "ar")
-    told = {part: x[:count] for part, x in told.items()}
-    keys = jax.random.split(jax.random.key(0), count)
-
-    @jax.jit
-    def decode(params, told):
-        return autoregressive.decode(net, params, keys, 9, **told, temperature=0)
-
-    drawn = decode(params, told)
-    again = net.apply({"params": params}, drawn, **told).argmax(axis=-1)
+    told = jax.tree.map(lambda x: x[:count], dict(told))
+    drawn = greedy(net, params, told)
+    again = predicted(net, params, drawn, told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
 
 
-@methods
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "class_deep_prompts"])
 def test_a_kept_part_of_a_sequence_changes_nothing(name):
     """A MaskGIT that runs some positions again sees the rest as it was."""
     net, (params, told) = NETS["nar"], run_with(name, "nar")
@@ -269,7 +300,7 @@ def test_a_kept_part_of_a_sequence_changes_nothing(name):
 
 
 @families
-@pytest.mark.parametrize("name", ["prompts", "deep_prompts"])
+@pytest.mark.parametrize("name", ["prompts", "deep_prompts", "class_deep_prompts"])
 def test_every_class_is_drawn_from_its_own_condition(name, family):
     params, told = run_with(name, family)
     keys = jax.random.split(jax.random.key(1), 4)
@@ -283,8 +314,66 @@ def test_every_class_is_drawn_from_its_own_condition(name, family):
         return generate(NETS[family], params, keys, 9, rows=rows, **told, **options)[0]
 
     rows = jnp.array([0, 2, 1, 2])
-    each = {k: x[rows] for k, x in told.items()}
+    each = jax.tree.map(lambda x: x[rows], dict(told))
     np.testing.assert_array_equal(draw(told, rows), draw(each, jnp.arange(4)))
+
+
+def of_each_class(family, params):
+    """Returns deep prompts that all classes share as those of each class."""
+    layers = {name: part for name, part in params.items() if name != "class_embeddings"}
+    repeated = jax.tree.map(lambda x: jnp.stack([x] * C), layers)
+    return repeated | {"class_embeddings": params["class_embeddings"]}
+
+
+@families
+def test_deep_prompts_that_are_alike_are_shared_ones(family):
+    """The same loss, gradients and tokens, also if guidance leads away from the source."""
+    net, params = NETS[family], trained("deep_prompts", family)[1]
+    cases = (
+        (METHODS["deep_prompts"](net), params),
+        (METHODS["class_deep_prompts"](net), of_each_class(family, params)),
+    )
+    objective = Objective(net, 0.1, "cosine")
+    keys, found = jax.random.split(jax.random.key(1), C), []
+    for method, own in cases:
+
+        @jax.jit
+        def run(own, method=method):
+            def mean(own):
+                told = method.conditions(own, batch()["label"])
+                adapted = method.params(source(family), own)
+                return objective(adapted, batch()["tokens"], jax.random.key(0), **told).mean()
+
+            adapted, told = (
+                method.params(source(family), own),
+                method.conditions(own, jnp.arange(C)),
+            )
+            options = {"guidance": 3.0, "domain_guidance": True, "source": source(family)}
+            drawn = generate(net, adapted, keys, 9, **told, **options)[0]
+            return jax.value_and_grad(mean)(own), drawn
+
+        found.append(run(own))
+    ((one, by_all), drawn), ((other, by_each), drawn_each) = found
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+    chex.assert_trees_all_close(by_all["class_embeddings"], by_each["class_embeddings"], rtol=1e-3)
+    summed = jax.tree.map(lambda x: x.sum(axis=0), by_each) | {"class_embeddings": {}}
+    chex.assert_trees_all_close(summed, by_all | {"class_embeddings": {}}, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(drawn, drawn_each)
+
+
+def test_prompts_train_alone_until_their_updates_are_done():
+    task = make_task("prompts_lora", "nar", optimizer=optax.adam(1e-2))
+    state, step = jax.jit(task.init)(jax.random.key(3)), jax.jit(task.train_step)
+    moved = []
+    for number in range(2):
+        before = traverse_util.flatten_dict(state.params, sep="/")
+        state, _ = step(state, task.frozen, batch(number), jax.random.key(number))
+        after = traverse_util.flatten_dict(state.params, sep="/")
+        moved.append({path for path in before if not np.array_equal(before[path], after[path])})
+    assert moved[0] == own("prompts", "nar")
+    # The first factor's gradient is a product with the second, which is still 0.
+    ups = {path for path in own("prompts_lora", "nar") if "/up/" in path}
+    assert moved[1] - moved[0] == ups
 
 
 @families

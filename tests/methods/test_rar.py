@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.methods.updates import two_updates
+from tests.methods.updates import greedy, predicted, two_updates
 from tests.nets.test_rar import NET, params, prompts, vectors
 from vpt_gen.decode import autoregressive
 from vpt_gen.decode.generate import generate
@@ -23,9 +23,11 @@ pytestmark = pytest.mark.slow
 C = 3
 OPTIONS = {
     "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
+    "prompts_lora": {"num_prompt_tokens": 4, "dropout_rate": 0.0, "prompt_steps": 0},
     "lora": {"rank": 2, "matrices": MATRICES},
     "adapters": {"size": 6},
     "deep_prompts": {"num_prompt_tokens": 5},
+    "class_deep_prompts": {"num_prompt_tokens": 2},
 }
 RECORDS = {
     name: record(**OPTIONS.get(name, {}))
@@ -37,7 +39,7 @@ RECORDS = {
 }
 # A norm makes much of small prompts. Gates are closed at first in training from scratch, so that a
 # scale of 1 needs a large step to become another number.
-RATES = {"prompts": 1e-3, "scratch": 1.0}
+RATES = {"prompts": 1e-3, "prompts_lora": 1e-3, "scratch": 1.0}
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -63,31 +65,30 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
 
     adapted = method.params(task.frozen["transformer"], state.params)
     told = method.conditions(state.params, jnp.arange(C))
-    keys = jax.random.split(jax.random.key(0), C)
-
-    @jax.jit
-    def decode(adapted, told):
-        return autoregressive.decode(NET, adapted, keys, 9, **told, temperature=0)
-
-    drawn = decode(adapted, told)
-    again = NET.apply({"params": adapted}, drawn, **told).argmax(axis=-1)
+    drawn = greedy(NET, adapted, told)
+    again = predicted(NET, adapted, drawn, told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
 
 
 @pytest.mark.parametrize("count", [1, 4])
-@pytest.mark.parametrize("vector", [False, True])
-def test_guidance_is_that_of_whole_sequences(count, vector):
+@pytest.mark.parametrize(("vector", "domain"), [(False, False), (True, False), (True, True)])
+def test_guidance_is_that_of_whole_sequences(count, vector, domain):
     """In one batch where the prefix is as long as that of no class, and next to it elsewhere."""
+    source = jax.tree.map(lambda x: 1.5 * x, params())
     given = {"prompts": prompts(count)} | ({"vectors": vectors()} if vector else {})
     keys = jax.random.split(jax.random.key(1), 3)
     options = {"guidance": 30.0, "guidance_schedule": "powcosine2", "guidance_stop": 7 / 9}
 
     @jax.jit
     def run(held):
-        return autoregressive.decode(NET, held, keys, 9, temperature=0.0, **given, **options)
+        without = source if domain else None
+        return autoregressive.decode(
+            NET, held, keys, 9, temperature=0.0, without=without, **given, **options
+        )
 
     found = run(params())
-    alone = NET.apply({"params": params()}, found, class_ids=jnp.full(3, NO_CLASS))
+    of_nothing = source if domain else params()
+    alone = NET.apply({"params": of_nothing}, found, class_ids=jnp.full(3, NO_CLASS))
     logits = NET.apply({"params": params()}, found, **given)
     n = np.arange(9)
     scale = np.where(n < 7, 30.0 * (1 - np.cos(np.pi * (n / 9) ** 2)) / 2, 0.0)[:, None]

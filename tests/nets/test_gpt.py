@@ -10,7 +10,8 @@ import pytest
 
 from tests import golden_ar
 from vpt_gen.nets.gpt import GPT
-from vpt_gen.training.objectives import token_losses
+from vpt_gen.nets.transformer import NO_CLASS
+from vpt_gen.training.objectives import Examples, Objective
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,17 @@ def test_logits_of_a_class():
     likelihood = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], axis=-1)
     golden_ar.check(FILE, "nll", -likelihood[..., 0])
     golden_ar.check(FILE, "loss", -likelihood.mean())
+
+
+@pytest.mark.parametrize("null_class", [-1, 5])
+def test_no_class_stays_what_it_was_if_classes_are_added(null_class):
+    net, params = TINY.clone(null_class=null_class), tiny_variables()["params"]
+    adapted = {**params, "class_embeddings": {"embedding": jnp.ones((2, 8))}}
+    nothing, _ = net.apply({"params": params}, method="unconditional_prefix")
+    classes = jnp.array([NO_CLASS, 0])
+    prefix, _ = net.apply({"params": adapted}, None, classes, method="prefix")
+    np.testing.assert_array_equal(prefix[0], nothing[0])
+    assert (prefix[1] != nothing[0]).all()
 
 
 @golden_ar.needed
@@ -120,16 +132,12 @@ def test_loss_and_gradient_of_the_embeddings(kind):
     def loss(embeddings):
         shape = (len(tokens), *embeddings.shape[-2:])
         inputs = tokens[:, 1:]
-        return token_losses(
-            module,
-            variables["params"],
-            inputs,
-            inputs,
-            jnp.ones(inputs.shape),
-            0.0,
-            prompts=jnp.broadcast_to(embeddings, shape),
-            class_ids=tokens[:, 0],
-        ).mean()
+        examples = Examples(inputs, inputs, jnp.ones(inputs.shape))
+        prompts = jnp.broadcast_to(embeddings, shape)
+        of_each = Objective(module, 0.0).losses(
+            variables["params"], examples, prompts=prompts, class_ids=tokens[:, 0]
+        )
+        return of_each.mean()
 
     value, gradient = loss(load(name))
     golden_ar.check(FILE, f"loss_{kind}", value)
@@ -177,13 +185,10 @@ def test_images_to_logits_to_images():
     golden_ar.check(FILE, "net_c_indices", load("class_ids")[:, None])
     logits = golden_ar.run(golden_ar.gpt(), "__call__", flat, class_ids=load("class_ids"))
     golden_ar.check(FILE, "net_logits", logits)
-    losses = token_losses(
-        golden_ar.gpt()[0],
-        golden_ar.gpt()[1]["params"],
-        flat,
-        flat,
-        jnp.ones(flat.shape),
-        0.0,
+    module, variables = golden_ar.gpt()
+    losses = Objective(module, 0.0).losses(
+        variables["params"],
+        Examples(flat, flat, jnp.ones(flat.shape)),
         class_ids=load("class_ids"),
     )
     golden_ar.check(FILE, "net_loss", losses.mean())

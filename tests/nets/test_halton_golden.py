@@ -38,9 +38,9 @@ def test_golden_logits():
     tokens, ids = golden.tokens(NET, "tokens"), golden.arrays(NET)["class_ids"]
     of = {"logits": golden.classes(NET), "logits_class": ids, "logits_dropped": None}
     for name, classes in of.items():
-        golden.check(NET, name, golden.run("logits_with_mask", tokens, class_ids=classes))
+        golden.check(NET, name, golden.run(golden.logits_with_mask, tokens, class_ids=classes))
     known = golden.tokens(NET, "tokens_known")
-    logits = golden.run("logits_with_mask", known, class_ids=ids[: len(known)])
+    logits = golden.run(golden.logits_with_mask, known, class_ids=ids[: len(known)])
     golden.check(NET, "logits_known", logits)
 
 
@@ -55,7 +55,7 @@ def test_golden_logits_of_the_layout_of_training():
     file = "layouts.npz"
     tokens = golden.tokens(file, "tokens", golden.LAYOUT)
     classes = golden.classes(file)
-    logits = golden.run("logits_with_mask", tokens, class_ids=classes, of=golden.LAYOUT)
+    logits = golden.run(golden.logits_with_mask, tokens, class_ids=classes, of=golden.LAYOUT)
     golden.check(file, "logits", logits)
 
 
@@ -115,12 +115,12 @@ def losses(file: str, logits: jax.Array) -> dict[str, jax.Array]:
 
 def test_golden_losses_and_the_gradient_of_the_class_vector():
     tokens = golden.tokens(NET, "tokens")
-    found = losses(NET, golden.run("logits_with_mask", tokens, class_ids=golden.classes(NET)))
+    found = losses(NET, golden.run(golden.logits_with_mask, tokens, class_ids=golden.classes(NET)))
     golden.check(NET, "loss_masked", found["loss"])
     golden.check(NET, "loss_all", found["loss_all"])
 
     def loss(vectors):
-        logits = golden.run("logits_with_mask", tokens, class_ids=ids, vectors=vectors)
+        logits = golden.run(golden.logits_with_mask, tokens, class_ids=ids, vectors=vectors)
         return losses(NET, logits)["loss"]
 
     ids = golden.arrays(NET)["class_ids"]
@@ -151,7 +151,7 @@ def logits_of(variant: str, **told):
         net = net.clone(num_registers=0)
         params = {name: x for name, x in params.items() if name != "register_embeddings"}
     tokens = golden.tokens(PROMPTS, "tokens")
-    return net.apply({"params": params}, tokens, **told, method="logits_with_mask")
+    return net.apply({"params": params}, tokens, **told, method=golden.logits_with_mask)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden_halton import logits_with_mask
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
@@ -85,7 +86,7 @@ def test_prompts_have_no_order_and_leave_the_registers():
 def test_a_masked_token_has_a_row_of_its_own():
     masked, last = (run(jnp.full((2, 9), token)) for token in (-1, NET.codebook_size - 1))
     assert not np.allclose(masked, last, atol=1e-2)
-    with_mask = run(TOKENS, method="logits_with_mask")
+    with_mask = run(TOKENS, method=logits_with_mask)
     assert with_mask.shape == (2, 9, NET.codebook_size + 1)
     chex.assert_trees_all_close(with_mask[..., :-1], run(TOKENS), atol=1e-6)
 

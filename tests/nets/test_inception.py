@@ -20,7 +20,7 @@ def features(tmp_path_factory):
     images = golden_metrics.images()
     # Two full batches, each of two sizes.
     extractor = Extractor(inception_space(path), mesh, batch_size=4)
-    return extractor.collect(images, keep=tuple(FEATURES)).rows
+    return extractor.collect(extractor.stream(images), keep=tuple(FEATURES)).rows
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from tests import golden_llamagen as golden
 from vpt_gen.nets.llamagen import rotation_table
-from vpt_gen.training.objectives import token_losses
+from vpt_gen.training.objectives import Examples, Objective
 
 pytestmark = [golden.needed, pytest.mark.slow]
 FILE = "gpt.npz"
@@ -122,10 +122,8 @@ def test_prompts_with_a_cache(rows):
 def loss_of(net, tokens, prompts):
     module, variables = net
     prompts = jnp.broadcast_to(prompts, (len(tokens), *prompts.shape[-2:]))
-    weights = jnp.ones(tokens.shape)
-    return token_losses(
-        module, variables["params"], tokens, tokens, weights, 0.0, prompts=prompts
-    ).mean()
+    examples = Examples(tokens, tokens, jnp.ones(tokens.shape))
+    return Objective(module, 0.0).losses(variables["params"], examples, prompts=prompts).mean()
 
 
 def check_gradient(net, prompts, loss, gradient):

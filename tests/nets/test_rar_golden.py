@@ -11,7 +11,7 @@ from tests import golden_rar as golden
 from vpt_gen.checkpoints.released import torch_file
 from vpt_gen.nets.stack import stack_layers
 from vpt_gen.nets.transformer import NO_CLASS
-from vpt_gen.training.objectives import token_losses
+from vpt_gen.training.objectives import Examples, Objective
 
 pytestmark = [golden.needed, pytest.mark.slow]
 FILE = "rar.npz"
@@ -85,7 +85,8 @@ def test_rows_of_the_vocabulary():
 def loss_of(variables, tokens, **condition):
     net, _ = golden.transformer()
     weights = jnp.ones(tokens.shape)
-    losses = token_losses(net, variables["params"], tokens, tokens, weights, 0.0, **condition)
+    examples = Examples(tokens, tokens, weights)
+    losses = Objective(net, 0.0).losses(variables["params"], examples, **condition)
     return losses.mean()
 
 

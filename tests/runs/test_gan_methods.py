@@ -115,7 +115,8 @@ def test_a_stream_that_skips_is_the_rest_to_the_last_digit(trained):
     assert size < 10
     whole = generation.samples().images
     for skip in (1, size, 10):
-        rest = [image for batch in generation.batches(skip) for image in batch.images]
+        batches = generation.batches(np.arange(10) >= skip)
+        rest = [image for batch in batches for image in batch.images]
         assert len(rest) == 10 - skip
         np.testing.assert_array_equal(rest, whole[skip:].tolist())
 

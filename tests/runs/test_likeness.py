@@ -10,44 +10,62 @@ import pytest
 from tests.export.test_export import make_run
 from tests.programs import opened
 from vpt_gen.checkpoints.backbone import load_net, save_net
+from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.runs.likeness import likenesses
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["nar", "ar"])
+def halton(net):
+    """A Halton-MaskGIT of a MaskGIT's tokens; before training, nothing would modulate it."""
+    sizes = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16}
+    made = HaltonMaskGIT(net.codebook_size, 4, net.num_tokens, **sizes)
+    shapes = jax.eval_shape(made.init, jax.random.key(0), jnp.zeros((1, net.num_tokens), int))
+    draw = np.random.default_rng(0).normal
+    return made, jax.tree.map(lambda x: np.float32(draw(0, 0.4, x.shape)), shapes["params"])
+
+
+@pytest.fixture(scope="module", params=["nar", "ar", "vector"])
 def run(request, tiny_nets, tmp_path_factory):
     """Its transformer predicts differently for each condition."""
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "vqgan").symlink_to(tiny_nets / "vqgan")
-    loaded = load_net(str(tiny_nets / request.param), "maskgit", "gpt")
-    params = jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, loaded.params)
-    save_net(str(folder / request.param), loaded.net, params, {})
-    return opened(make_run(folder / "run", folder, family=request.param))
+    family = "ar" if request.param == "ar" else "nar"
+    loaded = load_net(str(tiny_nets / family), "maskgit", "gpt")
+    net, params = loaded.net, jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, loaded.params)
+    if request.param == "vector":
+        net, params = halton(net)
+    save_net(str(folder / family), net, params, {})
+    options = {"prompt.vector": True} if request.param == "vector" else {}
+    return opened(make_run(folder / "run", folder, family=family, **options))
 
 
-def with_prompts(run, prompts):
-    """The run, whose class c has the prompt prompts[c] (S, D)."""
+def with_conditions(run, of_classes):
+    """The run, whose class c has the entries c of `of_classes` as its condition."""
 
     def conditions(trained, class_ids, instance_ids=None, dropout_key=None):
-        return {"prompts": jnp.asarray(prompts)[class_ids]}
+        return {name: x[class_ids] for name, x in of_classes.items()}
 
     method = dataclasses.replace(run.sampler.method, conditions=conditions)
     return dataclasses.replace(run, sampler=dataclasses.replace(run.sampler, method=method))
 
 
-def class_tokens(run):
-    """The source's class tokens (4, 1, D), as they enter the first layer."""
+def class_conditions(run):
+    """The source's four classes as tuned conditions: their tokens or vectors in the first layer."""
     net, variables = run.sampler.transformer, {"params": run.sampler.frozen["transformer"]}
     classes = jnp.arange(4)
     if net.family == "ar":
-        return net.apply(variables, None, classes, method="prefix")[0][:, -1:]
+        tokens, _ = net.apply(variables, None, classes, method="prefix")
+        return {"prompts": tokens[:, -1:]}
+    if net.takes_vectors:
+        table = variables["params"]["label_embeddings"]["embedding"]
+        return {"prompts": jnp.zeros((4, 0, net.hidden_size)), "vectors": table[:4] - table[4]}
     ids = net.unknown_ids(4, run.sampler.num_tokens, classes)
-    return net.apply(variables, ids, None, method="sequence")[:, :1]
+    return {"prompts": net.apply(variables, ids, None, method="sequence")[:, :1]}
 
 
-def test_a_prompt_that_is_a_class_token_acts_like_that_class(run):
-    found = likenesses(with_prompts(run, class_tokens(run)), np.array([2, 0, 3]), 4, seed=1)
+def test_a_condition_that_is_a_class_acts_like_that_class(run):
+    found = likenesses(with_conditions(run, class_conditions(run)), np.array([2, 0, 3]), 4, seed=1)
     assert [alike[0][0] for alike in found] == [2, 0, 3]
     for alike in found:
         divergences = [divergence for _, divergence in alike]

@@ -20,7 +20,7 @@ from vpt_gen.runs.generation import plain_generation
 
 pytestmark = pytest.mark.slow
 
-OTHERS = [name for name in TRANSFORMER_METHODS if name != "prompts"]
+OTHERS = [name for name in TRANSFORMER_METHODS if name not in ("prompts", "prompts_lora")]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,15 @@ def test_layers_may_be_scanned_when_a_run_is_opened_and_were_not_in_training(tra
     assert "layers" in run.params
     again = plain_generation(run, np.array([0, 1]), 0).samples()
     np.testing.assert_array_equal(once.tokens, again.tokens)
+
+
+def test_a_fine_tuned_run_keeps_its_source_for_domain_guidance_alone(trained):
+    decode = ["guidance=3.0", "domain_guidance=True"]
+    for changes, is_kept in ((decode[:1], False), (decode, True)):
+        run = opened(trained("finetune"), decode=changes)
+        assert bool(run.token_sampler.frozen["transformer"]) == is_kept
+    images = plain_generation(run, np.array([0, 1]), seed=0).samples().images
+    chex.assert_shape(images, (2, 32, 32, 3))
 
 
 def test_figures_and_page_of_a_run_without_prompts(make_config, tmp_path):

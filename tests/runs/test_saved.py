@@ -15,9 +15,9 @@ from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
-from vpt_gen.runs import saved
+from vpt_gen.runs import orders, saved
 from vpt_gen.runs.generation import Generation
-from vpt_gen.runs.samples import Samples, class_bank
+from vpt_gen.runs.samples import Samples, all_or, class_bank
 
 NAMES = ["a b", "c"]
 BATCH = 4
@@ -27,19 +27,22 @@ class Drawn:
     """A sampler of flat images that says which batches were drawn; it can be interrupted."""
 
     options = {}
-    batch_size = BATCH
+    batch_size = images_at_a_time = BATCH
     token_grid = (2, 2)
 
     def __init__(self, folder, stop_at=None):
         self.folder, self.stop_at, self.starts = folder, stop_at, []
 
-    def stream(self, params, bank, seed, weights, skip=0):
-        for start in range(skip // BATCH * BATCH, len(bank), BATCH):
+    def stream(self, params, bank, seed, weights, wanted=None):
+        chosen = all_or(wanted, bank)
+        for start in range(0, len(bank), BATCH):
+            rows = start + np.flatnonzero(chosen[start : start + BATCH])
+            if not len(rows):
+                continue
             if start == self.stop_at:
                 raise KeyboardInterrupt
             self.starts.append(start)
             assert len(pngs(self.folder)) >= start, "an earlier batch is not on disk yet"
-            rows = np.arange(max(start, skip), min(start + BATCH, len(bank)))
             values = (rows + 10 * seed + 1)[:, None, None, None] / 255.0
             images = np.broadcast_to(values, (len(rows), 8, 8, 3)).astype(np.float32)
             tokens = np.repeat(rows[:, None], 4, axis=1).astype(np.int32)
@@ -231,7 +234,7 @@ def test_images_of_other_requests_are_told(tmp_path, capsys):
 
 def test_pictures_of_all_samples_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(saved, "GRID_COLUMNS", 2)
-    monkeypatch.setattr(saved, "TRACE_IMAGES", 6)
+    monkeypatch.setattr(orders, "TRACE_IMAGES", 6)
     shown = {}
 
     def keep(name, function):

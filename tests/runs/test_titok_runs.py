@@ -127,7 +127,7 @@ def test_decoders_of_places_do_not_fit(data, tokenizer, transformer, tmp_path):
 
 
 def test_pretraining_names_a_net_of_another_kind(data, tokenizer, tmp_path):
-    with pytest.raises(UserError, match="'maskgit', which models a grid of tokens"):
+    with pytest.raises(UserError, match="a MaskGIT models a grid: change config.model.net"):
         train(pretraining(data, tokenizer, "maskgit"), tmp_path)
 
 

@@ -13,7 +13,7 @@ from flax import serialization
 from tests import golden
 from vpt_gen.decode.schedules import mask_rate
 from vpt_gen.training.losses import mask_tokens
-from vpt_gen.training.objectives import token_losses
+from vpt_gen.training.objectives import Examples, Objective
 from vpt_gen.training.optimizers import make_optimizer, make_schedule
 from vpt_gen.training.state import TrainState, apply_gradients
 
@@ -161,8 +161,8 @@ def loss_of(variables, labels, ids, targets, weights):
     prompts = golden.prompt_generator(GENERATOR)[0].apply(variables, labels)
     smoothing = golden.config("generative_transfer_config")["label_smoothing"]
     # Column 0 is the class token, which prompts replace: it has no weight.
-    visual = (x[:, 1:] for x in (ids, targets, weights))
-    return token_losses(net, frozen["params"], *visual, smoothing, prompts=prompts).mean()
+    visual = Examples(*(x[:, 1:] for x in (ids, targets, weights)))
+    return Objective(net, smoothing).losses(frozen["params"], visual, prompts=prompts).mean()
 
 
 @jax.jit

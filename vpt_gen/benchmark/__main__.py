@@ -22,6 +22,7 @@ with later.imports(globals()):
     from vpt_gen.benchmark.measuring import measure, processor
     from vpt_gen.benchmark.programs import PROGRAMS
     from vpt_gen.benchmark.sizes import SIZES
+    from vpt_gen.decode.decoders import of_net, own_options
     from vpt_gen.nets.stack import REMAT
     from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
 
@@ -32,7 +33,8 @@ def define_flags() -> None:
         "what",
         ["tune", "decode"],
         "What to measure (docs/benchmark.md). tune: a step of prompt tuning on cached tokens (the "
-        "reference tokenizes in the step); gradient and forward: its transformer's part.",
+        "reference tokenizes in the step); gradient and forward: its transformer's part; edit: "
+        "parts of an image against all of it.",
     )
     flags.DEFINE_string("size", "demo", "The model, such as maskgit256; weights are random.")
     define_number("batch", 1, Count, "Images at a time.")
@@ -58,6 +60,26 @@ def _check_choices(values: flags.FlagValues) -> None:
         for value in values.what if name == "what" else [values[name].value]:
             if value not in known:
                 raise UserError(f"--{name}={value} is not known; use {', '.join(known)}.")
+    _check_decoders(values)
+
+
+def _check_decoders(values: flags.FlagValues) -> None:
+    """Raises UserError for parallel decoders that do not go with the size or the guidance."""
+    net = SIZES[values.size].transformer
+    if not {"decode", "edit"} & set(values.what) or net.family == "ar":
+        return
+    for name in values.decoders:
+        if name not in of_net(net):
+            raise UserError(
+                f"--decoders={name} does not work with the {net.title} of --size={values.size}; "
+                f"use {', '.join(of_net(net))}."
+            )
+        if values.guidance and "guidance" not in own_options(name):
+            guided = [other for other in of_net(net) if "guidance" in own_options(other)]
+            raise UserError(
+                f"--decoders={name} has no guidance: leave --guidance out, or use "
+                f"{', '.join(guided)}."
+            )
 
 
 def main():
@@ -68,6 +90,11 @@ def main():
     _check_choices(values)
     if "growth" in values.what and SIZES[values.size].transformer.family == "ar":
         raise UserError("--what=growth measures a MaskGIT: use --size=demo or maskgit256.")
+    if "edit" in values.what and SIZES[values.size].transformer.one_dimensional:
+        raise UserError(
+            f"--what=edit: the tokens of --size={values.size} have no places, so that no part of "
+            "an image can be edited: use another size, such as maskgit256."
+        )
     results = [measure(what, values) for what in values.what]
     record = {
         "command": cli.command("vpt_gen.benchmark"),

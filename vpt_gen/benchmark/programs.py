@@ -22,6 +22,7 @@ from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator
+from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.tables import flops
 from vpt_gen.training.compute import hold_frozen
@@ -279,6 +280,39 @@ def _decode_one_by_one(case: _Case) -> Program:
     )
 
 
+def _edit(case: _Case) -> Program:
+    """Draws the last of the tokens anew, a share `request.edited`, as `vpt_gen.edit` does."""
+    net, params = case.held()
+    request, count = case.request, case.num_tokens
+    drawn = round(request.edited * count)
+    options: dict[str, Any] = {"guidance": request.guidance}
+    if net.family == "nar":
+        options["decoder"] = request.decoder
+        options["choice_temperature"] = CHOICE_TEMPERATURE
+        options["num_iterations"] = request.num_iterations
+
+    def run(params, keys, prompts, known):
+        return generate(
+            net,
+            params,
+            keys,
+            count,
+            prompts=prompts,
+            rows=jnp.zeros(len(keys), jnp.int32),
+            known=known,
+            num_unknown=drawn or None,
+            prefill=count - drawn if drawn else 0,
+            **options,
+        )
+
+    known = None
+    if drawn:
+        in_order = jnp.asarray(case.tokens(), jnp.int32).at[:, count - drawn :].set(MASK_TOKEN_ID)
+        known = net.to_row_major(in_order)
+    keys = jax.random.split(jax.random.key(3), request.batch)
+    return Program(run, (params, keys, case.prompts(1)[None], known), request.batch)
+
+
 def _decode_uncached(case: _Case) -> Program:
     """Decodes every token by a pass over the whole sequence at its full length."""
     net, params = case.held()
@@ -333,6 +367,7 @@ PROGRAMS: dict[str, dict[str, Callable[[_Case], Program]]] = {
     "gradient": {"ours": _gradient, "reference": _gradient_by_reference},
     "forward": {"ours": _forward, "reference": _forward_by_reference},
     "decode": {"ours": _decode, "reference": _decode_by_reference, "uncached": _decode_uncached},
+    "edit": {"ours": _edit},
     "tokenize": {"ours": _tokenize, "reference": _tokenize_by_reference},
     "detokenize": {"ours": _detokenize, "reference": _detokenize_by_reference},
 }

@@ -20,6 +20,7 @@ class Request:
       decoder: of `decode.decoders.DECODERS`, only for ours.
       guidance: scale of decoding, only for ours; 0 for none.
       num_tokens: tokens to decode one by one; 0 for a whole image.
+      edited: share of the tokens that an edit draws; 0 for all of them, with none known.
       keep_memory: whether freed memory stays with the process (`machine/host_memory.py`).
     """
 
@@ -35,4 +36,5 @@ class Request:
     decoder: str = "confidence"
     guidance: float = 0.0
     num_tokens: int = 0
+    edited: float = 0.0
     keep_memory: bool = True

@@ -126,7 +126,8 @@ class Store:
             attempt(self._manager.reload)
 
     def latest_step(self) -> int | None:
-        return self._manager.latest_step()
+        # With several processes, Orbax gives a NumPy integer, which JSON does not know.
+        return None if (step := self._manager.latest_step()) is None else int(step)
 
     def best_step(self) -> int | None:
         """Returns the kept step with the best `best_metric`; None if it was never measured."""

@@ -2,6 +2,7 @@
 
 import difflib
 import operator
+from typing import cast
 
 from ml_collections import ConfigDict
 
@@ -18,6 +19,7 @@ from vpt_gen.config.ranges import check_ranges, config_ranges
 from vpt_gen.decode import decoders
 from vpt_gen.decode.schedules import schedule_requirement
 from vpt_gen.errors import UserError
+from vpt_gen.methods.record import TransformerMethod
 from vpt_gen.nets.stack import REMAT
 from vpt_gen.training.adversarial import LOSSES
 from vpt_gen.training.compute import DTYPES, SCAN_LAYERS
@@ -106,6 +108,8 @@ def check_config(config: ConfigDict) -> None:
     if config.task in METHODS:
         _check_backbone(config)
         _check_method(config)
+        if config.get("distilled_guidance"):
+            _check_distilled_guidance(config)
         _check_evaluation(config)
 
 
@@ -186,6 +190,14 @@ def _check_method(config: ConfigDict) -> None:
     method = methods.METHODS[config.task].from_config(config)
     for field, holds, wanted in method.requirements():
         check(config, f"{method.group}.{field}", holds, wanted)
+
+
+def _check_distilled_guidance(config: ConfigDict) -> None:
+    method = cast(type[TransformerMethod], methods.METHODS[config.task])
+    wanted = f"0 with config.task={config.task!r}, which keeps no source to guide away from"
+    check(config, "distilled_guidance", method.freezes_source, wanted)
+    guided = config.decode.get("guidance", 0.0) > 0
+    check(config, "decode.guidance", not guided, "0 with config.distilled_guidance")
 
 
 def _check_evaluation(config: ConfigDict) -> None:

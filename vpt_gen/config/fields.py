@@ -84,6 +84,10 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         # Pretrained nets: directories (checkpoints/backbone.py), or names of published ones, which
         # arrive by themselves (checkpoints/arrival.py).
         config.backbone = ConfigDict({"tokenizer": ""})
+        if task == "transformer":
+            # Directory of a net of the same sizes, which is trained on with a new optimizer; '' for
+            # random parameters.
+            config.start_from = ""
         # Parts in which an update computes its batch, one after another, to save memory; the update
         # is that of the whole batch. It divides batch_size (training/parts.py).
         config.accumulate = 1
@@ -91,6 +95,10 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         config.label_smoothing = 0.1 if family == "nar" else 0.0
         config.compute = _compute()
         config.decode = _decode(family)
+        if task in TRANSFORMER_METHODS:
+            # Scale of guidance that is trained into the conditions, so that images drawn without
+            # guidance look like those drawn with it, in one pass instead of two; 0 for none.
+            config.distilled_guidance = 0.0
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from vpt_gen.config.model import net_of
 from vpt_gen.config.repeat import flatten
 from vpt_gen.decode import decoders
+from vpt_gen.decode.iterative import Guidance
 from vpt_gen.methods import METHODS
 from vpt_gen.ranges import (
     Count,
@@ -43,6 +44,7 @@ FIELDS: dict[str, Any] = {
     "keep_checkpoints": Count,
     "label_smoothing": ShareBelowOne,
     "ema": ShareBelowOne,
+    "distilled_guidance": Guidance,
     "average.decay": ShareBelowOne,
     "average.start": UpdatesOrZero,
     # Devices along an axis, or -1 for those that remain.

@@ -175,10 +175,10 @@ def view_stream(
     )
 
 
-def image_stream(source: Source) -> Iterator[np.ndarray]:
-    """Yields all images in order, unchanged, uint8 (H, W, 3); each must be readable."""
+def image_stream(source: Source, indices: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the images of `indices` (int64), unchanged, uint8 (H, W, 3); each must be readable."""
     reader = _Reader(source, replace=False)
-    dataset = tf.data.Dataset.range(len(source))
+    dataset = tf.data.Dataset.from_tensor_slices(indices)
     return reader.iterate(
         dataset.map(
             lambda index: reader.read(index)[0],

@@ -15,7 +15,7 @@ from etils import epath
 from vpt_gen.errors import UserError
 from vpt_gen.images.grids import STRIP
 from vpt_gen.machine import json_files
-from vpt_gen.machine.manifest import FILES, Manifest, mark_of
+from vpt_gen.machine.manifest import FILES, Manifest, Share, mark_of, share_of
 
 FILE = "samples.json"
 # Pictures of all samples, which lie next to the images and are none of them.
@@ -45,6 +45,11 @@ def open_manifest(
 ) -> Manifest:
     """Returns what writes images and their note; see `Manifest`."""
     return Manifest(epath.Path(folder) / FILE, names, _files_before, request, flag)
+
+
+def open_share(folder: epath.Path, request: str, number: int) -> Share:
+    """Returns what another process than the first writes images with, after `Manifest.begin`."""
+    return share_of(epath.Path(folder) / FILE, request, number)
 
 
 def _files_before(note: Mapping[str, Any]) -> list[str]:

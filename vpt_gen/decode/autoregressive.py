@@ -1,7 +1,7 @@
 """Autoregressive (AR) decoding: one token after another, in one `jax.lax.scan`.
 
 Source: Taming Transformers (arXiv 2012.09841), `taming/modules/transformer/mingpt.py`
-(`sample_with_past`). Keys and values are kept in a cache of fixed size. Marquee prompts here are
+(`sample_with_past`). `causal_steps.py` has the loop over the tokens. Marquee prompts here are
 our reading of the paper's idea, see `decode/marquee.py`: the prompt changes at evenly spaced token
 positions, where the prefix's part of the cache is replaced; the entries of earlier tokens stay.
 """
@@ -15,6 +15,7 @@ from typing import Annotated, Any, cast
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.decode.causal_steps import Model, Steps, Unconditional, cache_length
 from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.filters import filter_logits
 from vpt_gen.decode.iterative import Guidance
@@ -35,6 +36,7 @@ def decode(
     rows: jax.Array | None = None,
     vectors: jax.Array | None = None,
     known: jax.Array | None = None,
+    prefill: int = 0,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -42,6 +44,7 @@ def decode(
     guidance_start: float = 0.0,
     guidance_stop: float = 1.0,
     guidance_schedule: str = "constant",
+    without: Any = None,
 ) -> jax.Array:
     """Draws visual tokens (B, N) one after another, in the order of the net's sequence.
 
@@ -58,6 +61,9 @@ def decode(
       vectors: (P, D), or (T, P, D) as prompts, for nets that take them; or None.
       known: (B, N) in the order of the sequence, tokens that stay, and `MASK_TOKEN_ID` where one is
         drawn; or None. A drawn token sees only those before it.
+      prefill: F < N, tokens at the beginning that are known in all images, which fill the cache in
+        one forward pass; 0: known tokens, too, are run one by one. With T > 1 they always are,
+        because each belongs to the prompt of its stretch.
       temperature: divides the logits; 0 takes the likeliest token.
       top_k: only the k likeliest tokens; 0 for all.
       top_p: only the likeliest tokens that together reach this probability.
@@ -65,6 +71,7 @@ def decode(
       guidance_start: share of the tokens that come before guidance sets in.
       guidance_stop: share of the tokens after which it ends.
       guidance_schedule: how the scale rises over the tokens, see `schedules.guidance_shares`.
+      without: the net's parameters if it has no condition, for guidance; None: `params`.
 
     Raises:
       ValueError: T does not divide N, N tokens do not fit into the net's positions, there is one
@@ -73,128 +80,55 @@ def decode(
     stretches, count = _stretches(prompts, vectors)
     if num_tokens % count:
         raise ValueError(f"{count} prompts cannot share {num_tokens} tokens evenly.")
-    variables = {"params": params}
-
-    def prefix_of(staged):
-        return net.apply(variables, class_ids=class_ids, **staged, method="prefix")
-
-    def of_places(prefix, positions):
-        return net.apply(variables, prefix, positions, method="of_places")
-
-    def embed(tokens, position, of_place):
-        x = net.apply(variables, tokens[:, None], position, method="embed")
-        return net.conditioned(x, of_place)
-
-    def prefix_cache(prefix):
-        return net.apply(variables, prefix, method="hidden_states")[1]
-
-    def first_input(prefix):
-        return net.apply(variables, prefix, method="first_input")
-
-    def of_images(tree, axis=0):
-        if rows is None:
-            return tree
-        return jax.tree.map(lambda x: jnp.take(x, rows, axis=axis), tree)
-
-    def at_images(of_place):
-        """What a place has per image, from what it has per condition, or for all of them."""
-        alike = jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (num_conditions, *x.shape[1:])), of_place
-        )
-        return of_images(alike)
-
-    def draw(keys, logits):
-        if temperature == 0:
-            return jnp.argmax(logits, axis=-1)
-        allowed = filter_logits(logits, temperature, top_k, top_p)
-        return jax.vmap(jax.random.categorical)(keys, allowed)
-
-    prefix, first = prefix_of(jax.tree.map(lambda x: x[0], stretches))
-    num_conditions = len(jax.tree.leaves(prefix)[0])
-    length = _length(jax.eval_shape(prefix_cache, prefix))
+    if count > 1 or known is None:
+        prefill = 0
+    model = Model(net, params, class_ids, rows)
+    prefix, first = model.prefix(jax.tree.map(lambda x: x[0], stretches))
+    length = cache_length(jax.eval_shape(model.cache_of, prefix))
     net.check_length(first, num_tokens)
+    num_conditions = len(jax.tree.leaves(prefix)[0])
     _check_keys(keys, num_conditions if rows is None else len(rows))
-
-    # Without their condition, images are decoded in the same batch if their cache is as long, and
-    # otherwise next to it.
-    is_paired, nothing, fresh_of_nothing = False, None, None
-    places = jnp.arange(num_tokens).reshape(count, -1)
-    places_of_nothing = None
+    places = jnp.arange(prefill, num_tokens).reshape(count, -1)
+    other = None
     if guidance:
-        nothing, first_after_nothing = net.apply(variables, method="unconditional_prefix")
-        places_of_nothing = jax.vmap(functools.partial(of_places, nothing))(places)
-        fresh_of_nothing, nothing = prefix_cache(nothing), first_input(nothing)
-        is_paired = (first_after_nothing, _length(fresh_of_nothing)) == (first, length)
-    scales = _scales(guidance, guidance_schedule, guidance_start, guidance_stop, num_tokens)
-
-    def paired(tree, of_nothing, axis=0):
-        return _in_pairs(tree, of_nothing, axis) if is_paired else tree
-
-    def guide(logits, alone, n):
-        return logits + scales[n] * (logits - alone)
-
-    def step(carry, inputs):
-        x, cache, without = carry
-        n, of_place, place_of_nothing, kept = inputs
-        logits, cache = net.apply(variables, x, cache, length - 1 + n, method="run")
-        if is_paired:
-            logits = guide(logits[::2], logits[1::2], n)
-        elif guidance:
-            x, other_cache = without
-            place = _length(fresh_of_nothing) - 1 + n
-            alone, other_cache = net.apply(variables, x, other_cache, place, method="run")
-            logits = guide(logits, alone, n)
-        token = draw(jax.vmap(jax.random.fold_in, (0, None))(keys, n), logits[:, 0])
-        if kept is not None:
-            token = jnp.where(kept == MASK_TOKEN_ID, token, kept)
-        given = jnp.repeat(token, 2) if is_paired else token
-        x = embed(given, first + n, paired(at_images(of_place), place_of_nothing))
-        if without is not None:
-            own = embed(token, first_after_nothing + n, place_of_nothing)
-            without = own, other_cache
-        return (x, cache, without), token
-
-    def stretch(carry, inputs):
-        x, cache, without = carry
-        staged, positions, places_of_nothing, kept = inputs
-        prefix, _ = prefix_of(staged)
-        fresh = of_images(prefix_cache(prefix), _BATCH)
-        fresh = paired(fresh, fresh_of_nothing, _BATCH)
-        carry = x, _without_batch(begun(cache, fresh)), without
-        steps = positions, of_places(prefix, positions), places_of_nothing, kept
-        (x, cache, without), tokens = jax.lax.scan(step, carry, steps)
-        return (x, _with_batch(cache), without), tokens
-
-    def begun(cache, fresh):
-        """The cache with another prefix; a new one has as many positions."""
-        places = _length(fresh)
-        return jax.tree.map(lambda old, new: old.at[..., :places, :].set(new), cache, fresh)
-
-    def empty_cache(batch, length):
-        return net.apply(variables, batch, length, method="empty_cache")
-
-    without = None
-    if guidance and not is_paired:
-        alike = jax.tree.map(lambda x: jnp.repeat(x, len(keys), axis=0), nothing)
-        length_of_nothing = _length(fresh_of_nothing) + num_tokens - 1
-        cache = begun(empty_cache(len(keys), length_of_nothing), fresh_of_nothing)
-        without = alike, _without_batch(cache)
-    # The last prefix token is run again as the first input, so that all tokens share one step.
-    x = paired(of_images(first_input(prefix)), nothing)
-    batch = len(keys) * (2 if is_paired else 1)
-    carry = x, empty_cache(batch, length + num_tokens - 1), without
-    kept = None if known is None else known.T.reshape(*places.shape, -1)
-    _, tokens = jax.lax.scan(stretch, carry, (stretches, places, places_of_nothing, kept))
-    return tokens.reshape(num_tokens, -1).T.astype(jnp.int32)
+        scales = _scales(guidance, guidance_schedule, guidance_start, guidance_stop, num_tokens)
+        source = dataclasses.replace(model, params=params if without is None else without)
+        alike = without is None, first, length
+        other = _unconditional(source, places, alike, scales)
+    draw = functools.partial(_draw, temperature=temperature, top_k=top_k, top_p=top_p)
+    steps = Steps(model, keys, num_conditions, first, length, draw, other)
+    done = known[:, :prefill] if known is not None and prefill else None
+    carry = steps.begin(prefix, num_tokens, done)
+    kept = None if known is None else known.T[prefill:].reshape(*places.shape, -1)
+    inputs = stretches, places, other and other.of_places, kept
+    _, drawn = jax.lax.scan(steps.stretch, carry, inputs)
+    tokens = drawn.reshape(num_tokens - prefill, -1).T.astype(jnp.int32)
+    return tokens if done is None else jnp.concatenate([done, tokens], axis=1)
 
 
-# Of a cache's arrays; if layers are stacked, their axis comes before it.
-_BATCH = -4
+def _unconditional(
+    model: Model, places: jax.Array, alike: tuple[bool, int, int], scales: jax.Array
+) -> Unconditional:
+    """Returns the sequence without a condition.
+
+    It is decoded in the batch of the images if it is `alike`: if they have the same parameters, the
+    same position of z_0 and as many positions before it.
+    """
+    prefix, first_alone = model.call("unconditional_prefix")
+    of_places = jax.vmap(functools.partial(model.call, "of_places", prefix))(places)
+    cache, x = model.cache_of(prefix), model.call("first_input", prefix)
+    paired = (True, first_alone, cache_length(cache)) == alike
+    return Unconditional(model, prefix, first_alone, cache, x, of_places, paired, scales)
 
 
-def _length(cache: Any) -> int:
-    """Counts the positions of a cache, or of its shapes."""
-    return jax.tree.leaves(cache)[0].shape[-2]
+def _draw(
+    keys: jax.Array, logits: jax.Array, *, temperature: float, top_k: int, top_p: float
+) -> jax.Array:
+    """Draws a token from each row of logits (B, K); the likeliest at a temperature of 0."""
+    if temperature == 0:
+        return jnp.argmax(logits, axis=-1)
+    allowed = filter_logits(logits, temperature, top_k, top_p)
+    return jax.vmap(jax.random.categorical)(keys, allowed)
 
 
 def _stretches(
@@ -227,32 +161,6 @@ def _guided(start: float, stop: float, num_tokens: int) -> tuple[int, int]:
     return math.ceil(start * num_tokens), math.ceil(stop * num_tokens - 1e-6)
 
 
-def _in_pairs(tree: Any, others: Any, axis: int) -> Any:
-    """Puts the corresponding one of the others behind each of a batch.
-
-    Devices that share the batch have both of a pair.
-    """
-
-    def pair(x: jax.Array, other: jax.Array) -> jax.Array:
-        place = axis % x.ndim
-        both = jnp.stack([x, jnp.broadcast_to(other, x.shape)], axis=place + 1)
-        return both.reshape(*x.shape[:place], -1, *x.shape[place + 1 :])
-
-    return jax.tree.map(pair, tree, others)
-
-
-def _without_batch(cache: Any) -> Any:
-    """Drops a batch axis of 1: XLA on a CPU copies a (1, H, L, E) four times per token."""
-    single = isinstance(cache, list) and len(cache[0].keys) == 1
-    return jax.tree.map(lambda x: x[0], cache) if single else cache
-
-
-def _with_batch(cache: Any) -> Any:
-    """The inverse of `_without_batch`."""
-    single = isinstance(cache, list) and cache[0].keys.ndim == 3
-    return jax.tree.map(lambda x: x[None], cache) if single else cache
-
-
 def _check_keys(keys: jax.Array, count: int) -> None:
     is_typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
     if keys.ndim != (1 if is_typed else 2) or len(keys) != count:
@@ -280,6 +188,9 @@ class Autoregressive(Decoder):
     guidance_stop: Share = 1.0
     # How the scale rises over the tokens, see decode/schedules.py.
     guidance_schedule: str = "constant"
+    # Whether it leads away from what the source predicts, not the adapted net, see
+    # `iterative.Guided`.
+    domain_guidance: bool = False
 
     name = "autoregressive"
     family = "ar"
@@ -305,6 +216,7 @@ class Autoregressive(Decoder):
             rows=given.rows,
             vectors=given.vectors,
             known=known,
+            prefill=given.prefill,
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
@@ -312,6 +224,7 @@ class Autoregressive(Decoder):
             guidance_start=self.guidance_start,
             guidance_stop=self.guidance_stop,
             guidance_schedule=self.guidance_schedule,
+            without=given.without,
         )
         steps = jnp.broadcast_to(jnp.arange(given.num_tokens), tokens.shape)
         if known is not None:

@@ -29,7 +29,7 @@ class Confidence(GuidedDecoder):
 
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         net, count = cast(MaskedTransformer, given.net), given.num_conditions
-        logits_of = Guided(net, given.params, self.temperature)
+        logits_of = Guided(net, given.params, self.temperature, without=given.without)
         ids = net.unknown_ids(count, given.num_tokens, given.class_ids)
         constant, changing = given.stages()
         first_scale, scales = self.scales(self.num_iterations)

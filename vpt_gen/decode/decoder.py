@@ -34,6 +34,9 @@ class Given:
       known: (B, N), row-major, tokens that stay, and `MASK_TOKEN_ID` where one is drawn; None: all
         are drawn.
       num_unknown: the most tokens that one of the images lacks; None is N.
+      prefill: F < N, tokens at the beginning of the net's sequence that no image lacks, for causal
+        transformers.
+      without: the net's parameters if it has no condition, for guidance; None: `params`.
     """
 
     net: TokenTransformer
@@ -46,6 +49,8 @@ class Given:
     vectors: jax.Array | None = None
     known: jax.Array | None = None
     num_unknown: int | None = None
+    prefill: int = 0
+    without: Any = None
 
     @property
     def num_conditions(self) -> int:

@@ -3,6 +3,7 @@
 Image i depends only on its key and condition, not on the other images or the batch size.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.decoders import make_decoder, of_net
+from vpt_gen.nets.additions import each_with_its_own
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 
@@ -26,6 +28,9 @@ def generate(
     vectors: jax.Array | None = None,
     known: jax.Array | None = None,
     num_unknown: int | None = None,
+    prefill: int = 0,
+    additions: Any = None,
+    source: Any = None,
     **options: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws all visual tokens, in parallel or one by one, depending on the net's family.
@@ -49,6 +54,12 @@ def generate(
         None: all are drawn.
       num_unknown: the most tokens that one of the images lacks, for decoders whose work grows with
         it; None is N.
+      prefill: F < N, tokens at the beginning of the net's sequence that no image lacks; a causal
+        transformer runs them at once.
+      additions: tree of arrays (P, ...), what each of the class ids adds to the parameters, see
+        `nets/additions.py`; None for nothing. Without a class, guidance has none.
+      source: the net's parameters before they were adapted, for the option `domain_guidance`;
+        None: `params` are.
       options: see `decoders.make_decoder`.
 
     Returns:
@@ -64,10 +75,38 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    given = Given(
-        net, params, keys, num_tokens, prompts, class_ids, rows, vectors, known, num_unknown
+    # Where prompts alone are trained, the net is the source.
+    is_other = source is not params and getattr(decoder, "domain_guidance", False)
+    shared = Given(
+        net,
+        params,
+        keys,
+        num_tokens,
+        prompts,
+        class_ids,
+        rows,
+        vectors,
+        known,
+        num_unknown,
+        prefill,
+        source if is_other else None,
     )
-    return decoder.decode(given)
+    if additions is None:
+        return decoder.decode(shared)
+    if class_ids is None or prompts is not None or vectors is not None:
+        raise ValueError("Additions of conditions go with class ids, and with these alone.")
+    if not is_other:
+        shared = dataclasses.replace(shared, without=params)
+    if rows is not None:
+        additions, class_ids = jax.tree.map(lambda x: x[rows], (additions, class_ids))
+
+    def decode(params: Any, keys: jax.Array, class_ids: jax.Array, known: jax.Array | None):
+        own = dataclasses.replace(
+            shared, params=params, keys=keys, class_ids=class_ids, rows=None, known=known
+        )
+        return decoder.decode(own)
+
+    return each_with_its_own(decode, params, additions, keys, class_ids, known)
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:

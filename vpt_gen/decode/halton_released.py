@@ -13,7 +13,7 @@ It reveals positions in the order of `decode/halton.py`, which follows the paper
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, cast
 
 import jax
@@ -24,6 +24,7 @@ from vpt_gen.decode.decoder import Given
 from vpt_gen.decode.filters import top_k_filter
 from vpt_gen.decode.halton import draw, halton_order, reveal_in_turn, split_keys
 from vpt_gen.decode.iterative import Guided, Iterations, WithGuidance
+from vpt_gen.errors import Requirement
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, MaskedTransformer
 from vpt_gen.ranges import CountOrZero, Range
 
@@ -136,10 +137,16 @@ class HaltonReleased(WithGuidance, Iterations):
     iteration = "predicts all tokens at once and fixes some, spread evenly over the image"
     logits_once = True
 
+    def requirements(self) -> Iterable[Requirement]:
+        yield from super().requirements()
+        is_linear = self.guidance == 0 or not self.domain_guidance
+        wanted = "False with the decoder 'halton_released', which guides the input of one head"
+        yield "domain_guidance", is_linear, wanted
+
     def decode(self, given: Given) -> tuple[jax.Array, jax.Array]:
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
         # Logits are linear in the states, so that guided states give the guided logits.
-        guided = Guided(net, given.params, method="hidden_states")
+        guided = Guided(net, given.params, method="hidden_states", without=given.without)
         constant, changing = given.stages()
         first_scale, scales = self.scales(self.num_iterations)
         of_iteration = jnp.asarray(

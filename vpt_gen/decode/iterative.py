@@ -54,6 +54,8 @@ class WithGuidance(Decoder):
     guidance_start: ShareBelowOne = 0.0
     # How the scale rises over the iterations, see decode/schedules.py.
     guidance_schedule: str = "constant"
+    # Whether it leads away from what the source predicts, not the adapted net, see `Guided`.
+    domain_guidance: bool = False
 
     def requirements(self) -> Iterable[Requirement]:
         yield from super().requirements()
@@ -97,7 +99,7 @@ class GuidedIterations(WithGuidance, Iterations):
           divisors: (T,), divide those of each iteration besides; or None.
         """
         net, n = cast(MaskedTransformer, given.net), given.num_tokens
-        guided = Guided(net, given.params, temperature)
+        guided = Guided(net, given.params, temperature, without=given.without)
         constant, changing = given.stages()
         first_scale, scales = self.scales(self.num_iterations)
 
@@ -134,33 +136,36 @@ class Guided:
     """Logits of a masked transformer with guidance and a temperature.
 
     Classifier-free guidance (arXiv 2207.12598): adds to the conditional logits `scale` times their
-    difference from the unconditional ones. Those come from the source's own unconditional model, so
-    that with prompts, guidance leads away from the source ("domain guidance", arXiv 2504.01521).
+    difference from the unconditional ones. If these come from the source, guidance leads away from
+    it (Domain Guidance, arXiv 2504.01521). With prompts they always do, as the net stays as it was.
 
     Attributes:
       net: the transformer.
       params: its parameters.
       temperature: divides the result.
       method: of the net, which gives the logits.
+      without: parameters for the unconditional logits; None: `params`.
     """
 
     net: MaskedTransformer
     params: Any
     temperature: float = 1.0
     method: str = "visual_logits"
+    without: Any = None
 
     def __call__(
         self, ids: jax.Array, conditions: Conditions, scale: jax.Array | float
     ) -> jax.Array:
         """(ids (B, L), conditions (B, ...), scale) -> logits (B, L, K)."""
 
-        def logits(ids, **conditions):
-            return self.net.apply({"params": self.params}, ids, **conditions, method=self.method)
+        def logits(params, ids, **conditions):
+            return self.net.apply({"params": params}, ids, **conditions, method=self.method)
 
-        conditional = logits(ids, **conditions)
+        conditional = logits(self.params, ids, **conditions)
 
         def beyond():
-            without = logits(self.net.unconditional_ids(ids))
+            params = self.params if self.without is None else self.without
+            without = logits(params, self.net.unconditional_ids(ids))
             return conditional + scale * (conditional - without)
 
         if isinstance(scale, jax.Array):

@@ -5,10 +5,12 @@ compared with the data of a config, by default the run's own, or with a folder (
 a table and writes `metrics.json`, in which each figure has everything needed to reproduce it. The
 same command gives the same numbers.
 
+With --distributed, several processes draw and extract features together, and the first measures.
 Features of real images are kept in $VPT_GEN_CACHE (by default ~/.cache/vpt_gen), under `features/`.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import pathlib
 from typing import Any
 
@@ -20,21 +22,26 @@ from vpt_gen import cli
 from vpt_gen.evaluate.flags import check_flags, define_flags
 from vpt_gen.evaluation import spaces
 from vpt_gen.images import grids
-from vpt_gen.machine import later, lock
+from vpt_gen.machine import distributed, later, lock
+from vpt_gen.machine.manifest import Manifest
 from vpt_gen.machine.progress import say
 from vpt_gen.runs import request
 
 with later.imports(globals()):
+    import jax
+
     from vpt_gen.evaluate.drawn import draw_from_run
     from vpt_gen.evaluate.real import open_features, open_folder_set, open_real_sets
     from vpt_gen.evaluation import report
     from vpt_gen.evaluation.features import Extractor
-    from vpt_gen.evaluation.image_sets import tapped
-    from vpt_gen.evaluation.measure import measure
+    from vpt_gen.evaluation.image_sets import ImageSet
+    from vpt_gen.evaluation.measure import measure, pictured
     from vpt_gen.evaluation.metrics import check_requested
     from vpt_gen.evaluation.perceptual_diversity import find_perceptual
+    from vpt_gen.evaluation.shared_features import SharedFeatures
     from vpt_gen.evaluation.yardstick import Yardstick
     from vpt_gen.machine import sharding
+    from vpt_gen.runs.opened import TunedRun
     from vpt_gen.runs.stored import default_output
 
 FLAGS = flags.FLAGS
@@ -50,10 +57,16 @@ def output_folder() -> epath.Path | pathlib.Path:
     return folder.with_name(f"{folder.name}_evaluation")
 
 
+def _shared() -> SharedFeatures:
+    """Returns the features that several processes share until the end."""
+    return SharedFeatures(epath.Path(output_folder()) / ".vpt_gen_features")
+
+
 def main():
     """Runs the program; its flags are parsed."""
     check_flags()
-    with lock.held(output_folder(), "--output"):
+    distributed.start(apart=True)
+    with lock.held_for_all(output_folder(), "--output"):
         evaluate()
 
 
@@ -62,14 +75,14 @@ def evaluate() -> None:
 
     The output folder is one that no other program writes to.
     """
-    folder = output_folder()
-    manifest = report.open_manifest(folder, [grids.STRIP] if FLAGS.checkpoint else [])
+    manifest = report.open_manifest(output_folder(), [grids.STRIP] if FLAGS.checkpoint else [])
     features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
     check_requested(FLAGS.also, features, "--also")
     run = request.open_flagged_run() if FLAGS.checkpoint else None
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
-    extractor = Extractor(open_features(features, run), sharding.make_mesh(), FLAGS.batch_size)
+    mesh = sharding.make_mesh(jax.local_devices())
+    extractor = Extractor(open_features(features, run), mesh, FLAGS.batch_size)
     yardstick = Yardstick(
         extractor,
         reference,
@@ -78,27 +91,36 @@ def evaluate() -> None:
         find_perceptual(FLAGS.weights_dir),
         judge,
         frozenset(FLAGS.also),
+        _shared() if FLAGS.distributed else None,
     )
+    shown = grids.in_strip(generated.labels)
+    if yardstick.shared:
+        yardstick.extract_together(generated, pictured(yardstick, generated, shown))
+    distributed.first_does(lambda: _measure(yardstick, generated, run, manifest))
+
+
+def _measure(
+    yardstick: Yardstick, generated: ImageSet, run: TunedRun | None, manifest: Manifest
+) -> None:
+    """Measures, and writes and prints the figures."""
+    features = yardstick.extractor.space.name
     settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
     if run:
         settled |= {"step": run.step, "num": len(generated)}
         settled["class_counts"] = generated.record["class_counts"]
     shown = grids.in_strip(generated.labels)
-    pictures: list[np.ndarray] = []
-    found, _ = measure(
-        yardstick,
-        dataclasses.replace(generated, stream=lambda: tapped(generated.stream(), shown, pictures)),
-    )
-    record = report.make_record(
-        found, report.protocol(yardstick, generated, cli.command("vpt_gen.evaluate", settled))
-    )
+    found, measured = measure(yardstick, generated, shown)
+    command = cli.command("vpt_gen.evaluate", settled, distributed.FLAGS)
+    record = report.make_record(found, report.protocol(yardstick, generated, command))
     manifest.begin()
     if run:
+        pictures = [measured.pictures[number] for number in np.flatnonzero(shown).tolist()]
         strip = grids.strip(np.stack(pictures) / np.float32(255.0), generated.labels[shown])
         manifest.write({grids.STRIP: grids.as_png(strip)})
     manifest.finish(record)
     say(report.table(record))
-    say(f"\nFigures with their protocols: {folder / report.METRICS}")
+    say(f"\nFigures with their protocols: {output_folder() / report.METRICS}")
+    _shared().remove()  # Also those that an interrupted command has left.
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from absl import flags
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
+from vpt_gen.machine import distributed
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.ranges import Count
 from vpt_gen.runs import request
@@ -75,6 +76,7 @@ def define_flags() -> None:
         None,
         "Folder for metrics.json; by default <checkpoint>/evaluation or <images>_evaluation.",
     )
+    distributed.define_flags()
 
 
 def check_flags() -> None:

@@ -1,5 +1,6 @@
 """Features of sets of images; those of real images are kept between runs."""
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -11,7 +12,8 @@ from vpt_gen.evaluation.features import (
     Extractor,
     Features,
 )
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, tapped
+from vpt_gen.evaluation.shared_features import SharedFeatures
 from vpt_gen.machine import kept_arrays
 from vpt_gen.machine.files import cache_folder
 
@@ -25,19 +27,47 @@ def features_path(key: str) -> pathlib.Path:
     return cache_folder() / "features" / f"{key[:32]}.npz"
 
 
-def features_of(extractor: Extractor, images: ImageSet) -> Features:
+def features_of(
+    extractor: Extractor,
+    images: ImageSet,
+    pictured: np.ndarray | None = None,
+    shared: SharedFeatures | None = None,
+) -> Features:
     """Returns the features that figures need: from the cache, or by one pass over the images.
 
     The cache is for sets whose digest is known beforehand. Its key covers the images, how they are
     prepared, and the feature space; a file that is damaged is made again.
 
+    Args:
+      extractor: of the feature space.
+      images: the set.
+      pictured: (n,) bool, the images that are kept themselves, of a set that is not in the cache.
+      shared: where several processes have put the features of a set that is not in the cache.
+
     Raises:
       UserError: an image that can no longer be read.
     """
-    space = extractor.space
+    if (found := from_cache(extractor, images)) is not None:
+        return found
+    chosen = np.zeros(len(images), bool) if pictured is None else pictured
+    features = _extract(extractor, images, chosen, shared)
+    if images.digest:
+        key = _key(extractor, images)
+        _save(features_path(key), key, features)
+    return features
+
+
+def from_cache(extractor: Extractor, images: ImageSet) -> Features | None:
+    """Returns the features of a set that is in the cache, or None."""
     if not images.digest:
-        return _extract(extractor, images)
-    key = digest_of(
+        return None
+    key = _key(extractor, images)
+    return _load(features_path(key), key)
+
+
+def _key(extractor: Extractor, images: ImageSet) -> str:
+    space = extractor.space
+    return digest_of(
         images.digest,
         f"{_VERSION} {MAX_KEPT}",
         space.name,
@@ -45,18 +75,19 @@ def features_of(extractor: Extractor, images: ImageSet) -> Features:
         space.resize,
         *space.needed,
     )
-    path = features_path(key)
-    if (found := _load(path, key)) is not None:
-        return found
-    features = _extract(extractor, images)
-    _save(path, key, features)
-    return features
 
 
-def _extract(extractor: Extractor, images: ImageSet) -> Features:
+def _extract(
+    extractor: Extractor, images: ImageSet, pictured: np.ndarray, shared: SharedFeatures | None
+) -> Features:
     space = extractor.space
-    return extractor.collect(
-        images.stream(),
+    pictures: list[np.ndarray] = []
+    if shared:
+        batches = shared.read(extractor, images, pictured, pictures)
+    else:
+        batches = extractor.stream(tapped(images.stream(), pictured, pictures))
+    features = extractor.collect(
+        batches,
         # A single image has no covariance.
         moments=[space.main] if len(images) > 1 else [],
         keep=space.needed,
@@ -64,6 +95,8 @@ def _extract(extractor: Extractor, images: ImageSet) -> Features:
         total=len(images),
         label=f"{images.name}, {space.name} features",
     )
+    numbers = np.flatnonzero(pictured).tolist()
+    return dataclasses.replace(features, pictures=dict(zip(numbers, pictures, strict=True)))
 
 
 def _save(path: pathlib.Path, key: str, features: Features) -> None:

@@ -162,12 +162,14 @@ class Features:
       moments: feature -> its mean (d,) and covariance (d, d), float64, of all images.
       rows: feature -> (m, d) float32 of the images kept; m = count up to the cap.
       indices: (m,) indices in the stream of the images kept, ascending.
+      pictures: index of an image -> the image, uint8 (H, W, 3), of those asked for.
     """
 
     count: int
     moments: Mapping[str, tuple[np.ndarray, np.ndarray]]
     rows: Mapping[str, np.ndarray]
     indices: np.ndarray
+    pictures: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 class Extractor:
@@ -236,7 +238,7 @@ class Extractor:
 
     def collect(
         self,
-        images: Iterable[np.ndarray],
+        batches: Iterable[dict[str, np.ndarray]],
         *,
         moments: Sequence[str] = (),
         keep: Sequence[str] = (),
@@ -251,7 +253,7 @@ class Extractor:
         `keep` (2048: at most 410 MB by default; logits: 200 MB).
 
         Args:
-          images: see `stream`.
+          batches: of features, those of `stream`.
           moments: features whose mean and covariance are computed, for FID.
           keep: features whose rows are kept, for KID, Inception Score, precision and recall.
           max_kept: maximal number of rows kept; of a longer stream, a uniform random subset.
@@ -261,7 +263,6 @@ class Extractor:
 
         Raises:
           UserError: no images, too few for a covariance, or a feature that the space lacks.
-          ValueError: see `stream`.
         """
         dims = self.space.dims
         for name in (*moments, *keep):
@@ -274,7 +275,7 @@ class Extractor:
         reservoir = Reservoir({name: dims[name] for name in keep}, max_kept, seed)
         count = 0
         with track(total=total, label=label or f"{self.space.name} features") as bar:
-            for batch in self.stream(images):
+            for batch in batches:
                 for name, accumulator in running.items():
                     accumulator.update(batch[name])
                 reservoir.update({name: batch[name] for name in keep})

@@ -14,7 +14,8 @@ class Figure:
 
     Attributes:
       name: in `metrics.json`.
-      better: which values are better: "lower", "higher" or "neither".
+      better: which values are better: "lower", "higher", "neither" (like those of real images), or
+        "not below real" (no value above that of real images is better than another).
       meaning: one sentence.
       label: the name in tables; '' for `name` with spaces.
       copied: whether copies of the reference would get the best value.

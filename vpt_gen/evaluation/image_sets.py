@@ -28,6 +28,7 @@ class ImageSet:
       labels: (n,) number of each image's class.
       class_names: one for each number.
       stream: -> uint8 images (H, W, 3) or batches (B, H, W, 3), n in all, in the order of `labels`.
+        Of images that several processes share, it also takes `wanted` (n,) bool, those to stream.
       record: everything needed to reproduce them, for JSON.
       digest: of the images as they are streamed; '' if it is not known in advance.
       source: the real images, before they were prepared; None for others.
@@ -37,7 +38,7 @@ class ImageSet:
     name: str
     labels: np.ndarray
     class_names: tuple[str, ...]
-    stream: Callable[[], Iterator[np.ndarray]]
+    stream: Callable[..., Iterator[np.ndarray]]
     record: dict[str, Any]
     digest: str = ""
     source: Source | None = None
@@ -82,10 +83,10 @@ def real_images(source: Source, name: str, split: str, spec: ImageSpec | None) -
         spec = ImageSpec(spec.size, spec.fit)
         preparation = f"{spec.fit} to {spec.size}x{spec.size}, antialiased bilinear, 8 bits"
 
-    def stream():
-        indices = np.arange(len(source))
+    def stream(wanted: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        indices = np.arange(len(source)) if wanted is None else np.flatnonzero(wanted)
         if spec is None:
-            return pipeline.image_stream(source)
+            return pipeline.image_stream(source, indices)
         views = pipeline.view_stream(source, spec, indices, views=1, seed=0)
         return (to_uint8(view) for view in views)
 

@@ -22,6 +22,7 @@ MAX_IMAGES = 10  # of a class
 MAX_CLUSTER = 50  # images around one example
 _BATCH = 16  # pairs
 _BLOCK = 8  # images
+_HELD = 4  # blocks of examples
 
 
 def find_perceptual(weights_dir: str) -> PretrainedNet | None:
@@ -190,9 +191,10 @@ def intra_lpips(
 
 
 class Stages:
-    """LPIPS of many pairs: the net sees each image once for a block of pairs, and not once a pair.
+    """LPIPS of many pairs, for which the net sees each image a few times, and not once per pair.
 
-    A block of 8 images of 256x256 takes 270 MB of activations.
+    Activations of 32 images of the second set are held while the net sees those of the first, 8 at
+    a time. 8 images of 256x256 take 270 MB of activations.
     """
 
     def __init__(self, lpips: PretrainedNet, side: int):
@@ -202,18 +204,24 @@ class Stages:
     def distances(self, a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the LPIPS (n, m) of all pairs; if both are the same, only above the diagonal."""
         found = np.zeros((len(a), len(b)))
-        for rows, theirs in self._blocks(a):
-            for columns, others in self._blocks(b):
-                if a is b and columns.start < rows.start:
-                    continue
-                block = np.asarray(_all_between(self._params, theirs, others))
-                size = rows.stop - rows.start, columns.stop - columns.start
-                found[rows, columns] = block[: size[0], : size[1]]
+        for start in range(0, len(b), _HELD * _BLOCK):
+            held = list(self._blocks(b, start, min(start + _HELD * _BLOCK, len(b))))
+            of_a = self._blocks(a, 0, start if a is b else len(a))
+            for rows, theirs in itertools.chain(of_a, held if a is b else ()):
+                for columns, ours in held:
+                    if a is b and columns.start < rows.start:
+                        continue
+                    block = np.asarray(_all_between(self._params, theirs, ours))
+                    size = rows.stop - rows.start, columns.stop - columns.start
+                    found[rows, columns] = block[: size[0], : size[1]]
         return found
 
-    def _blocks(self, images: Sequence[np.ndarray]) -> Iterator[tuple[slice, list[jax.Array]]]:
-        for start in range(0, len(images), _BLOCK):
-            part = images[start : start + _BLOCK]
+    def _blocks(
+        self, images: Sequence[np.ndarray], first: int, end: int
+    ) -> Iterator[tuple[slice, list[jax.Array]]]:
+        """Yields activations of the images from `first` to `end`, and which these are."""
+        for start in range(first, end, _BLOCK):
+            part = images[start : min(start + _BLOCK, end)]
             padded = [*part, *itertools.repeat(part[-1], _BLOCK - len(part))]
             squares = np.stack([np.asarray(_square(image, self._side)) for image in padded])
             found = _activations(self._backbone, self._params, squares)

@@ -27,7 +27,12 @@ _REUSED = {"intra_lpips": "intra_class_lpips"}
 # Next to the names of figures with a warning.
 MARK = "*"
 _WARNING = "Copies of images trained on, with which this compares, would get the best value."
-_DIRECTIONS = {"lower": "lower", "higher": "higher", "neither": "like real"}
+_DIRECTIONS = {
+    "lower": "lower",
+    "higher": "higher",
+    "neither": "like real",
+    "not below real": "not below real",
+}
 
 
 def protocol(yardstick: Yardstick, generated: ImageSet, command: str) -> dict[str, Any]:

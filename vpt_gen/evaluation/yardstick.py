@@ -10,10 +10,12 @@ from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.data.names import name_key, numbers_of
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.classifier import FeatureClassifier
-from vpt_gen.evaluation.feature_cache import features_of
+from vpt_gen.evaluation.feature_cache import features_of, from_cache
 from vpt_gen.evaluation.features import Extractor, Features
 from vpt_gen.evaluation.figures import Value
 from vpt_gen.evaluation.image_sets import ImageSet, counted, tapped
+from vpt_gen.evaluation.shared_features import SharedFeatures
+from vpt_gen.machine import distributed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +25,20 @@ class Measured:
     Attributes:
       images: the set.
       features: of its images, or of a part.
-      pictures: number of an image -> the image, uint8 (H, W, 3), of those that metrics need.
     """
 
     images: ImageSet
     features: Features
-    pictures: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
         """(m,) class of each image whose rows were kept."""
         return self.images.labels[self.features.indices]
+
+    @property
+    def pictures(self) -> Mapping[int, np.ndarray]:
+        """Number of an image -> the image, uint8 (H, W, 3), of those that metrics need."""
+        return self.features.pictures
 
     def __str__(self) -> str:
         return counted(len(self.features.indices), self.images.name)
@@ -54,6 +59,7 @@ class Yardstick:
       also: figures to measure beside those that are always measured; see `Metric.on_request`.
       seed: of the draws of real images.
       lpips: perceptual distance; None without its weights.
+      shared: where several processes put the features of the sets; see `extract_together`.
     """
 
     extractor: Extractor
@@ -63,10 +69,27 @@ class Yardstick:
     lpips: PretrainedNet | None
     judge: ImageSet | None = None
     also: frozenset[str] = frozenset()
+    shared: SharedFeatures | None = None
 
-    def features_of(self, images: ImageSet) -> Measured:
-        """Measures the features of a set."""
-        return Measured(images, features_of(self.extractor, images))
+    def features_of(self, images: ImageSet, pictured: np.ndarray | None = None) -> Measured:
+        """Measures the features of a set, and keeps the images `pictured` (n,) themselves."""
+        return Measured(images, features_of(self.extractor, images, pictured, self.shared))
+
+    def extract_together(self, generated: ImageSet, pictured: np.ndarray) -> None:
+        """Extracts the features of all sets that figures compare.
+
+        All processes call this together; only the first needs its cache, and measures then.
+
+        Args:
+          generated: the images to measure.
+          pictured: (n,) bool, those that are kept themselves.
+        """
+        assert self.shared is not None
+        self.shared.extract(self.extractor, generated, pictured)
+        for images in filter(None, (self.reference, self.train, self.judge)):
+            cached = distributed.is_first() and from_cache(self.extractor, images) is not None
+            if not distributed.first_tells(np.array(cached)):
+                self.shared.extract(self.extractor, images, np.zeros(len(images), bool))
 
     @functools.cached_property
     def real(self) -> Measured:

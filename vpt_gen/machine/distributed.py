@@ -1,9 +1,10 @@
-"""Several processes that train together, one per host (or GPU): how they connect and end.
+"""Several processes that work together, one per host (or GPU): how they connect and end.
 
 All run the same program with the same command line, and see the same files. Only the first prints
-messages and writes files.
+messages, and writes what is not one process's share.
 """
 
+import importlib.util
 import itertools
 import os
 import signal
@@ -31,6 +32,8 @@ _SHUTDOWN_TIMEOUT = 20
 # Seconds that processes wait for what the first one does for all.
 _LONGEST_WORK = 24 * 3600
 _waits = itertools.count()
+# The flags of `define_flags`, which have no effect on results.
+FLAGS = ("distributed", "coordinator_address", "num_processes", "process_id")
 # Exit codes of all processes together: the end, and a stop after the state is saved.
 _TOGETHER = (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 
@@ -48,13 +51,16 @@ def define_flags() -> None:
     define_number("process_id", None, CountOrZero, "Number of this process, from 0.")
 
 
-def start() -> None:
+def start(apart: bool = False) -> None:
     """Joins the other processes if the command line has --distributed.
+
+    Args:
+      apart: whether each process runs programs on its own devices, which others may not run.
 
     Raises:
       UserError: flags that do not go together, or no other processes found.
     """
-    names = ("coordinator_address", "num_processes", "process_id")
+    names = FLAGS[1:]
     given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     if any(value is not None for value in given.values()) != all(
         value is not None for value in given.values()
@@ -69,6 +75,8 @@ def start() -> None:
         if given["process_id"] is not None:
             raise UserError("--coordinator_address and the like need --distributed; add it.")
         return
+    if apart:
+        _tune_kernels_alone()
     # JAX would otherwise handle SIGTERM itself, and the run would not see it.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -86,9 +94,21 @@ def start() -> None:
         progress.be_quiet()
 
 
+def _tune_kernels_alone() -> None:
+    """Keeps XLA on GPUs from waiting until all processes have compiled the same program."""
+    if any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+        given = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_shard_autotuning=false".lstrip()
+
+
 def is_first() -> bool:
     """Whether this process prints and writes for all."""
     return jax.process_index() == 0
+
+
+def process_number() -> int:
+    """Returns the number of this process, from 0."""
+    return jax.process_index()
 
 
 def wait_for_all(name: str) -> None:
@@ -104,6 +124,28 @@ def all_agree(holds: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(holds)).all())
 
 
+def wait_long() -> None:
+    """Returns when all processes have come here, for which they wait for hours if need be."""
+    if jax.process_count() > 1:
+        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
+        from orbax.checkpoint import multihost
+
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"wait {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+
+
+def first_tells(value: np.ndarray) -> np.ndarray:
+    """Returns the first process's value in all of them; theirs has the same shape and type."""
+    if jax.process_count() == 1:
+        return value
+    return np.asarray(multihost_utils.broadcast_one_to_all(value))
+
+
+def share_of(items: np.ndarray) -> np.ndarray:
+    """Returns this process's share of items (n,) that all processes know: neighbors, in order."""
+    return np.array_split(items, jax.process_count())[jax.process_index()]
+
+
 def first_does(work: Callable[[], None]) -> None:
     """Runs `work` in the first process, while the others wait, if need be for hours.
 
@@ -116,12 +158,7 @@ def first_does(work: Callable[[], None]) -> None:
             work()
         except UserError as error:
             refusal = error
-    if jax.process_count() > 1:
-        # A collective such as `all_agree` gives up after half a minute. Orbax loads slowly.
-        from orbax.checkpoint import multihost
-
-        wait = multihost.get_barrier_sync_fn()
-        wait(key=f"first does {next(_waits)}", timeout_ms=_LONGEST_WORK * 1000)
+    wait_long()
     if not all_agree(refusal is None):
         raise refusal or UserError("The first process of the run cannot go on; it says why.")
 

@@ -5,9 +5,14 @@ what is to come, and an older note goes. Before each file, the mark gets its dig
 note is written, with the SHA-256 of each file under "files", and the mark goes. Whenever a program
 is killed, a note is therefore never next to other files than it describes, and the next program
 knows which files are ours: only these are replaced.
+
+Several processes may write the files of one note. The first has the `Manifest`; each other one
+has a `Share`, with a mark of its own (`.<note>.unfinished.<number>.json`), as not every file
+system lets two hosts extend one file.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +41,13 @@ _Known = dict[str, set[str | None]]
 def mark_of(note: epath.Path) -> epath.Path:
     """Returns the path of the mark that stands for `note` until all files are written."""
     return note.with_name(f".{note.stem}.unfinished.json")
+
+
+def _marks_of_shares(note: epath.Path) -> list[epath.Path]:
+    """Returns the existing marks of other processes."""
+    if not note.parent.exists():
+        return []
+    return sorted(note.parent.glob(f".{note.stem}.unfinished.*.json"))
 
 
 def sha256(content: bytes) -> str:
@@ -85,13 +97,15 @@ class Manifest:
         self._note, self._names, self._request = note, list(names), request
         self._mark = mark_of(note)
         started, written = _read_mark(self._mark)
+        shares = [_read_mark(mark) for mark in _marks_of_shares(note)] if started else []
         noted = _read_note(note, older) if note.exists() else {}
         if noted is None:
             raise not_ours(note, flag)
         known: _Known = {name: {digest} for name, digest in noted.items()}
         if "done" in started:  # An older version counted files and did not say which.
             known |= {name: {None} for name in names}
-        for found in (started.get("older"), *written):
+        of_shares = itertools.chain.from_iterable(digests for _, digests in shares)
+        for found in (started.get("older"), *written, *of_shares):
             for name, digest in _texts(found).items():
                 known.setdefault(name, set()).add(digest)
         there = _digests_of(note.parent, {*names, *known})
@@ -104,35 +118,67 @@ class Manifest:
                 raise not_ours(note.parent / name, flag)
         self.done: dict[str, str] = {}
         if started and request and started.get("request") == request:
+            for header, digests in shares:
+                written += digests if header.get("request") == request else []
             given = {name: digest for batch in written for name, digest in _texts(batch).items()}
             self.done = {name: d for name, d in given.items() if there.get(name) == d}
 
     def begin(self) -> None:
         """Marks the files as unfinished and removes the older note."""
         header = {"request": self._request, FILES: self._names, "older": self._ours}
-        self._digests = dict(self.done)
-        self._text = _line(header) + _line(self.done)
-        write_text(self._mark, self._text)
+        self._share = Share(self._note, self._mark, _line(header) + _line(self.done), self.done)
+        for mark in _marks_of_shares(self._note):
+            mark.unlink()
         self._note.unlink(missing_ok=True)
         remove_partials(self._note.parent, self._names)
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Writes some of the files: name -> content."""
-        digests = {name: sha256(content) for name, content in files.items()}
-        self._append(_line(digests))
-        self._digests |= digests
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self._write, files, files.values()))
+        self._share.write(files)
 
     def finish(self, content: Mapping[str, Any]) -> None:
         """Writes the note: `content`, and the digest of each file.
 
-        Files of earlier requests that this one did not replace stay listed, so that they stay ours.
+        All processes have written their files. Files of earlier requests that this one did not
+        replace stay listed, so that they stay ours.
         """
-        digests = {**self._ours, **self._digests}
+        digests = {**self._ours, **self._share.digests}
+        marks = _marks_of_shares(self._note)
+        for mark in marks:
+            for batch in _read_mark(mark)[1]:
+                digests |= _texts(batch)
         note = {**content, FILES: dict(sorted(digests.items()))}
         write_json(self._note, note)
-        self._mark.unlink(missing_ok=True)
+        for mark in (*marks, self._mark):
+            mark.unlink(missing_ok=True)
+
+
+class Share:
+    """The files of a note that one process writes.
+
+    Attributes:
+      digests: file -> digest, of those written so far.
+    """
+
+    def __init__(self, note: epath.Path, mark: epath.Path, text: str, digests: Mapping[str, str]):
+        """Writes its mark.
+
+        Args:
+          note: of the files.
+          mark: the process's own.
+          text: of the mark at the beginning.
+          digests: of the files that exist already.
+        """
+        self._note, self._mark, self._text, self.digests = note, mark, text, dict(digests)
+        write_text(mark, text)
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Writes some of the files: name -> content."""
+        digests = {name: sha256(content) for name, content in files.items()}
+        self._append(_line(digests))
+        self.digests |= digests
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._write, files, files.values()))
 
     def _write(self, name: str, content: bytes) -> None:
         with written_whole(self._note.parent / name) as partial:
@@ -147,6 +193,13 @@ class Manifest:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
+
+
+def share_of(note: epath.Path, request: str, number: int) -> Share:
+    """Returns what process `number`, not the first, writes files with after `Manifest.begin`."""
+    mark = mark_of(note)
+    own = mark.with_name(f"{mark.stem}.{number}.json")
+    return Share(note, own, _line({"request": request}), {})
 
 
 def _line(entry: Mapping[str, Any]) -> str:

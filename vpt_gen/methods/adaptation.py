@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from vpt_gen.decode.generate import generate, tokens_to_images
-from vpt_gen.methods.method import Conditions, Method
+from vpt_gen.methods.method import STAGED, Conditions, Method
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
@@ -74,19 +74,23 @@ def make_task(
             return objective.losses(
                 method.params(frozen["transformer"], params),
                 part.rows(examples),
+                source=frozen["transformer"],
                 **part.rows(conditions(params, batch, dropout_key)),
                 dropout_key=part.key(dropout_key) if method.whole else None,
             )
 
         loss, gradients = mean_and_gradient(losses, state.params, accumulate)
+        if method.in_turn is not None:
+            gradients = method.in_turn(state.step, gradients)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
         return apply_gradients(state, gradients, optimizer), metrics
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)
         told = method.conditions(params, batch["label"])
+        source = frozen["transformer"]
         return {
-            "loss": objective(method.params(frozen["transformer"], params), tokens, key, **told)
+            "loss": objective(method.params(source, params), tokens, key, source=source, **told)
         }
 
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
@@ -96,7 +100,7 @@ def make_task(
         told: dict[str, Any] = dict(
             method.conditions(params, ids, None if method.num_classes else ids)
         )
-        for name in told.keys() - {"class_ids"}:
+        for name in told.keys() & STAGED:
             told[name] = told[name][None]  # The same in all stages.
         tokens, _ = generate(
             net,
@@ -104,6 +108,7 @@ def make_task(
             jax.random.split(key, NUM_PICTURES),
             num_tokens,
             rows=jnp.arange(NUM_PICTURES) % count,
+            source=frozen["transformer"] or None,
             **told,
             **decode_options,
         )
@@ -116,5 +121,5 @@ def make_task(
         train_step,
         eval_step,
         pictures,
-        method.frozen(backbone),
+        method.frozen(backbone, decode_options),
     )

@@ -22,6 +22,17 @@ from vpt_gen.training.state import Params
 _STDDEV = 0.02  # The standard deviation of the nets' own tables.
 
 
+def new_prefix(net: TokenTransformer, key: jax.Array, num_prompt_tokens: int) -> Params:
+    """Draws S keys and values that a layer adds to its own."""
+    heads = net.num_heads
+    shape = (heads, num_prompt_tokens, net.hidden_size // heads)
+    prefix = {
+        name: _STDDEV * jax.random.normal(part, shape)
+        for name, part in zip(("keys", "values"), jax.random.split(key), strict=True)
+    }
+    return traverse_util.unflatten_dict({net.parts.prefix: prefix})
+
+
 def make_method(net: TokenTransformer, num_classes: int, num_prompt_tokens: int) -> Method:
     """Trains 2 S D parameters per layer, and class tokens.
 
@@ -30,16 +41,10 @@ def make_method(net: TokenTransformer, num_classes: int, num_prompt_tokens: int)
       num_classes: C; all classes share the prompts.
       num_prompt_tokens: S.
     """
-    heads = net.num_heads
-    shape = (heads, num_prompt_tokens, net.hidden_size // heads)
 
     def additions(key: jax.Array, layer: Params) -> Params:
         del layer
-        prefix = {
-            name: _STDDEV * jax.random.normal(part, shape)
-            for name, part in zip(("keys", "values"), jax.random.split(key), strict=True)
-        }
-        return traverse_util.unflatten_dict({net.parts.prefix: prefix})
+        return new_prefix(net, key, num_prompt_tokens)
 
     def init(key: jax.Array, source: Params) -> Params:
         return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)

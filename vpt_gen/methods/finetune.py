@@ -37,6 +37,7 @@ class Finetune(TransformerMethod):
 
     name = "finetune"
     group = "finetune"
+    freezes_source = False
     learning_rate = 1e-4
     demo_learning_rate = 1e-3
 

@@ -25,6 +25,51 @@ from vpt_gen.ranges import Positive, Size
 from vpt_gen.training.state import Params
 
 
+def new_products(
+    net: TokenTransformer, source: Params, key: jax.Array, rank: int, matrices: Sequence[str]
+) -> Params:
+    """Makes A and B of some matrices of each layer; for the arguments see `make_method`."""
+
+    def additions(key: jax.Array, layer: Params) -> Params:
+        kernels, added = traverse_util.flatten_dict(layer), {}
+        keys = jax.random.split(key, len(matrices))
+        for name, one in zip(matrices, keys, strict=True):
+            path, axes_in = net.parts.matrices[name].path, net.parts.matrices[name].axes_in
+            shape = kernels[*path, "kernel"].shape
+            size_in, size_out = math.prod(shape[:axes_in]), math.prod(shape[axes_in:])
+            down = jax.random.normal(one, (size_in, rank)) / math.sqrt(size_in)
+            added[*path, "lora", "down", "kernel"] = down
+            added[*path, "lora", "up", "kernel"] = jnp.zeros((rank, size_out))
+        return traverse_util.unflatten_dict(added)
+
+    return each_layer(net, source, key, additions)
+
+
+def with_products(frozen: Params, trained: Params, factor: float) -> Params:
+    """Merges what is trained into a net, A B multiplied by a factor."""
+
+    def scale(path, x):
+        return x * factor if path[-2].key == "up" else x
+
+    return merge(frozen, jax.tree_util.tree_map_with_path(scale, trained))
+
+
+def matrices_requirement(matrices: Sequence[str]) -> Requirement:
+    """Returns the requirement that there are matrices, all of a known role."""
+    all_roles = (*MATRICES, GATE)
+    known = set(matrices) <= set(all_roles) and len(matrices) > 0
+    return "matrices", known, f"some of {', '.join(all_roles)}"
+
+
+def check_matrices(net: TokenTransformer, group: str, matrices: Sequence[str]) -> None:
+    """Raises UserError for a matrix of a config group that the net does not have."""
+    if missing := set(matrices) - set(net.parts.matrices):
+        raise UserError(
+            f"config.{group}.matrices has {min(missing)!r}, which a {net.title} does not "
+            f"have: it has {', '.join(net.parts.matrices)}."
+        )
+
+
 def make_method(
     net: TokenTransformer, num_classes: int, rank: int, alpha: float, matrices: Sequence[str]
 ) -> Method:
@@ -39,27 +84,13 @@ def make_method(
     """
 
     def init(key: jax.Array, source: Params) -> Params:
-        def additions(key: jax.Array, layer: Params) -> Params:
-            kernels, added = traverse_util.flatten_dict(layer), {}
-            keys = jax.random.split(key, len(matrices))
-            for name, one in zip(matrices, keys, strict=True):
-                path, axes_in = net.parts.matrices[name].path, net.parts.matrices[name].axes_in
-                shape = kernels[*path, "kernel"].shape
-                size_in, size_out = math.prod(shape[:axes_in]), math.prod(shape[axes_in:])
-                down = jax.random.normal(one, (size_in, rank)) / math.sqrt(size_in)
-                added[*path, "lora", "down", "kernel"] = down
-                added[*path, "lora", "up", "kernel"] = jnp.zeros((rank, size_out))
-            return traverse_util.unflatten_dict(added)
+        products = new_products(net, source, key, rank, matrices)
+        return class_tokens(net, source, num_classes) | products
 
-        return class_tokens(net, source, num_classes) | each_layer(net, source, key, additions)
+    def params(frozen: Params, trained: Params) -> Params:
+        return with_products(frozen, trained, alpha / rank)
 
-    def scaled(frozen: Params, trained: Params) -> Params:
-        def scale(path, x):
-            return x * (alpha / rank) if path[-2].key == "up" else x
-
-        return merge(frozen, jax.tree_util.tree_map_with_path(scale, trained))
-
-    return Method(init, num_classes, scaled)
+    return Method(init, num_classes, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +109,7 @@ class LoRA(TransformerMethod):
     demo_learning_rate = 1e-2
 
     def requirements(self) -> Iterable[Requirement]:
-        all_roles = (*MATRICES, GATE)
-        known = set(self.matrices) <= set(all_roles) and len(self.matrices) > 0
-        yield "matrices", known, f"some of {', '.join(all_roles)}"
+        yield matrices_requirement(self.matrices)
 
     def sentence(self, what: str) -> str:
         return (
@@ -89,9 +118,5 @@ class LoRA(TransformerMethod):
         )
 
     def adapt(self, target: Target) -> Method:
-        if missing := set(self.matrices) - set(target.net.parts.matrices):
-            raise UserError(
-                f"config.lora.matrices has {min(missing)!r}, which a {target.net.title} does not "
-                f"have: it has {', '.join(target.net.parts.matrices)}."
-            )
+        check_matrices(target.net, self.group, self.matrices)
         return make_method(target.net, target.num_classes, self.rank, self.alpha, self.matrices)

@@ -12,24 +12,17 @@ from typing import Any
 
 import jax
 
+from vpt_gen.nets.additions import merge
 from vpt_gen.nets.prompt_generator import PromptGenerator
 from vpt_gen.nets.stack import STACKED
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 
 # Conditions of a net: {"prompts": (B, S, D)}, and "vectors" (B, D) if it takes them; or
-# {"class_ids": (B,)}.
-Conditions = Mapping[str, jax.Array]
-
-
-def merge(frozen: Params, trained: Params) -> Params:
-    """Merges two trees; if both have an array, the trained one is used."""
-    if not isinstance(trained, Mapping):
-        return trained
-    both = dict(frozen)
-    for name, part in trained.items():
-        both[name] = merge(both.get(name, {}), part)
-    return both
+# {"class_ids": (B,)}, and "additions", a tree of arrays (B, ...) that each example adds to the net.
+Conditions = Mapping[str, Any]
+# Those that may change while an image is decoded.
+STAGED = {"prompts", "vectors"}
 
 
 def class_ids_alone(
@@ -56,6 +49,8 @@ class Method:
       generator: makes the prompts; None for a method with class tokens.
       whole: the whole transformer is trained, none of it is frozen, and its own dropout is on, as
         in pretraining.
+      in_turn: (updates done, gradients) -> gradients, 0 for what does not train yet; None if all
+        trains from the beginning.
     """
 
     init: Callable[[jax.Array, Params], Params]
@@ -64,15 +59,25 @@ class Method:
     conditions: Callable[..., Conditions] = class_ids_alone
     generator: PromptGenerator | None = None
     whole: bool = False
+    in_turn: Callable[[jax.Array, Params], Params] | None = None
 
     @property
     def num_instances(self) -> int:
         """I, the number of training images that conditions can name."""
         return self.generator.num_instances if self.generator else 0
 
-    def frozen(self, backbone: Mapping[str, Params]) -> dict[str, Params]:
-        """Returns the frozen part of {"transformer": ..., "tokenizer": ...}."""
-        return {**backbone, "transformer": {} if self.whole else backbone["transformer"]}
+    def frozen(
+        self, backbone: Mapping[str, Params], decode_options: Mapping[str, Any] | None = None
+    ) -> dict[str, Params]:
+        """Returns the part of {"transformer": ..., "tokenizer": ...} that is used as it is.
+
+        Args:
+          backbone: pretrained parameters.
+          decode_options: see `decode.generate`. Domain guidance uses the transformer of the source,
+            which the method itself does not if it trains the whole.
+        """
+        is_used = not self.whole or (decode_options or {}).get("domain_guidance", False)
+        return {**backbone, "transformer": backbone["transformer"] if is_used else {}}
 
 
 def each_layer(

@@ -5,6 +5,7 @@ are trained too.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 from flax import traverse_util
@@ -24,12 +25,22 @@ def norms_and_biases(source: Params) -> Params:
     )
 
 
-def make_method(net: TokenTransformer, num_classes: int) -> Method:
-    """Trains the transformer's norms and biases, and class tokens."""
+def make_method(
+    net: TokenTransformer,
+    num_classes: int,
+    select: Callable[[Params], Params] = norms_and_biases,
+) -> Method:
+    """Trains the transformer's norms and biases, and class tokens.
+
+    Args:
+      net: the transformer.
+      num_classes: C.
+      select: the transformer's parameters -> those that are trained.
+    """
 
     def init(key: jax.Array, source: Params) -> Params:
         del key  # Nothing is random.
-        return norms_and_biases(source) | class_tokens(net, source, num_classes)
+        return select(source) | class_tokens(net, source, num_classes)
 
     return Method(init, num_classes)
 

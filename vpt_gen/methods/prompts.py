@@ -86,33 +86,43 @@ class Prompts(TransformerMethod):
         yield "condition", self.condition in CONDITIONS, f"one of {', '.join(CONDITIONS)}"
         yield "design", self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"
         factors = self.num_factors == 1 or self.design == "factorized"
-        yield "num_factors", factors, "1 if config.prompt.design is not 'factorized'"
+        yield "num_factors", factors, f"1 if config.{self.group}.design is not 'factorized'"
         some = self.num_prompt_tokens > 0 or self.vector
-        yield "num_prompt_tokens", some, "positive if config.prompt.vector is False"
+        yield "num_prompt_tokens", some, f"positive if config.{self.group}.vector is False"
+
+    @property
+    def trained(self) -> str:
+        """What carries the condition, as the beginning of a sentence."""
+        tokens = f"{self.num_prompt_tokens} prompt tokens"
+        if not self.num_prompt_tokens:
+            return "A vector"
+        return f"{tokens} and a vector" if self.vector else tokens
 
     def sentence(self, what: str) -> str:
-        tokens = f"{self.num_prompt_tokens} prompt tokens"
-        trained = f"{tokens} and a vector" if self.vector else tokens
-        if not self.num_prompt_tokens:
-            trained = "A vector"
-        return f"{trained}, tuned on a frozen {what} transformer"
+        return f"{self.trained}, tuned on a frozen {what} transformer"
 
     def prepared(self, net: TokenTransformer) -> TokenTransformer:
         try:
             return net.taking_prompts(self.rotation)
         except ValueError as error:
-            raise UserError(f"config.prompt.rotation is {self.rotation!r}: {error}.") from error
+            named = f"config.{self.group}.rotation is {self.rotation!r}"
+            raise UserError(f"{named}: {error}.") from error
 
     def adapt(self, target: Target) -> Method:
-        if self.vector and not target.net.takes_vectors:
-            raise UserError(
-                f"config.prompt.vector is True, but no vector modulates a {target.net.title}: set "
-                "it to False, or adapt a transformer that has one, such as Halton-MaskGIT."
-            )
         return make_method(self.generator(target))
 
     def generator(self, target: Target) -> PromptGenerator:
-        """Makes the prompt generator for a transformer and new images."""
+        """Makes the prompt generator for a transformer and new images.
+
+        Raises:
+          UserError: a vector for a transformer that none modulates.
+        """
+        if self.vector and not target.net.takes_vectors:
+            raise UserError(
+                f"config.{self.group}.vector is True, but no vector modulates a "
+                f"{target.net.title}: set it to False, or adapt a transformer that has one, such "
+                "as Halton-MaskGIT."
+            )
         width, projected = target.net.hidden_size, self.feature_size > 0
         return PromptGenerator(
             num_classes=target.num_classes if "class" in self.condition else 0,

@@ -78,9 +78,14 @@ class Target:
 
 
 class TransformerMethod(Record):
-    """A method that adapts a transformer."""
+    """A method that adapts a transformer.
+
+    Attributes:
+      freezes_source: whether the pretrained parameters are kept in training.
+    """
 
     source = "transformer"
+    freezes_source: ClassVar[bool] = True
 
     @property
     def condition(self) -> str:

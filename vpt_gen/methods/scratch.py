@@ -41,6 +41,7 @@ class Scratch(TransformerMethod):
 
     name = "scratch"
     group = "scratch"
+    freezes_source = False
     learning_rate = 1e-4
     demo_learning_rate = 3e-3
 

@@ -2,17 +2,20 @@
 
 They lie in the same tree, next to what they change; without them a net computes what it did before.
 A net's `init` never makes them; the methods (`methods/lora.py` and others) do. They compute in the
-type of what they are added to.
+type of what they are added to. All examples of a batch share them, or each has its own
+(`each_with_its_own`).
 
 | in the tree of | subtree | what it is |
 |---|---|---|
 | a product (`nets/layers.py`) | lora/{down,up}/kernel | a low-rank product added to it |
 | a layer of a GPT | {attention,mlp}_adapter/{down,up} | bottlenecks after attention and MLP |
-| an attention, an MLP of a MaskGIT | adapter/{down,up} | the same |
+| | {attention,mlp}_adapter/scale | a factor per channel, after that |
+| an attention, an MLP of a MaskGIT | adapter/{down,up}, adapter/scale | the same |
 | an attention | prefix/{keys,values} | positions that all others attend to |
 | the net | class_embeddings/embedding | class tokens, instead of the net's own |
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -20,6 +23,37 @@ import jax
 import jax.numpy as jnp
 
 CLASS_EMBEDDINGS = "class_embeddings"
+
+
+def merge(params: Any, added: Any) -> Any:
+    """Merges two trees; if both have an array, the added one is used."""
+    if not isinstance(added, Mapping):
+        return added
+    both = dict(params)
+    for name, part in added.items():
+        both[name] = merge(both.get(name, {}), part)
+    return both
+
+
+def each_with_its_own(
+    function: Callable[..., Any], params: Any, additions: Any, *arguments: Any
+) -> Any:
+    """Calls a function of a batch so that each of its rows has additions of its own.
+
+    What the rows share is multiplied with all at once, as in a batch.
+
+    Args:
+      function: (parameters, *arguments) -> a tree of arrays (B, ...).
+      params: what all rows share.
+      additions: a tree of arrays (B, ...), one row's are merged into `params`.
+      *arguments: trees of arrays (B, ...).
+    """
+
+    def one(own: Any, *row: Any) -> Any:
+        alone = jax.tree.map(lambda x: x[None], row)
+        return jax.tree.map(lambda x: x[0], function(merge(params, own), *alone))
+
+    return jax.vmap(one)(additions, *arguments)
 
 
 def class_rows(net: nn.Module, class_ids: jax.Array) -> jax.Array | None:
@@ -42,15 +76,17 @@ class LowRank(nn.Module):
 
 
 class Adapter(nn.Module):
-    """x -> x + up(gelu(down(x))) if such a bottleneck is added, else x."""
+    """What a branch gives, x (..., D) -> scale * (x + up(gelu(down(x)))), of what is added."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        if not self.has_variable("params", "down"):
-            return x
-        down, up = (_own(self, name) for name in ("down", "up"))
-        hidden = nn.gelu(_dense(x, down), approximate=True)
-        return x + _dense(hidden, up)
+        if self.has_variable("params", "down"):
+            down, up = (_own(self, name) for name in ("down", "up"))
+            hidden = nn.gelu(_dense(x, down), approximate=True)
+            x = x + _dense(hidden, up)
+        if self.has_variable("params", "scale"):
+            x = x * _own(self, "scale").astype(x.dtype)
+        return x
 
 
 def _own(net: nn.Module, name: str) -> Any:

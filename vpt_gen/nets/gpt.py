@@ -114,8 +114,8 @@ class GPT(CausalNet):
 
     @property
     def known_classes(self) -> int | None:
-        # Classes are visual tokens: any code may be one.
-        return None
+        # Classes are visual tokens: any code may be one, unless one stands for no class.
+        return self.null_class if self.null_class >= 0 else None
 
     @property
     def token_counts(self) -> tuple[int, int]:
@@ -213,19 +213,20 @@ class GPT(CausalNet):
 
         A net that always had a class in pretraining sees the first position without a token there.
         """
-        if self.null_class >= 0:
-            return self.embed(jnp.array([[self.null_class]]), 0), 1
-        return self._positions(jnp.arange(1))[None], 1
+        return self._embed_classes(jnp.array([NO_CLASS]), 0), 1
 
     def _embed_classes(self, class_ids: jax.Array, position: int) -> jax.Array:
-        """Classes (B,) at a position -> (B, 1, D)."""
+        """Classes (B,) or `NO_CLASS` at a position -> (B, 1, D)."""
+        here = self._positions(position + jnp.arange(1))
         rows = class_rows(self, class_ids)
-        if rows is None:
-            if self.null_class >= 0:
-                class_ids = jnp.where(class_ids == NO_CLASS, self.null_class, class_ids)
-            return self.embed(class_ids[:, None], position)
-        rows = rows.astype(sum_type(rows.dtype))[:, None]
-        return rows + self._positions(position + jnp.arange(1))
+        if rows is not None:
+            rows = rows.astype(sum_type(rows.dtype))[:, None] + here
+        else:
+            rows = self.embed(class_ids[:, None], position)
+        none = here
+        if self.null_class >= 0:
+            none = self.embed(jnp.array([[self.null_class]]), position)
+        return jnp.where((class_ids == NO_CLASS)[:, None, None], none, rows)
 
     def normalized(self, hidden: jax.Array) -> jax.Array:
         """Hidden states (..., D) -> what the head is given."""

@@ -236,18 +236,6 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         logits = wide_product(hidden, self.token_embeddings.embedding[:count].T)
         return named(logits + self.head()[:count], "batch", None, "codes")
 
-    def logits_with_mask(
-        self,
-        tokens: jax.Array,
-        prompts: jax.Array | None = None,
-        class_ids: jax.Array | None = None,
-        vectors: jax.Array | None = None,
-    ) -> jax.Array:
-        """Logits (B, N, K + 1), the last of the mask, as the released net returns them."""
-        return self.predict_with_mask(
-            self.hidden_states(tokens, prompts, class_ids, vectors=vectors)
-        )
-
     def visual_logits(
         self,
         ids: jax.Array,

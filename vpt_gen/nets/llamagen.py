@@ -388,10 +388,11 @@ class LlamaGen(CausalNet):
             return _condition(self._wide(prompts), self.prompt_rotation), 0
         if prompts is not None or class_ids is None:
             raise ValueError("A LlamaGen needs either prompts or class ids before the tokens.")
-        rows = class_rows(self, class_ids)
-        if rows is None:
-            none = class_ids == NO_CLASS
-            rows = self.condition_embeddings(jnp.where(none, self.num_classes, class_ids))
+        none = class_ids == NO_CLASS
+        rows = self.condition_embeddings(jnp.where(none, self.num_classes, class_ids))
+        added = class_rows(self, class_ids)
+        if added is not None:
+            rows = jnp.where(none[:, None], rows, added.astype(rows.dtype))
         return _condition(self._wide(rows)[:, None]), 0
 
     def unconditional_prefix(self) -> tuple[Inputs, int]:

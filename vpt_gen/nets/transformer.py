@@ -44,7 +44,8 @@ class LayerParts:
 
     Attributes:
       matrices: role, one of `MATRICES` or `GATE`, -> the matrix.
-      attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP.
+      attention_adapter, mlp_adapter: subtrees of the bottlenecks after attention and MLP, and of
+        the scales of what both give.
       prefix: subtree of the keys and values that every position attends to.
     """
 
@@ -301,14 +302,18 @@ class CausalTransformer(TokenTransformer):
     """Predicts each token from a prefix and the tokens before it (AR).
 
     Its decoder calls the methods `prefix`, `unconditional_prefix`, `first_input`, `of_places`,
-    `embed`, `conditioned`, `run`, `hidden_states`, `empty_cache` and `check_length`, which
-    `nets/causal.py` and `nets/gpt.py` describe.
+    `embed`, `conditioned`, `joined`, `run`, `hidden_states`, `empty_cache` and `check_length`,
+    which `nets/causal.py` and `nets/gpt.py` describe.
     """
 
     family = "ar"
 
     def check_length(self, first_position: int, num_tokens: int) -> None:
         """Raises ValueError if so many visual tokens do not fit into the position table."""
+        raise NotImplementedError
+
+    def joined(self, prefix: Any, x: Any) -> Any:
+        """Returns the inputs of a whole sequence: those of its prefix, and of its tokens."""
         raise NotImplementedError
 
     def conditioned(self, x: Any, of_place: Any) -> Any:

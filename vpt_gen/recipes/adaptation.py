@@ -22,6 +22,7 @@ from vpt_gen.config.fields import (
 )
 from vpt_gen.data.vtab.opening import find_task
 from vpt_gen.errors import UserError
+from vpt_gen.methods.prompts import Prompts
 
 # Family -> the published backbone at 256 px that is the default.
 _PUBLISHED = {"nar": "maskgit256", "ar": "taming256"}
@@ -178,12 +179,15 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
         if config.family == "nar":
             config.decode.choice_temperature = 1.0
     config.optimizer.learning_rate = methods.METHODS[config.task].demo_learning_rate
-    if config.task == "prompts":
+    if issubclass(methods.METHODS[config.task], Prompts):
+        prompt = config[methods.METHODS[config.task].group]
         # With few classes, a full table costs little and is far more expressive than a sum.
-        config.prompt.design = "full"
+        prompt.design = "full"
         # In a causal model prompts do not attend to the tokens, so that more are needed.
-        config.prompt.num_prompt_tokens = 16 if config.family == "nar" else 64
-        config.prompt.dropout_rate = 0.0
+        prompt.num_prompt_tokens = 16 if config.family == "nar" else 64
+        prompt.dropout_rate = 0.0
+    if config.task == "prompts_lora":
+        config.prompts_lora.prompt_steps = config.num_steps // 2
     if config.task == "adapters":
         # An eighth of the width, about as 64 for the published nets (512 to 1024).
         config.adapters.size = 16

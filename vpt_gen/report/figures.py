@@ -20,7 +20,12 @@ from vpt_gen.report.html import (
 
 # Files with the measurements of `vpt_gen.evaluate` and of training.
 FILES = ("evaluation/metrics.json", "metrics.json")
-_BETTER = {"lower": "↓ lower", "higher": "↑ higher", "neither": "like real"}
+_BETTER = {
+    "lower": "↓ lower",
+    "higher": "↑ higher",
+    "neither": "like real",
+    "not below real": "not below real",
+}
 # Ends of the demo's names of figures, by what was measured.
 _COLUMNS = ("_untuned", "", "_reconstructed", "_real")
 

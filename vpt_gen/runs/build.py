@@ -77,6 +77,11 @@ def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
     if config.task in METHODS and config.evaluation.every:
         figures = names_in(config.evaluation.features, config.evaluation.also)
     if config.best_metric in figures:
+        if FIGURES[config.best_metric].better not in ("lower", "higher"):
+            raise UserError(
+                f"config.best_metric {config.best_metric!r} has its best value neither where it is "
+                "lowest nor where it is highest; choose another figure, or set it to ''."
+            )
         if experiment.eval_source is None and FIGURES[config.best_metric].copied:
             raise UserError(
                 f"config.best_metric {config.best_metric!r} would choose the best copies of the "

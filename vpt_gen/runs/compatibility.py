@@ -117,14 +117,20 @@ def check_codebooks(vqgan: Tokenizer, net: TokenTransformer) -> None:
         )
 
 
-def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer, num_tokens: int):
-    """Raises UserError if the transformer cannot take so many visual tokens."""
+def check_arrangement(
+    vqgan: Tokenizer, net: TokenTransformer | type[TokenTransformer], cure: str
+) -> None:
+    """Raises UserError if one has a grid of tokens and the other a sequence; `cure` ends it."""
     if vqgan.is_spatial == net.one_dimensional:
         ours, theirs = ("a grid", "a sequence")[:: 1 if vqgan.is_spatial else -1]
         raise UserError(
-            f"The tokens of the tokenizer form {ours}, but a {net.title} models {theirs}: use the "
-            "tokenizer that the transformer was trained on."
+            f"The tokens of the tokenizer form {ours}, but a {net.title} models {theirs}: {cure}."
         )
+
+
+def check_num_tokens(config: ConfigDict, vqgan: Tokenizer, net: TokenTransformer, num_tokens: int):
+    """Raises UserError if the transformer cannot take so many visual tokens."""
+    check_arrangement(vqgan, net, "use the tokenizer that the transformer was trained on")
     fewest, most = net.token_counts
     if fewest <= num_tokens <= most:
         return

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import Generator, standing_statistics
-from vpt_gen.runs.samples import Samples, gather, image_keys
+from vpt_gen.runs.samples import Samples, all_or, gather, image_keys
 from vpt_gen.training.adversarial_task import GENERATOR
 
 # Folded into the seed in place of an image's class.
@@ -53,6 +53,11 @@ class GanSampler:
     token_grid = (0, 0)
     has_prompts = False
 
+    @property
+    def images_at_a_time(self) -> int:
+        """Images per batch of `stream`, except the last."""
+        return sharding.full_batch(self.batch_size, self.mesh)
+
     def sample(
         self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
     ) -> Samples:
@@ -65,7 +70,7 @@ class GanSampler:
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        skip: int = 0,
+        wanted: np.ndarray | None = None,
         known: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
@@ -76,7 +81,7 @@ class GanSampler:
           bank: (n, 1, 2), see `sampler.class_bank`.
           seed: of all latents.
           weights: None; marquees need prompts.
-          skip: number of first images to leave out.
+          wanted: (n,) bool, the images to generate, in their batches; None for all.
           known: None; a GAN draws whole images.
           numbers: (n,), which of the images of its condition each is; None counts them.
 
@@ -87,17 +92,20 @@ class GanSampler:
             raise ValueError("A GAN draws whole images and keeps no tokens.")
         if bank.shape[1] > 1 or weights is not None:
             raise ValueError("A marquee needs prompts.")
-        if skip >= len(bank):
+        wanted = all_or(wanted, bank)
+        if not wanted.any():
             return
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed, numbers)))
         params = self._with_statistics(sharding.put(params, self.mesh), seed)
-        size = sharding.full_batch(self.batch_size, self.mesh)
-        for start in range(skip // size * size, len(bank), size):
+        size = self.images_at_a_time
+        for start in range(0, len(bank), size):
+            new = np.flatnonzero(wanted[start : start + size])
+            if not len(new):
+                continue
             rows = np.arange(start, start + size) % len(bank)  # The last batch is padded.
             batch = sharding.share({"keys": keys[rows], "classes": bank[rows, -1, 0]}, self.mesh)
             with sharding.use(self.mesh):
                 images = jax.device_get(self._images(params, batch["keys"], batch["classes"]))
-            new = slice(max(skip - start, 0), min(size, len(bank) - start))
             none = np.zeros((len(images[new]), 0), np.int32)
             yield Samples(images[new], none, none, bank[rows[new], -1, 0])
 

@@ -41,13 +41,13 @@ class Generation:
         """Draws all images at once."""
         return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
 
-    def batches(self, skip: int = 0) -> Iterator[Samples]:
-        """Yields batches of all images but the first `skip`; each is drawn on demand."""
-        return self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights, skip)
+    def batches(self, wanted: np.ndarray | None = None) -> Iterator[Samples]:
+        """Yields batches of the images `wanted` (n,) or of all; each is drawn on demand."""
+        return self.run.sampler.stream(self.run.params, self.bank, self.seed, self.weights, wanted)
 
-    def stream(self) -> Iterator[np.ndarray]:
-        """Yields the images, uint8 (B, H, W, 3), batch by batch."""
-        return (to_uint8(samples.images) for samples in self.batches())
+    def stream(self, wanted: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Yields the images `wanted` (n,) or all, uint8 (B, H, W, 3), batch by batch."""
+        return (to_uint8(samples.images) for samples in self.batches(wanted))
 
     def image_set(self, **record: Any) -> ImageSet:
         """Returns the images as a set to measure; `record` adds how they were chosen."""

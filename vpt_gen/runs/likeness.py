@@ -41,17 +41,19 @@ def likenesses(run: TunedRun, class_ids: np.ndarray, num_classes: int, seed: int
     net, source = sampler.transformer, sampler.frozen["transformer"]
     drawn = run.sampler.sample(run.params, class_bank(np.repeat(class_ids, _IMAGES)), seed).tokens
     given, compared = _hidden(net, drawn)
-    prompts = dict(sampler.method.conditions(run.params, jnp.asarray(class_ids), None))["prompts"]
+    conditions = dict(sampler.method.conditions(run.params, jnp.asarray(class_ids), None))
+    adapted = sampler.method.params(source, run.params)
     divergences = jax.jit(functools.partial(_divergences, net))
     found = []
     for row in track(range(len(class_ids)), total=len(class_ids), label="likeness"):
         images = range(row * _IMAGES, (row + 1) * _IMAGES)
 
         def from_prompt(image, classes, row=row):
-            at = given[image], compared[image], prompts[row]
+            own = {name: x[row] for name, x in conditions.items()}
+            at = given[image], compared[image], own
             starts = range(0, len(classes), _BATCH)  # Batches of one size, to compile once.
             parts = [np.resize(classes[i : i + _BATCH], _BATCH) for i in starts]
-            found = np.concatenate([divergences(source, *at, part) for part in parts])
+            found = np.concatenate([divergences(source, adapted, *at, part) for part in parts])
             return found[: len(classes)]
 
         everyone = np.arange(num_classes)
@@ -73,19 +75,24 @@ def _hidden(net: TokenTransformer, tokens: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _divergences(
     net: TokenTransformer,
-    params: Any,
+    source: Any,
+    adapted: Any,
     tokens: jax.Array,
     compared: jax.Array,
-    prompt: jax.Array,
+    condition: dict[str, jax.Array],
     classes: jax.Array,
 ) -> jax.Array:
-    """Returns the divergence (B,) of source classes (B,) from a prompt (S, D) in one image (N,)."""
+    """Returns the divergence (B,) of source classes (B,) from an adapted net's condition.
 
-    def logs(tokens, **condition):
+    They are compared in one image (N,). The condition is a prompt (S, D) and, for nets that take
+    them, a vector (D,).
+    """
+
+    def logs(params, tokens, **condition):
         logits: Any = net.apply({"params": params}, tokens, **condition)
         return jax.nn.log_softmax(logits.astype(jnp.float32))
 
-    own = logs(tokens[None], prompts=prompt[None])
-    others = logs(jnp.broadcast_to(tokens, (len(classes), len(tokens))), class_ids=classes)
+    own = logs(adapted, tokens[None], **{name: x[None] for name, x in condition.items()})
+    others = logs(source, jnp.broadcast_to(tokens, (len(classes), len(tokens))), class_ids=classes)
     of_each = jnp.sum(jnp.exp(own) * (own - others), axis=-1)
     return jnp.sum(of_each * compared, axis=-1) / jnp.sum(compared)

@@ -11,7 +11,7 @@ from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.figures import Found
-from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets, tapped
+from vpt_gen.evaluation.image_sets import ImageSet, judge_images, real_sets
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.metrics import FIGURES, check_requested
 from vpt_gen.evaluation.perceptual_diversity import find_perceptual, first_of_classes
@@ -119,12 +119,10 @@ class Measurer:
         if self._latest and self._latest[0] is params:
             return self._latest[1]
         images = self.images(params, step=0)
-        pictures: list[np.ndarray] = []
         shown = first_of_classes(images.labels, _GRID_COLUMNS)
-        streamed = dataclasses.replace(
-            images, stream=lambda: tapped(images.stream(), shown, pictures)
-        )
-        return Drawn(*measure(self.yardstick, streamed), pictures, images.labels[shown])
+        found, measured = measure(self.yardstick, images, shown)
+        pictures = [measured.pictures[number] for number in np.flatnonzero(shown).tolist()]
+        return Drawn(found, measured, pictures, images.labels[shown])
 
     def images(self, params: Any, step: int) -> ImageSet:
         """Returns the images of parameters in training; `step` is only for the record."""

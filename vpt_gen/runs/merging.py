@@ -17,7 +17,7 @@ from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.repeat import flatten
 from vpt_gen.data.names import name_key
 from vpt_gen.errors import UserError
-from vpt_gen.runs.samples import Sampler, Samples, gather
+from vpt_gen.runs.samples import Sampler, Samples, all_or, gather
 
 # Fields, and groups of fields, that have to be equal to draw from runs as one.
 _SHARED = ("task", "family", "decode", "compute", "data.image_size")
@@ -94,6 +94,11 @@ class MergedSampler:
         return self.samplers[0].batch_size
 
     @property
+    def images_at_a_time(self) -> int:
+        """Images per batch of each run."""
+        return self.samplers[0].images_at_a_time
+
+    @property
     def has_tokens(self) -> bool:
         """Whether images are drawn token by token."""
         return self.samplers[0].has_tokens
@@ -135,7 +140,7 @@ class MergedSampler:
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        skip: int = 0,
+        wanted: np.ndarray | None = None,
         known: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
@@ -146,7 +151,7 @@ class MergedSampler:
           bank: (n, M, 2), with the classes of all runs.
           seed: of all keys.
           weights: marquee matrix (T, M), or None.
-          skip: number of first images to leave out.
+          wanted: (n,) bool, the images to generate; None for all.
           known: (n, N), tokens that stay; see `TokenSampler.stream`.
           numbers: (n,), which of the images of its condition each is, or None.
 
@@ -160,17 +165,17 @@ class MergedSampler:
                 "A marquee stays within the classes of one of the merged runs, whose prompts were "
                 "tuned together: leave out classes or --headers of the others."
             )
-        owner = owners[:, -1]
+        owner, wanted = owners[:, -1], all_or(wanted, bank)
         streams = {}
-        for run in np.unique(owner):
+        for run in np.unique(owner[wanted]):
             own = bank[owner == run]
             own[..., 0] -= starts[run]
-            done = np.count_nonzero(owner[:skip] == run)
-            given = (None if x is None else x[owner == run] for x in (known, numbers))
-            batches = self.samplers[run].stream(params[run], own, seed, weights, done, *given)
+            given = (None if x is None else x[owner == run] for x in (wanted, known, numbers))
+            batches = self.samplers[run].stream(params[run], own, seed, weights, *given)
             streams[run] = itertools.chain.from_iterable(map(_apart, batches))
-        for start in range(skip, len(bank), self.batch_size):
-            rows = range(start, min(start + self.batch_size, len(bank)))
+        numbers_of_wanted = np.flatnonzero(wanted)
+        for start in range(0, len(numbers_of_wanted), self.batch_size):
+            rows = numbers_of_wanted[start : start + self.batch_size]
             drawn = zip(*(next(streams[owner[row]]) for row in rows), strict=True)
             images, tokens, revealed_at = map(np.stack, drawn)
             yield Samples(images, tokens, revealed_at, bank[rows, -1, 0])

@@ -82,7 +82,7 @@ def open_run(
       tokenizer: its directory, if it has moved.
       transformer: its directory, or the BigGAN's, if it has moved.
       decode: changes of `config.decode`, such as "num_iterations=8".
-      mesh: devices to generate on; None for all, with replicated nets.
+      mesh: devices to generate on; None for all of this process, with replicated nets.
 
     Raises:
       UserError: a missing run, checkpoint or decoding option, or other nets than it was trained
@@ -105,7 +105,7 @@ def open_stored(
     Raises:
       UserError: runs that cannot be drawn from as one, and as `open_run`.
     """
-    mesh = mesh or sharding.make_mesh()
+    mesh = mesh or sharding.make_mesh(jax.local_devices())
     configs = [_config(run, tokenizer, transformer, decode) for run in stored]
     check_mergeable(
         [

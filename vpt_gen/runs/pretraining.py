@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -22,8 +24,14 @@ from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
 from vpt_gen.nets.titok import TiTok
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.compatibility import check_image_size, check_resolution, tokens_per_image
+from vpt_gen.runs.compatibility import (
+    check_arrangement,
+    check_image_size,
+    check_resolution,
+    tokens_per_image,
+)
 from vpt_gen.runs.experiment import Experiment
 from vpt_gen.runs.gans import adversarial_optimizers, adversarial_options, check_parts
 from vpt_gen.runs.transformers import decode_options
@@ -167,18 +175,13 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     check_image_size(vqgan.net, config.data.image_size)
     train_source, eval_source = open_sources(config)
     num_tokens = tokens_per_image(vqgan.net, config.data.image_size)
-    if NETS[config.model.net].one_dimensional == vqgan.net.is_spatial:
-        raise UserError(
-            f"config.model.net is {config.model.net!r}, which models "
-            f"{'a grid' if not vqgan.net.is_spatial else 'a sequence'} of tokens, but those of the "
-            f"tokenizer form {'a grid' if vqgan.net.is_spatial else 'a sequence'}: change one."
-        )
     fields = {**_fields(config.model), "remat": config.compute.remat}
+    kind = NETS[fields.pop("net")]
+    cure = "change config.model.net or config.backbone.tokenizer"
+    check_arrangement(vqgan.net, kind, cure)
     class_dropout = fields.pop("class_dropout", 0.0)
     try:
-        net = NETS[fields.pop("net")].for_data(
-            vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields
-        )
+        net = kind.for_data(vqgan.net.codebook_size, train_source.num_classes, num_tokens, **fields)
         if class_dropout:
             net = net.dropping_classes(train_source.num_classes)
     except ValueError as error:
@@ -196,6 +199,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         dtype=config.compute.dtype,
         scan_layers=scans_layers(config.compute),
         accumulate=config.accumulate,
+        start=_start(config, net, num_tokens),
     )
     facts = {
         "class_names": list(train_source.class_names),
@@ -212,6 +216,21 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         facts,
         exported=functools.partial(as_published, net),
     )
+
+
+def _start(config: ConfigDict, net: TokenTransformer, num_tokens: int) -> Any:
+    """Returns the parameters of `config.start_from` in float32, or None if it names no net."""
+    if not config.start_from:
+        return None
+    params = load_net(arrival.directory(config.start_from), config.model.net).params
+    tokens = jnp.zeros((1, num_tokens), jnp.int32)
+    expected = jax.eval_shape(net.init, jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+        raise UserError(
+            f"{config.start_from} has other sizes than config.model, classes or tokens; set the "
+            "fields that its net.json names, or leave config.start_from empty."
+        )
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), params)
 
 
 def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:

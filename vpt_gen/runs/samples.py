@@ -89,12 +89,18 @@ def occurrences(conditions: np.ndarray) -> np.ndarray:
     return np.array(numbers)
 
 
+def all_or(wanted: np.ndarray | None, bank: np.ndarray) -> np.ndarray:
+    """Returns which images of a bank are wanted, (n,): all if `wanted` is None."""
+    return np.ones(len(bank), bool) if wanted is None else wanted
+
+
 class Sampler(Protocol):
     """Draws images from a run's trained parameters.
 
     Attributes:
       options: of decoding, for the record of a generation.
       batch_size: images at a time.
+      images_at_a_time: those of a batch of `stream`, a multiple of what the devices share.
       has_prompts: whether prompts are the condition, so that marquees apply.
       has_tokens: whether images are drawn token by token.
       token_grid: height and width at which an image's tokens are shown, (1, N) if they have no
@@ -107,6 +113,9 @@ class Sampler(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    @property
+    def images_at_a_time(self) -> int: ...
 
     @property
     def has_tokens(self) -> bool: ...
@@ -134,7 +143,7 @@ class Sampler(Protocol):
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        skip: int = 0,
+        wanted: np.ndarray | None = None,
         known: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:

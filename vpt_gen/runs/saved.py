@@ -2,7 +2,6 @@
 
 import collections
 import hashlib
-import itertools
 import json
 import os
 import unicodedata
@@ -17,20 +16,18 @@ from PIL import Image
 from vpt_gen.data import sampled
 from vpt_gen.images import grids
 from vpt_gen.images.codec import to_uint8
-from vpt_gen.machine.array_files import DamagedError, open_npy
-from vpt_gen.machine.files import cut, written_whole
-from vpt_gen.machine.manifest import Manifest
+from vpt_gen.machine import distributed
+from vpt_gen.machine.files import cut
+from vpt_gen.machine.manifest import Manifest, Share
 from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.generation import Generation
+from vpt_gen.runs.orders import Orders
 
-# Limits of the pictures of all samples, so that they fit in memory.
+# Limits of the picture of all samples, so that it fits in memory.
 GRID_COLUMNS, GRID_CLASSES = 10, 100
-TRACE_IMAGES = 400
 # Bytes of a class in a file's name: with number, extension and what a partial file adds, the name
 # fits into the 143 bytes of encrypted folders, too.
 _STEM_BYTES = 100
-# File of the traced orders, until the picture is drawn.
-_ORDERS = ".revealed_at.npy"
 
 
 def file_stems(class_names: list[str]) -> list[str]:
@@ -95,11 +92,12 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
 
     The record is written last. If the same request was interrupted in this folder, it resumes:
     existing images are not drawn again. A request is everything that determines the images.
+    Several processes call this together; each draws whole batches, so that the images are the same.
 
     Args:
       generation: what to draw.
       folder: for the images.
-      trace: also write `trace.png`, the order of tokens in the first images.
+      trace: also write `trace.png`, the order of tokens in the first images; in one process.
 
     Raises:
       UserError: a file of somebody else would be replaced; nothing is drawn or written.
@@ -107,33 +105,57 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
     class_ids, class_names = generation.class_ids, list(generation.run.facts["class_names"])
     record, names = generation.record(), file_names(generation.class_ids, class_names)
     pictures = sampled.PICTURES if trace else sampled.PICTURES[:1]
-    manifest = sampled.open_manifest(
-        folder, [*names, *pictures], _digest(generation, record, trace)
-    )
-    done = len(list(itertools.takewhile(manifest.done.__contains__, names)))
-    orders = _read_orders(folder, done) if trace else None
-    if trace and done and orders is None:
-        done = 0
-    manifest.begin()
-    if done:
-        say(f"{done} of {len(names)} images are in {folder}; drawing the rest.")
-    with track(total=len(names), initial=done, label="sampling") as bar:
-        for batch in generation.batches(done):
-            count = len(batch.images)
-            if trace and done < TRACE_IMAGES:  # First, so that no image lacks its order.
-                orders = _add_orders(folder, orders, batch.revealed_at)
-            _write(manifest, names[done : done + count], batch.images)
-            done += count
-            bar.update(count)
-    grid, *traced = pictures
-    manifest.write({grid: grids.as_png(_grid(folder, names, class_ids, class_names))})
-    for picture in traced:
-        assert orders is not None  # Of the first batch, drawn now or before.
-        images = _read(folder, names[: len(orders)])
-        grid_of_tokens = generation.run.sampler.token_grid
-        manifest.write({picture: grids.as_png(grids.trace_grid(images, orders, grid_of_tokens))})
-    _finish(manifest, folder, names, class_ids, class_names, record)
-    (folder / _ORDERS).unlink(missing_ok=True)
+    request, orders = _digest(generation, record, trace), Orders(folder) if trace else None
+    manifest: Manifest | None = None
+    done = np.zeros(len(names), bool)
+
+    def begin() -> None:
+        nonlocal manifest, done
+        manifest = sampled.open_manifest(folder, [*names, *pictures], request)
+        done = np.array([name in manifest.done for name in names])
+        done = orders.resume(done) if orders else done
+        manifest.begin()
+        if done.any():
+            say(f"{done.sum()} of {len(names)} images are in {folder}; drawing the rest.")
+
+    def finish() -> None:
+        assert manifest is not None  # `begin` made it.
+        drawn = [_grid(folder, names, class_ids, class_names)]
+        if orders:
+            first = _read(folder, names[: orders.count])
+            drawn.append(orders.picture(first, generation.run.sampler.token_grid))
+        manifest.write(dict(zip(pictures, map(grids.as_png, drawn), strict=True)))
+        _finish(manifest, folder, names, class_ids, class_names, record)
+        if orders:
+            orders.remove()
+
+    distributed.first_does(begin)
+    done = distributed.first_tells(done)
+    files = manifest or sampled.open_share(folder, request, distributed.process_number())
+    _draw(generation, names, done, files, orders)
+    distributed.wait_long()
+    distributed.first_does(finish)
+
+
+def _draw(
+    generation: Generation,
+    names: Sequence[str],
+    done: np.ndarray,
+    files: Manifest | Share,
+    orders: Orders | None,
+) -> None:
+    """Draws this process's share of the images that are not `done` (n,), and writes them."""
+    batches = np.arange(len(names)) // generation.run.sampler.images_at_a_time
+    own = distributed.share_of(np.unique(batches[~done]))
+    wanted = ~done & np.isin(batches, own)
+    rows = np.flatnonzero(wanted)
+    with track(total=len(rows), label="sampling") as bar:
+        for batch in generation.batches(wanted):
+            now, rows = np.split(rows, [len(batch.images)])
+            if orders:  # First, so that no image lacks its order.
+                orders.add(batch.revealed_at)
+            _write(files, [names[row] for row in now], batch.images)
+            bar.update(len(now))
 
 
 def _digest(generation: Generation, record: dict[str, Any], trace: bool) -> str:
@@ -144,11 +166,11 @@ def _digest(generation: Generation, record: dict[str, Any], trace: bool) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def _write(manifest: Manifest, names: Sequence[str], images: np.ndarray) -> None:
+def _write(files: Manifest | Share, names: Sequence[str], images: np.ndarray) -> None:
     # Compression takes longer than drawing with small nets, and releases Python's lock.
     with ThreadPoolExecutor() as pool:
-        files = list(pool.map(grids.as_png, to_uint8(images)))
-    manifest.write(dict(zip(names, files, strict=True)))
+        contents = list(pool.map(grids.as_png, to_uint8(images)))
+    files.write(dict(zip(names, contents, strict=True)))
 
 
 def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
@@ -158,24 +180,6 @@ def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
         with (folder / name).open("rb") as file:
             images.append(np.asarray(Image.open(file).convert("RGB")))
     return np.stack(images) / np.float32(255.0)
-
-
-def _read_orders(folder: epath.Path, done: int) -> np.ndarray | None:
-    """Reads the orders of the traced images among the first `done`; None if some are missing."""
-    try:
-        orders = open_npy(folder / _ORDERS).read()
-    except (OSError, DamagedError):
-        return None
-    return orders[:done] if done and len(orders) >= min(done, TRACE_IMAGES) else None
-
-
-def _add_orders(folder: epath.Path, orders: np.ndarray | None, more: np.ndarray) -> np.ndarray:
-    """Saves the orders (n, N) for a resumed run; no more than the picture shows."""
-    orders = more if orders is None else np.concatenate([orders, more])
-    orders = orders[:TRACE_IMAGES]
-    with written_whole(folder / _ORDERS) as partial, partial.open("wb") as file:
-        np.save(file, orders)
-    return orders
 
 
 def _grid(

@@ -13,10 +13,10 @@ from jax.sharding import Mesh
 from vpt_gen.decode import marquee
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.machine import sharding
-from vpt_gen.methods.method import Method
+from vpt_gen.methods.method import STAGED, Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.samples import Samples, gather, image_keys
+from vpt_gen.runs.samples import Samples, all_or, gather, image_keys
 
 # Ways to decode that stay compiled; an edit needs at most eight.
 _VARIANTS = 8
@@ -96,7 +96,7 @@ class TokenSampler:
         bank: np.ndarray,
         seed: int,
         weights: np.ndarray | None = None,
-        skip: int = 0,
+        wanted: np.ndarray | None = None,
         known: np.ndarray | None = None,
         numbers: np.ndarray | None = None,
     ) -> Iterator[Samples]:
@@ -109,8 +109,8 @@ class TokenSampler:
           seed: of all keys.
           weights: marquee matrix (T, M), T from `decode.generate.num_stages`; None stays on the
             last entry of the bank.
-          skip: number of first images to leave out; the others stay in their batches, so that they
-            are the same to the last digit.
+          wanted: (n,) bool, the images to generate; None for all. They stay in their batches, so
+            that they are the same to the last digit.
           known: (n, N), row-major, tokens of each image that never change, and `MASK_TOKEN_ID`
             where one is drawn; None draws all.
           numbers: (n,), which of the images of its condition each is; None counts them.
@@ -120,7 +120,8 @@ class TokenSampler:
         """
         if bank.shape[1] > 1 and self.method.generator is None:
             raise ValueError("A marquee needs prompts.")
-        if skip >= len(bank):
+        wanted = all_or(wanted, bank)
+        if not wanted.any():
             return
         if weights is None:
             weights = marquee.constant(1, bank.shape[1], bank.shape[1] - 1)
@@ -132,27 +133,35 @@ class TokenSampler:
         # The last batch is padded.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
         shared = [np.unique(bank[rows], axis=0, return_inverse=True) for rows in batches]
-        most = None if known is None else self._room_for(known)
+        left = (None, 0) if known is None else self._work_left(known)
         # The same number of conditions for all batches, to compile once.
         count = sharding.full_batch(max(len(conditions) for conditions, _ in shared), self.mesh)
         for rows, (conditions, of_image) in zip(batches, shared, strict=True):
-            if rows[0] + size <= skip:
+            new = np.flatnonzero(wanted[rows[0] : rows[0] + size])
+            if not len(new):
                 continue
             conditions = np.resize(conditions, (count, *conditions.shape[1:]))
             batch = [self._share(x) for x in (conditions, keys[rows], of_image)]
             given = None if known is None else self._share(known[rows])
             with sharding.use(self.mesh):
-                made = self._tokens(params, frozen["transformer"], weights, *batch, given, most)
+                made = self._tokens(params, frozen["transformer"], weights, *batch, given, *left)
                 tokens, revealed_at = jax.device_get(made)
                 images = self._images(frozen["tokenizer"], tokens)
-            new = slice(max(skip - rows[0], 0), min(size, len(bank) - rows[0]))
             yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
 
-    def _room_for(self, known: np.ndarray) -> int:
-        """The most tokens that an image lacks, rounded up so that few programs are compiled."""
+    def _work_left(self, known: np.ndarray) -> tuple[int | None, int]:
+        """Returns `num_unknown` and `prefill` of known tokens (n, N), see `decode.generate`.
+
+        Whole eighths of an image, so that few programs are compiled.
+        """
         eighth = -(-self.num_tokens // 8)
-        lacking = int((known == MASK_TOKEN_ID).sum(axis=1).max())
-        return min(-(-lacking // eighth) * eighth, self.num_tokens)
+        unknown = known == MASK_TOKEN_ID
+        if self.transformer.family == "nar":
+            lacking = int(unknown.sum(axis=1).max())
+            return min(-(-lacking // eighth) * eighth, self.num_tokens), 0
+        in_order = np.asarray(self.transformer.to_sequence(jnp.asarray(unknown)))
+        given = int(np.argmax(np.append(in_order.any(axis=0), True)))
+        return None, min(given, self.num_tokens - 1) // eighth * eighth
 
     def _share(self, rows: np.ndarray) -> jax.Array:
         return sharding.share({"rows": rows}, self.mesh)["rows"]
@@ -161,16 +170,25 @@ class TokenSampler:
     def _tokens(self):
         """`_draw`, compiled once for all calls."""
         whole = sharding.replicated(self.mesh)
-        return jax.jit(self._draw, static_argnums=7, out_shardings=whole)
+        return jax.jit(self._draw, static_argnums=(7, 8), out_shardings=whole)
 
     def _draw(
-        self, params, transformer_params, weights, conditions, keys, rows, known, num_unknown
+        self,
+        params,
+        transformer_params,
+        weights,
+        conditions,
+        keys,
+        rows,
+        known,
+        num_unknown,
+        prefill,
     ):
         """Conditions (P, M, 2), key data, row of every image in them -> tokens, revealed_at."""
         p, m, _ = conditions.shape
         class_ids, instance_ids = jnp.moveaxis(conditions.reshape(p * m, 2), 1, 0)
         told = dict(self.method.conditions(params, class_ids, instance_ids))
-        for name in told.keys() - {"class_ids"}:
+        for name in told.keys() & STAGED:
             bank = told[name].reshape(p, m, *told[name].shape[1:])
             told[name] = marquee.interpolate(weights, bank)
         return generate(
@@ -181,6 +199,8 @@ class TokenSampler:
             rows=rows,
             known=known,
             num_unknown=num_unknown,
+            prefill=prefill,
+            source=transformer_params or None,
             **told,
             **self.options,
         )

@@ -62,13 +62,14 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
         config.compute.dtype,
     )
     method = record.adapt(target)
+    options = decode_options(config)
     return TokenSampler(
         method,
         net,
         vqgan.net,
-        method.frozen({name: net.params for name, net in nets.items()}),
+        method.frozen({name: net.params for name, net in nets.items()}, options),
         num_tokens,
-        decode_options(config),
+        options,
         config.decode.batch_size,
         config.decode.tokenizer_batch_size,
         mesh,
@@ -79,10 +80,13 @@ def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: To
     """Makes the task that trains the method's parameters."""
     del facts
     net = sampler.transformer
+    objective = Objective(
+        net, config.label_smoothing, config.get("mask_schedule"), config.distilled_guidance
+    )
     return adaptation.make_task(
         sampler.method,
         net,
-        Objective(net, config.label_smoothing, config.get("mask_schedule")),
+        objective,
         nets["tokenizer"].net,
         {name: pretrained.params for name, pretrained in nets.items()},
         make_optimizer(config.optimizer, config.num_steps),

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.checkpoints import shipped
+from vpt_gen.errors import UserError
 from vpt_gen.machine import later
 
 with later.imports(globals()):
@@ -57,7 +58,11 @@ def num_bytes(tree: Any) -> int:
 def _row(method: str) -> str:
     cells = []
     for net, num_tokens, num_classes, recipe in _models().values():
-        state = train_state(recipe(method), net, num_tokens, num_classes)
+        try:
+            state = train_state(recipe(method), net, num_tokens, num_classes)
+        except UserError:  # A method that the net does not allow.
+            cells.append(" – | – | – |")
+            continue
         trained, held = size(state.params), num_bytes(state.opt_state)
         cells.append(f" {trained:,} | {trained / num_params(net):,.2%} | {held / 1e6:,.1f} |")
     return f"| `{method}` |{''.join(cells)}"

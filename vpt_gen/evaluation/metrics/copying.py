@@ -26,9 +26,10 @@ class Authenticity(AgainstTraining):
     figures = (
         Figure(
             "authpct",
-            "higher",
+            "neither",
             "Percentage of images that are farther from the nearest training image than that is "
-            "from another one (AuthPct): low for copies.",
+            "from another one (AuthPct): below that of real images for copies, above it for images "
+            "unlike any.",
             "AuthPct",
             copied=False,
         ),

@@ -13,7 +13,9 @@ from vpt_gen.evaluation.metrics.metric import Metric
 from vpt_gen.evaluation.perceptual_diversity import first_of_classes
 from vpt_gen.evaluation.yardstick import Measured, Yardstick, numbers_in
 
-MAX_IMAGES, MAX_EXAMPLES = 1000, 100
+MAX_IMAGES = 1000
+# Of a class, and of all classes: their pictures are held in memory, 400 MB at 256x256.
+MAX_EXAMPLES, MAX_EXAMPLES_IN_ALL = 100, 2000
 
 
 class IntraLpips(Metric):
@@ -78,9 +80,13 @@ def _examples(yardstick: Yardstick) -> ImageSet:
     if examples is None:
         raise UserError("Intra-LPIPS needs the training images; give --train with --reference.")
     most = np.bincount(examples.labels).max()
-    if most > MAX_EXAMPLES:
-        raise UserError(
-            f"Intra-LPIPS is for few-shot generation, but a class has {most:,} training images; "
-            f"at most {MAX_EXAMPLES} are compared."
-        )
+    for holder, count, limit in (
+        ("a class has", most, MAX_EXAMPLES),
+        ("there are", len(examples), MAX_EXAMPLES_IN_ALL),
+    ):
+        if count > limit:
+            raise UserError(
+                f"Intra-LPIPS is for few-shot generation, but {holder} {count:,} training images; "
+                f"at most {limit:,} are compared."
+            )
     return examples

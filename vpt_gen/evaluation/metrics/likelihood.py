@@ -44,9 +44,9 @@ class FeatureLikelihood(AgainstTraining):
         ),
         Figure(
             "fld_gap",
-            "higher",
+            "not below real",
             "Generalization gap of the FLD: below that of real images if training images are "
-            "likelier than held-out ones, as by copies.",
+            "likelier than held-out ones, as by copies; above it, no value is better than another.",
             "FLD gap",
             copied=False,
         ),
@@ -87,10 +87,10 @@ def fld(
     """
     checked(generated, train, (1, 4))
     checked(generated, held_out, (1, 2))
-    generated, train, held_out = _standardized(generated, train, held_out)
     random = np.random.default_rng(seed)
     if len(generated) > MAX_CENTERS:
         generated = generated[random.permutation(len(generated))[:MAX_CENTERS]]
+    generated, train, held_out = _standardized(generated, train, held_out)
     train = train[random.permutation(len(train))]
     half = min(len(generated), len(train) // 2)
     variances = fit(generated, train)

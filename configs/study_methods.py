@@ -1,0 +1,74 @@
+"""Compare related ways to adapt a transformer on handwritten digits, 5 and 20 images per class.
+
+  python -m vpt_gen.study --config=configs/study_methods.py
+  python -m vpt_gen.study --config=configs/study_methods.py:demo_ar    # the autoregressive twin
+
+A class alone (a token, or a mixture of the source's), keys and values that classes share or not,
+norms with and without biases and scales of branches, prompts with and without LoRA, and fine-tuning
+and LoRA with guidance by the adapted net or by the source. docs/methods.md describes them.
+"""
+
+from vpt_gen.errors import UserError
+from vpt_gen.study.config import (
+    dataset,
+    default_study,
+    in_order,
+    variant,
+)
+
+
+def get_config(demo="demo"):
+    if demo not in _UNGUIDED:
+        raise UserError(f"This study takes demo or demo_ar as its argument, not {demo!r}.")
+    study = default_study()
+    study.title = "Handwritten digits: related methods, the same steps"
+    plain = (
+        "class_embedding",
+        "class_mixture",
+        "deep_prompts",
+        "class_deep_prompts",
+        "norms",
+        "norm_bias",
+        "difffit",
+        "lora",
+    )
+    study.variants = in_order(
+        **{name: variant(name, name.replace("_", " ")) for name in plain},
+        # Decoded like the others, so without guidance.
+        prompts=variant("prompts", set={"decode": _UNGUIDED[demo]}),
+        # The first half of the updates are those of the prompts alone.
+        prompts_lora=variant(
+            "prompts_lora", "prompts, then LoRA", shares={"prompts_lora": {"prompt_steps": 0.5}}
+        ),
+        finetune=variant("finetune"),
+        **{
+            f"{name}_{kind}": variant(
+                name,
+                f"{name}, {label}",
+                trained_as=name,
+                sampling=["--set=guidance=1.0", *flags],
+            )
+            for name in ("lora", "finetune")
+            for kind, (label, flags) in _GUIDED.items()
+        },
+    )
+    study.datasets = in_order(digits=dataset(f"configs/{demo}.py", "Handwritten digits"))
+    study.shots = (5, 20)
+    study.seeds = (0, 1, 2)
+    study.budget.steps = 150
+    study.search.multiples = (1 / 3, 1.0, 3.0)
+    study.search.shots = 20
+    study.search.share = 0.5
+    study.samples.num = 200
+    study.samples.judge_shots = 100
+    return study
+
+
+_UNGUIDED = {
+    "demo": {"decoder": "confidence", "guidance": 0.0},
+    "demo_ar": {"guidance": 0.0},
+}
+_GUIDED = {
+    "guided": ("guidance", []),
+    "domain": ("domain guidance", ["--set=domain_guidance=True"]),
+}
