@@ -21,7 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from tests import golden_ar, golden_halton, golden_llamagen, made, publishers, torch_files
+from tests import (
+    golden_ar,
+    golden_halton,
+    golden_llamagen,
+    golden_rar,
+    golden_titok,
+    made,
+    publishers,
+    torch_files,
+)
 from vpt_gen.checkpoints.released import layout, published
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
@@ -127,6 +136,33 @@ def _of_all_layers(transformer: dict) -> dict[str, tuple[int, ...]]:
     }
 
 
+def write_state_dict(path: pathlib.Path, keys: dict, generator) -> None:
+    """Writes a file of RAR or TiTok, a bare state dict; names have {0..23} for 24 layers."""
+    shapes = {name: tuple(shape) for key, shape in keys.items() for name in _expanded(key)}
+    torch_files.write(
+        path, shapes, lambda name: random_values(name, shapes[name], generator), section=None
+    )
+
+
+def _expanded(name: str) -> list[str]:
+    """Names of all layers: `blocks.{0..1}.bias` -> `blocks.0.bias`, `blocks.1.bias`."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", name)
+    if not found:
+        return [name]
+    before, after = name[: found.start()], name[found.end() :]
+    numbers = range(int(found[1]), int(found[2]) + 1)
+    return [whole for number in numbers for whole in _expanded(f"{before}{number}{after}")]
+
+
+def write_rar_or_titok(folder: pathlib.Path, model: str, generator) -> None:
+    golden = golden_rar if model.startswith("rar") else golden_titok
+    of_files = golden.json(_KEYS)
+    for name in published.BACKBONES[model].files:
+        file = published.FILES[name].file
+        entry = of_files[file] if file in of_files else of_files[pathlib.Path(file).stem]
+        write_state_dict(folder / file, entry["keys"], generator)
+
+
 def write_weights(model: str, folder: pathlib.Path) -> None:
     generator = np.random.default_rng(0)
     if model == "taming256":
@@ -135,6 +171,8 @@ def write_weights(model: str, folder: pathlib.Path) -> None:
         write_llamagen_tokenizer(folder, generator)
         write = write_halton if model.startswith("halton") else write_llamagen
         write(folder, model, generator)
+    elif model.startswith(("rar", "titok")):
+        write_rar_or_titok(folder, model, generator)
     else:
         write_maskgit(folder, int(model.removeprefix("maskgit")), generator)
 

@@ -107,7 +107,7 @@ def write(path, shapes, values, section="state_dict", **rest):
       path: of the file.
       shapes: {name: shape} of its state dict.
       values: name -> float32 array; called once for each, so that a large file needs no memory.
-      section: the name of its state dict.
+      section: the name of its state dict; None if the file holds nothing else.
       rest: what else the checkpoint holds.
     """
     keys = {name: str(i) for i, name in enumerate(shapes)}
@@ -115,7 +115,8 @@ def write(path, shapes, values, section="state_dict", **rest):
     storages = (
         (keys[name], np.ascontiguousarray(values(name), np.float32).tobytes()) for name in shapes
     )
-    return write_archive(path, pickled({section: state, **rest}), storages)
+    content = state if section is None else {section: state, **rest}
+    return write_archive(path, pickled(content), storages)
 
 
 def write_arrays(path, arrays, **rest):
