@@ -1,12 +1,12 @@
-"""Tune prompts to VTAB's 19 tasks, with 50,000 samples of each: the sweep of the paper's evaluation.
+"""Tune prompts to VTAB's 19 tasks, and measure 50,000 samples of each, as the paper does.
 
   python -m vpt_gen.study --config=configs/study_vtab.py --list
   bash launch/slurm.sh --program=study --nodes=19 --config=configs/study_vtab.py --workdir=runs/vtab
   python -m vpt_gen.study --config=configs/study_vtab.py --workdir=runs/vtab --gather   # the table
 
-A task is a cell, and hosts that share the folder share the cells (`--shard`). Every task gets as many
-updates as 100 epochs of Caltech101, the one task that the release trains. Data, weights, and hours
-and dollars on TPU slices and a GPU: docs/vtab.md.
+A task is a cell, and hosts that share the folder share the cells (`--shard`). Every task gets as
+many updates as 100 epochs of Caltech101, the one task that the release trains. Data, weights, and
+hours and dollars on TPU slices and a GPU: docs/vtab.md.
 """
 
 from vpt_gen.data.vtab.tasks import TASKS
