@@ -7,6 +7,9 @@
 #     --config.data.path=/shared/images --config.data.cache_dir=/shared/tokens
 #   bash launch/kubernetes.sh submit --gpus=8 --nodes=2 --image=REGISTRY/vpt_gen:cuda \
 #     --program=sample -- --checkpoint=gs://my-bucket/runs/mine --num=1000
+#   bash launch/kubernetes.sh submit --gpus=1 --nodes=19 --image=REGISTRY/vpt_gen:cuda --shared=CLAIM \
+#     --program=study --config=configs/study_vtab.py --workdir=/shared/vtab
+# Each pod runs its share of the cells of a study.
 # A preempted pod saves its state (SIGTERM); then all pods restart and resume.
 #
 # Commands
@@ -32,7 +35,7 @@
 #   --spot                   use GKE's Spot nodes
 #   --max_restarts=NUMBER    restarts after failures; interruptions do not count (10)
 #   --dry_run                print the commands, do nothing
-#   --program=NAME           main (training), sample or evaluate (main)
+#   --program=NAME           main (training), sample, evaluate or study (main)
 #   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; its folders are
 #                            in a bucket or /shared
 
@@ -55,6 +58,7 @@ service_account=default
 shared=
 spot=
 max_restarts=10
+studies=yes
 values="tpu topology gpus gpu nodes image name namespace service_account shared max_restarts"
 
 kube() {
@@ -94,7 +98,10 @@ check_submission() {
   done
   [[ "${max_restarts:-0}" =~ ^[0-9]{1,6}$ ]] || fail "--max_restarts=$max_restarts is not a number from 0 to 999999; give a whole number such as 2."
   case "${tpu:+tpu}${gpus:+gpus}" in
-    tpu) check_tpu ;;
+    tpu)
+      [ "$program" != study ] || fail "the nodes of a TPU slice work together, and a study needs nodes that work alone; use --gpus."
+      check_tpu
+      ;;
     gpus) ;;
     *) fail "no hardware given, or two kinds; use either --tpu and --topology, or --gpus." ;;
   esac
@@ -108,7 +115,12 @@ as_argument() {
 
 arguments() {
   local argument
-  for argument in "${program_flags[@]}" --distributed; do as_argument "$argument"; done
+  for argument in "${program_flags[@]}"; do as_argument "$argument"; done
+  if [ "$program" = study ]; then
+    echo "--shard=\$(PROCESS_ID)/$nodes"
+    return
+  fi
+  as_argument --distributed
   if [ -n "$gpus" ]; then
     echo "--coordinator_address=$name-workers-0-0.$name:8476"
     echo "--num_processes=$nodes"

@@ -32,7 +32,7 @@ show_help() {
 }
 
 dry_run=
-program=main # of vpt_gen: main, sample or evaluate
+program=main # of vpt_gen: main, sample or evaluate; or study, if the script sets studies
 program_flags=()
 
 # parse_flags KNOWN SWITCHES ARGUMENT...: sets the variables named in KNOWN (--name=value) and in
@@ -83,12 +83,16 @@ value_of() {
 check_program() {
   case "$program" in
     main) check_training ;;
+    study)
+      [ -n "${studies:-}" ] || fail "this script starts no study; use launch/slurm.sh or launch/kubernetes.sh."
+      check_training
+      ;;
     sample) [ -n "$(value_of --checkpoint)" ] || fail "no --checkpoint given; add -- --checkpoint=WORKDIR." ;;
     evaluate)
       [ -n "$(value_of --checkpoint)$(value_of --images)" ] ||
         fail "neither --checkpoint nor --images given; add -- --checkpoint=WORKDIR."
       ;;
-    *) fail "unknown program $program; use main, sample or evaluate." ;;
+    *) fail "unknown program $program; use main, sample, evaluate or study." ;;
   esac
 }
 
@@ -113,7 +117,10 @@ check_shared() {
 check_shared_folder() { # FLAG FOLDER SHARED
   case "$1 $2" in
     --checkpoint\ hf://?*) [ -n "$(value_of --output)" ] || fail "no --output given; add one, as a run on the Hub has no folder for it." ;;
-    *\ gs://?*) ;;
+    *\ gs://?*)
+      # Locks, and runs that are read while others write.
+      [ "$program" != study ] || fail "$1=$2 is in a bucket, and a study needs a folder; use /shared/STUDY on a volume claim."
+      ;;
     *\ /shared/?*)
       case "$1 $3" in
         *\ ) fail "$1=$2 needs --shared, which says what to mount as /shared." ;;

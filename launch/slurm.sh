@@ -4,6 +4,8 @@
 #   bash launch/slurm.sh --nodes=2 --gpus=8 --time=24:00:00 --partition=gpu \
 #     --config=configs/folder.py:maskgit256 --workdir=runs/mine --config.data.path=my_images
 #   bash launch/slurm.sh --nodes=2 --gpus=8 --program=sample -- --checkpoint=runs/mine --num=1000
+#   bash launch/slurm.sh --nodes=19 --program=study --config=configs/study_vtab.py --workdir=runs/vtab
+# The cells of a study are shared by an array of jobs, one for each node.
 # Before the time limit, and if the job is preempted, the program saves its state (SIGTERM); the job is
 # then queued again and resumes. The log is runs/NAME-JOB.log; `scancel JOB` ends the job for good.
 #
@@ -16,7 +18,7 @@
 #   --partition=, --account=, --qos=, --constraint=, --mem=    flags of sbatch, if your cluster needs them
 #   --name=NAME              name of the job (vpt-gen)
 #   --dry_run                print the commands, do nothing
-#   --program=NAME           main (training), sample or evaluate (main)
+#   --program=NAME           main (training), sample, evaluate or study (main)
 #   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; all nodes must
 #                            see its folders
 
@@ -38,6 +40,7 @@ qos=
 constraint=
 mem=
 name=vpt-gen
+studies=yes
 
 check_submission() {
   local flag
@@ -51,28 +54,36 @@ check_submission() {
 }
 
 batch_script() {
-  local flag python="${VPT_GEN_VENV:-.venv}/bin/python"
+  local flag python="${VPT_GEN_VENV:-.venv}/bin/python" hosts=$nodes tasks=$gpus cores=$cpus
+  local command
+  command="$(quoted "$python" -m "vpt_gen.$program" "${program_flags[@]}")"
+  if [ "$program" = study ]; then # One process per node, which uses all of its GPUs.
+    hosts=1 tasks=1 cores=$((cpus * gpus)) command+=" --shard=\$SLURM_ARRAY_TASK_ID/$nodes"
+  else
+    command+=" --distributed"
+  fi
   cat <<EOF
 #!/usr/bin/env bash
 #SBATCH --job-name=$name
-#SBATCH --nodes=$nodes
-#SBATCH --ntasks-per-node=$gpus
+#SBATCH --nodes=$hosts
+#SBATCH --ntasks-per-node=$tasks
 #SBATCH --gpus-per-node=$gpus
-#SBATCH --cpus-per-task=$cpus
+#SBATCH --cpus-per-task=$cores
 #SBATCH --time=$time
 #SBATCH --signal=TERM@$lead
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=runs/%x-%j.log
 EOF
+  if [ "$program" = study ]; then echo "#SBATCH --array=0-$((nodes - 1))"; fi
   for flag in partition account qos constraint mem; do
     if [ -n "${!flag}" ]; then echo "#SBATCH --$flag=${!flag}"; fi
   done
   cat <<EOF
 # All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
 # time to save before they are killed.
-srun --cpus-per-task=$cpus --kill-on-bad-exit=0 --wait=$lead \\
-  $(quoted "$python" -m "vpt_gen.$program" "${program_flags[@]}" --distributed)
+srun --cpus-per-task=$cores --kill-on-bad-exit=0 --wait=$lead \\
+  $command
 code=\$?
 # 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
 state="\$(squeue --noheader --jobs="\$SLURM_JOB_ID" --format=%T)"

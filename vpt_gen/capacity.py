@@ -1,6 +1,6 @@
 """`python -m vpt_gen.capacity`: calculates what fits on a TPU slice, and how fast it can be.
 
-Prints the tables of docs/scaling.md.
+Prints the tables of docs/scaling.md, and that of docs/vtab.md.
 """
 
 from vpt_gen import cli
@@ -10,12 +10,13 @@ with later.imports(globals()):
     import jax
 
     from vpt_gen.tables.capacity import TABLES
+    from vpt_gen.tables.sweep import sweep_table
 
 
 def main():
     """Prints all tables."""
     jax.config.update("jax_platforms", "cpu")  # only shapes are computed, on any machine
-    print(*(table() for table in TABLES), sep="\n\n")
+    print(*(table() for table in (*TABLES, sweep_table)), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -102,6 +102,19 @@ def test_other_programs_run_in_the_pods(fakes):
     assert container["args"] == [*flags, "--distributed"]
 
 
+STUDY = ("--gpus=1", "--nodes=19", "--image=registry/vpt_gen:cuda", "--program=study")
+STUDIED = ("--config=configs/study_vtab.py", "--workdir=/shared/vtab")
+
+
+def test_each_pod_runs_its_share_of_a_study(fakes):
+    jobset = manifest(fakes, *STUDY, "--shared=claim", *STUDIED)
+    container = container_of(jobset)
+    assert container["command"] == ["python", "-m", "vpt_gen.study"]
+    assert container["args"] == [*STUDIED, "--shard=$(PROCESS_ID)/19"]
+    assert container["env"][0]["name"] == "PROCESS_ID"
+    assert job_of(jobset)["completions"] == 19
+
+
 def test_gpu_pods_find_each_other(fakes):
     jobset = manifest(fakes, *GPUS, "--name=mine")
     container = container_of(jobset)
@@ -182,6 +195,8 @@ def test_log_status_and_delete(fakes):
         (("submit", *GPUS, "--max_restarts=-1"), "--max_restarts=-1 is not a number from 0"),
         (("submit", *TPU, "--image=a b"), "--image=a b has a character"),
         (("submit", *TPU, "--workdir=runs/x"), "runs/x is on one machine only"),
+        (("submit", *STUDY, *TRAINING), "a study needs a folder"),
+        (("submit", *TPU, "--program=study", "--shared=claim", *STUDIED), "that work alone"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(fakes, arguments, message):

@@ -53,6 +53,28 @@ def test_other_programs_get_what_follows_two_dashes(fakes):
     assert f"python -m vpt_gen.sample {' '.join(flags)} --distributed\n" in run.stdout
 
 
+def test_the_nodes_of_a_study_are_an_array_of_jobs(fakes):
+    flags = ("--config=configs/study_vtab.py", "--workdir=runs/vtab")
+    run = fakes.launch(
+        "slurm",
+        "--dry_run",
+        "--nodes=19",
+        "--gpus=2",
+        "--program=study",
+        *flags,
+        "--",
+        "--only=dtd",
+    )
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    for line in ("nodes=1", "ntasks-per-node=1", "gpus-per-node=2", "cpus-per-task=16"):
+        assert f"#SBATCH --{line}" in lines
+    assert "#SBATCH --array=0-18" in lines
+    command = f"-m vpt_gen.study {' '.join(flags)} --only=dtd --shard=$SLURM_ARRAY_TASK_ID/19"
+    assert any(line.endswith(command) for line in lines)
+    assert "--distributed" not in run.stdout
+
+
 def submitted(fakes):
     """The script that sbatch is given."""
     fakes.add("sbatch", 'cat >"$FAKE/script"')

@@ -17,14 +17,16 @@ from vpt_gen.benchmark.request import Request
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import track
 
+WORKER = "vpt_gen.benchmark.worker"
+
 
 class Process:
     """A worker (see `worker.py`) with its compiled program; a context that ends the process."""
 
-    def __init__(self, request: Request):
-        """Starts the process and waits until its program is compiled."""
+    def __init__(self, request: Request, worker: str = WORKER):
+        """Starts the process, a module, and waits until its program is compiled."""
         self.request = request
-        command = [sys.executable, "-m", "vpt_gen.benchmark.worker"]
+        command = [sys.executable, "-m", worker]
         self._process = subprocess.Popen(
             [*command, json.dumps(dataclasses.asdict(request))],
             stdin=subprocess.PIPE,
@@ -65,13 +67,16 @@ class Process:
         self._process.wait()
 
 
-def compare(requests: Sequence[Request], repeat: int, label: str) -> list[dict[str, Any]]:
+def compare(
+    requests: Sequence[Request], repeat: int, label: str, workers: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Runs the programs of some requests in turns.
 
     Args:
       requests: of programs, which must fit in memory together.
       repeat: number of measured runs of each.
       label: of the progress bar.
+      workers: the module that runs each; empty: `WORKER` runs all.
 
     Returns:
       For each: the request, its `running.Facts`, the seconds of every run, and its peak memory.
@@ -79,8 +84,8 @@ def compare(requests: Sequence[Request], repeat: int, label: str) -> list[dict[s
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(track(total=len(requests) * (repeat + 1), label=label))
         processes = []
-        for request in requests:
-            processes.append(stack.enter_context(Process(request)))
+        for request, worker in zip(requests, workers or [WORKER] * len(requests), strict=True):
+            processes.append(stack.enter_context(Process(request, worker)))
             bar.update()
         for _ in range(repeat):
             for process in processes:

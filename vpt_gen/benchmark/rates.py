@@ -12,7 +12,7 @@ from vpt_gen.benchmark.programs import Program
 from vpt_gen.benchmark.request import Request
 from vpt_gen.benchmark.sizes import Size
 
-_MATMUL_SIDE = 2048
+MATMUL_SIDE = 2048
 _READ_BYTES = 512 * 2**20
 
 
@@ -30,12 +30,12 @@ def _noise(shape, dtype) -> jax.Array:
 def _matmul(size: Size, request: Request) -> Program:
     """One large product: products of a model's shapes use the device less and are slower."""
     del size
-    left, right = (_noise((_MATMUL_SIDE, _MATMUL_SIDE), request.dtype) for _ in range(2))
+    left, right = (_noise((MATMUL_SIDE, MATMUL_SIDE), request.dtype) for _ in range(2))
 
     def run(left, right):
         return left @ right
 
-    return Program(run, (left, right), 1, "runs", flops=2 * _MATMUL_SIDE**3)
+    return Program(run, (left, right), 1, "runs", flops=2 * MATMUL_SIDE**3)
 
 
 def _convolution(size: Size, request: Request) -> Program:

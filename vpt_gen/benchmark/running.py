@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -77,10 +78,18 @@ class Running:
 
     def run(self) -> float:
         """Returns the seconds of a run until all outputs are ready; a mean of short runs."""
-        start, count = time.monotonic(), 0
-        while not count or time.monotonic() - start < _SHORTEST_SECONDS:
-            outputs = jax.block_until_ready(self._compiled(*self._arguments))
-            if self._carries:
-                self._arguments = (outputs[0], *self._arguments[1:])
-            count += 1
-        return (time.monotonic() - start) / count
+        return mean_seconds(self._once)
+
+    def _once(self) -> None:
+        outputs = jax.block_until_ready(self._compiled(*self._arguments))
+        if self._carries:
+            self._arguments = (outputs[0], *self._arguments[1:])
+
+
+def mean_seconds(run: Callable[[], object]) -> float:
+    """Returns the mean seconds of as many runs as together take long enough."""
+    start, count = time.monotonic(), 0
+    while not count or time.monotonic() - start < _SHORTEST_SECONDS:
+        run()
+        count += 1
+    return (time.monotonic() - start) / count

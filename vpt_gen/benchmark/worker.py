@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from vpt_gen.benchmark.request import Request
@@ -19,6 +20,23 @@ from vpt_gen.machine import host_memory
 
 def main() -> None:
     """Entry point."""
+
+    def build(request: Request) -> Any:
+        # JAX allocates memory of its own, so it is imported here.
+        from vpt_gen.benchmark.running import Running
+
+        return Running(request)
+
+    serve(build)
+
+
+def serve(build: Callable[[Request], Any]) -> None:
+    """Answers the parent process.
+
+    Args:
+      build: makes the program of a request: an object with `facts`, a dataclass, and `run`, which
+        returns seconds.
+    """
     request = Request(**json.loads(sys.argv[1]))
     if request.keep_memory:
         host_memory.keep()
@@ -26,13 +44,11 @@ def main() -> None:
     sys.stdout = sys.stderr  # For all other output.
     # The time and the memory of compilation are measured, too.
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
-    # JAX allocates memory of its own, so it is imported here.
-    from vpt_gen.benchmark.running import Running
 
     def answer(record: dict[str, Any]) -> None:
         print(json.dumps(record), file=answers, flush=True)
 
-    running = Running(request)
+    running = build(request)
     answer(dataclasses.asdict(running.facts))
     for _ in sys.stdin:
         answer({"seconds": running.run()})
