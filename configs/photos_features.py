@@ -11,8 +11,8 @@ from vpt_gen.recipes.pretraining import use_photos
 def get_config():
     config = default_config("classifier")
     config.batch_size = 128
-    # 16 passes over 54,658 pictures.
-    config.num_steps = 6800
+    # 12 passes over 54,658 pictures.
+    config.num_steps = 5100
     config.eval_every = 850
     config.checkpoint_every = 100
     config.ema = 0.99
