@@ -13,18 +13,20 @@ import argparse
 import io
 from collections.abc import Callable
 
+import jax
 import numpy as np
 import scipy.ndimage
 from PIL import Image
 
 from tests.sensitivity import noise
-from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.shipped import PHOTOS, SIDES
 from vpt_gen.data import arrays
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.distances import frechet, precision_recall
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.photos_space import photos_space
+from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import sharding
 
 COUNT, TAUGHT = 1000, 2000
@@ -84,6 +86,14 @@ DESTROYED: dict[str, Change] = {
     "right half of another image": half_of_another,
     "tiles of 8 pixels shuffled": shuffled_tiles,
 }
+
+
+def through_tokens(tokenizer: PretrainedNet, images: np.ndarray) -> np.ndarray:
+    """What the tokenizer gives back of images."""
+    apply = jax.jit(tokenizer.net.apply)
+    parts = np.split(images / np.float32(255.0), range(100, len(images), 100))
+    given = [apply({"params": tokenizer.params}, part)[0] for part in parts]
+    return to_uint8(np.clip(np.concatenate(given), 0.0, 1.0))
 
 
 def load(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -163,6 +173,7 @@ def main() -> None:
     (reference, new, taught) = ((images[part], labels[part]) for part in parts)
     sets = {"reference": reference, "taught": taught, **returned(*new)}
     tokenizer = load_net(f"{PHOTOS}/tokenizer", *TOKENIZERS)
+    sets["through the photos tokenizer"] = through_tokens(tokenizer, new[0]), new[1]
     spaces = {
         "photos": photos_space(load_net(f"{PHOTOS}/features", "classifier")),
         "tokenizer": tokenizer_space(tokenizer, SIDES[PHOTOS]),
