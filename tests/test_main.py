@@ -174,6 +174,20 @@ def make_older(workdir, *fields):
     (workdir / "config.json").write_text(json.dumps(record))
 
 
+def test_pretraining_starts_from_a_net(data, tokenizer, transformer, tmp_path):
+    config = made.transformer_config(data, tokenizer / "net")
+    config.start_from = str(transformer / "net")
+    config.optimizer.learning_rate = 1e-12
+    train(config, tmp_path / "run")
+    nets = [
+        load_net(folder / "net", "maskgit").params for folder in (transformer, tmp_path / "run")
+    ]
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), *nets)
+    config.model.num_layers = 1
+    with pytest.raises(UserError, match="has other sizes than config.model"):
+        train(config, tmp_path / "other")
+
+
 @pytest.mark.parametrize("task", ["transformer", "prompts"])
 def test_a_run_older_than_fields_resumes(
     task, config, data, tokenizer, transformer, workdir, tmp_path

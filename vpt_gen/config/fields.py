@@ -84,6 +84,10 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         # Pretrained nets: directories (checkpoints/backbone.py), or names of published ones, which
         # arrive by themselves (checkpoints/arrival.py).
         config.backbone = ConfigDict({"tokenizer": ""})
+        if task == "transformer":
+            # Directory of a net of the same sizes, which is trained on with a new optimizer; '' for
+            # random parameters.
+            config.start_from = ""
         # Parts in which an update computes its batch, one after another, to save memory; the update
         # is that of the whole batch. It divides batch_size (training/parts.py).
         config.accumulate = 1

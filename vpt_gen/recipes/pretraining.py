@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from vpt_gen.checkpoints.shipped import PHOTOS
 from vpt_gen.config.fields import default_config
 
 
@@ -65,7 +66,7 @@ def photos_transformer(family: str) -> ConfigDict:
     config.optimizer.schedule = "constant"
     config.optimizer.learning_rate = 5e-4
     config.ema = 0.9995
-    config.backbone.tokenizer = "runs/photos_tokenizer/net"
+    config.backbone.tokenizer = f"{PHOTOS}/tokenizer"
     return config
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -22,6 +24,7 @@ from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
 from vpt_gen.nets.titok import TiTok
+from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.compatibility import (
     check_arrangement,
@@ -196,6 +199,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         dtype=config.compute.dtype,
         scan_layers=scans_layers(config.compute),
         accumulate=config.accumulate,
+        start=_start(config, net, num_tokens),
     )
     facts = {
         "class_names": list(train_source.class_names),
@@ -212,6 +216,21 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         facts,
         exported=functools.partial(as_published, net),
     )
+
+
+def _start(config: ConfigDict, net: TokenTransformer, num_tokens: int) -> Any:
+    """Returns the parameters of `config.start_from` in float32, or None if it names no net."""
+    if not config.start_from:
+        return None
+    params = load_net(arrival.directory(config.start_from), config.model.net).params
+    tokens = jnp.zeros((1, num_tokens), jnp.int32)
+    expected = jax.eval_shape(net.init, jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+        raise UserError(
+            f"{config.start_from} has other sizes than config.model, classes or tokens; set the "
+            "fields that its net.json names, or leave config.start_from empty."
+        )
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), params)
 
 
 def gan_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:

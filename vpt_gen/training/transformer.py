@@ -43,6 +43,7 @@ def make_task(
     dtype: str = "float32",
     scan_layers: bool = False,
     accumulate: int = 1,
+    start: Params | None = None,
 ) -> Task:
     """Builds the pretraining task.
 
@@ -60,11 +61,13 @@ def make_task(
       dtype: of the net's matrices in products; they are stored and updated in float32.
       scan_layers: whether the state holds the layers stacked, see `nets/stack.py`.
       accumulate: parts in which an update computes its batch, see `training/parts.py`.
+      start: the first parameters, as `net` has them; None for random ones.
     """
 
-    def init(key: jax.Array) -> TrainState:
-        tokens = jnp.zeros((1, num_tokens), jnp.int32)
-        params = net.init(key, tokens, class_ids=tokens[:, 0])["params"]
+    def init(params: Params | None, key: jax.Array) -> TrainState:
+        if params is None:
+            tokens = jnp.zeros((1, num_tokens), jnp.int32)
+            params = net.init(key, tokens, class_ids=tokens[:, 0])["params"]
         if scan_layers:
             params = stack_layers(params, net.layer_prefix)
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
@@ -108,4 +111,6 @@ def make_task(
         images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)
         return {"samples": images}
 
-    return Task(init, train_step, eval_step, pictures, {"tokenizer": tokenizer_params})
+    # Large arrays are arguments of compiled functions, not constants in them.
+    init_from = jax.tree_util.Partial(init, start)
+    return Task(init_from, train_step, eval_step, pictures, {"tokenizer": tokenizer_params})
