@@ -40,6 +40,7 @@ def get_config():
     study.shots = (0,)
     study.seeds = (0, 1, 2)
     study.validation = 0.2
+    study.samples.features = "photos"
     study.budget.steps = 300
     study.search.share = 0.5
     return study

@@ -50,7 +50,7 @@ for net in transformer transformer_ar; do
     --num="$samples" --set=batch_size=50 --output="$runs/color_shown/$net.png" \
     --folder="$runs/color_shown/$net"
   run vpt_gen.evaluate --images="$runs/color_shown/$net" --config="configs/color_$net.py" \
-    --config.backbone.tokenizer="$assets/tokenizer"
+    --config.backbone.tokenizer="$assets/tokenizer" --features=tokenizer
 done
 
 # Prompts for image sets that the source has never seen.

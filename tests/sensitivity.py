@@ -65,8 +65,8 @@ def blur(images):
     return np.round(blurred).astype(np.uint8)
 
 
-def noise(images):
-    noisy = images + np.random.default_rng(1).normal(0.0, 0.1 * 255, images.shape)
+def noise(images, share=0.1):
+    noisy = images + np.random.default_rng(1).normal(0.0, share * 255, images.shape)
     return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 

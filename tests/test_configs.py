@@ -170,7 +170,7 @@ def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_
         ("prompt.condition", "text", "config.prompt.condition is 'text'"),
         ("prompt.design", "cubic", "one of additive, factorized, full"),
         ("prompt.num_factors", 4, "1 if config.prompt.design is not 'factorized'"),
-        ("evaluation.features", "dino", "tokenizer or inception or dinov2 or clip"),
+        ("evaluation.features", "dino", "tokenizer or photos or inception or dinov2 or clip"),
         ("evaluation.every", 5, "0 if config.evaluation.num_samples is 0"),
     ],
 )

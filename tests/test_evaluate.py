@@ -15,6 +15,7 @@ from PIL import Image
 from tests import made
 from tests.programs import call, flags_of, opened, start, train
 from vpt_gen.checkpoints.store import CONFIG_FILE, Store
+from vpt_gen.config import flag
 from vpt_gen.config.fields import default_config
 from vpt_gen.data.batches import open_sources
 from vpt_gen.errors import UserError
@@ -252,6 +253,23 @@ def test_a_folder_is_measured_by_the_tokenizer_that_the_config_names(data, monke
     monkeypatch.setattr(real, "FLAGS", types.SimpleNamespace(config=config, weights_dir=""))
     assert real.open_features("tokenizer", None).name == "tokenizer"
     assert "nowhere" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("file", "argument", "name"),
+    [("demo", "", "tokenizer"), ("folder", "", "photos"), ("folder", "minegan", "tokenizer")],
+)
+def test_color_images_are_measured_by_the_photos_classifier(
+    file, argument, name, monkeypatch, tmp_path
+):
+    config = flag.load(ROOT / "configs" / f"{file}.py", argument)
+    flags = types.SimpleNamespace(config=config, weights_dir=str(tmp_path))
+    monkeypatch.setattr(real, "FLAGS", flags)
+    assert config.evaluation.features == name
+    assert real.choose_features(None) == name
+    assert real.choose_features(types.SimpleNamespace(config=config)) == name
+    config.evaluation.tokenizer = "vpt_gen/assets/demo/tokenizer"
+    assert real.choose_features(None) == "tokenizer"
 
 
 def test_a_run_that_holds_nothing_out_is_compared_with_images_trained_on(workdir):

@@ -102,7 +102,8 @@ def reconstruct() -> None:
     pairs = reconstructed.reconstruct(tokenizer, images, _BATCH, mesh)
     near = fidelity(pairs, tokenizer.net.codebook_size)
     # In another net's features if possible: a tokenizer does not see its own errors.
-    space = spaces.open_space(spaces.choose_space(FLAGS.weights_dir), FLAGS.weights_dir)
+    chosen = spaces.choose_space(FLAGS.weights_dir, FLAGS.tokenizer)
+    space = spaces.open_space(chosen, FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
     found, _ = measure(yardstick, reconstructed.given_back(images, lambda: iter(pairs.made)))
     command = cli.command("vpt_gen.reconstruct")

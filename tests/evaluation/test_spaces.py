@@ -1,4 +1,4 @@
-"""Which features: Inception's where its weights are, and otherwise a tokenizer's, which is told."""
+"""Which features: Inception's where its weights are, and otherwise shipped ones, which is told."""
 
 import dataclasses
 
@@ -11,10 +11,20 @@ from vpt_gen.evaluation import spaces
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.metrics import names_in
 
+# Tokenizer of a run -> the features by default.
+TOKENIZERS = {
+    "": "photos",
+    "vpt_gen/assets/color/tokenizer": "photos",
+    "runs/source_tokenizer/net": "photos",
+    "vpt_gen/assets/demo/tokenizer": "tokenizer",
+    "/elsewhere/vpt_gen/assets/demo/tokenizer": "tokenizer",
+}
+
 
 def test_weights_at_hand_decide(tmp_path, capsys):
-    assert spaces.choose_space(str(tmp_path)) == "tokenizer"
-    assert "without FID" in capsys.readouterr().out
+    for tokenizer, name in TOKENIZERS.items():
+        assert spaces.choose_space(str(tmp_path), tokenizer) == name
+        assert "without FID" in capsys.readouterr().out
     (tmp_path / FILE).write_bytes(b"not the published file")
     assert spaces.choose_space(str(tmp_path)) == "inception"
     assert not capsys.readouterr().out

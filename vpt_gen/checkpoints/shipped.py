@@ -2,4 +2,4 @@
 
 DEMO, COLOR = "vpt_gen/assets/demo", "vpt_gen/assets/color"
 PHOTOS = "vpt_gen/assets/photos"
-SIDES = {DEMO: 32, COLOR: 64}
+SIDES = {DEMO: 32, COLOR: 64, PHOTOS: 32}

@@ -202,7 +202,7 @@ def _check_distilled_guidance(config: ConfigDict) -> None:
 
 def _check_evaluation(config: ConfigDict) -> None:
     evaluation = config.evaluation
-    known = ("tokenizer", "inception", "dinov2", "clip")
+    known = ("tokenizer", "photos", "inception", "dinov2", "clip")
     check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
     check(
         config,

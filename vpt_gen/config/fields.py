@@ -322,8 +322,8 @@ def _evaluation() -> ConfigDict:
     # Interval, in updates, of further measurements (0: never); the last update is then measured
     # too. config.best_metric may then name a figure, such as 'frechet', 'fid' or 'class_agreement'.
     evaluation.every = 0
-    # 'tokenizer', or 'inception' (FID), 'dinov2' (FD-DINOv2) or 'clip' (CMMD), whose weights are
-    # read from weights_dir or fetched.
+    # 'tokenizer', 'photos' (of a shipped classifier of color images), or 'inception' (FID),
+    # 'dinov2' (FD-DINOv2) or 'clip' (CMMD), whose weights are read from weights_dir or fetched.
     evaluation.features = "tokenizer"
     # Figures to measure beside the usual ones, such as ('mind', 'intra_lpips'), or ('all',): see
     # docs/evaluation.md.

@@ -20,7 +20,6 @@ from etils import epath
 
 from vpt_gen import cli
 from vpt_gen.evaluate.flags import check_flags, define_flags
-from vpt_gen.evaluation import spaces
 from vpt_gen.images import grids
 from vpt_gen.machine import distributed, later, lock
 from vpt_gen.machine.manifest import Manifest
@@ -31,7 +30,12 @@ with later.imports(globals()):
     import jax
 
     from vpt_gen.evaluate.drawn import draw_from_run
-    from vpt_gen.evaluate.real import open_features, open_folder_set, open_real_sets
+    from vpt_gen.evaluate.real import (
+        choose_features,
+        open_features,
+        open_folder_set,
+        open_real_sets,
+    )
     from vpt_gen.evaluation import report
     from vpt_gen.evaluation.features import Extractor
     from vpt_gen.evaluation.image_sets import ImageSet
@@ -76,9 +80,9 @@ def evaluate() -> None:
     The output folder is one that no other program writes to.
     """
     manifest = report.open_manifest(output_folder(), [grids.STRIP] if FLAGS.checkpoint else [])
-    features = FLAGS.features or spaces.choose_space(FLAGS.weights_dir)
-    check_requested(FLAGS.also, features, "--also")
     run = request.open_flagged_run() if FLAGS.checkpoint else None
+    features = FLAGS.features or choose_features(run)
+    check_requested(FLAGS.also, features, "--also")
     reference, train, judge = open_real_sets(run)
     generated = draw_from_run(run, reference) if run else open_folder_set(FLAGS.images)
     mesh = sharding.make_mesh(jax.local_devices())

@@ -60,8 +60,8 @@ def define_flags() -> None:
         None,
         list(spaces.NAMES),
         "Feature space: inception gives FID, dinov2 FD-DINOv2 and clip CMMD, and their weights are "
-        "fetched if --weights_dir lacks them; tokenizer needs no download. By default inception if "
-        "its weights exist.",
+        "fetched if --weights_dir lacks them; photos and tokenizer need no download. By default "
+        "inception if its weights exist, otherwise photos, or tokenizer if it is the demo's.",
     )
     flags.DEFINE_list(
         "also",

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
@@ -115,15 +116,27 @@ def open_folder_set(path: str) -> ImageSet:
     return dataclasses.replace(images, record=record, digest="")  # Only real images are cached.
 
 
+def choose_features(run: TunedRun | None) -> str:
+    """Returns the name of the feature space where --features gives none."""
+    tokenizer = _named_tokenizer(run.config if run else FLAGS.config)
+    return spaces.choose_space(FLAGS.weights_dir, tokenizer)
+
+
+def _named_tokenizer(config: ConfigDict | None) -> str:
+    """Returns the tokenizer in whose features a config's images can be measured; '' for none."""
+    if config is None or "backbone" not in config:
+        return ""
+    chosen: str = config.get("evaluation", {}).get("tokenizer")
+    return chosen or arrival.chosen(config.backbone)["tokenizer"]
+
+
 def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
     """Opens a feature space; the tokenizer is that of the run or, if it exists, of the config."""
     if name == "tokenizer" and run:
         tokenizer = measuring_tokenizer(run.config, run.tokenizer)
         return spaces.open_space(name, "", tokenizer, run.config.data.image_size)
-    if name == "tokenizer" and FLAGS.config is not None and "backbone" in FLAGS.config:
+    if name == "tokenizer" and (net := _named_tokenizer(FLAGS.config)):
         try:
-            chosen = FLAGS.config.get("evaluation", {}).get("tokenizer")
-            net = chosen or arrival.chosen(FLAGS.config.backbone)["tokenizer"]
             tokenizer = load_net(arrival.directory(net), *TOKENIZERS)
             return spaces.open_space(name, "", tokenizer, FLAGS.config.data.image_size)
         except UserError as error:

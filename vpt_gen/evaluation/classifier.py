@@ -51,6 +51,15 @@ class FeatureClassifier:
         model = SVC(C=10.0, gamma="scale").fit(pixels, labels)
         return cls(model, "support vector machine (RBF kernel, C = 10) on pixels")
 
+    @classmethod
+    def fit_feature(cls, name: str, rows: np.ndarray, labels: np.ndarray) -> "FeatureClassifier":
+        """Fits the classifier for a feature (n, d), "pixels" or any other, and labels (n,).
+
+        Raises:
+          UserError: see `fit`.
+        """
+        return (cls.fit_pixels if name == "pixels" else cls.fit)(rows, labels)
+
     def agreement(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Returns the share of images with features (n, d) whose predicted class is their label."""
         return float(np.mean(self.model.predict(features) == labels))

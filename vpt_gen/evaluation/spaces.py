@@ -1,10 +1,10 @@
-"""Choice of the feature space: Inception's, DINOv2's, CLIP's, or a tokenizer's."""
+"""Choice of the feature space: of a published net, the photos classifier, or a tokenizer."""
 
 from __future__ import annotations
 
 import pathlib
 
-from vpt_gen.checkpoints.shipped import DEMO, SIDES
+from vpt_gen.checkpoints.shipped import DEMO, PHOTOS, SIDES
 from vpt_gen.machine import later
 from vpt_gen.machine.progress import say
 
@@ -14,21 +14,32 @@ with later.imports(globals()):
     from vpt_gen.evaluation.clip_space import clip_space
     from vpt_gen.evaluation.dinov2_space import dinov2_space
     from vpt_gen.evaluation.features import FeatureSpace, inception_space, tokenizer_space
+    from vpt_gen.evaluation.photos_space import photos_space
 
-NAMES = ("inception", "dinov2", "clip", "tokenizer")
+NAMES = ("inception", "dinov2", "clip", "photos", "tokenizer")
 # The default tokenizer if no run or config names one: gray drawings, sides of 32 pixels.
 SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
 
-def choose_space(weights_dir: str) -> str:
-    """Returns "inception" if its weights exist; otherwise "tokenizer", with a message."""
+def choose_space(weights_dir: str, tokenizer: str = "") -> str:
+    """Returns "inception" if its weights exist; otherwise a space that ships, with a message.
+
+    That is "tokenizer" for the gray drawings that the demo's tokenizer knows, and else "photos".
+
+    Args:
+      weights_dir: folder of published weights.
+      tokenizer: directory of the tokenizer of the measured images; '' if there is none.
+    """
     if (pathlib.Path(weights_dir).expanduser() / inception.FILE).exists():
         return "inception"
+    name, whose = "photos", "the photos classifier's"
+    if pathlib.PurePath(tokenizer).match(SHIPPED):
+        name, whose = "tokenizer", "a tokenizer's"
     say(
-        f"{inception.FILE} is not in {weights_dir}: figures are computed in a tokenizer's "
-        "features, without FID. --features=inception fetches the file."
+        f"{inception.FILE} is not in {weights_dir}: figures are computed in {whose} features, "
+        "without FID. --features=inception fetches the file."
     )
-    return "tokenizer"
+    return name
 
 
 def open_space(
@@ -51,6 +62,8 @@ def open_space(
         return dinov2_space(vision.obtain(dinov2.ADDRESS, weights_dir))
     if name == "clip":
         return clip_space(vision.obtain(clip.ADDRESS, f"{weights_dir}/{clip.FOLDER}"))
+    if name == "photos":
+        return photos_space(load_net(f"{PHOTOS}/features", "classifier"))
     if tokenizer is None:
         return tokenizer_space(load_net(SHIPPED, *TOKENIZERS), SHIPPED_SIDE)
     return tokenizer_space(tokenizer, side)

@@ -111,9 +111,9 @@ class Yardstick:
         Raises:
           UserError: see `FeatureClassifier.fit`.
         """
-        space, (fitted, _) = self.extractor.space, self.sides
-        fit = FeatureClassifier.fit_pixels if space.classes == "pixels" else FeatureClassifier.fit
-        return fit(fitted.features.rows[space.classes], fitted.labels)
+        feature, (fitted, _) = self.extractor.space.classes, self.sides
+        rows = fitted.features.rows[feature]
+        return FeatureClassifier.fit_feature(feature, rows, fitted.labels)
 
     def agreement(self, images: Measured) -> float:
         """Returns the share of images of which the classifier predicts the class.

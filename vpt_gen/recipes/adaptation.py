@@ -166,6 +166,8 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
     """Sets a shipped source, and options for its small size."""
     config.data.image_size = SIDES[assets]
     config.backbone.tokenizer = f"{assets}/tokenizer"
+    if assets != DEMO:
+        config.evaluation.features = "photos"
     if config.task in GAN_METHODS:
         config.backbone.gan = f"{assets}/gan"
         # As the source was trained.

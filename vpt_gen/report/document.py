@@ -105,9 +105,11 @@ def _decoding(run: TunedRun, films: Samples) -> list[html.Node]:
 
 def _searched(real: RealImages) -> str:
     found, count = len(real.searched), len(real.train)
+    where = f"Distances are those of {real.extractor.space.name} features."
     if found < count:
-        return f"The search covers {found:,} of the {count:,} training images, drawn at random."
-    return f"The search covers all {count:,} training images."
+        covered = f"{found:,} of the {count:,} training images, drawn at random"
+        return f"The search covers {covered}. {where}"
+    return f"The search covers all {count:,} training images. {where}"
 
 
 def _class_means(real: RealImages) -> np.ndarray:

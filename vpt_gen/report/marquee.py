@@ -194,8 +194,8 @@ def _how(found: MarqueeStudy) -> str:
         f"{pairs} pairs of prompts with {count} images each; means and standard errors over the "
         f"pairs. Diversity: mean distance between two images of a pair (of {found.real_name}: of a "
         "class). Distance to training: to the nearest training image. Right class: share of images "
-        "of which a classifier of pixels, trained on the training images, predicts the class of "
-        "the second prompt. Distances are in the tokenizer's features, as in vpt_gen.evaluate."
+        "of which a classifier that is trained on the training images predicts the class of the "
+        "second prompt. Distances are in the features in which nearest images are found."
     )
 
 

@@ -306,7 +306,8 @@ def _class_part(
                 "p",
                 "Rank correlation (Spearman) between the distances of class prompts, cut to their "
                 "first tokens, and the distances of the classes' mean real images in the "
-                "tokenizer's feature space. 1: the same order; 0: nothing in common.",
+                "features in which nearest images are found. 1: the same order; 0: nothing in "
+                "common.",
             ),
             h("div.charts", _length_chart(series, "Similarity of prompts and of images")),
         ]

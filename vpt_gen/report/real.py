@@ -12,9 +12,10 @@ from vpt_gen.data.source import Source
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of
-from vpt_gen.evaluation.features import Extractor, tokenizer_space
+from vpt_gen.evaluation.features import Extractor
 from vpt_gen.evaluation.image_sets import real_sets
 from vpt_gen.evaluation.neighbors import Nearest, nearest
+from vpt_gen.evaluation.spaces import open_space
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import TunedRun
 
@@ -23,7 +24,7 @@ Rows = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class RealImages:
-    """A run's real images, in the feature space of its tokenizer.
+    """A run's real images, in the photos classifier's features or those of its tokenizer.
 
     Attributes:
       run: the run.
@@ -38,7 +39,10 @@ class RealImages:
     @functools.cached_property
     def extractor(self) -> Extractor:
         """The extractor of the feature space."""
-        space = tokenizer_space(self.run.tokenizer, self.run.config.data.image_size)
+        config = self.run.config
+        # The nets of other spaces take too long for a page.
+        name = "photos" if config.evaluation.features == "photos" else "tokenizer"
+        space = open_space(name, "", self.run.tokenizer, config.data.image_size)
         return Extractor(space, self.run.sampler.mesh)
 
     def rows(self, images: np.ndarray) -> Rows:
@@ -92,7 +96,8 @@ class RealImages:
         labels = self.train.labels[self.searched]
         if len(np.unique(labels)) < 2:
             return None
-        return FeatureClassifier.fit_pixels(self.train_rows[self.extractor.space.classes], labels)
+        feature = self.extractor.space.classes
+        return FeatureClassifier.fit_feature(feature, self.train_rows[feature], labels)
 
     def pictures(self, source: Source, indices: np.ndarray) -> np.ndarray:
         """Returns images (n, R, R, 3) in [0, 1] of a source, made square as in training."""

@@ -73,7 +73,7 @@ def figures_plot(study: ConfigDict, results: Results, dataset: str) -> np.ndarra
         axis.set_axisbelow(True)
         axis.margins(x=0.06)
         axis.spines[["top", "right"]].set_visible(False)
-    if study.samples.features == "tokenizer":
+    if study.samples.features in ("tokenizer", "photos"):
         axis = axes[names.index(distance_of(study))]
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
