@@ -2,13 +2,14 @@
 
 bash launch/fetch.sh photos downloads
 python -m vpt_gen.main --config=configs/photos_features.py
+python -m vpt_gen.main --config=configs/photos_features.py:damaged
 """
 
 from vpt_gen.config import default_config
 from vpt_gen.recipes.pretraining import use_photos
 
 
-def get_config():
+def get_config(views="sharp"):
     config = default_config("classifier")
     config.batch_size = 128
     # 12 passes over 54,658 pictures.
@@ -25,4 +26,11 @@ def get_config():
     config.optimizer.b2 = 0.99
     config.optimizer.weight_decay = 0.05
     config.optimizer.clip_norm = 1.0
+    if views == "damaged":
+        # Another 4 passes, so that blur, noise and compression do not mislead the features.
+        config.start_from = "runs/photos_features/net"
+        config.data.damage = 0.5
+        config.num_steps = 1700
+        config.optimizer.learning_rate = 1e-3
+        config.optimizer.warmup_steps = 100
     return config

@@ -293,3 +293,34 @@ def test_operations_of_one_run_do_not_share_their_draws_with_those_of_the_next()
         assert turned.std() > 0.1
         # Of independent draws: five standard deviations of a correlation of 400 pairs.
         assert abs(np.corrcoef(flipped, turned)[0, 1]) < 0.25
+
+
+# Damage.
+
+
+def test_a_blur_spreads_a_point_evenly_and_keeps_flat_parts():
+    point = np.zeros((15, 15, 3), np.float32)
+    point[7, 7] = 1.0
+    spread = preprocess.blurred(tf.constant(point), tf.constant(1.0)).numpy()
+    offsets = np.arange(15) - 7
+    weights = spread[..., 1]
+    np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(weights, weights.T, atol=1e-7)
+    assert abs((weights.sum(axis=0) * offsets**2).sum() - 1.0) < 0.02
+    flat = tf.fill([7, 9, 3], 0.4)
+    np.testing.assert_allclose(preprocess.blurred(flat, tf.constant(1.5)), flat, rtol=1e-5)
+
+
+def test_a_share_of_the_views_is_damaged_in_each_of_three_ways():
+    image = np.kron(noise(4, 4, 3) // 2 + 60, np.ones((4, 4, 1), np.uint8))  # Tiles, no clipping.
+    views = [run(image, options=Augmentation(damage=0.5), seed=(0, i)) for i in range(60)]
+    plain = run(image)
+    changed = [view for view in views if np.abs(view - plain).max() > 0]
+    assert 15 < len(changed) < 45
+    assert all(view.min() >= 0 and view.max() <= 1 for view in views)
+    inner = np.s_[1:3, 1:3]  # Of a tile: a slight blur leaves it, noise does not.
+    rough = [view for view in changed if view[inner].std(axis=(0, 1)).max() > 0.02]
+    assert 0 < len(rough) < len(changed)
+    np.testing.assert_array_equal(
+        views[0], run(image, options=Augmentation(damage=0.5), seed=(0, 0))
+    )

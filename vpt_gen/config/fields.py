@@ -84,10 +84,6 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
         # Pretrained nets: directories (checkpoints/backbone.py), or names of published ones, which
         # arrive by themselves (checkpoints/arrival.py).
         config.backbone = ConfigDict({"tokenizer": ""})
-        if task == "transformer":
-            # Directory of a net of the same sizes, which is trained on with a new optimizer; '' for
-            # random parameters.
-            config.start_from = ""
         # Parts in which an update computes its batch, one after another, to save memory; the update
         # is that of the whole batch. It divides batch_size (training/parts.py).
         config.accumulate = 1
@@ -102,6 +98,10 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
+    if task in ("transformer", "classifier"):
+        # Directory of a net of the same sizes, which is trained on with a new optimizer; '' for
+        # random parameters.
+        config.start_from = ""
     if task in ("transformer", "classifier", *TRANSFORMER_METHODS):
         # Decay of the moving average of the trained parameters, which is evaluated, sampled and
         # exported in their place; 0 for no average (training/average.py).
@@ -191,6 +191,7 @@ def _data() -> ConfigDict:
     data.shift = 0.0
     data.random_crop = False
     data.color_jitter = 0.0
+    data.damage = 0.0
     data.negative = False
     # Train on the token cache (with cache_views augmented views) or on images. cache_dir '' is in
     # the working directory. Runs may share a cache_dir; several hosts must.

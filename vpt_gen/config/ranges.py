@@ -64,6 +64,7 @@ FIELDS: dict[str, Any] = {
     "data.max_scale": Annotated[float, Range(0.01, 100)],
     "data.shift": Share,
     "data.color_jitter": Share,
+    "data.damage": Share,
     "data.cache_views": Count,
     # Adam moves a parameter by about the rate; trained ones are seldom larger than 100.
     "optimizer.learning_rate": Annotated[float, Range(0, 100, above=True)],

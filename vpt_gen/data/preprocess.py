@@ -23,6 +23,8 @@ class Augmentation:
       color_jitter: strength in [0, 1]: contrast and saturation by up to this share, brightness and
         hue (of a whole turn) by up to half of it.
       negative: turn bright into dark half of the time.
+      damage: share of the views that are blurred, made noisy or compressed as JPEG, each of them
+        as often and to a random degree; for classifiers whose features judge generated images.
     """
 
     flip: bool = False
@@ -33,6 +35,7 @@ class Augmentation:
     random_crop: bool = False
     color_jitter: float = 0.0
     negative: bool = False
+    damage: float = 0.0
 
     @property
     def interpolates(self) -> bool:
@@ -42,7 +45,9 @@ class Augmentation:
 
 # Every operation on a view has its own key: adding a number to a seed would give one operation the
 # draws of another operation under another seed.
-AFFINE, FLIP, CROP, HUE, SATURATION, CONTRAST, BRIGHTNESS, NEGATIVE = range(8)
+AFFINE, FLIP, CROP, HUE, SATURATION, CONTRAST, BRIGHTNESS, NEGATIVE, DAMAGE, NOISE = range(10)
+# The strongest damage: standard deviations in pixels and of values in [0, 1], and a JPEG's quality.
+_BLUR, _NOISE, _QUALITY = 1.5, 0.2, 5
 
 
 def draw_key(seed: tf.Tensor, operation: int) -> tf.Tensor:
@@ -139,6 +144,39 @@ def recolor(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tens
     return image
 
 
+def damage(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Randomly damages an image (H, W, 3) in [0, 1]; `seed` is int64 (2,)."""
+    chance, degree = tf.unstack(tf.random.stateless_uniform([2], draw_key(seed, DAMAGE)))
+
+    def noisy():
+        noise = tf.random.stateless_normal(tf.shape(image), draw_key(seed, NOISE))
+        return image + degree * _NOISE * noise
+
+    def compressed():
+        quality = 100.0 - degree * (100.0 - _QUALITY)
+        return tf.image.adjust_jpeg_quality(image, tf.cast(quality, tf.int32))
+
+    kinds = [lambda: blurred(image, 0.1 + degree * _BLUR), noisy, compressed]
+    kind = tf.cast(chance / options.damage * len(kinds), tf.int32)
+    changed = tf.switch_case(kind, kinds, default=lambda: image)
+    return tf.clip_by_value(tf.reshape(changed, tf.shape(image)), 0.0, 1.0)
+
+
+def blurred(image: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
+    """Blurs an image (H, W, 3) by a Gaussian of a standard deviation in pixels; edges extended."""
+    reach = 3 * math.ceil(_BLUR)
+    weights = tf.exp(-0.5 * (tf.range(-reach, reach + 1, dtype=tf.float32) / deviation) ** 2)
+    kernel = tf.tile((weights / tf.reduce_sum(weights))[:, None, None, None], [1, 1, 3, 1])
+    rows, columns = (
+        tf.clip_by_value(tf.range(-reach, side + reach), 0, side - 1)
+        for side in tf.unstack(tf.shape(image)[:2])
+    )
+    extended = tf.gather(tf.gather(image, rows, axis=0), columns, axis=1)[None]
+    down = tf.nn.depthwise_conv2d(extended, kernel, [1, 1, 1, 1], "VALID")
+    across = tf.transpose(kernel, [1, 0, 2, 3])
+    return tf.nn.depthwise_conv2d(down, across, [1, 1, 1, 1], "VALID")[0]
+
+
 def preprocess(
     image: tf.Tensor, size: int, mode: str, options: Augmentation, seed: tf.Tensor
 ) -> tf.Tensor:
@@ -154,4 +192,6 @@ def preprocess(
     else:
         image = augment(fit(image, size, mode, place), options, seed)
     image = recolor(image, options, seed)
+    if options.damage:
+        image = damage(image, options, seed)
     return tf.clip_by_value(tf.ensure_shape(image, (size, size, 3)), 0.0, 1.0)

@@ -24,7 +24,6 @@ from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier, feature_distance
 from vpt_gen.nets.discriminator import RELEASED_WIDTHS, Discriminator, scaled_widths
 from vpt_gen.nets.titok import TiTok
-from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.runs.compatibility import (
     check_arrangement,
@@ -157,11 +156,13 @@ def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Exper
     del workdir
     train_source, eval_source = open_sources(config)
     net = Classifier(train_source.num_classes, **_fields(config.model))
+    image = np.zeros((1, config.data.image_size, config.data.image_size, 3), np.float32)
     task = classifier.make_task(
         net,
         make_optimizer(config.optimizer, config.num_steps),
         image_size=config.data.image_size,
         label_smoothing=config.label_smoothing,
+        start=_start(config, "classifier", lambda key: net.init(key, image)),
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
@@ -186,6 +187,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
             net = net.dropping_classes(train_source.num_classes)
     except ValueError as error:
         raise UserError(str(error)) from error
+    tokens = np.zeros((1, num_tokens), np.int32)
     task = transformer.make_task(
         net,
         Objective(net, config.label_smoothing, config.get("mask_schedule")),
@@ -199,7 +201,11 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         dtype=config.compute.dtype,
         scan_layers=scans_layers(config.compute),
         accumulate=config.accumulate,
-        start=_start(config, net, num_tokens),
+        start=_start(
+            config,
+            config.model.net,
+            lambda key: net.init(key, tokens, class_ids=tokens[:, 0])["params"],
+        ),
     )
     facts = {
         "class_names": list(train_source.class_names),
@@ -218,13 +224,21 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     )
 
 
-def _start(config: ConfigDict, net: TokenTransformer, num_tokens: int) -> Any:
-    """Returns the parameters of `config.start_from` in float32, or None if it names no net."""
+def _start(config: ConfigDict, kind: str, init: Callable[[jax.Array], Any]) -> Any:
+    """Returns the parameters of `config.start_from` in float32, or None if it names no net.
+
+    Args:
+      config: of the run.
+      kind: of the net, key of `nets.NETS`.
+      init: key -> random parameters of the net that the config and the data make.
+
+    Raises:
+      UserError: no such net, or one of other sizes.
+    """
     if not config.start_from:
         return None
-    params = load_net(arrival.directory(config.start_from), config.model.net).params
-    tokens = jnp.zeros((1, num_tokens), jnp.int32)
-    expected = jax.eval_shape(net.init, jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    params = load_net(arrival.directory(config.start_from), kind).params
+    expected = jax.eval_shape(init, jax.random.key(0))
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
         raise UserError(
             f"{config.start_from} has other sizes than config.model, classes or tokens; set the "

@@ -25,6 +25,7 @@ def make_task(
     *,
     image_size: int,
     label_smoothing: float,
+    start: Params | None = None,
 ) -> Task:
     """Builds the classification task, whose parameters are all variables of the net.
 
@@ -33,10 +34,12 @@ def make_task(
       optimizer: for all of its parameters.
       image_size: side of the square training images.
       label_smoothing: eps; the target distribution is onehot * (1 - eps) + eps / C.
+      start: the first variables, as `net` has them; None for random ones.
     """
 
-    def init(key: jax.Array) -> TrainState:
-        variables = net.init(key, jnp.zeros((1, image_size, image_size, 3)))
+    def init(variables: Params | None, key: jax.Array) -> TrainState:
+        if variables is None:
+            variables = net.init(key, jnp.zeros((1, image_size, image_size, 3)))
         opt_state = optimizer.init(variables["params"])
         return TrainState(jnp.zeros((), jnp.int32), dict(variables), opt_state)
 
@@ -77,4 +80,5 @@ def make_task(
         del params, frozen, key
         return {"images": batch["image"][:NUM_PICTURES]}
 
-    return Task(init, train_step, eval_step, pictures, {})
+    # Large arrays are arguments of compiled functions, not constants in them.
+    return Task(jax.tree_util.Partial(init, start), train_step, eval_step, pictures, {})
