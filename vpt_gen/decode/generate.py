@@ -75,7 +75,7 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    # Where prompts alone are trained, the net is the source.
+    # If prompts alone are trained, the net is the source.
     is_other = source is not params and getattr(decoder, "domain_guidance", False)
     shared = Given(
         net,

@@ -18,7 +18,7 @@ def measure(
     Args:
       yardstick: real images.
       images: generated ones.
-      shown: (n,) bool, images to keep in `Measured.pictures` beside those that metrics need.
+      shown: (n,) bool, images to keep in `Measured.pictures`, as well as those that metrics need.
     """
     generated = yardstick.features_of(images, pictured(yardstick, images, shown))
     found = Found()

@@ -1,4 +1,4 @@
-"""Method: DiffFit. Trains scales of each layer's branches, beside all norms and biases.
+"""Method: DiffFit. Trains scales of each layer's branches, and all norms and biases.
 
 DiffFit (arXiv 2304.06648) tunes norms, biases and classes of a diffusion transformer and puts
 learned factors, 1 at first, behind the attention and the MLP of a layer. They have one number per
