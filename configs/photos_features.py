@@ -1,15 +1,16 @@
 """Train the photos source's classifier: features for metrics and for the tokenizer's training.
 
 bash launch/fetch.sh photos downloads
+python -m vpt_gen.main --config=configs/photos_features.py:sharp \\
+    --workdir=runs/photos_features_sharp
 python -m vpt_gen.main --config=configs/photos_features.py
-python -m vpt_gen.main --config=configs/photos_features.py:damaged
 """
 
 from vpt_gen.config import default_config
 from vpt_gen.recipes.pretraining import use_photos
 
 
-def get_config(views="sharp"):
+def get_config(views="damaged"):
     config = default_config("classifier")
     config.batch_size = 128
     # 12 passes over 54,658 pictures.
@@ -28,7 +29,7 @@ def get_config(views="sharp"):
     config.optimizer.clip_norm = 1.0
     if views == "damaged":
         # Another 4 passes, so that blur, noise and compression do not mislead the features.
-        config.start_from = "runs/photos_features/net"
+        config.start_from = "runs/photos_features_sharp/net"
         config.data.damage = 0.5
         config.num_steps = 1700
         config.optimizer.learning_rate = 1e-3
