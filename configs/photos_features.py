@@ -1,7 +1,7 @@
-"""Train the photos source's classifier: features for metrics and for the tokenizer's training.
+r"""Train the photos source's classifier: features for metrics and for the tokenizer's training.
 
 bash launch/fetch.sh photos downloads
-python -m vpt_gen.main --config=configs/photos_features.py:sharp \\
+python -m vpt_gen.main --config=configs/photos_features.py:sharp \
     --workdir=runs/photos_features_sharp
 python -m vpt_gen.main --config=configs/photos_features.py
 """
