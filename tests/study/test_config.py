@@ -44,7 +44,7 @@ def test_variants_stay_in_their_order(study):
         ("seeds", (1, 1), "config.seeds is .* different whole numbers"),
         ("shots", (-1,), "config.shots is"),
         ("variants", in_order(**{"a/b": variant("prompts")}), "'a/b' names a folder"),
-        ("validation", 0.0, "config.validation is 0.0"),
+        ("validation", 0.0, "config.validation is 0.0; it must be positive, as learning rates"),
         ("budget.steps", 0, "give one of the two"),
         ("budget.seconds", 5.0, "give one of the two"),
         ("search.multiples", (), "config.search.multiples"),

@@ -135,9 +135,13 @@ def wait_long() -> None:
 
 
 def first_tells(value: np.ndarray) -> np.ndarray:
-    """Returns the first process's value in all of them; theirs has the same shape and type."""
+    """Returns the first process's value in all of them; theirs has the same shape and type.
+
+    They wait for it, if need be for hours.
+    """
     if jax.process_count() == 1:
         return value
+    wait_long()
     return np.asarray(multihost_utils.broadcast_one_to_all(value))
 
 
