@@ -12,7 +12,7 @@ from vpt_gen import reconstruct
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, in_memory
 from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
 from vpt_gen.evaluation.reconstructed import reconstruct as give_back
 from vpt_gen.machine import sharding
@@ -29,7 +29,7 @@ def tokenizer(tiny_nets):
 @pytest.fixture(scope="module")
 def images():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    return ImageSet("noise", np.array([0, 0, 0, 1, 1]), ("a", "b"), lambda: iter(pixels), {})
+    return ImageSet("noise", np.array([0, 0, 0, 1, 1]), ("a", "b"), in_memory(pixels), {})
 
 
 def test_all_images_are_given_back_whatever_the_size_of_the_batches(tokenizer, images):

@@ -96,7 +96,7 @@ class AgainstTraining(Metric):
     def measure(self, yardstick: Yardstick, generated: Measured) -> Sequence[Value]:
         if yardstick.train is None:
             raise UserError(
-                "What is copied cannot be told, because no images were held out from training or "
+                "Copies cannot be detected: no images were held out from training or "
                 "the training images are not known: set config.data.holdout above 0, or give "
                 "--train with --reference."
             )
