@@ -93,3 +93,10 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
 def test_what_cannot_be_is_said_in_a_sentence(tiny_nets, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         run(tiny_nets, *arguments, f"--output={tmp_path}")
+
+
+def test_chosen_images_are_reconstructed_alone(tokenizer, images):
+    given_back = reconstructed(tokenizer, images, 5, sharding.make_mesh())
+    whole, chosen = np.concatenate(list(given_back.stream())), np.array([0, 1, 0, 0, 1], bool)
+    some = np.stack(given_back.pictures(chosen)).astype(int)
+    assert np.abs(some - whole[chosen]).max() <= 1

@@ -114,7 +114,9 @@ def test_a_task_of_an_array_asks_for_itself_alone(fakes):
     """One task has the number of the whole array, of which squeue would list all tasks."""
     script = submitted(fakes, "--program=study", "--nodes=2")
     fakes.add("srun", "exit 143")
-    states = 'case "$*" in *--jobs=7_1\\ *) echo RUNNING ;; *) printf "RUNNING\\nPENDING\\n" ;; esac'
+    states = (
+        'case "$*" in *--jobs=7_1\\ *) echo RUNNING ;; *) printf "RUNNING\\nPENDING\\n" ;; esac'
+    )
     fakes.add("squeue", states)
     fakes.add("scontrol")
     task = ("SLURM_JOB_ID=7", "SLURM_ARRAY_JOB_ID=7", "SLURM_ARRAY_TASK_ID=1")

@@ -1,5 +1,6 @@
 """Every method of adaptation, on both families: what moves, what stays, and where it starts."""
 
+import dataclasses
 import functools
 
 import chex
@@ -406,3 +407,10 @@ def test_the_transformers_own_dropout_is_on_where_it_is_trained(name):
         step(state, task.frozen, batch(), jax.random.key(number))[1]["loss"] for number in (0, 1)
     )
     assert bool(first == second) == (name in FROZEN)
+
+
+def test_the_sentence_of_prompts_with_lora_names_a_first_stage_if_there_is_one():
+    method = prompts_lora.PromptsLoRA(prompt_steps=1500)
+    assert "tokens and, after 1,500 updates, LoRA of rank 4," in method.sentence("NAR")
+    together = dataclasses.replace(method, prompt_steps=0).sentence("NAR")
+    assert "tokens and LoRA of rank 4, trained on a frozen NAR transformer" in together

@@ -76,7 +76,7 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    is_domain = getattr(decoder, "domain_guidance", False) and decoder.guidance > 0
+    is_domain = getattr(decoder, "domain_guidance", False) and getattr(decoder, "guidance", 0) > 0
     if is_domain and source is None:
         raise ValueError("Domain guidance leads away from the source: give its parameters.")
     given = Given(

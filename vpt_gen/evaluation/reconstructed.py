@@ -76,7 +76,6 @@ def reconstructed(
 ) -> ImageSet:
     """Returns the set of reconstructions of real images, computed each time it is streamed."""
 
-
     def stream(wanted: np.ndarray | None = None) -> Iterator[np.ndarray]:
         return (made for _, made, _ in batches(tokenizer, images.stream(wanted), batch_size, mesh))
 

@@ -224,9 +224,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     )
 
 
-def _start(
-    config: ConfigDict, workdir: str, kind: str, init: Callable[[jax.Array], Any]
-) -> Any:
+def _start(config: ConfigDict, workdir: str, kind: str, init: Callable[[jax.Array], Any]) -> Any:
     """Returns the parameters of `config.start_from` in float32.
 
     None if it names no net, or if the run has a checkpoint, from which it resumes.
