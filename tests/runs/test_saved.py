@@ -17,7 +17,7 @@ from vpt_gen.images import grids
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.runs import orders, saved
 from vpt_gen.runs.generation import Generation
-from vpt_gen.runs.samples import Samples, wanted_or_all, class_bank
+from vpt_gen.runs.samples import Samples, class_bank, wanted_or_all
 
 NAMES = ["a b", "c"]
 BATCH = 4

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import Generator, standing_statistics
-from vpt_gen.runs.samples import Samples, wanted_or_all, gather, image_keys
+from vpt_gen.runs.samples import Samples, gather, image_keys, wanted_or_all
 from vpt_gen.training.adversarial_task import GENERATOR
 
 # Folded into the seed in place of an image's class.

@@ -17,7 +17,7 @@ from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.repeat import flatten
 from vpt_gen.data.names import name_key
 from vpt_gen.errors import UserError
-from vpt_gen.runs.samples import Sampler, Samples, wanted_or_all, gather
+from vpt_gen.runs.samples import Sampler, Samples, gather, wanted_or_all
 
 # Fields, and groups of fields, that have to be equal to draw from runs as one.
 _SHARED = ("task", "family", "decode", "compute", "data.image_size")

@@ -16,7 +16,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.methods.method import STAGED, Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.samples import Samples, wanted_or_all, gather, image_keys
+from vpt_gen.runs.samples import Samples, gather, image_keys, wanted_or_all
 
 # Ways to decode that stay compiled; an edit needs at most eight.
 _VARIANTS = 8

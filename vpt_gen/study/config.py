@@ -66,7 +66,7 @@ def default_study() -> ConfigDict:
     study.budget = ConfigDict({"steps": 0, "seconds": 0.0, "calibration_steps": 60})
     study.search = _search()
     study.samples = _samples()
-    # Share of each class, of what is not held out, to choose learning rates and best checkpoints on;
+    # Share of each class, of what is not held out, to choose learning rates and checkpoints on;
     # no run trains on it. 0 if nothing is chosen.
     study.validation = 0.1
     # Fields of the config of every run, nested: {"decode": {"num_iterations": 8}}.
