@@ -88,7 +88,7 @@ srun --cpus-per-task=$cores --kill-on-bad-exit=0 --wait=$lead \\
   $command
 code=\$?
 # 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
-# The number of an array's last task is also that of the whole array: tasks are named by their index.
+# One task of an array has the number of the whole array, so that tasks are named by their index.
 job="\${SLURM_ARRAY_JOB_ID:+\${SLURM_ARRAY_JOB_ID}_\$SLURM_ARRAY_TASK_ID}"
 job="\${job:-\$SLURM_JOB_ID}"
 state="\$(squeue --noheader --jobs="\$job" --format=%T)"
