@@ -214,11 +214,13 @@ class Runs:
     def _shorter_stages(self, cell: Cell, num_steps: int) -> dict[str, Any]:
         """Returns the warm-up and the first stage of a run in which a whole run's do not fit."""
         config = self.base(cell.group.variant, cell.group.dataset)
+        fields: dict[str, Any] = {}
+        if config.optimizer.warmup_steps > num_steps:
+            fields["optimizer.warmup_steps"] = num_steps
         method = METHODS[config.task]
-        most = {"optimizer.warmup_steps": num_steps}
-        if method.first_stage:
-            most[f"{method.group}.{method.first_stage}"] = num_steps // 2
-        return {name: steps for name, steps in most.items() if _get(config, name) > steps}
+        if method.first_stage and config[method.group][method.first_stage] >= num_steps:
+            fields[f"{method.group}.{method.first_stage}"] = num_steps // 2
+        return fields
 
     def _check_whole_run(self, config: ConfigDict, variant: str, multiple: float) -> None:
         """Raises UserError if a whole run with a multiple of the learning rate is impossible."""
