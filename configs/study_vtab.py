@@ -6,7 +6,7 @@
 
 A task is a cell, and hosts that share the folder share the cells (`--shard`). Every task gets as
 many updates as 100 epochs of Caltech101, the one task that the release trains, on all of VTAB's
-`train` split. The samples are compared with the `test` split. Data, weights, and hours and dollars
+`train` split. The samples are compared with the `val` split. Data, weights, and hours and dollars
 on TPU slices and a GPU: docs/vtab.md.
 """
 

@@ -143,5 +143,5 @@ def test_a_study_without_a_search_trains_on_all_but_the_held_out_images(tmp_path
     (step,) = runs.steps(cell, Choice(study.budget.steps, 1.0))
     assert {"--config.data.validation=0.0", "--config.num_steps=8600"} <= set(step.arguments)
     config = runs.base("prompts", "dtd")
-    assert (config.data.train_split, config.data.eval_split) == ("train", "test")
+    assert (config.data.train_split, config.data.eval_split) == ("train", "val")
     assert (config.data.validation, config.data.evaluate_on) == (0.0, "holdout")
