@@ -9,8 +9,8 @@
 #     --program=sample -- --checkpoint=gs://my-bucket/runs/mine --num=1000
 #   bash launch/kubernetes.sh submit --gpus=1 --nodes=19 --image=REGISTRY/vpt_gen:cuda --shared=CLAIM \
 #     --program=study --config=configs/study_vtab.py --workdir=/shared/vtab
-# Each pod runs its share of the cells of a study.
-# A preempted pod saves its state (SIGTERM); then all pods restart and resume.
+# A preempted pod saves its state (SIGTERM); then all pods restart and resume. Each pod of a study runs
+# its share of the cells, and restarts alone (Kubernetes 1.29 or newer).
 #
 # Commands
 #   submit     fills in launch/jobset.yaml and applies it
@@ -33,7 +33,8 @@
 #                            (gs://NAME, by GKE's Cloud Storage FUSE driver), or a volume claim that
 #                            all nodes can write to
 #   --spot                   use GKE's Spot nodes
-#   --max_restarts=NUMBER    restarts after failures; interruptions do not count (10)
+#   --max_restarts=NUMBER    restarts after failures, of all pods or of each pod of a study;
+#                            interruptions do not count (10)
 #   --dry_run                print the commands, do nothing
 #   --program=NAME           main (training), sample, evaluate or study (main)
 #   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; its folders are
@@ -133,6 +134,7 @@ arguments() {
 manifest() {
   local line part parts=" ${tpu:+tpu} ${gpus:+gpus} ${gpu:+gpu} ${spot:+spot} ${shared:+shared} "
   local claim='' bucket='' argument
+  if [ "$program" = study ]; then parts+="study "; else parts+="together "; fi
   parts+="${tpu:+selected} ${gpu:+selected} ${spot:+selected} ${gpus:+volumes} ${shared:+volumes} "
   case "$shared" in
     gs://*) bucket="${shared#gs://}" parts+="bucket " ;;

@@ -57,7 +57,10 @@ batch_script() {
   local flag python="${VPT_GEN_VENV:-.venv}/bin/python" hosts=$nodes tasks=$gpus cores=$cpus
   local command
   command="$(quoted "$python" -m "vpt_gen.$program" "${program_flags[@]}")"
-  if [ "$program" = study ]; then # One process per node, which uses all of its GPUs.
+  local sharing="All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
+# time to save before they are killed."
+  if [ "$program" = study ]; then
+    sharing="One process uses all GPUs of the node, for one cell of the study after the other."
     hosts=1 tasks=1 cores=$((cpus * gpus)) command+=" --shard=\$SLURM_ARRAY_TASK_ID/$nodes"
   else
     command+=" --distributed"
@@ -80,15 +83,17 @@ EOF
     if [ -n "${!flag}" ]; then echo "#SBATCH --$flag=${!flag}"; fi
   done
   cat <<EOF
-# All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
-# time to save before they are killed.
+# $sharing
 srun --cpus-per-task=$cores --kill-on-bad-exit=0 --wait=$lead \\
   $command
 code=\$?
 # 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
-state="\$(squeue --noheader --jobs="\$SLURM_JOB_ID" --format=%T)"
+# One task of an array has the number of the whole array, so that tasks are named by their index.
+job="\${SLURM_ARRAY_JOB_ID:+\${SLURM_ARRAY_JOB_ID}_\$SLURM_ARRAY_TASK_ID}"
+job="\${job:-\$SLURM_JOB_ID}"
+state="\$(squeue --noheader --jobs="\$job" --format=%T)"
 if [ "\$code" = 143 ] && [ "\$state" = RUNNING ]; then
-  scontrol requeue "\$SLURM_JOB_ID"
+  scontrol requeue "\$job"
 fi
 exit "\$code"
 EOF

@@ -22,7 +22,7 @@ from vpt_gen.data.batches import open_sources
 from vpt_gen.decode import approximate, halton
 from vpt_gen.evaluation import report, spaces
 from vpt_gen.evaluation.features import Extractor
-from vpt_gen.evaluation.image_sets import judge_images, real_sets
+from vpt_gen.evaluation.image_sets import in_memory, judge_images, real_sets
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.images.codec import to_uint8
@@ -77,7 +77,7 @@ def point(run: TunedRun, yardstick: Yardstick, options: dict[str, Any], num: int
     generation = plain_generation(drawn, classes, seed)
     samples = generation.samples()
     images = dataclasses.replace(
-        generation.image_set(class_counts="even"), stream=lambda: iter([to_uint8(samples.images)])
+        generation.image_set(class_counts="even"), stream=in_memory(to_uint8(samples.images))
     )
     found, _ = measure(yardstick, images)
     prefix = run.config.prompt.num_prompt_tokens

@@ -20,7 +20,7 @@ from vpt_gen.data.source import digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.feature_cache import features_of
 from vpt_gen.evaluation.features import Features
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, in_memory
 from vpt_gen.evaluation.metrics import Metric, chosen_metrics
 from vpt_gen.evaluation.yardstick import Measured, Yardstick
 
@@ -36,7 +36,7 @@ Draw = Callable[[int, np.random.Generator], Measured]
 def image_set(name: str, images: np.ndarray, labels: np.ndarray) -> ImageSet:
     names = tuple(str(number) for number in range(10))
     digest = digest_of(name, images)
-    return ImageSet(name, labels, names, lambda: iter([images]), {"count": len(images)}, digest)
+    return ImageSet(name, labels, names, in_memory(images), {"count": len(images)}, digest)
 
 
 def rows_of(measured: Measured, chosen: np.ndarray) -> Measured:

@@ -16,7 +16,7 @@ from tests import packaged_sets
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, in_memory
 from vpt_gen.evaluation.measure import measure
 from vpt_gen.evaluation.spaces import SHIPPED, SHIPPED_SIDE
 from vpt_gen.evaluation.yardstick import Yardstick
@@ -75,7 +75,7 @@ def generators(train, new) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def image_set(name: str, images: np.ndarray, labels: np.ndarray) -> ImageSet:
     class_names = tuple(str(number) for number in range(labels.max() + 1))
-    return ImageSet(name, labels, class_names, lambda: iter([images]), {"count": len(images)})
+    return ImageSet(name, labels, class_names, in_memory(images), {"count": len(images)})
 
 
 def main() -> None:

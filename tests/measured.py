@@ -6,7 +6,7 @@ import numpy as np
 
 from vpt_gen.data.source import digest_of
 from vpt_gen.evaluation.features import Extractor, FeatureSpace
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, in_memory
 from vpt_gen.evaluation.yardstick import Yardstick
 from vpt_gen.machine import sharding
 from vpt_gen.nets import resize
@@ -38,7 +38,7 @@ def image_set(images, labels, name="images", class_names=None, digest=None):
     labels = np.asarray(labels)
     names = class_names or tuple(f"class {i}" for i in range(labels.max(initial=0) + 1))
     digest = digest_of(images) if digest is None else digest
-    return ImageSet(name, labels, names, lambda: iter(images), {"count": len(images)}, digest)
+    return ImageSet(name, labels, names, in_memory(images), {"count": len(images)}, digest)
 
 
 def blobs(count, num_classes=3, seed=0):

@@ -11,7 +11,7 @@ from absl import flags
 from tests.programs import ROOT, flags_of
 from tests.study.studies import small_study
 from vpt_gen import cli, limits
-from vpt_gen.config.check import check_config, check_decoding
+from vpt_gen.config.check import check_config, check_decoding, check_stages
 from vpt_gen.config.fields import default_config
 from vpt_gen.config.ranges import check_ranges, config_ranges, table_ranges
 from vpt_gen.config.repeat import flatten
@@ -123,6 +123,21 @@ def test_a_warmup_may_take_the_whole_run():
     config = default_config("prompts")
     config.optimizer.warmup_steps = config.num_steps
     check_config(config)
+
+
+@pytest.mark.parametrize(
+    "field", ["prompts_lora.prompt_steps", "minegan.miner_steps", "cgantransfer.norm_steps"]
+)
+def test_a_first_stage_leaves_updates_to_the_second(field):
+    task, name = field.split(".")
+    config = default_config(task)
+    config.data.path, config.num_steps = "images", 10
+    config[task][name] = 9
+    check_stages(config)
+    config[task][name] = 10
+    check_config(config)  # A run of older versions can be evaluated.
+    with pytest.raises(UserError, match=f"config.{field} is 10; it must be below num_steps, 10"):
+        check_stages(config)
 
 
 @pytest.mark.parametrize(

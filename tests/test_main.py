@@ -176,16 +176,19 @@ def make_older(workdir, *fields):
 
 def test_pretraining_starts_from_a_net(data, tokenizer, transformer, tmp_path):
     config = made.transformer_config(data, tokenizer / "net")
-    config.start_from = str(transformer / "net")
+    config.start_from = str(shutil.copytree(transformer / "net", tmp_path / "net"))
     config.optimizer.learning_rate = 1e-12
     train(config, tmp_path / "run")
     nets = [
         load_net(folder / "net", "maskgit").params for folder in (transformer, tmp_path / "run")
     ]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), *nets)
-    config.model.num_layers = 1
+    other = copy.deepcopy(config)
+    other.model.num_layers = 1
     with pytest.raises(UserError, match="has other sizes than config.model"):
-        train(config, tmp_path / "other")
+        train(other, tmp_path / "other")
+    shutil.rmtree(tmp_path / "net")
+    train(config, tmp_path / "run")  # A run that resumes does not need the net.
 
 
 @pytest.mark.parametrize("task", ["transformer", "prompts"])

@@ -12,7 +12,7 @@ from vpt_gen import reconstruct
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, in_memory
 from vpt_gen.evaluation.reconstructed import Reconstruction, reconstructed
 from vpt_gen.evaluation.reconstructed import reconstruct as give_back
 from vpt_gen.machine import sharding
@@ -29,7 +29,7 @@ def tokenizer(tiny_nets):
 @pytest.fixture(scope="module")
 def images():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    return ImageSet("noise", np.array([0, 0, 0, 1, 1]), ("a", "b"), lambda: iter(pixels), {})
+    return ImageSet("noise", np.array([0, 0, 0, 1, 1]), ("a", "b"), in_memory(pixels), {})
 
 
 def test_all_images_are_given_back_whatever_the_size_of_the_batches(tokenizer, images):
@@ -93,3 +93,10 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
 def test_what_cannot_be_is_said_in_a_sentence(tiny_nets, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         run(tiny_nets, *arguments, f"--output={tmp_path}")
+
+
+def test_chosen_images_are_reconstructed_alone(tokenizer, images):
+    given_back = reconstructed(tokenizer, images, 5, sharding.make_mesh())
+    whole, chosen = np.concatenate(list(given_back.stream())), np.array([0, 1, 0, 0, 1], bool)
+    some = np.stack(given_back.pictures(chosen)).astype(int)
+    assert np.abs(some - whole[chosen]).max() <= 1

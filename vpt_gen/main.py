@@ -25,7 +25,7 @@ with later.imports(globals()):
     from vpt_gen.checkpoints import store
     from vpt_gen.checkpoints.backbone import check_replaceable, save_net
     from vpt_gen.checkpoints.claim import claim_workdir
-    from vpt_gen.config.check import check_config
+    from vpt_gen.config.check import check_config, check_stages
     from vpt_gen.config.fields import METHODS
     from vpt_gen.config.migration import migrate
     from vpt_gen.machine import sharding
@@ -45,6 +45,7 @@ def run(config, workdir: str, devices: Sequence[jax.Device] | None = None) -> No
       devices: that share the work; None for all.
     """
     check_config(config)
+    check_stages(config)
     check_writable(epath.Path(workdir) / store.CONFIG_FILE, "--workdir")
     if config.task not in METHODS:
         if in_bucket(workdir):

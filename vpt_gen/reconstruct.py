@@ -36,7 +36,7 @@ with later.imports(globals()):
     from vpt_gen.evaluation import reconstructed, report
     from vpt_gen.evaluation.features import Extractor
     from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
-    from vpt_gen.evaluation.image_sets import real_images
+    from vpt_gen.evaluation.image_sets import in_memory, real_images
     from vpt_gen.evaluation.measure import measure
     from vpt_gen.evaluation.yardstick import Yardstick
     from vpt_gen.machine import sharding
@@ -105,7 +105,7 @@ def reconstruct() -> None:
     chosen = spaces.choose_space(FLAGS.weights_dir, FLAGS.tokenizer)
     space = spaces.open_space(chosen, FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
-    found, _ = measure(yardstick, reconstructed.given_back(images, lambda: iter(pairs.made)))
+    found, _ = measure(yardstick, reconstructed.given_back(images, in_memory(pairs.made)))
     command = cli.command("vpt_gen.reconstruct")
     shared = report.protocol(yardstick, images, command)
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}

@@ -191,3 +191,10 @@ def test_a_low_temperature_takes_likelier_tokens(decoder):
     _, cold, logits = mean_log_probability(1e-4)
     assert cool > warm
     np.testing.assert_array_equal(cold, logits.argmax(-1))
+
+
+def test_domain_guidance_needs_the_source():
+    options = {"class_ids": CLASSES[ROWS], "domain_guidance": True}
+    with pytest.raises(ValueError, match="leads away from the source: give its parameters"):
+        draw("nar", **options, guidance=1.0)
+    draw("nar", **options, guidance=0.0)

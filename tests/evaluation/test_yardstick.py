@@ -167,3 +167,19 @@ def test_images_that_judge_make_floors_and_the_classifier():
     assert (
         found["frechet"].value == measure(few, *measured.blobs(80, seed=5)).values["frechet"].value
     )
+
+
+def test_only_chosen_pictures_are_read_once_and_of_their_own_set(yardstick):
+    images, labels = measured.blobs(6)
+    streamed, chosen = [], np.array([0, 1, 0, 0, 1, 0], bool)
+
+    def stream(wanted=None):
+        streamed.append(wanted)
+        return iter(images[wanted])
+
+    one = dataclasses.replace(measured.image_set(images, labels), stream=stream)
+    other = measured.image_set(255 - images, labels)
+    for _ in range(2):
+        np.testing.assert_array_equal(yardstick.pictures(one, chosen), images[chosen])
+    np.testing.assert_array_equal(yardstick.pictures(other, chosen), 255 - images[chosen])
+    assert [wanted.tolist() for wanted in streamed] == [chosen.tolist()]

@@ -115,6 +115,17 @@ def test_each_pod_runs_its_share_of_a_study(fakes):
     assert job_of(jobset)["completions"] == 19
 
 
+def test_a_failed_pod_of_a_study_restarts_alone(fakes):
+    jobset = manifest(fakes, *STUDY, "--shared=claim", "--max_restarts=4", *STUDIED)
+    job = job_of(jobset)
+    assert jobset["spec"]["failurePolicy"] == {"maxRestarts": 0}
+    assert job["backoffLimitPerIndex"] == 4 and "backoffLimit" not in job
+    assert {rule["action"] for rule in job["podFailurePolicy"]["rules"]} == {"Ignore"}
+    validate = pytest.importorskip("kubernetes_validate", reason="in the extra `test`").validate
+    named = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}}
+    validate(named | {"spec": job}, "1.31", strict=True)
+
+
 def test_gpu_pods_find_each_other(fakes):
     jobset = manifest(fakes, *GPUS, "--name=mine")
     container = container_of(jobset)

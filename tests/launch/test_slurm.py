@@ -31,9 +31,12 @@ srun --cpus-per-task=8 --kill-on-bad-exit=0 --wait=120 \\
 '--config.data.path=a b' --distributed
 code=$?
 # 143 (128 + SIGTERM): it has saved. A job that was canceled, or requeued by Slurm, is not RUNNING.
-state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)"
+# One task of an array has the number of the whole array, so that tasks are named by their index.
+job="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
+job="${job:-$SLURM_JOB_ID}"
+state="$(squeue --noheader --jobs="$job" --format=%T)"
 if [ "$code" = 143 ] && [ "$state" = RUNNING ]; then
-  scontrol requeue "$SLURM_JOB_ID"
+  scontrol requeue "$job"
 fi
 exit "$code"
 END
@@ -73,12 +76,14 @@ def test_the_nodes_of_a_study_are_an_array_of_jobs(fakes):
     command = f"-m vpt_gen.study {' '.join(flags)} --only=dtd --shard=$SLURM_ARRAY_TASK_ID/19"
     assert any(line.endswith(command) for line in lines)
     assert "--distributed" not in run.stdout
+    assert "# One process uses all GPUs of the node" in run.stdout
+    assert "All processes of a node" not in run.stdout
 
 
-def submitted(fakes):
+def submitted(fakes, *flags):
     """The script that sbatch is given."""
     fakes.add("sbatch", 'cat >"$FAKE/script"')
-    run = fakes.launch("slurm", "--gpus=2", *TRAINING)
+    run = fakes.launch("slurm", "--gpus=2", *flags, *TRAINING)
     assert run.returncode == 0, run.stderr
     assert fakes.noted() == ["sbatch "]
     return str(fakes.folder / "script")
@@ -103,6 +108,21 @@ def test_the_job_queues_again_when_the_training_was_interrupted(fakes, code, sta
     assert run.returncode == code
     assert ("scontrol requeue 7" in fakes.noted()) == queued_again
     assert fakes.noted("trainings") == [" ".join((*TRAINING, "--distributed"))]
+
+
+def test_a_task_of_an_array_asks_for_itself_alone(fakes):
+    """One task has the number of the whole array, of which squeue would list all tasks."""
+    script = submitted(fakes, "--program=study", "--nodes=2")
+    fakes.add("srun", "exit 143")
+    states = (
+        'case "$*" in *--jobs=7_1\\ *) echo RUNNING ;; *) printf "RUNNING\\nPENDING\\n" ;; esac'
+    )
+    fakes.add("squeue", states)
+    fakes.add("scontrol")
+    task = ("SLURM_JOB_ID=7", "SLURM_ARRAY_JOB_ID=7", "SLURM_ARRAY_TASK_ID=1")
+    run = fakes.run("env", *task, "bash", script)
+    assert run.returncode == 143
+    assert "scontrol requeue 7_1" in fakes.noted()
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 
 from tests.jobs import free_port
 from tests.programs import ROOT, environment
-from vpt_gen.machine import distributed
+from vpt_gen.machine import distributed, lock
 
 # Process 1 fails where process 0 waits for it.
 _PROGRAM = """
@@ -90,3 +93,18 @@ def test_a_late_interrupt_does_not_disturb_the_end():
         distributed.leave(0)
     signal.raise_signal(signal.SIGINT)
     assert left.value.code == 0
+
+
+def test_processes_wait_long_for_what_may_come_late(monkeypatch, tmp_path):
+    """A collective gives up after half a minute, and the first process may be late by hours."""
+    calls = []
+    agree = SimpleNamespace(
+        broadcast_one_to_all=lambda x: calls.append("tell") or x,
+        process_allgather=lambda x: calls.append("agree") or np.array([x, x]),
+    )
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(distributed, "multihost_utils", agree)
+    monkeypatch.setattr(distributed, "wait_long", lambda: calls.append("wait"))
+    assert distributed.first_tells(np.array([True, False])).tolist() == [True, False]
+    with lock.held_for_all(tmp_path, "--output"):
+        assert calls == ["wait", "tell", "wait", "agree"]

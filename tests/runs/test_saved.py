@@ -17,7 +17,7 @@ from vpt_gen.images import grids
 from vpt_gen.nets.prompt_generator import NO_INSTANCE
 from vpt_gen.runs import orders, saved
 from vpt_gen.runs.generation import Generation
-from vpt_gen.runs.samples import Samples, all_or, class_bank
+from vpt_gen.runs.samples import Samples, class_bank, wanted_or_all
 
 NAMES = ["a b", "c"]
 BATCH = 4
@@ -34,7 +34,7 @@ class Drawn:
         self.folder, self.stop_at, self.starts = folder, stop_at, []
 
     def stream(self, params, bank, seed, weights, wanted=None):
-        chosen = all_or(wanted, bank)
+        chosen = wanted_or_all(wanted, bank)
         for start in range(0, len(bank), BATCH):
             rows = start + np.flatnonzero(chosen[start : start + BATCH])
             if not len(rows):

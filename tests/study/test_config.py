@@ -44,7 +44,7 @@ def test_variants_stay_in_their_order(study):
         ("seeds", (1, 1), "config.seeds is .* different whole numbers"),
         ("shots", (-1,), "config.shots is"),
         ("variants", in_order(**{"a/b": variant("prompts")}), "'a/b' names a folder"),
-        ("validation", 0.0, "config.validation is 0.0"),
+        ("validation", 0.0, "config.validation is 0.0; it must be positive, as learning rates"),
         ("budget.steps", 0, "give one of the two"),
         ("budget.seconds", 5.0, "give one of the two"),
         ("search.multiples", (), "config.search.multiples"),
@@ -222,3 +222,11 @@ def test_short_runs_of_a_study_shorten_its_warmup(study):
     study.budget.calibration_steps = 20
     (step,) = runs_of(study).steps(calibration, Choice(0, 1.0))
     assert "--config.optimizer.warmup_steps=20" in step.arguments
+
+
+def test_a_short_run_has_both_stages(study):
+    study.budget.steps, study.budget.seconds = 0, 60.0
+    study.variants = in_order(v=variant("prompts_lora"))
+    cell = next(cell for cell in all_cells(study) if cell.kind == "calibration")
+    (step,) = runs_of(study).steps(cell, Choice(1000, 1.0))
+    assert {"--config.num_steps=60", "--config.prompts_lora.prompt_steps=30"} <= set(step.arguments)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 
 import pytest
 from absl import flags
@@ -11,12 +12,14 @@ from tests.programs import flags_of, start
 from tests.study.studies import small_study
 from vpt_gen import main
 from vpt_gen.config import repeat
+from vpt_gen.config.flag import load
 from vpt_gen.errors import UserError
 from vpt_gen.study import chosen
 from vpt_gen.study.cells import all_cells
-from vpt_gen.study.config import in_order, variant
+from vpt_gen.study.config import check_study, dataset, in_order, variant
 from vpt_gen.study.runs import Choice, Runs
 
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 _RUNS = """
 from tests import made
 
@@ -108,5 +111,37 @@ def test_cells_are_chosen_by_parts_of_their_paths():
 def test_too_few_images_are_told_before_anything_runs(tmp_path):
     study = small_study()
     study.shots = (5, 9999)
+    runs, cells = Runs(study, tmp_path, tmp_path / "tokens"), all_cells(study)
     with pytest.raises(UserError, match="Data set digits: config.data.shots is 9999"):
-        chosen.check_data(study, Runs(study, tmp_path, tmp_path / "tokens"))
+        chosen.check_data(study, runs, cells)
+
+
+@pytest.mark.parametrize("multiples", [(1.0,), (1.0, 3.0)])
+def test_only_the_data_of_chosen_cells_are_opened(multiples, tmp_path, monkeypatch):
+    """Validation images are asked for only if the cells choose something on them."""
+    study = small_study()
+    study.search.multiples = multiples
+    opened: list[tuple[int, str]] = []
+
+    def open_made(config):
+        opened.append((config.data.shots, config.data.evaluate_on))
+        return "training", "held out"
+
+    monkeypatch.setattr(chosen, "open_sources", open_made)
+    cells = chosen.chosen_cells(study, ["/5/"], (0, 1))
+    study.datasets = in_order(**study.datasets, other=dataset("configs/none.py"))
+    chosen.check_data(study, Runs(study, tmp_path, tmp_path / "tokens"), cells)
+    on = "validation" if len(multiples) > 1 else "holdout"
+    assert opened[1:] == [(5, on)]
+
+
+def test_a_study_without_a_search_trains_on_all_but_the_held_out_images(tmp_path):
+    study = load(f"{CONFIGS}/study_vtab.py")
+    check_study(study)
+    runs = Runs(study, tmp_path, tmp_path / "tokens")
+    (cell,) = chosen.chosen_cells(study, ["/dtd/"], (0, 1))
+    (step,) = runs.steps(cell, Choice(study.budget.steps, 1.0))
+    assert {"--config.data.validation=0.0", "--config.num_steps=8600"} <= set(step.arguments)
+    config = runs.base("prompts", "dtd")
+    assert (config.data.train_split, config.data.eval_split) == ("train", "val")
+    assert (config.data.validation, config.data.evaluate_on) == (0.0, "holdout")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vpt_gen.config import default_config
-from vpt_gen.config.check import check_config
+from vpt_gen.config.check import check_config, check_decoding
 from vpt_gen.decode.iterative import Guided
 from vpt_gen.errors import UserError
 from vpt_gen.nets.gpt import GPT
@@ -89,3 +89,6 @@ def test_what_cannot_be_distilled():
         check_config(adapting("prompts", guidance=1.0))
     with pytest.raises(UserError, match="distilled_guidance is 1.0; it must be 0 with"):
         check_config(adapting("finetune", guidance=0.0))
+    with pytest.raises(UserError, match="0 with config.distilled_guidance, as these conditions"):
+        check_decoding(adapting("prompts", guidance=1.0))
+    check_decoding(adapting("prompts", guidance=0.0))

@@ -13,7 +13,7 @@ from typing import Any
 
 from vpt_gen.benchmark.comparison import compare
 from vpt_gen.benchmark.request import Request
-from vpt_gen.runs.editing import iterations
+from vpt_gen.runs.editing import iterations_for
 
 # Of the tokens, the parts that are drawn.
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -42,7 +42,7 @@ def measure(request: Request, decoders: Sequence[str], repeat: int) -> list[dict
 
 
 def _edit(whole: Request, share: float) -> Request:
-    steps = iterations(whole.num_iterations, share)
+    steps = iterations_for(whole.num_iterations, share)
     return dataclasses.replace(whole, edited=share, num_iterations=steps)
 
 

@@ -108,9 +108,19 @@ def check_config(config: ConfigDict) -> None:
     if config.task in METHODS:
         _check_backbone(config)
         _check_method(config)
-        if config.get("distilled_guidance"):
-            _check_distilled_guidance(config)
         _check_evaluation(config)
+
+
+def check_stages(config: ConfigDict) -> None:
+    """Raises UserError if the training of a checked config would end before its second stage.
+
+    Not part of `check_config`: a run that older versions finished so can still be evaluated.
+    """
+    method = methods.METHODS.get(config.task)
+    if method and method.first_stage:
+        name = f"{method.group}.{method.first_stage}"
+        ends = config[method.group][method.first_stage] < config.num_steps
+        check(config, name, ends, f"below num_steps, {config.num_steps}")
 
 
 def check_decoding(config: ConfigDict) -> None:
@@ -121,6 +131,8 @@ def check_decoding(config: ConfigDict) -> None:
     check_ranges(config, config_ranges(config), "decode.")
     if "family" in config:
         _check_decoder(config)
+    if config.get("distilled_guidance"):
+        _check_guided_once(config)
 
 
 def _check_sizes(config: ConfigDict) -> None:
@@ -190,14 +202,17 @@ def _check_method(config: ConfigDict) -> None:
     method = methods.METHODS[config.task].from_config(config)
     for field, holds, wanted in method.requirements():
         check(config, f"{method.group}.{field}", holds, wanted)
+    if config.get("distilled_guidance"):
+        wanted = f"0 with config.task={config.task!r}, which keeps no source to guide away from"
+        keeps = not cast(type[TransformerMethod], type(method)).whole
+        check(config, "distilled_guidance", keeps, wanted)
+        _check_guided_once(config)
 
 
-def _check_distilled_guidance(config: ConfigDict) -> None:
-    method = cast(type[TransformerMethod], methods.METHODS[config.task])
-    wanted = f"0 with config.task={config.task!r}, which keeps no source to guide away from"
-    check(config, "distilled_guidance", method.freezes_source, wanted)
+def _check_guided_once(config: ConfigDict) -> None:
     guided = config.decode.get("guidance", 0.0) > 0
-    check(config, "decode.guidance", not guided, "0 with config.distilled_guidance")
+    wanted = "0 with config.distilled_guidance, as these conditions are guided already"
+    check(config, "decode.guidance", not guided, wanted)
 
 
 def _check_evaluation(config: ConfigDict) -> None:

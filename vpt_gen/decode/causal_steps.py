@@ -104,7 +104,7 @@ class Unconditional:
         """Positions of the prefix in a cache."""
         return cache_length(self.cache)
 
-    def lead_away(self, logits: jax.Array, alone: jax.Array, n: jax.Array) -> jax.Array:
+    def guided(self, logits: jax.Array, alone: jax.Array, n: jax.Array) -> jax.Array:
         """Returns the guided logits of token n, from those with and without the condition."""
         return logits + self.scales[n] * (logits - alone)
 
@@ -196,10 +196,10 @@ class Steps:
         if other is None:
             return logits, None
         if other.paired:
-            return other.lead_away(logits[::2], logits[1::2], n), None
+            return other.guided(logits[::2], logits[1::2], n), None
         x, cache = without
         alone, cache = other.model.call("run", x, cache, other.length - 1 + n)
-        return other.lead_away(logits, alone, n), cache
+        return other.guided(logits, alone, n), cache
 
     def _at_images(self, tree: Any) -> Any:
         """What each image has, from what each condition has, or all of them alike."""

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vpt_gen.decode.decoder import Given
+from vpt_gen.decode.decoder import Decoder, Given
 from vpt_gen.decode.decoders import make_decoder, of_net
 from vpt_gen.nets.additions import each_with_its_own
 from vpt_gen.nets.transformer import TokenTransformer
@@ -58,8 +58,8 @@ def generate(
         transformer runs them at once.
       additions: tree of arrays (P, ...), what each of the class ids adds to the parameters, see
         `nets/additions.py`; None for nothing. Without a class, guidance has none.
-      source: the net's parameters before they were adapted, for the option `domain_guidance`;
-        None: `params` are.
+      source: the net's parameters before they were adapted, which the option `domain_guidance`
+        needs; `params` themselves if the net is as it was.
       options: see `decoders.make_decoder`.
 
     Returns:
@@ -67,7 +67,8 @@ def generate(
       it (B, N), -1 if it was known.
 
     Raises:
-      ValueError: options that make no decoder, or a decoder that does not work with the net.
+      ValueError: options that make no decoder, a decoder that does not work with the net, domain
+        guidance without a source, or additions with other conditions than class ids.
     """
     decoder = make_decoder(net.family, options)
     if not decoder.works_with(net):
@@ -75,38 +76,48 @@ def generate(
             f"The decoder {decoder.name!r} does not work with a {net.title}; use one of "
             f"{', '.join(of_net(net))}."
         )
-    # If prompts alone are trained, the net is the source.
-    is_other = source is not params and getattr(decoder, "domain_guidance", False)
-    shared = Given(
-        net,
-        params,
-        keys,
-        num_tokens,
-        prompts,
-        class_ids,
-        rows,
-        vectors,
-        known,
-        num_unknown,
-        prefill,
-        source if is_other else None,
+    is_domain = getattr(decoder, "domain_guidance", False) and getattr(decoder, "guidance", 0) > 0
+    if is_domain and source is None:
+        raise ValueError("Domain guidance leads away from the source: give its parameters.")
+    given = Given(
+        net=net,
+        params=params,
+        keys=keys,
+        num_tokens=num_tokens,
+        prompts=prompts,
+        class_ids=class_ids,
+        rows=rows,
+        vectors=vectors,
+        known=known,
+        num_unknown=num_unknown,
+        prefill=prefill,
+        # If prompts alone are trained, the net is the source.
+        without=source if is_domain and source is not params else None,
     )
     if additions is None:
-        return decoder.decode(shared)
-    if class_ids is None or prompts is not None or vectors is not None:
+        return decoder.decode(given)
+    return _each_with_its_own_net(decoder, given, additions)
+
+
+def _each_with_its_own_net(
+    decoder: Decoder, given: Given, additions: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Decodes a batch in which the condition of each image adds something to the parameters."""
+    class_ids, params = given.class_ids, given.params
+    if class_ids is None or given.prompts is not None or given.vectors is not None:
         raise ValueError("Additions of conditions go with class ids, and with these alone.")
-    if not is_other:
-        shared = dataclasses.replace(shared, without=params)
-    if rows is not None:
-        additions, class_ids = jax.tree.map(lambda x: x[rows], (additions, class_ids))
+    if given.without is None:
+        given = dataclasses.replace(given, without=params)
+    if given.rows is not None:
+        additions, class_ids = jax.tree.map(lambda x: x[given.rows], (additions, class_ids))
 
     def decode(params: Any, keys: jax.Array, class_ids: jax.Array, known: jax.Array | None):
         own = dataclasses.replace(
-            shared, params=params, keys=keys, class_ids=class_ids, rows=None, known=known
+            given, params=params, keys=keys, class_ids=class_ids, rows=None, known=known
         )
         return decoder.decode(own)
 
-    return each_with_its_own(decode, params, additions, keys, class_ids, known)
+    return each_with_its_own(decode, params, additions, given.keys, class_ids, given.known)
 
 
 def num_stages(net: TokenTransformer, num_tokens: int, options: dict[str, Any]) -> int:

@@ -27,8 +27,8 @@ class ImageSet:
       name: for people, such as "held-out images".
       labels: (n,) number of each image's class.
       class_names: one for each number.
-      stream: -> uint8 images (H, W, 3) or batches (B, H, W, 3), n in all, in the order of `labels`.
-        Of images that several processes share, it also takes `wanted` (n,) bool, those to stream.
+      stream: (wanted (n,) bool, or None for all) -> uint8 images (H, W, 3) or batches (B, H, W, 3)
+        of those images, in the order of `labels`.
       record: everything needed to reproduce them, for JSON.
       digest: of the images as they are streamed; '' if it is not known in advance.
       source: the real images, before they were prepared; None for others.
@@ -49,6 +49,18 @@ class ImageSet:
 
     def __str__(self) -> str:
         return counted(len(self), self.name)
+
+    def pictures(self, chosen: np.ndarray) -> list[np.ndarray]:
+        """Returns the images (H, W, 3) that `chosen` (n,) marks; no others are read."""
+        found: list[np.ndarray] = []
+        for item in self.stream(chosen):
+            found.extend(item if item.ndim == 4 else item[None])
+        return found
+
+
+def in_memory(images: np.ndarray) -> Callable[..., Iterator[np.ndarray]]:
+    """Returns the stream of a set of images (n, H, W, 3)."""
+    return lambda wanted=None: iter(images if wanted is None else images[wanted])
 
 
 def counted(count: int, name: str) -> str:

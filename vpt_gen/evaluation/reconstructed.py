@@ -75,13 +75,14 @@ def reconstructed(
     tokenizer: PretrainedNet, images: ImageSet, batch_size: int, mesh: Mesh
 ) -> ImageSet:
     """Returns the set of reconstructions of real images, computed each time it is streamed."""
-    return given_back(
-        images,
-        lambda: (made for _, made, _ in batches(tokenizer, images.stream(), batch_size, mesh)),
-    )
+
+    def stream(wanted: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        return (made for _, made, _ in batches(tokenizer, images.stream(wanted), batch_size, mesh))
+
+    return given_back(images, stream)
 
 
-def given_back(images: ImageSet, stream: Callable[[], Iterator[np.ndarray]]) -> ImageSet:
+def given_back(images: ImageSet, stream: Callable[..., Iterator[np.ndarray]]) -> ImageSet:
     """Returns a set of real images replaced by their reconstructions; see `ImageSet.stream`."""
     return dataclasses.replace(
         images, name="reconstructed images", stream=stream, record={}, digest=""

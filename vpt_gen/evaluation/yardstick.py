@@ -13,7 +13,7 @@ from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.feature_cache import features_of, from_cache
 from vpt_gen.evaluation.features import Extractor, Features
 from vpt_gen.evaluation.figures import Value
-from vpt_gen.evaluation.image_sets import ImageSet, counted, tapped
+from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.evaluation.shared_features import SharedFeatures
 from vpt_gen.machine import distributed
 
@@ -137,18 +137,14 @@ class Yardstick:
         return Measured(fitted.images, drawn), tried
 
     @functools.cached_property
-    def _pictures(self) -> dict[tuple[str, bytes], list[np.ndarray]]:
+    def _pictures(self) -> dict[tuple[str, str, bytes], list[np.ndarray]]:
         return {}
 
     def pictures(self, images: ImageSet, chosen: np.ndarray) -> list[np.ndarray]:
         """Returns those of a set's real images that `chosen` (n,) marks, read once."""
-        key = images.name, chosen.tobytes()
+        key = images.name, images.digest, chosen.tobytes()
         if key not in self._pictures:
-            found: list[np.ndarray] = []
-            for _ in tapped(images.stream(), chosen, found):
-                if len(found) == chosen.sum():
-                    break
-            self._pictures[key] = found
+            self._pictures[key] = images.pictures(chosen)
         return self._pictures[key]
 
     def check_classes(self, images: Measured) -> None:

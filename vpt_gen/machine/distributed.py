@@ -111,6 +111,11 @@ def process_number() -> int:
     return jax.process_index()
 
 
+def process_count() -> int:
+    """Returns how many processes work together."""
+    return jax.process_count()
+
+
 def wait_for_all(name: str) -> None:
     """Returns when all processes have reached the barrier of that name."""
     if jax.process_count() > 1:
@@ -135,9 +140,13 @@ def wait_long() -> None:
 
 
 def first_tells(value: np.ndarray) -> np.ndarray:
-    """Returns the first process's value in all of them; theirs has the same shape and type."""
+    """Returns the first process's value in all of them; theirs has the same shape and type.
+
+    They wait for it, if need be for hours.
+    """
     if jax.process_count() == 1:
         return value
+    wait_long()
     return np.asarray(multihost_utils.broadcast_one_to_all(value))
 
 

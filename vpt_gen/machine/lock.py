@@ -82,6 +82,7 @@ def held_for_all(
                 stack.enter_context(held(folder, flag, wait=wait))
             except UserError as error:
                 refusal = error
+        distributed.wait_long()  # The first process may wait for the lock.
         if not distributed.all_agree(refusal is None):
             raise refusal or UserError(f"Process 0 cannot use {folder}; its message says why.")
         yield

@@ -43,8 +43,13 @@ def mark_of(note: epath.Path) -> epath.Path:
     return note.with_name(f".{note.stem}.unfinished.json")
 
 
+def _mark_of_share(note: epath.Path, number: int) -> epath.Path:
+    """Returns the path of the mark of process `number`, not the first."""
+    return note.with_name(f".{note.stem}.unfinished.{number}.json")
+
+
 def _marks_of_shares(note: epath.Path) -> list[epath.Path]:
-    """Returns the existing marks of other processes."""
+    """Returns the marks that other processes left, however many they were."""
     if not note.parent.exists():
         return []
     return sorted(note.parent.glob(f".{note.stem}.unfinished.*.json"))
@@ -123,8 +128,13 @@ class Manifest:
             given = {name: digest for batch in written for name, digest in _texts(batch).items()}
             self.done = {name: d for name, d in given.items() if there.get(name) == d}
 
-    def begin(self) -> None:
-        """Marks the files as unfinished and removes the older note."""
+    def begin(self, processes: int = 1) -> None:
+        """Marks the files as unfinished and removes the older note.
+
+        Args:
+          processes: that write files of this note, numbered from 0.
+        """
+        self._processes = processes
         header = {"request": self._request, FILES: self._names, "older": self._ours}
         self._share = Share(self._note, self._mark, _line(header) + _line(self.done), self.done)
         for mark in _marks_of_shares(self._note):
@@ -143,7 +153,8 @@ class Manifest:
         replace stay listed, so that they stay ours.
         """
         digests = {**self._ours, **self._share.digests}
-        marks = _marks_of_shares(self._note)
+        # By name: a list of a folder may lack what another host has just written.
+        marks = [_mark_of_share(self._note, number) for number in range(1, self._processes)]
         for mark in marks:
             for batch in _read_mark(mark)[1]:
                 digests |= _texts(batch)
@@ -197,9 +208,7 @@ class Share:
 
 def share_of(note: epath.Path, request: str, number: int) -> Share:
     """Returns what process `number`, not the first, writes files with after `Manifest.begin`."""
-    mark = mark_of(note)
-    own = mark.with_name(f"{mark.stem}.{number}.json")
-    return Share(note, own, _line({"request": request}), {})
+    return Share(note, _mark_of_share(note, number), _line({"request": request}), {})
 
 
 def _line(entry: Mapping[str, Any]) -> str:

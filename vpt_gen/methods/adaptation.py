@@ -83,7 +83,7 @@ def make_task(
         if method.in_turn is not None:
             gradients = method.in_turn(state.step, gradients)
         metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
-        return apply_gradients(state, gradients, optimizer), metrics
+        return apply_gradients(state, gradients, optimizer, method.in_turn), metrics
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch)

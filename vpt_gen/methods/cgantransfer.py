@@ -154,6 +154,7 @@ class CGANTransfer(GanMethod):
 
     name = "cgantransfer"
     group = "cgantransfer"
+    first_stage = "norm_steps"
     adversarial_loss = "hinge"
     groups = GROUPS
 

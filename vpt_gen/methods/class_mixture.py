@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from vpt_gen.errors import UserError
-from vpt_gen.methods.method import Method, merge
+from vpt_gen.methods.method import Method
 from vpt_gen.methods.record import Target, TransformerMethod
-from vpt_gen.nets.additions import CLASS_EMBEDDINGS
+from vpt_gen.nets.additions import CLASS_EMBEDDINGS, merge
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 

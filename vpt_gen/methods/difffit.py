@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from vpt_gen.methods.class_embedding import class_tokens
-from vpt_gen.methods.method import Method, each_layer, merge
+from vpt_gen.methods.method import Method, each_layer
 from vpt_gen.methods.norm_bias import norms_and_biases
 from vpt_gen.methods.record import Target, TransformerMethod
+from vpt_gen.nets.additions import merge
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
 

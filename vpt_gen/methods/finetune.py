@@ -27,7 +27,10 @@ def make_method(net: TokenTransformer, num_classes: int, dtype: str) -> Method:
         return cast_matrices(source, jnp.float32) | class_tokens(net, source, num_classes)
 
     return Method(
-        init, num_classes, params=lambda _, trained: cast_matrices(trained, dtype), whole=True
+        init,
+        num_classes,
+        params=lambda _, trained: cast_matrices(trained, dtype),
+        whole=Finetune.whole,
     )
 
 
@@ -37,7 +40,7 @@ class Finetune(TransformerMethod):
 
     name = "finetune"
     group = "finetune"
-    freezes_source = False
+    whole = True
     learning_rate = 1e-4
     demo_learning_rate = 1e-3
 

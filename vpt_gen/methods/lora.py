@@ -14,12 +14,9 @@ from flax import traverse_util
 
 from vpt_gen.errors import Requirement, UserError
 from vpt_gen.methods.class_embedding import class_tokens
-from vpt_gen.methods.method import (
-    Method,
-    each_layer,
-    merge,
-)
+from vpt_gen.methods.method import Method, each_layer
 from vpt_gen.methods.record import Target, TransformerMethod
+from vpt_gen.nets.additions import merge
 from vpt_gen.nets.transformer import GATE, MATRICES, TokenTransformer
 from vpt_gen.ranges import Positive, Size
 from vpt_gen.training.state import Params

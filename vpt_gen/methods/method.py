@@ -49,8 +49,8 @@ class Method:
       generator: makes the prompts; None for a method with class tokens.
       whole: the whole transformer is trained, none of it is frozen, and its own dropout is on, as
         in pretraining.
-      in_turn: (updates done, gradients) -> gradients, 0 for what does not train yet; None if all
-        trains from the beginning.
+      in_turn: (updates done, gradients or updates) -> the same, 0 for what does not train yet; None
+        if all trains from the beginning.
     """
 
     init: Callable[[jax.Array, Params], Params]

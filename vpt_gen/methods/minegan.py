@@ -142,6 +142,7 @@ class MineGAN(GanMethod):
 
     name = "minegan"
     group = "minegan"
+    first_stage = "miner_steps"
     adversarial_loss = "non-saturating"
     groups = GROUPS
 

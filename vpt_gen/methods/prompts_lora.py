@@ -56,9 +56,9 @@ def make_method(
     def params(frozen: Params, trained: Params) -> Params:
         return lora.with_products(frozen, _of_layers(trained), alpha / rank)
 
-    def in_turn(step: jax.Array, gradients: Params) -> Params:
+    def in_turn(step: jax.Array, changes: Params) -> Params:
         waits = jnp.where(step < prompt_steps, 0.0, 1.0)
-        return gradients | jax.tree.map(lambda x: waits * x, _of_layers(gradients))
+        return changes | jax.tree.map(lambda x: waits * x, _of_layers(changes))
 
     return dataclasses.replace(alone, init=init, params=params, in_turn=in_turn)
 
@@ -79,15 +79,17 @@ class PromptsLoRA(prompts.Prompts):
     group = "prompts_lora"
     learning_rate = 1e-3
     demo_learning_rate = 1e-2
+    first_stage = "prompt_steps"
 
     def requirements(self) -> Iterable[Requirement]:
         yield from super().requirements()
         yield lora.matrices_requirement(self.matrices)
 
     def sentence(self, what: str) -> str:
+        late = f", after {self.prompt_steps:,} updates," if self.prompt_steps else ""
         return (
-            f"{self.trained} and, after {self.prompt_steps:,} updates, LoRA of rank {self.rank}, "
-            f"trained on a frozen {what} transformer"
+            f"{self.trained} and{late} LoRA of rank {self.rank}, trained on a frozen {what} "
+            "transformer"
         )
 
     def adapt(self, target: Target) -> Method:

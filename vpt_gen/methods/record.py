@@ -29,6 +29,8 @@ class Record:
       group: name of its config group; there is none if it has no fields.
       learning_rate: for sources of the published sizes, from the method's paper if it gives one.
       demo_learning_rate: for the demo's source, chosen by held-out loss (docs/methods.md).
+      first_stage: name of the field that counts the updates of the first of two stages; '' if all
+        trains from the beginning.
     """
 
     name: ClassVar[str]
@@ -36,6 +38,7 @@ class Record:
     group: ClassVar[str]
     learning_rate: ClassVar[float]
     demo_learning_rate: ClassVar[float]
+    first_stage: ClassVar[str] = ""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -81,11 +84,11 @@ class TransformerMethod(Record):
     """A method that adapts a transformer.
 
     Attributes:
-      freezes_source: whether the pretrained parameters are kept in training.
+      whole: whether the method trains the whole transformer and keeps nothing of the source.
     """
 
     source = "transformer"
-    freezes_source: ClassVar[bool] = True
+    whole: ClassVar[bool] = False
 
     @property
     def condition(self) -> str:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from vpt_gen.methods import finetune
 from vpt_gen.methods.class_embedding import class_tokens
 from vpt_gen.methods.method import Method
-from vpt_gen.methods.record import Target, TransformerMethod
+from vpt_gen.methods.record import Target
 from vpt_gen.nets.stack import STACKED, stack_layers
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.training.state import Params
@@ -36,12 +36,11 @@ def make_method(net: TokenTransformer, num_classes: int, num_tokens: int, dtype:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scratch(TransformerMethod):
+class Scratch(finetune.Finetune):
     """`config.task = "scratch"`."""
 
     name = "scratch"
     group = "scratch"
-    freezes_source = False
     learning_rate = 1e-4
     demo_learning_rate = 3e-3
 

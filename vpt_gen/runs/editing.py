@@ -231,9 +231,13 @@ def _check_causal(run: TunedRun, drawn: np.ndarray) -> None:
 def _hasty(sampler: Sampler, share: float) -> Sampler:
     """Returns a sampler with as many iterations as suit the share of tokens to draw."""
     full = sampler.options.get("num_iterations")
-    return sampler if full is None else sampler.with_options(num_iterations=iterations(full, share))
+    return (
+        sampler
+        if full is None
+        else sampler.with_options(num_iterations=iterations_for(full, share))
+    )
 
 
-def iterations(full: int, share: float) -> int:
+def iterations_for(full: int, share: float) -> int:
     """Returns the decoding iterations for a share of the tokens, of those for a whole image."""
     return min(full, max(math.ceil(full * share), _FEWEST_ITERATIONS))

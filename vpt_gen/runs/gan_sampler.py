@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import Generator, standing_statistics
-from vpt_gen.runs.samples import Samples, all_or, gather, image_keys
+from vpt_gen.runs.samples import Samples, gather, image_keys, wanted_or_all
 from vpt_gen.training.adversarial_task import GENERATOR
 
 # Folded into the seed in place of an image's class.
@@ -92,7 +92,7 @@ class GanSampler:
             raise ValueError("A GAN draws whole images and keeps no tokens.")
         if bank.shape[1] > 1 or weights is not None:
             raise ValueError("A marquee needs prompts.")
-        wanted = all_or(wanted, bank)
+        wanted = wanted_or_all(wanted, bank)
         if not wanted.any():
             return
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed, numbers)))

@@ -17,7 +17,7 @@ from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.repeat import flatten
 from vpt_gen.data.names import name_key
 from vpt_gen.errors import UserError
-from vpt_gen.runs.samples import Sampler, Samples, all_or, gather
+from vpt_gen.runs.samples import Sampler, Samples, gather, wanted_or_all
 
 # Fields, and groups of fields, that have to be equal to draw from runs as one.
 _SHARED = ("task", "family", "decode", "compute", "data.image_size")
@@ -165,7 +165,7 @@ class MergedSampler:
                 "A marquee stays within the classes of one of the merged runs, whose prompts were "
                 "tuned together: leave out classes or --headers of the others."
             )
-        owner, wanted = owners[:, -1], all_or(wanted, bank)
+        owner, wanted = owners[:, -1], wanted_or_all(wanted, bank)
         streams = {}
         for run in np.unique(owner[wanted]):
             own = bank[owner == run]

@@ -12,7 +12,7 @@ TRACE_IMAGES = 400
 _FILE = ".revealed_at.npy"
 
 
-class Orders:
+class RevealOrders:
     """When each token of the first images was revealed; in a hidden file, for a resumed request."""
 
     def __init__(self, folder: epath.Path):

@@ -84,7 +84,13 @@ def draw(
 
     def some(transformer_params, tokenizer_params, keys, class_ids):
         tokens, _ = generate(
-            transformer.net, transformer_params, keys, num_tokens, class_ids=class_ids, **options
+            transformer.net,
+            transformer_params,
+            keys,
+            num_tokens,
+            class_ids=class_ids,
+            source=transformer_params,
+            **options,
         )
         return tokens_to_images(tokenizer.net, tokenizer_params, tokens)
 

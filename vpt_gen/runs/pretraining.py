@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vpt_gen.checkpoints import arrival
+from vpt_gen.checkpoints import arrival, store
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
@@ -153,7 +153,6 @@ def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array]
 
 def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experiment:
     """Builds a classifier of images."""
-    del workdir
     train_source, eval_source = open_sources(config)
     net = Classifier(train_source.num_classes, **_fields(config.model))
     image = np.zeros((1, config.data.image_size, config.data.image_size, 3), np.float32)
@@ -162,7 +161,7 @@ def classifier_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Exper
         make_optimizer(config.optimizer, config.num_steps),
         image_size=config.data.image_size,
         label_smoothing=config.label_smoothing,
-        start=_start(config, "classifier", lambda key: net.init(key, image)),
+        start=_start(config, workdir, "classifier", lambda key: net.init(key, image)),
     )
     facts = {"class_names": list(train_source.class_names), "data": train_source.digest}
     rows = sharding.process_rows(config.batch_size, mesh)
@@ -203,6 +202,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
         accumulate=config.accumulate,
         start=_start(
             config,
+            workdir,
             config.model.net,
             lambda key: net.init(key, tokens, class_ids=tokens[:, 0])["params"],
         ),
@@ -224,18 +224,21 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     )
 
 
-def _start(config: ConfigDict, kind: str, init: Callable[[jax.Array], Any]) -> Any:
-    """Returns the parameters of `config.start_from` in float32, or None if it names no net.
+def _start(config: ConfigDict, workdir: str, kind: str, init: Callable[[jax.Array], Any]) -> Any:
+    """Returns the parameters of `config.start_from` in float32.
+
+    None if it names no net, or if the run has a checkpoint, from which it resumes.
 
     Args:
       config: of the run.
+      workdir: where it lives.
       kind: of the net, key of `nets.NETS`.
       init: key -> random parameters of the net that the config and the data make.
 
     Raises:
       UserError: no such net, or one of other sizes.
     """
-    if not config.start_from:
+    if not config.start_from or store.has_checkpoint(workdir):
         return None
     params = load_net(arrival.directory(config.start_from), kind).params
     expected = jax.eval_shape(init, jax.random.key(0))

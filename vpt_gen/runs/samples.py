@@ -89,7 +89,7 @@ def occurrences(conditions: np.ndarray) -> np.ndarray:
     return np.array(numbers)
 
 
-def all_or(wanted: np.ndarray | None, bank: np.ndarray) -> np.ndarray:
+def wanted_or_all(wanted: np.ndarray | None, bank: np.ndarray) -> np.ndarray:
     """Returns which images of a bank are wanted, (n,): all if `wanted` is None."""
     return np.ones(len(bank), bool) if wanted is None else wanted
 

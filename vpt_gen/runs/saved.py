@@ -21,7 +21,7 @@ from vpt_gen.machine.files import cut
 from vpt_gen.machine.manifest import Manifest, Share
 from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.generation import Generation
-from vpt_gen.runs.orders import Orders
+from vpt_gen.runs.orders import RevealOrders
 
 # Limits of the picture of all samples, so that it fits in memory.
 GRID_COLUMNS, GRID_CLASSES = 10, 100
@@ -105,7 +105,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
     class_ids, class_names = generation.class_ids, list(generation.run.facts["class_names"])
     record, names = generation.record(), file_names(generation.class_ids, class_names)
     pictures = sampled.PICTURES if trace else sampled.PICTURES[:1]
-    request, orders = _digest(generation, record, trace), Orders(folder) if trace else None
+    request, orders = _digest(generation, record, trace), RevealOrders(folder) if trace else None
     manifest: Manifest | None = None
     done = np.zeros(len(names), bool)
 
@@ -114,7 +114,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
         manifest = sampled.open_manifest(folder, [*names, *pictures], request)
         done = np.array([name in manifest.done for name in names])
         done = orders.resume(done) if orders else done
-        manifest.begin()
+        manifest.begin(distributed.process_count())
         if done.any():
             say(f"{done.sum()} of {len(names)} images are in {folder}; drawing the rest.")
 
@@ -142,7 +142,7 @@ def _draw(
     names: Sequence[str],
     done: np.ndarray,
     files: Manifest | Share,
-    orders: Orders | None,
+    orders: RevealOrders | None,
 ) -> None:
     """Draws this process's share of the images that are not `done` (n,), and writes them."""
     batches = np.arange(len(names)) // generation.run.sampler.images_at_a_time

@@ -16,7 +16,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.methods.method import STAGED, Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.samples import Samples, all_or, gather, image_keys
+from vpt_gen.runs.samples import Samples, gather, image_keys, wanted_or_all
 
 # Ways to decode that stay compiled; an edit needs at most eight.
 _VARIANTS = 8
@@ -120,7 +120,7 @@ class TokenSampler:
         """
         if bank.shape[1] > 1 and self.method.generator is None:
             raise ValueError("A marquee needs prompts.")
-        wanted = all_or(wanted, bank)
+        wanted = wanted_or_all(wanted, bank)
         if not wanted.any():
             return
         if weights is None:

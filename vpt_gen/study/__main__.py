@@ -101,7 +101,7 @@ def main():
     if FLAGS.gather:
         gather(study, runner, runs, folder, command)
         return
-    check_data(study, runs)
+    check_data(study, runs, cells)
     with lock.held(folder, "--workdir", wait=True):
         claim_folder(study, runs, folder)
     # Other shards share the folder. A cell's process outlives a runner that is killed with SIGKILL;

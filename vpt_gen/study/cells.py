@@ -107,3 +107,8 @@ def all_cells(study: ConfigDict, shard: tuple[int, int] = (0, 1)) -> list[Cell]:
 def searches(study: ConfigDict) -> bool:
     """Whether learning rates are searched."""
     return len(study.search.multiples) > 1
+
+
+def chooses(study: ConfigDict, cell: Cell) -> bool:
+    """Whether a cell's run is measured on validation images, to choose something."""
+    return cell.kind == "search" or study.variants[cell.variant].keep_best

@@ -6,7 +6,7 @@ import re
 from vpt_gen.data.batches import open_judge, open_sources
 from vpt_gen.errors import UserError
 from vpt_gen.machine.progress import say
-from vpt_gen.study.cells import Cell, all_cells
+from vpt_gen.study.cells import Cell, all_cells, chooses
 from vpt_gen.study.runner import Runner
 from vpt_gen.study.runs import Runs
 
@@ -38,23 +38,26 @@ def chosen_cells(study, only: list[str], shard: tuple[int, int]) -> list[Cell]:
     return cells
 
 
-def check_data(study, runs: Runs) -> None:
-    """Opens all data once, so that errors are found before anything runs.
+def check_data(study, runs: Runs, cells: list[Cell]) -> None:
+    """Opens the data of some cells once, so that errors are found before anything runs.
 
     Raises:
-      UserError: data that cannot be opened, too few for the shots, for validation, or to hold any
-        out.
+      UserError: data that cannot be opened, too few for the shots, to hold any out, or for
+        validation if something is chosen on it.
     """
-    first = next(iter(study.variants))
-    for name in study.datasets:
-        config = runs.base(first, name)
+    of_data: dict[str, list[Cell]] = {}
+    for cell in cells:
+        of_data.setdefault(cell.group.dataset, []).append(cell)
+    for name, some in of_data.items():
+        config = runs.base(some[0].group.variant, name)
         if open_sources(config)[1] is None:
             raise UserError(
                 f"Data set {name}: there are no held-out images to measure with; set data.holdout "
                 "higher."
             )
-        config.data.evaluate_on = "validation"
-        for shots in study.shots:
+        if any(chooses(study, cell) for cell in some):
+            config.data.evaluate_on = "validation"
+        for shots in sorted({cell.group.shots for cell in some}):
             config.data.shots = shots
             try:
                 open_sources(config)

@@ -22,6 +22,7 @@ from vpt_gen.ranges import (
     Seed,
     Several,
     Share,
+    ShareBelowOne,
     UpdatesOrZero,
     check_number,
     range_of,
@@ -45,7 +46,7 @@ FIELDS: dict[str, Any] = {
     "search.num_samples": Several,
     "samples.num": Several,
     "samples.judge_shots": CountOrZero,
-    "validation": Annotated[float, Range(0, 1, above=True, below=True)],
+    "validation": ShareBelowOne,
 }
 
 
@@ -65,7 +66,8 @@ def default_study() -> ConfigDict:
     study.budget = ConfigDict({"steps": 0, "seconds": 0.0, "calibration_steps": 60})
     study.search = _search()
     study.samples = _samples()
-    # Share of each class, of what is not held out, to choose learning rates on.
+    # Share of each class, of what is not held out, to choose learning rates and checkpoints on;
+    # no run trains on it. 0 if nothing is chosen.
     study.validation = 0.1
     # Fields of the config of every run, nested: {"decode": {"num_iterations": 8}}.
     study.set = ConfigDict()
@@ -179,6 +181,9 @@ def _check_numbers(study: ConfigDict) -> None:
     }
     for name, (holds, wanted) in checks.items():
         check(study, name, holds, wanted)
+    chooses = len(search.multiples) > 1 or any(of.keep_best for of in study.variants.values())
+    wanted = "positive, as learning rates or checkpoints are chosen on validation images"
+    check(study, "validation", study.validation > 0 or not chooses, wanted)
 
 
 def _check_variant(study: ConfigDict, name: str, of: ConfigDict) -> None:

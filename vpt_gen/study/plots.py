@@ -11,7 +11,7 @@ from PIL import Image
 
 from vpt_gen.data.batches import open_sources
 from vpt_gen.evaluation import report
-from vpt_gen.evaluation.image_sets import real_sets, tapped
+from vpt_gen.evaluation.image_sets import real_sets
 from vpt_gen.images import grids
 from vpt_gen.study.results import (
     LAST,
@@ -145,10 +145,7 @@ def _real_strip(study: ConfigDict, runs: Runs, dataset: str) -> np.ndarray:
     # Folders without a split may have no held-out images, whatever the config says.
     real = real_sets(config, train, held_out)[0]
     chosen = grids.in_strip(real.labels)
-    pictures: list[np.ndarray] = []
-    for _ in tapped(real.stream(), chosen, pictures):
-        if len(pictures) == chosen.sum():
-            break
+    pictures = real.pictures(chosen)
     by_class = np.argsort(real.labels[chosen], kind="stable")
     return np.stack([pictures[i] for i in by_class]) / np.float32(255.0)
 

@@ -11,9 +11,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vpt_gen.config import flag, repeat
-from vpt_gen.config.check import check_config
+from vpt_gen.config.check import check_config, check_stages
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.metrics import frechet
+from vpt_gen.methods import METHODS
 from vpt_gen.study.cells import Cell
 
 # Number of measurements in a run that keeps its best checkpoint.
@@ -90,14 +91,14 @@ class Runs:
         num_steps = self._study.budget.calibration_steps
         fields = {"num_steps": num_steps, "log_every": max(1, num_steps // LOGGED)}
         fields |= {"checkpoint_every": 0, "evaluation.num_samples": 0}
-        fields |= self._shorter_warmup(cell, num_steps)
+        fields |= self._shorter_stages(cell, num_steps)
         return self._training(cell, fields, RATE)
 
     def _search(self, cell: Cell, choice: Choice) -> Step:
         """Trains with a multiple of the learning rate, and measures on validation images."""
         search = self._study.search
         num_steps = max(1, round(search.share * choice.num_steps))
-        fields = self._shorter_warmup(cell, num_steps)
+        fields = self._shorter_stages(cell, num_steps)
         fields |= self._trained_fields(cell, Choice(num_steps, cell.multiple))
         fields |= {
             "data.evaluate_on": "validation",
@@ -210,11 +211,16 @@ class Runs:
         given = (f"--config.{name}={repeat.argument(value)}" for name, value in fields.items())
         return (f"--config={file}{argument and ':'}{argument}", *given)
 
-    def _shorter_warmup(self, cell: Cell, num_steps: int) -> dict[str, Any]:
-        """Returns the warm-up of a run that is shorter than that of a whole run."""
+    def _shorter_stages(self, cell: Cell, num_steps: int) -> dict[str, Any]:
+        """Returns the warm-up and the first stage of a run in which a whole run's do not fit."""
         config = self.base(cell.group.variant, cell.group.dataset)
-        longer = config.optimizer.warmup_steps > num_steps
-        return {"optimizer.warmup_steps": num_steps} if longer else {}
+        fields: dict[str, Any] = {}
+        if config.optimizer.warmup_steps > num_steps:
+            fields["optimizer.warmup_steps"] = num_steps
+        method = METHODS[config.task]
+        if method.first_stage and config[method.group][method.first_stage] >= num_steps:
+            fields[f"{method.group}.{method.first_stage}"] = num_steps // 2
+        return fields
 
     def _check_whole_run(self, config: ConfigDict, variant: str, multiple: float) -> None:
         """Raises UserError if a whole run with a multiple of the learning rate is impossible."""
@@ -223,6 +229,7 @@ class Runs:
         for name, value in self._chosen_fields(config, variant, choice).items():
             _set(chosen, name, value)
         check_config(chosen)
+        check_stages(chosen)
 
     def _trained_fields(self, cell: Cell, choice: Choice) -> dict[str, Any]:
         config = self.base(cell.group.variant, cell.group.dataset)

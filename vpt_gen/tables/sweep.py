@@ -1,7 +1,8 @@
 """Hours and dollars of tuning prompts to VTAB's 19 tasks and sampling from them, on paper.
 
 A host runs one cell of `configs/study_vtab.py` at a time, so that a slice takes as many rounds as
-its hosts need for all cells.
+its hosts need for all cells. `launch/` starts no studies on TPU slices, whose hosts need a command
+of your own, each with its `--shard`.
 """
 
 import dataclasses

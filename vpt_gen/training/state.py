@@ -51,10 +51,22 @@ class Task:
 
 
 def apply_gradients(
-    state: TrainState, gradients: Params, optimizer: optax.GradientTransformation
+    state: TrainState,
+    gradients: Params,
+    optimizer: optax.GradientTransformation,
+    in_turn: Callable[[jax.Array, Params], Params] | None = None,
 ) -> TrainState:
-    """Updates all of `state.params` by the optimizer."""
+    """Updates `state.params` by the optimizer.
+
+    Args:
+      state: before the update.
+      gradients: of all of its parameters.
+      optimizer: that made its `opt_state`.
+      in_turn: (updates done, updates) -> updates, 0 for what does not train yet; None if all does.
+    """
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    if in_turn is not None:  # Weight decay is no gradient.
+        updates = in_turn(state.step, updates)
     return state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),

@@ -99,13 +99,15 @@ def make_task(
     def pictures(params: Params, frozen: Params, batch: Batch, key: jax.Array):
         del batch
         count = min(NUM_PICTURES, num_classes)
+        params = cast_matrices(params, dtype)
         tokens, _ = generate(
             net,
-            cast_matrices(params, dtype),
+            params,
             jax.random.split(key, NUM_PICTURES),
             num_tokens,
             class_ids=jnp.arange(count),
             rows=jnp.arange(NUM_PICTURES) % count,
+            source=params,
             **decode_options,
         )
         images = tokens_to_images(tokenizer, frozen["tokenizer"], tokens, _PICTURES_AT_A_TIME)

@@ -96,9 +96,9 @@ class AgainstTraining(Metric):
     def measure(self, yardstick: Yardstick, generated: Measured) -> Sequence[Value]:
         if yardstick.train is None:
             raise UserError(
-                "What is copied cannot be told, because no images were held out from training or "
-                "the training images are not known: set config.data.holdout above 0, or give "
-                "--train with --reference."
+                "Copies cannot be detected: no images were held out from training, or the training "
+                "images are not known; set config.data.holdout above 0, or give --train with "
+                "--reference."
             )
         space, count = yardstick.extractor.space, len(generated.features.indices)
         known, real = yardstick.features_of(yardstick.train), yardstick.real
