@@ -38,7 +38,7 @@ def test_help_names_every_flag(fakes, name):
     assert "shellcheck" not in run.stdout
     script = (ROOT / "launch" / f"{name}.sh").read_text()
     settings = set(re.findall("^([a-z_]+)=", script.partition("() {")[0], re.MULTILINE))
-    for flag in settings - {"attempts", "had_slice", "values"}:
+    for flag in settings - {"attempts", "had_slice", "studies", "values"}:
         assert f"--{flag}" in run.stdout, flag
 
 
