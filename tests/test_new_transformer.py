@@ -144,6 +144,8 @@ def method_config(method, data, tokenizer, transformer):
     config.backbone.transformer = str(transformer)
     config.decode.batch_size = 4
     config.decode.num_iterations = 2
+    if method == "prompts_lora":
+        config.prompts_lora.prompt_steps = 1
     return config
 
 
