@@ -22,6 +22,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vpt_gen.nets.transformer import NO_CLASS
+
 CLASS_EMBEDDINGS = "class_embeddings"
 
 
@@ -61,6 +63,17 @@ def class_rows(net: nn.Module, class_ids: jax.Array) -> jax.Array | None:
     table = _own(net, CLASS_EMBEDDINGS)
     # An id without a class gets a row too; the net does not use it.
     return None if table is None else jnp.take(table["embedding"], class_ids, axis=0, mode="clip")
+
+
+def own_or_added(net: nn.Module, class_ids: jax.Array, own: jax.Array) -> jax.Array:
+    """Replaces the net's own rows (B, D) of classes (B,) by those added to it, if any are.
+
+    That of `NO_CLASS`, which guidance leads away from, stays the net's own.
+    """
+    added = class_rows(net, class_ids)
+    if added is None:
+        return own
+    return jnp.where((class_ids == NO_CLASS)[:, None], own, added.astype(own.dtype))
 
 
 class LowRank(nn.Module):

@@ -10,7 +10,7 @@ from vpt_gen.nets.attention import LayerCache
 from vpt_gen.nets.layers import wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.stack import STACKED, scan_layers
-from vpt_gen.nets.transformer import CausalTransformer
+from vpt_gen.nets.transformer import NO_CLASS, CausalTransformer
 
 # Of one layer each, or of stacked layers.
 Cache = list[LayerCache] | LayerCache
@@ -64,6 +64,10 @@ class CausalNet(CausalTransformer, nn.Module):
     def joined(self, prefix: Any, x: Any) -> Any:
         """Returns the inputs of a whole sequence: those of its prefix, and of its tokens."""
         return jnp.concatenate([prefix, x], axis=1)
+
+    def unconditional_prefix(self) -> tuple[Any, int]:
+        """What stands before the tokens if nothing is asked for, and the position of z_0."""
+        return self.prefix(class_ids=jnp.array([NO_CLASS]))
 
     @nn.nowrap
     def first_input(self, prefix: Any) -> Any:

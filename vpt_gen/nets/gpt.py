@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.core import FrozenDict
 
-from vpt_gen.nets.additions import class_rows
+from vpt_gen.nets.additions import own_or_added
 from vpt_gen.nets.causal import CausalNet, Head
 from vpt_gen.nets.causal_layers import Block
 from vpt_gen.nets.layers import sum_type
@@ -208,25 +208,18 @@ class GPT(CausalNet):
         prompts = prompts + self._positions(jnp.arange(count))
         return jnp.concatenate([prompts, self._embed_classes(class_ids, count)], axis=1), count + 1
 
-    def unconditional_prefix(self) -> tuple[jax.Array, int]:
-        """What stands before the tokens if nothing is asked for, (1, 1, D), and z_0's position.
-
-        A net that always had a class in pretraining sees the first position without a token there.
-        """
-        return self._embed_classes(jnp.array([NO_CLASS]), 0), 1
-
     def _embed_classes(self, class_ids: jax.Array, position: int) -> jax.Array:
-        """Classes (B,) or `NO_CLASS` at a position -> (B, 1, D)."""
-        here = self._positions(position + jnp.arange(1))
-        rows = class_rows(self, class_ids)
-        if rows is not None:
-            rows = rows.astype(sum_type(rows.dtype))[:, None] + here
-        else:
-            rows = self.embed(class_ids[:, None], position)
-        none = here
-        if self.null_class >= 0:
-            none = self.embed(jnp.array([[self.null_class]]), position)
-        return jnp.where((class_ids == NO_CLASS)[:, None, None], none, rows)
+        """Classes (B,) at a position -> (B, 1, D).
+
+        `NO_CLASS` of a net that always had a class in pretraining is the position without a token.
+        """
+        none = class_ids == NO_CLASS
+        words = self.token_embeddings(jnp.where(none, self.null_class, class_ids))
+        rows = words.astype(sum_type(words.dtype))
+        if self.null_class < 0:
+            rows = jnp.where(none[:, None], 0.0, rows)
+        rows = own_or_added(self, class_ids, rows)
+        return rows[:, None] + self._positions(position + jnp.arange(1))
 
     def normalized(self, hidden: jax.Array) -> jax.Array:
         """Hidden states (..., D) -> what the head is given."""

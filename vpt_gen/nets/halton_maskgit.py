@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
-from vpt_gen.nets.additions import class_rows
+from vpt_gen.nets.additions import own_or_added
 from vpt_gen.nets.layers import sum_type, wide_product
 from vpt_gen.nets.layout import named
 from vpt_gen.nets.maskgit import Bias
@@ -171,12 +171,9 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
         """
         if class_ids is None:
             class_ids = jnp.full(count, NO_CLASS)
-        none = class_ids == NO_CLASS
-        rows = self.label_embeddings(jnp.where(none, self.num_classes, class_ids))
-        rows = rows.astype(sum_type(rows.dtype))
-        added = class_rows(self, class_ids)
-        if added is not None:
-            rows = jnp.where(none[:, None], rows, added.astype(rows.dtype))
+        numbers = jnp.where(class_ids == NO_CLASS, self.num_classes, class_ids)
+        rows = self.label_embeddings(numbers)
+        rows = own_or_added(self, class_ids, rows.astype(sum_type(rows.dtype)))
         return rows if vectors is None else rows + vectors
 
     def sequence(self, tokens: jax.Array, prompts: jax.Array | None = None) -> jax.Array:

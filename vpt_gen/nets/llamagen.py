@@ -17,7 +17,7 @@ import numpy as np
 from flax import struct
 from flax.core import FrozenDict
 
-from vpt_gen.nets.additions import Adapter, class_rows, with_prefix
+from vpt_gen.nets.additions import Adapter, own_or_added, with_prefix
 from vpt_gen.nets.attention import LayerCache, attention
 from vpt_gen.nets.causal import CausalNet, Head
 from vpt_gen.nets.causal_layers import write
@@ -388,17 +388,9 @@ class LlamaGen(CausalNet):
             return _condition(self._wide(prompts), self.prompt_rotation), 0
         if prompts is not None or class_ids is None:
             raise ValueError("A LlamaGen needs either prompts or class ids before the tokens.")
-        none = class_ids == NO_CLASS
-        rows = self.condition_embeddings(jnp.where(none, self.num_classes, class_ids))
-        added = class_rows(self, class_ids)
-        if added is not None:
-            rows = jnp.where(none[:, None], rows, added.astype(rows.dtype))
-        return _condition(self._wide(rows)[:, None]), 0
-
-    def unconditional_prefix(self) -> tuple[Inputs, int]:
-        """What stands before the tokens if nothing is asked for: the dropped class."""
-        none = self.condition_embeddings(jnp.array([self.num_classes]))
-        return _condition(self._wide(none)[:, None]), 0
+        numbers = jnp.where(class_ids == NO_CLASS, self.num_classes, class_ids)
+        rows = own_or_added(self, class_ids, self._wide(self.condition_embeddings(numbers)))
+        return _condition(rows[:, None]), 0
 
     def _wide(self, x: jax.Array) -> jax.Array:
         return x.astype(sum_type(self.token_embeddings.embedding.dtype))

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 from flax.core import FrozenDict
 
-from vpt_gen.nets.additions import Adapter, class_rows
+from vpt_gen.nets.additions import Adapter, own_or_added
 from vpt_gen.nets.attention import LayerCache
 from vpt_gen.nets.causal import Cache, CausalNet, Head
 from vpt_gen.nets.causal_layers import CausalAttention
@@ -384,20 +384,12 @@ class RAR(CausalNet):
         states = jnp.concatenate(parts, axis=1)
         return Inputs(states, modulating, conditions=condition.shape[1]), 0
 
-    def unconditional_prefix(self) -> tuple[Inputs, int]:
-        """What stands before the tokens if nothing is asked for: the dropped class."""
-        return self.prefix(class_ids=jnp.array([NO_CLASS]))
-
     def _condition(self, class_ids: jax.Array | None) -> jax.Array:
         """Vectors (B, D) of classes (B,), or (1, D) of none."""
         if class_ids is None:
             class_ids = jnp.array([NO_CLASS])
-        none = class_ids == NO_CLASS
-        rows = self._wide(self.condition_embeddings(jnp.where(none, self.num_classes, class_ids)))
-        added = class_rows(self, class_ids)
-        if added is None:
-            return rows
-        return jnp.where(none[:, None], rows, added.astype(rows.dtype))
+        numbers = jnp.where(class_ids == NO_CLASS, self.num_classes, class_ids)
+        return own_or_added(self, class_ids, self._wide(self.condition_embeddings(numbers)))
 
     def _wide(self, x: jax.Array) -> jax.Array:
         return x.astype(sum_type(self.token_embeddings.embedding.dtype))

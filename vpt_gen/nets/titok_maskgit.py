@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
-from vpt_gen.nets.additions import class_rows
+from vpt_gen.nets.additions import own_or_added
 from vpt_gen.nets.causal import Head
 from vpt_gen.nets.layers import Dense, sum_type
 from vpt_gen.nets.layout import named
@@ -146,12 +146,8 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
 
     def class_tokens(self, class_ids: jax.Array) -> jax.Array:
         """The rows (B, 1, D) of classes (B,), in the table or among those added to the net."""
-        none = class_ids == NO_CLASS
-        rows = self.label_embeddings(jnp.where(none, self.num_classes, class_ids))
-        added = class_rows(self, class_ids)
-        if added is not None:
-            rows = jnp.where(none[:, None], rows, added.astype(rows.dtype))
-        return rows[:, None]
+        numbers = jnp.where(class_ids == NO_CLASS, self.num_classes, class_ids)
+        return own_or_added(self, class_ids, self.label_embeddings(numbers))[:, None]
 
     def sequence(
         self,
