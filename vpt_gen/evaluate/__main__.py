@@ -100,26 +100,29 @@ def evaluate() -> None:
     shown = grids.in_strip(generated.labels)
     if yardstick.shared:
         yardstick.extract_together(generated, pictured(yardstick, generated, shown))
-    distributed.first_does(lambda: _measure(yardstick, generated, run, manifest))
+    distributed.first_does(lambda: _measure(yardstick, generated, shown, run, manifest))
 
 
 def _measure(
-    yardstick: Yardstick, generated: ImageSet, run: TunedRun | None, manifest: Manifest
+    yardstick: Yardstick,
+    generated: ImageSet,
+    shown: np.ndarray,
+    run: TunedRun | None,
+    manifest: Manifest,
 ) -> None:
-    """Measures, and writes and prints the figures."""
+    """Measures, and writes and prints the figures, and the images `shown` (n,) of a run."""
     features = yardstick.extractor.space.name
     settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
     if run:
         settled |= {"step": run.step, "num": len(generated)}
         settled["class_counts"] = generated.record["class_counts"]
-    shown = grids.in_strip(generated.labels)
     found, measured = measure(yardstick, generated, shown)
     command = cli.command("vpt_gen.evaluate", settled, distributed.FLAGS)
     record = report.make_record(found, report.protocol(yardstick, generated, command))
     manifest.begin()
     if run:
-        pictures = [measured.pictures[number] for number in np.flatnonzero(shown).tolist()]
-        strip = grids.strip(np.stack(pictures) / np.float32(255.0), generated.labels[shown])
+        pictures = np.stack(measured.pictures_of(shown)) / np.float32(255.0)
+        strip = grids.strip(pictures, generated.labels[shown])
         manifest.write({grids.STRIP: grids.as_png(strip)})
     manifest.finish(record)
     say(report.table(record))

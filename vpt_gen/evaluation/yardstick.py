@@ -40,6 +40,10 @@ class Measured:
         """Number of an image -> the image, uint8 (H, W, 3), of those that metrics need."""
         return self.features.pictures
 
+    def pictures_of(self, chosen: np.ndarray) -> list[np.ndarray]:
+        """Returns the images that `chosen` (n,) marks, all of which were kept."""
+        return [self.pictures[number] for number in np.flatnonzero(chosen).tolist()]
+
     def __str__(self) -> str:
         return counted(len(self.features.indices), self.images.name)
 

@@ -121,8 +121,7 @@ class Measurer:
         images = self.images(params, step=0)
         shown = first_of_classes(images.labels, _GRID_COLUMNS)
         found, measured = measure(self.yardstick, images, shown)
-        pictures = [measured.pictures[number] for number in np.flatnonzero(shown).tolist()]
-        return Drawn(found, measured, pictures, images.labels[shown])
+        return Drawn(found, measured, measured.pictures_of(shown), images.labels[shown])
 
     def images(self, params: Any, step: int) -> ImageSet:
         """Returns the images of parameters in training; `step` is only for the record."""

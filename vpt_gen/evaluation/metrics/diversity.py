@@ -52,9 +52,9 @@ class IntraClassLpips(Metric):
         lpips = perceptual_diversity.required(yardstick.lpips)
         yardstick.check_classes(generated)
         real = yardstick.reference
-        chosen, known = (np.flatnonzero(self.pictured(x)) for x in (generated.images, real))
-        made = [generated.pictures[number] for number in chosen.tolist()]
-        others = yardstick.pictures(real, self.pictured(real))
+        chosen, known = self.pictured(generated.images), self.pictured(real)
+        made = generated.pictures_of(chosen)
+        others = yardstick.pictures(real, known)
         side = perceptual_diversity.common_side(made, lpips.net.backbone)
         value, floor = (
             perceptual_diversity.mean_of_pairs(lpips, pictures, labels, side, name)

@@ -45,7 +45,7 @@ class IntraLpips(Metric):
         examples = _examples(yardstick)
         known = yardstick.pictures(examples, np.ones(len(examples), bool))
         chosen = self.pictured(generated.images)
-        made = [generated.pictures[number] for number in np.flatnonzero(chosen).tolist()]
+        made = generated.pictures_of(chosen)
         side = perceptual_diversity.common_side(made, lpips.net.backbone)
 
         def around(pictures: Sequence[np.ndarray], images: ImageSet, marks: np.ndarray):
