@@ -11,6 +11,7 @@ on TPU slices and a GPU: docs/vtab.md.
 """
 
 from vpt_gen.data.vtab.tasks import TASKS
+from vpt_gen.recipes.adaptation import vtab
 from vpt_gen.study.config import dataset, default_study, in_order, variant
 
 
@@ -20,7 +21,7 @@ def get_config():
     study.variants = in_order(prompts=variant("prompts"))
     study.datasets = in_order(**{task.short: _dataset(task) for task in TASKS.values()})
     study.seeds = (0,)
-    study.budget.steps = 100 * (TASKS["caltech101"].count("train") // 32)
+    study.budget.steps = vtab("caltech101", "").num_steps
     # No search: the released learning rate, and nothing set aside to choose another.
     study.search.multiples = (1.0,)
     study.validation = 0.0

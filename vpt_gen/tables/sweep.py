@@ -8,13 +8,16 @@ of your own, each with its `--shard`.
 import dataclasses
 import math
 
+from vpt_gen.data.vtab.tasks import TASKS
+from vpt_gen.recipes import adaptation
 from vpt_gen.tables.capacity import UTILIZATION
 from vpt_gen.tables.chips import CHIPS, MACHINES
 from vpt_gen.tables.costs import MODELS, decoding_flops, tuning_flops
 
-NUM_TASKS = 19
-NUM_UPDATES = 8600  # 100 epochs of Caltech101's 2,754 images
-BATCH_SIZE = 32
+NUM_TASKS = len(TASKS)
+# Of each task those of Caltech101, which the release trains.
+_RELEASED = adaptation.vtab("caltech101", "")
+NUM_UPDATES, BATCH_SIZE = _RELEASED.num_steps, _RELEASED.batch_size
 NUM_SAMPLES = 50_000
 MODEL = MODELS["MaskGIT-256"]
 
