@@ -215,6 +215,16 @@ def _forward_by_reference(case: _Case) -> Program:
     return Program(logits, arguments, case.request.batch, flops=case.forward_flops())
 
 
+def _decode_options(case: _Case) -> dict[str, Any]:
+    request = case.request
+    options: dict[str, Any] = {"guidance": request.guidance}
+    if case.size.transformer.family == "nar":
+        options["decoder"] = request.decoder
+        options["choice_temperature"] = CHOICE_TEMPERATURE
+        options["num_iterations"] = request.num_iterations
+    return options
+
+
 def _decode(case: _Case) -> Program:
     """Decodes images of one class, as when a class is sampled."""
     if case.size.transformer.family == "ar":
@@ -230,10 +240,7 @@ def _decode(case: _Case) -> Program:
             case.num_tokens,
             prompts=prompts,
             rows=jnp.zeros(len(keys), jnp.int32),
-            num_iterations=request.num_iterations,
-            choice_temperature=CHOICE_TEMPERATURE,
-            decoder=request.decoder,
-            guidance=request.guidance,
+            **_decode_options(case),
         )
 
     arguments = (params, jax.random.split(jax.random.key(3), request.batch), case.prompts(1)[None])
@@ -265,8 +272,8 @@ def _decode_one_by_one(case: _Case) -> Program:
 
     def run(params, keys, prompts):
         rows = jnp.zeros(len(keys), jnp.int32)
-        guidance = request.guidance
-        return generate(net, params, keys, count, prompts=prompts, rows=rows, guidance=guidance)
+        options = _decode_options(case)
+        return generate(net, params, keys, count, prompts=prompts, rows=rows, **options)
 
     # Guided tokens have a second, unconditional sequence in the batch.
     sequences = request.batch * (2 if request.guidance else 1)
@@ -285,11 +292,6 @@ def _edit(case: _Case) -> Program:
     net, params = case.held()
     request, count = case.request, case.num_tokens
     drawn = round(request.edited * count)
-    options: dict[str, Any] = {"guidance": request.guidance}
-    if net.family == "nar":
-        options["decoder"] = request.decoder
-        options["choice_temperature"] = CHOICE_TEMPERATURE
-        options["num_iterations"] = request.num_iterations
 
     def run(params, keys, prompts, known):
         return generate(
@@ -302,7 +304,7 @@ def _edit(case: _Case) -> Program:
             known=known,
             num_unknown=drawn or None,
             prefill=count - drawn if drawn else 0,
-            **options,
+            **_decode_options(case),
         )
 
     known = None
