@@ -145,7 +145,7 @@ def recolor(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tens
 
 
 def damage(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Randomly damages an image (H, W, 3) in [0, 1]; `seed` is int64 (2,)."""
+    """Randomly damages an image (H, W, 3); noise may lead out of [0, 1]. `seed` is int64 (2,)."""
     chance, degree = tf.unstack(tf.random.stateless_uniform([2], draw_key(seed, DAMAGE)))
 
     def noisy():
@@ -158,8 +158,7 @@ def damage(image: tf.Tensor, options: Augmentation, seed: tf.Tensor) -> tf.Tenso
 
     kinds = [lambda: blurred(image, 0.1 + degree * _BLUR), noisy, compressed]
     kind = tf.cast(chance / options.damage * len(kinds), tf.int32)
-    changed = tf.switch_case(kind, kinds, default=lambda: image)
-    return tf.clip_by_value(tf.reshape(changed, tf.shape(image)), 0.0, 1.0)
+    return tf.switch_case(kind, kinds, default=lambda: image)
 
 
 def blurred(image: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:

@@ -106,16 +106,6 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def process_number() -> int:
-    """Returns the number of this process, from 0."""
-    return jax.process_index()
-
-
-def process_count() -> int:
-    """Returns how many processes work together."""
-    return jax.process_count()
-
-
 def wait_for_all(name: str) -> None:
     """Returns when all processes have reached the barrier of that name."""
     if jax.process_count() > 1:

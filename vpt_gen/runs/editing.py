@@ -231,11 +231,9 @@ def _check_causal(run: TunedRun, drawn: np.ndarray) -> None:
 def _hasty(sampler: Sampler, share: float) -> Sampler:
     """Returns a sampler with as many iterations as suit the share of tokens to draw."""
     full = sampler.options.get("num_iterations")
-    return (
-        sampler
-        if full is None
-        else sampler.with_options(num_iterations=iterations_for(full, share))
-    )
+    if full is None:
+        return sampler
+    return sampler.with_options(num_iterations=iterations_for(full, share))
 
 
 def iterations_for(full: int, share: float) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import jax
 import numpy as np
 from etils import epath
 from PIL import Image
@@ -114,7 +115,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
         manifest = sampled.open_manifest(folder, [*names, *pictures], request)
         done = np.array([name in manifest.done for name in names])
         done = orders.resume(done) if orders else done
-        manifest.begin(distributed.process_count())
+        manifest.begin(jax.process_count())
         if done.any():
             say(f"{done.sum()} of {len(names)} images are in {folder}; drawing the rest.")
 
@@ -131,7 +132,7 @@ def save_generation(generation: Generation, folder: epath.Path, trace: bool = Fa
 
     distributed.first_does(begin)
     done = distributed.first_tells(done)
-    files = manifest or sampled.open_share(folder, request, distributed.process_number())
+    files = manifest or sampled.open_share(folder, request, jax.process_index())
     _draw(generation, names, done, files, orders)
     distributed.wait_long()
     distributed.first_does(finish)
