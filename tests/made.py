@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from vpt_gen.checkpoints.backbone import save_net
+from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.config.fields import default_config
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.classifier import Classifier
@@ -48,6 +48,18 @@ def save_new(folder, net, *example, **named):
     # One program: operation by operation, each would be compiled on its own.
     params = jax.jit(net.init)(jax.random.key(0), *example, **named)["params"]
     save_net(str(folder), net, params, {})
+
+
+def sharpened(params):
+    """Parameters of a new net, so large that it predicts differently for each condition."""
+    return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
+
+
+def save_sharpened(nets, folder):
+    """Saves the `nar` of `save_nets`, sharpened, and its tokenizer in another folder."""
+    (folder / "vqgan").symlink_to(nets / "vqgan")
+    nar = load_net(str(nets / "nar"), "maskgit")
+    save_net(str(folder / "nar"), nar.net, sharpened(nar.params), {})
 
 
 def save_gan(folder, num_classes=3, **fields):

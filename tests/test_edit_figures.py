@@ -2,16 +2,14 @@
 
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import edit_figures
+from tests import edit_figures, made
 from tests.export.test_export import make_run
 from tests.programs import opened
 from tests.runs.test_likeness import class_conditions, with_conditions
-from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 
@@ -61,11 +59,11 @@ def test_what_is_pasted_stays_in_the_box():
     given = edit_figures.Given(0, images, reconstructions, np.zeros(2, int))
     mask = np.zeros((2, 4, 4), bool)
     mask[0, 1:3, 1:3] = mask[1, :2] = True
-    made = edit_figures.edited({}, given, mask)
-    assert list(made) == [edit_figures.REAL, edit_figures.TOKENIZER, edit_figures.OTHER]
-    for name, inside in zip(made, (images, reconstructions, images[::-1]), strict=True):
-        np.testing.assert_array_equal(made[name][~mask], images[~mask])
-        np.testing.assert_array_equal(made[name][mask], inside[mask])
+    edits = edit_figures.edited({}, given, mask)
+    assert list(edits) == [edit_figures.REAL, edit_figures.TOKENIZER, edit_figures.OTHER]
+    for name, inside in zip(edits, (images, reconstructions, images[::-1]), strict=True):
+        np.testing.assert_array_equal(edits[name][~mask], images[~mask])
+        np.testing.assert_array_equal(edits[name][mask], inside[mask])
 
 
 def test_the_table_has_differences_of_the_same_seed():
@@ -82,15 +80,12 @@ def test_the_table_has_differences_of_the_same_seed():
 def run(tiny_nets, tmp_path_factory):
     """Its transformer predicts differently for each condition; its prompts are two classes'."""
     folder = tmp_path_factory.mktemp("figures")
-    (folder / "vqgan").symlink_to(tiny_nets / "vqgan")
-    loaded = load_net(str(tiny_nets / "nar"), "maskgit")
-    larger = jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, loaded.params)
-    save_net(str(folder / "nar"), loaded.net, larger, {})
+    made.save_sharpened(tiny_nets, folder)
     # Other decoders count the prompts' position among the unknown ones.
     set_ = {"evaluation.features": "tokenizer", "decode.decoder": "halton"}
-    made = opened(make_run(folder / "run", folder, **set_))
-    of_source = class_conditions(made)
-    return with_conditions(made, {name: x[jnp.array([2, 0])] for name, x in of_source.items()})
+    run = opened(make_run(folder / "run", folder, **set_))
+    of_source = class_conditions(run)
+    return with_conditions(run, {name: x[jnp.array([2, 0])] for name, x in of_source.items()})
 
 
 @pytest.mark.slow

@@ -1,14 +1,13 @@
 """Walks between prompts: their ends are the prompts' own images, and mixtures are checked."""
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests import made
 from tests.export.test_export import make_run
 from tests.programs import call, opened
 from vpt_gen import walk
-from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.errors import UserError
 from vpt_gen.runs.generation import plain_generation
 from vpt_gen.runs.walks import along, mixed, mixture
@@ -18,10 +17,7 @@ from vpt_gen.runs.walks import along, mixed, mixture
 def run(tiny_nets, tmp_path_factory):
     """A run whose tokens depend on the prompt, as those of an untrained transformer hardly do."""
     folder = tmp_path_factory.mktemp("walks")
-    (folder / "vqgan").symlink_to(tiny_nets / "vqgan")
-    nar = load_net(str(tiny_nets / "nar"), "maskgit")
-    params = jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, nar.params)
-    save_net(str(folder / "nar"), nar.net, params, {})
+    made.save_sharpened(tiny_nets, folder)
     return opened(make_run(folder / "run", folder))
 
 

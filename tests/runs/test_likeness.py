@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import made
 from tests.export.test_export import make_run
 from tests.programs import opened
 from vpt_gen.checkpoints.backbone import load_net, save_net
@@ -19,10 +20,10 @@ pytestmark = pytest.mark.slow
 def halton(net):
     """A Halton-MaskGIT of a MaskGIT's tokens; before training, nothing would modulate it."""
     sizes = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 16}
-    made = HaltonMaskGIT(net.codebook_size, 4, net.num_tokens, **sizes)
-    shapes = jax.eval_shape(made.init, jax.random.key(0), jnp.zeros((1, net.num_tokens), int))
+    modulated = HaltonMaskGIT(net.codebook_size, 4, net.num_tokens, **sizes)
+    shapes = jax.eval_shape(modulated.init, jax.random.key(0), jnp.zeros((1, net.num_tokens), int))
     draw = np.random.default_rng(0).normal
-    return made, jax.tree.map(lambda x: np.float32(draw(0, 0.4, x.shape)), shapes["params"])
+    return modulated, jax.tree.map(lambda x: np.float32(draw(0, 0.4, x.shape)), shapes["params"])
 
 
 @pytest.fixture(scope="module", params=["nar", "ar", "vector"])
@@ -32,7 +33,7 @@ def run(request, tiny_nets, tmp_path_factory):
     (folder / "vqgan").symlink_to(tiny_nets / "vqgan")
     family = "ar" if request.param == "ar" else "nar"
     loaded = load_net(str(tiny_nets / family), "maskgit", "gpt")
-    net, params = loaded.net, jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, loaded.params)
+    net, params = loaded.net, made.sharpened(loaded.params)
     if request.param == "vector":
         net, params = halton(net)
     save_net(str(folder / family), net, params, {})

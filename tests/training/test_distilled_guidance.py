@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import made
 from vpt_gen.config import default_config
 from vpt_gen.config.check import check_config, check_decoding
 from vpt_gen.decode.iterative import Guided
@@ -26,8 +27,7 @@ CLASSES = jnp.array([0, 2])
 
 def large(net):
     """Parameters that make logits differ."""
-    params = net.init(jax.random.key(0), TOKENS, class_ids=CLASSES)["params"]
-    return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
+    return made.sharpened(net.init(jax.random.key(0), TOKENS, class_ids=CLASSES)["params"])
 
 
 def test_it_is_the_inverse_of_guidance():
