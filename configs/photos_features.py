@@ -7,10 +7,13 @@ python -m vpt_gen.main --config=configs/photos_features.py
 """
 
 from vpt_gen.config import default_config
+from vpt_gen.errors import UserError
 from vpt_gen.recipes.pretraining import use_photos
 
 
-def get_config(views="damaged"):
+def get_config(views=""):
+    if views not in ("", "sharp"):
+        raise UserError(f"{views!r} is not known; it must be 'sharp' or nothing.")
     config = default_config("classifier")
     config.batch_size = 128
     # 12 passes over 54,658 pictures.
@@ -27,7 +30,7 @@ def get_config(views="damaged"):
     config.optimizer.b2 = 0.99
     config.optimizer.weight_decay = 0.05
     config.optimizer.clip_norm = 1.0
-    if views == "damaged":
+    if not views:
         # Another 4 passes, so that blur, noise and compression do not mislead the features.
         config.start_from = "runs/photos_features_sharp/net"
         config.data.damage = 0.5

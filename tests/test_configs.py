@@ -129,6 +129,10 @@ def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
         transformer = "transformer" if config.family == "nar" else "transformer_ar"
         config.backbone.transformer = str(SHIPPED / transformer)
         config.evaluation.num_samples = 0
+    if config.get("start_from"):
+        config.start_from = ""
+        train(config, tmp_path / "first")
+        config.start_from = str(tmp_path / "first" / "net")
     train(config, tmp_path / "run")
     store = Store(tmp_path / "run")
     assert store.latest_step() == 1
@@ -152,6 +156,12 @@ def test_two_images_a_class_are_enough_for_the_shipped_color_source(family, tmp_
     )
     assert samples.shape == untuned.shape and samples.shape[0] > 2 * 64
     assert (samples != untuned).any()
+
+
+def test_unknown_views_of_the_photos_classifier_are_named():
+    assert load_named("photos_features", "sharp").data.damage == 0
+    with pytest.raises(UserError, match="'shrap' is not known; it must be 'sharp' or nothing"):
+        load_named("photos_features", "shrap")
 
 
 @pytest.mark.parametrize(
