@@ -14,6 +14,7 @@ from tests.programs import call, flags_of
 from vpt_gen import sample
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
+from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import sharding
 from vpt_gen.machine.files import write_text
 from vpt_gen.methods import prompts
@@ -214,12 +215,19 @@ def test_letters_that_the_locale_cannot_spell_are_left_out(monkeypatch):
 
 @pytest.mark.slow
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
-    samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
-    saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
-    saved.save_images(samples.images, samples.class_ids, ["a", "b", "c"], tmp_path, {"seed": 0})
+    images = to_uint8(make_sampler().sample(params, class_bank([0, 1]), seed=0).images)
+
+    def save(class_names, seed):
+        def stream(wanted):
+            return iter([images[wanted]])
+
+        saved.save_images(stream, 2, np.array([0, 1]), class_names, tmp_path, {"seed": seed})
+
+    save(["a", "b", "c"], 0)
+    save(["a", "b", "c"], 0)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a_0000.png", "b_0000.png"]
     assert "also holds" not in capsys.readouterr().out
-    saved.save_images(samples.images, samples.class_ids, ["x y", "b", "c"], tmp_path, {"seed": 1})
+    save(["x y", "b", "c"], 1)
     assert "also holds 1 other images" in capsys.readouterr().out
     note = sampled.read(tmp_path)
     assert note.classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}

@@ -2,10 +2,15 @@
 
 The images are of the classes that the transformer was pretrained on, without prompts: a first check
 of published weights. The default is the shipped color source.
+
+With --distributed, several processes draw the images of --folder together. Without --folder there
+is one picture, which is small: the first process draws it, and the others wait.
 """
 
 import contextlib
+import functools
 import pathlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from absl import flags
@@ -14,14 +19,14 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.checkpoints.shipped import COLOR
-from vpt_gen.data.sampled import open_manifest
 from vpt_gen.images import grids, png
-from vpt_gen.machine import later, lock, network
+from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine import distributed, later, lock, network
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed
-from vpt_gen.runs.pretrained_samples import FEW, choose_classes, draw
+from vpt_gen.runs.pretrained_samples import FEW, choose_classes, stream
 
 with later.imports(globals()):
     from vpt_gen.checkpoints import arrival
@@ -32,7 +37,7 @@ with later.imports(globals()):
     from vpt_gen.recipes.adaptation import suit
     from vpt_gen.runs.compatibility import check_codebooks
     from vpt_gen.runs.opened import set_option
-    from vpt_gen.runs.saved import file_names, save_images
+    from vpt_gen.runs.saved import file_names, read_images, save_images
 
 FLAGS = flags.FLAGS
 
@@ -55,11 +60,14 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "folder", None, "Also write every image to this folder, for vpt_gen.evaluate --images."
     )
+    distributed.define_flags()
 
 
 def main():
     """Runs the program; its flags are parsed."""
-    with lock.held(FLAGS.folder, "--folder") if FLAGS.folder else contextlib.nullcontext():
+    distributed.start(apart=True)
+    folder = FLAGS.folder
+    with lock.held_for_all(folder, "--folder") if folder else contextlib.nullcontext():
         preview()
 
 
@@ -85,16 +93,37 @@ def preview() -> None:
     classes = choose_classes(FLAGS.classes, transformer.net, names)
     class_ids = np.repeat(sorted(set(classes)), FLAGS.num)
     labels = names or [str(c) for c in range(class_ids.max() + 1)]
-    if FLAGS.folder:  # Checked before anything is drawn.
-        open_manifest(epath.Path(FLAGS.folder), file_names(class_ids, labels), flag="--folder")
-    images = draw(tokenizer, transformer, class_ids, FLAGS.seed, config.decode)
-    grids.save_png(output, grids.class_grid(images, class_ids, labels, columns=FLAGS.num))
-    say(f"Wrote {output}.")
+    draw = functools.partial(
+        stream, tokenizer, transformer, class_ids, FLAGS.seed, config.decode
+    )
+    images = functools.partial(_drawn, draw, len(class_ids))
     if FLAGS.folder:
+        folder = epath.Path(FLAGS.folder)
         record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
         record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}
-        save_images(images, class_ids, labels, epath.Path(FLAGS.folder), record)
-        say(f"Wrote {len(images)} images to {FLAGS.folder}.")
+        save_images(
+            lambda wanted: map(to_uint8, draw(wanted)),
+            config.decode.batch_size,
+            class_ids,
+            labels,
+            folder,
+            record,
+            "--folder",
+        )
+        say(f"Wrote {len(class_ids)} images to {FLAGS.folder}.")
+        images = functools.partial(read_images, folder, file_names(class_ids, labels))
+
+    def write() -> None:
+        picture = grids.class_grid(images(), class_ids, labels, columns=FLAGS.num)
+        grids.save_png(output, picture)
+        say(f"Wrote {output}.")
+
+    distributed.first_does(write)
+
+
+def _drawn(draw: Callable[[np.ndarray], Iterator[np.ndarray]], count: int) -> np.ndarray:
+    """Draws all images (n, H, W, 3)."""
+    return np.concatenate(list(draw(np.ones(count, bool))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Writes one PNG per image as soon as its batch is drawn, a labeled grid of the first images of each
 class, and with --trace a picture of the order in which tokens were revealed. The same seed gives
 the same images. The same command resumes after an interruption. With --distributed, several
-processes draw them together: each draws and writes whole batches.
+processes draw them together: each draws and writes whole batches. With --shard_size, images are
+packed into TAR files instead.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ from vpt_gen.machine import distributed, later, lock
 from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
-from vpt_gen.ranges import Count
+from vpt_gen.ranges import Count, CountOrZero
 from vpt_gen.runs.request import (
     CHECKPOINT,
     define_generation_flags,
@@ -46,6 +47,13 @@ def define_flags() -> None:
         "Numbers of training images to start from, if prompts have them; instead of --classes.",
     )
     flags.DEFINE_bool("trace", False, "Also write trace.png: when each token was revealed.")
+    define_number(
+        "shard_size",
+        0,
+        CountOrZero,
+        "Images per TAR shard (the layout of WebDataset), for more images than a folder takes "
+        "well; 0 writes a PNG for each image.",
+    )
     distributed.define_flags()
 
 
@@ -53,6 +61,8 @@ def main():
     """Runs the program; its flags are parsed."""
     if FLAGS.trace and FLAGS.distributed:
         raise UserError("--trace shows the order of one process's tokens: leave out --distributed.")
+    if FLAGS.trace and FLAGS.shard_size:
+        raise UserError("--trace shows images that are files: leave out --shard_size.")
     distributed.start(apart=True)
     folder = epath.Path(FLAGS.output or default_output(FLAGS.checkpoint, "samples"))
     check_writable(folder / sampled.FILE, "--output")
@@ -66,7 +76,7 @@ def main():
         run, np.repeat(classes, FLAGS.num).tolist(), np.repeat(instances, FLAGS.num).tolist()
     )
     with lock.held_for_all(folder, "--output"):
-        save_generation(generation, folder, FLAGS.trace)
+        save_generation(generation, folder, FLAGS.trace, FLAGS.shard_size)
     say(f"Wrote {len(generation.bank)} images and grid.png to {folder}.")
 
 

@@ -208,7 +208,7 @@ def test_training_images_of_one_class_are_requests_of_their_own(tmp_path):
     others.bank[:, 0, 1] = NO_INSTANCE + 3
     record = generation.record()
     assert record == others.record()
-    assert saved._digest(generation, record, False) != saved._digest(others, record, False)
+    assert generation.digest() != others.digest()
 
 
 def test_a_new_request_leaves_no_note_of_the_old_one_while_it_draws(tmp_path):

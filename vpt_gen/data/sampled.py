@@ -12,10 +12,11 @@ from typing import Any
 
 from etils import epath
 
+from vpt_gen.data.shards import file_of
 from vpt_gen.errors import UserError
 from vpt_gen.images.grids import STRIP
 from vpt_gen.machine import json_files
-from vpt_gen.machine.manifest import FILES, Manifest, Share, mark_of, share_of
+from vpt_gen.machine.manifest import FILES, Manifest, mark_of
 
 FILE = "samples.json"
 # Pictures of all samples, which lie next to the images and are none of them.
@@ -29,10 +30,10 @@ class Note:
     """The content of a note.
 
     Attributes:
-      classes: file name -> class name, of each image.
+      classes: name -> class name, of each image: a file, or in a shard (`shards.py`).
       record: of the generation.
-      digests: file name -> SHA-256, hexadecimal, of each image, the pictures, and images of earlier
-        requests; None in notes of older versions.
+      digests: file name -> SHA-256, hexadecimal, of each image or shard, the pictures, and images
+        of earlier requests; None in notes of older versions.
     """
 
     classes: Mapping[str, str]
@@ -45,11 +46,6 @@ def open_manifest(
 ) -> Manifest:
     """Returns what writes images and their note; see `Manifest`."""
     return Manifest(epath.Path(folder) / FILE, names, _files_before, request, flag)
-
-
-def open_share(folder: epath.Path, request: str, number: int) -> Share:
-    """Returns what another process than the first writes images with, after `Manifest.begin`."""
-    return share_of(epath.Path(folder) / FILE, request, number)
 
 
 def _files_before(note: Mapping[str, Any]) -> list[str]:
@@ -85,7 +81,7 @@ def read(folder: str | os.PathLike) -> Note | None:
     if not all(isinstance(name, str) for name in note["classes"].values()):
         raise json_files.DamagedFileError(path, "a class is not text", cure)
     if digests is not None and not (
-        isinstance(digests, dict) and digests.keys() >= note["classes"].keys()
+        isinstance(digests, dict) and digests.keys() >= set(map(file_of, note["classes"]))
     ):
         raise json_files.DamagedFileError(path, "an image has no digest", cure)
     return Note(note["classes"], note["record"], digests)

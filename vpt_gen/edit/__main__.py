@@ -5,30 +5,39 @@ to repaint by --mask or --box, what to add by --extend, or how much of it to kee
 outside of the mask stay exactly as they are, and images keep their size. The same seed gives the
 same images.
 
-Writes one PNG per image and class, and `edits.png` with all of them next to what was given.
+Writes PNG files as soon as their batch is painted, and `edits.png` with the first of them next to
+what was given. The same command resumes after an interruption. With --distributed, several processes
+paint together: each paints and writes whole batches.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import flags
 from etils import epath
 
 from vpt_gen import cli
-from vpt_gen.edit import PICTURE
+from vpt_gen.edit import NOTE, PICTURE
 from vpt_gen.edit.given import extended, masks_of, read_image
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids, masks
-from vpt_gen.machine import later, lock
+from vpt_gen.machine import distributed, later, lock
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, NotNegative, ShareBelowOne, SideOrZero
 from vpt_gen.runs import request
 
 with later.imports(globals()):
-    from vpt_gen.edit.written import names_of, open_manifest, picture
+    from vpt_gen.data.source import digest_of
+    from vpt_gen.edit.written import names_of, open_manifest, picture, read_painted
+    from vpt_gen.machine.manifest import Manifest
     from vpt_gen.runs.conditions import choose
-    from vpt_gen.runs.editing import Brush, edits_of, repaint
+    from vpt_gen.runs.editing import Brush, Edit, check, edits_of, repaint
+    from vpt_gen.runs.generation import Generation
+    from vpt_gen.runs.together import Drawing, draw_together
 
 FLAGS = flags.FLAGS
 
@@ -72,10 +81,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output", "edits", "Folder for the images.")
     request.define_generation_flags()
+    distributed.define_flags()
 
 
 def main():
     """Runs the program; its flags are parsed."""
+    distributed.start(apart=True)
     given = [read_image(path) for path in FLAGS.image]
     canvases, masked = _canvases(given)
     run = request.open_flagged_run()
@@ -88,16 +99,42 @@ def main():
         for canvas, mask in zip(canvases, masked, strict=True)
         for edit in edits_of(canvas, mask, generation.bank)
     ]
+    check(run, edits, _brush())
     folder = epath.Path(FLAGS.output).expanduser()
     names = names_of(FLAGS.image, wanted, class_names)
-    with lock.held(folder, "--output"):
-        manifest = open_manifest(folder, names)
-        manifest.begin()
-        painted = repaint(run, edits, _brush(), FLAGS.seed, generation.weights)
-        manifest.write(dict(zip(names, map(grids.as_png, painted), strict=True)))
-        manifest.write({PICTURE: grids.as_png(picture(given, canvases, masked, painted))})
-        manifest.finish({"command": cli.command("vpt_gen.edit"), "record": generation.record()})
+
+    def finish(manifest: Manifest) -> None:
+        of_all = picture(given, canvases, masked, read_painted(folder, names, len(given)))
+        manifest.write({PICTURE: grids.as_png(of_all)})
+        command = cli.command("vpt_gen.edit", leave_out=distributed.FLAGS)
+        manifest.finish({"command": command, "record": generation.record()})
+
+    drawing = Drawing(
+        names,
+        np.tile(wanted, len(given)),
+        min(run.sampler.images_at_a_time, len(edits)),
+        functools.partial(_painted, generation, edits),
+        digest_of(generation.digest(), *names, str(_brush()), *canvases, *masked),
+    )
+    with lock.held_for_all(folder, "--output"):
+        opened = functools.partial(open_manifest, folder, names, drawing.request)
+        draw_together(drawing, folder / NOTE, opened, finish)
     say(f"Wrote {len(edits)} images and {PICTURE} to {folder}.")
+
+
+def _painted(
+    generation: Generation, edits: Sequence[Edit], wanted: np.ndarray
+) -> Iterator[list[np.ndarray]]:
+    """Yields the images of the edits `wanted` (n,), batch by batch."""
+    run, seed, weights = generation.run, generation.seed, generation.weights
+    size = min(run.sampler.images_at_a_time, len(edits))
+    for start in range(0, len(edits), size):
+        new = np.flatnonzero(wanted[start : start + size]).tolist()
+        if new:
+            # The last batch is padded, so that one compilation is enough.
+            batch = [edits[i % len(edits)] for i in range(start, start + size)]
+            made = repaint(run, batch, _brush(), seed, weights)
+            yield [made[i] for i in new]
 
 
 def _canvases(given: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:

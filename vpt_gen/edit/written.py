@@ -23,16 +23,35 @@ def names_of(images: Sequence[str], class_ids: np.ndarray, class_names: Sequence
     return [f"{stem}_{name}" for stem in stems for name in of_classes]
 
 
-def open_manifest(folder: epath.Path, names: Sequence[str]) -> Manifest:
-    """Returns what writes the images; UserError if a file of somebody else would be replaced."""
-    return Manifest(folder / NOTE, [*names, PICTURE])
+def open_manifest(folder: epath.Path, names: Sequence[str], request: str) -> Manifest:
+    """Returns what writes the images; UserError if a file of somebody else would be replaced.
+
+    Args:
+      folder: of the files.
+      names: of the images.
+      request: a digest of everything that determines them; those that an interrupted program wrote
+        for the same one stay.
+    """
+    return Manifest(folder / NOTE, [*names, PICTURE], request=request)
+
+
+def read_painted(folder: epath.Path, names: Sequence[str], count: int) -> list[list[np.ndarray]]:
+    """Reads the first results, uint8 (H, W, 3), of each of `count` given images."""
+    of_each = len(names) // count
+    shown = [names[i * of_each :][: min(of_each, _RESULTS)] for i in range(count)]
+    return [[_read(folder / name) for name in some] for some in shown]
+
+
+def _read(path: epath.Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.asarray(Image.open(file).convert("RGB"))
 
 
 def picture(
     given: Sequence[np.ndarray],
     canvases: Sequence[np.ndarray],
     masks: Sequence[np.ndarray],
-    painted: Sequence[np.ndarray],
+    painted: Sequence[Sequence[np.ndarray]],
 ) -> np.ndarray:
     """Returns one row per image: as given, with gray where it is repainted, and the first results.
 
@@ -40,13 +59,13 @@ def picture(
       given: uint8 images.
       canvases: with what is added.
       masks: of the canvases.
-      painted: the results, as many for each image.
+      painted: the results to show of each image.
     """
-    count = len(painted) // len(given)
     rows = {}
-    for i, (image, canvas, mask) in enumerate(zip(given, canvases, masks, strict=True)):
-        shown = [image, np.where(mask[..., None], np.uint8(128), canvas)]
-        shown += painted[i * count : i * count + min(count, _RESULTS)]
+    for i, (image, canvas, mask, made) in enumerate(
+        zip(given, canvases, masks, painted, strict=True)
+    ):
+        shown = [image, np.where(mask[..., None], np.uint8(128), canvas), *made]
         rows[str(i)] = np.stack([_thumbnail(x) for x in shown])
     return grids.labeled_rows(rows)
 

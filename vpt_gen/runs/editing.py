@@ -87,17 +87,9 @@ def repaint(
       uint8 (H, W, 3) of each edit.
 
     Raises:
-      UserError: a run without tokens, or whose tokens have no places, a window that does not fit,
-        or a mask that the transformer cannot complete.
+      UserError: see `check`, or a mask that the transformer cannot complete.
     """
-    if not run.sampler.has_tokens:
-        raise UserError(f"{run.workdir} adapts a GAN, which has no tokens to draw anew.")
-    net = run.token_sampler.transformer
-    if net.one_dimensional:
-        raise UserError(
-            f"{run.workdir} adapts a {net.title}, each of whose tokens shapes the whole image: no "
-            "part of it can be repainted. Use a run of a model whose tokens form a grid."
-        )
+    check(run, edits, brush)
     canvases = [edit.image / np.float32(255.0) for edit in edits]
     plans = [windows.plan(edit.mask, _side(edit.image, brush)) for edit in edits]
     unknown = [edit.mask.copy() for edit in edits]
@@ -114,6 +106,23 @@ def repaint(
         np.where(edit.mask[..., None], to_uint8(canvas), edit.image)
         for edit, canvas in zip(edits, canvases, strict=True)
     ]
+
+
+def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
+    """Raises UserError if the run or the window does not fit: before anything is painted.
+
+    A run may have no tokens, or tokens that have no places.
+    """
+    if not run.sampler.has_tokens:
+        raise UserError(f"{run.workdir} adapts a GAN, which has no tokens to draw anew.")
+    net = run.token_sampler.transformer
+    if net.one_dimensional:
+        raise UserError(
+            f"{run.workdir} adapts a {net.title}, each of whose tokens shapes the whole image: no "
+            "part of it can be repainted. Use a run of a model whose tokens form a grid."
+        )
+    for edit in edits:
+        _side(edit.image, brush)
 
 
 def _side(image: np.ndarray, brush: Brush) -> int:

@@ -1,6 +1,8 @@
 """Images drawn from a run: their conditions, and a record to reproduce them."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -71,6 +73,12 @@ class Generation:
                 "seed": self.seed,
             },
         }
+
+    def digest(self) -> str:
+        """Returns a digest of everything that determines the images and the names of classes."""
+        weights = None if self.weights is None else self.weights.tolist()
+        content = [self.record(), self.bank.tolist(), weights, list(self.run.facts["class_names"])]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(run: TunedRun) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -63,14 +63,15 @@ def choose_classes(wanted: Sequence[str], net: TokenTransformer, names: Sequence
     return numbers or list(range(min(FEW, known)))
 
 
-def draw(
+def stream(
     tokenizer: PretrainedNet,
     transformer: PretrainedNet,
     class_ids: np.ndarray,
     seed: int,
     decode: ConfigDict,
-) -> np.ndarray:
-    """Draws images (n, H, W, 3) of classes (n,); the k-th of a class does not depend on the others.
+    wanted: np.ndarray,
+) -> Iterator[np.ndarray]:
+    """Draws images of classes (n,); the k-th of a class does not depend on the others.
 
     Args:
       tokenizer: decodes tokens to images.
@@ -78,6 +79,10 @@ def draw(
       class_ids: sorted.
       seed: of all keys.
       decode: a config's `decode`.
+      wanted: (n,) bool, the images to draw, in batches of all.
+
+    Yields:
+      The wanted images of a batch (b, H, W, 3) in [0, 1].
     """
     num_tokens = own_num_tokens(transformer.net)
     options = decode_options(ConfigDict({"decode": decode}))
@@ -101,12 +106,12 @@ def draw(
     )
     params = jax.device_put((transformer.params, tokenizer.params))
     some = jax.jit(some)
-    parts = []
-    with track(total=len(class_ids), label="drawing") as bar:
+    with track(total=int(wanted.sum()), label="drawing") as bar:
         for start in range(0, len(class_ids), decode.batch_size):
+            new = np.flatnonzero(wanted[start : start + decode.batch_size])
+            if not len(new):
+                continue
             # The last batch is padded, so that one compilation is enough.
             rows = np.arange(start, start + decode.batch_size) % len(class_ids)
-            count = min(decode.batch_size, len(class_ids) - start)
-            parts.append(np.asarray(some(*params, keys[rows], class_ids[rows]))[:count])
-            bar.update(count)
-    return np.concatenate(parts)
+            yield np.asarray(some(*params, keys[rows], class_ids[rows]))[new]
+            bar.update(len(new))

@@ -1,28 +1,28 @@
-"""Samples as a folder of PNG files, with their generation record."""
+"""Samples as a folder of PNG files or TAR shards, with their generation record."""
 
 import collections
 import hashlib
+import io
+import itertools
 import json
 import os
 import unicodedata
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from etils import epath
 from PIL import Image
 
-from vpt_gen.data import sampled
+from vpt_gen.data import sampled, shards
 from vpt_gen.images import grids
 from vpt_gen.images.codec import to_uint8
-from vpt_gen.machine import distributed
 from vpt_gen.machine.files import cut
-from vpt_gen.machine.manifest import Manifest, Share
+from vpt_gen.machine.manifest import Manifest
 from vpt_gen.machine.progress import say, track
 from vpt_gen.runs.generation import Generation
 from vpt_gen.runs.orders import RevealOrders
+from vpt_gen.runs.together import Drawing, draw_together
 
 # Limits of the picture of all samples, so that it fits in memory.
 GRID_COLUMNS, GRID_CLASSES = 10, 100
@@ -67,119 +67,106 @@ def file_names(class_ids: np.ndarray, class_names: list[str]) -> list[str]:
 
 
 def save_images(
-    images: np.ndarray,
+    stream: Callable[[np.ndarray], Iterator[np.ndarray]],
+    at_a_time: int,
     class_ids: np.ndarray,
     class_names: list[str],
     folder: epath.Path,
     record: dict[str, Any],
+    flag: str = "--output",
 ) -> None:
-    """Writes a PNG for every image; reports other images in the folder.
+    """Draws images and writes a PNG for each; all processes call this together.
 
     `samples.json` keeps the classes and the generation record, for measuring the folder
-    (`data/sampled.py`).
+    (`data/sampled.py`). If the same images were interrupted in this folder, they resume.
+
+    Args:
+      stream: see `Drawing`, also `at_a_time`.
+      at_a_time: images of a batch.
+      class_ids: (n,) of the images.
+      class_names: of all classes.
+      folder: for the images.
+      record: everything that determines the images, for JSON.
+      flag: that names the folder.
 
     Raises:
-      UserError: a file of somebody else would be replaced.
+      UserError: a file of somebody else would be replaced; nothing is drawn or written.
     """
     names = file_names(class_ids, class_names)
-    manifest = sampled.open_manifest(folder, names)
-    manifest.begin()
-    _write(manifest, names, images)
-    _finish(manifest, folder, names, class_ids, class_names, record)
+    request = _digest(record, class_ids.tolist(), class_names)
+    draw_together(
+        Drawing(names, class_ids, at_a_time, stream, request),
+        folder / sampled.FILE,
+        lambda: sampled.open_manifest(folder, names, request, flag),
+        lambda manifest: _finish(manifest, folder, names, class_ids, class_names, record),
+    )
 
 
-def save_generation(generation: Generation, folder: epath.Path, trace: bool = False) -> None:
+def save_generation(
+    generation: Generation, folder: epath.Path, trace: bool = False, shard_size: int = 0
+) -> None:
     """Draws images and writes those of each batch before the next is drawn, then `grid.png`.
 
     The record is written last. If the same request was interrupted in this folder, it resumes:
     existing images are not drawn again. A request is everything that determines the images.
-    Several processes call this together; each draws whole batches, so that the images are the same.
+    Several processes call this together (`runs/together.py`).
 
     Args:
       generation: what to draw.
       folder: for the images.
-      trace: also write `trace.png`, the order of tokens in the first images; in one process.
+      trace: also write `trace.png`, the order of tokens in the first images; in one process, and
+        without shards.
+      shard_size: images per TAR shard; 0 writes a PNG for each image.
 
     Raises:
       UserError: a file of somebody else would be replaced; nothing is drawn or written.
     """
     class_ids, class_names = generation.class_ids, list(generation.run.facts["class_names"])
     record, names = generation.record(), file_names(generation.class_ids, class_names)
+    if shard_size:
+        names = shards.names_of(len(names), shard_size)
     pictures = sampled.PICTURES if trace else sampled.PICTURES[:1]
-    request, orders = _digest(generation, record, trace), RevealOrders(folder) if trace else None
-    manifest: Manifest | None = None
-    done = np.zeros(len(names), bool)
+    orders = RevealOrders(folder) if trace else None
 
-    def begin() -> None:
-        nonlocal manifest, done
-        manifest = sampled.open_manifest(folder, [*names, *pictures], request)
-        done = np.array([name in manifest.done for name in names])
-        done = orders.resume(done) if orders else done
-        manifest.begin(jax.process_count())
-        if done.any():
-            say(f"{done.sum()} of {len(names)} images are in {folder}; drawing the rest.")
+    def stream(wanted: np.ndarray) -> Iterator[np.ndarray]:
+        with track(total=int(wanted.sum()), label="sampling") as bar:
+            for batch in generation.batches(wanted):
+                if orders:  # First, so that no image lacks its order.
+                    orders.add(batch.revealed_at)
+                yield to_uint8(batch.images)
+                bar.update(len(batch.images))
 
-    def finish() -> None:
-        assert manifest is not None  # `begin` made it.
+    def finish(manifest: Manifest) -> None:
         drawn = [_grid(folder, names, class_ids, class_names)]
         if orders:
-            first = _read(folder, names[: orders.count])
+            first = read_images(folder, names[: orders.count])
             drawn.append(orders.picture(first, generation.run.sampler.token_grid))
         manifest.write(dict(zip(pictures, map(grids.as_png, drawn), strict=True)))
         _finish(manifest, folder, names, class_ids, class_names, record)
         if orders:
             orders.remove()
 
-    distributed.first_does(begin)
-    done = distributed.first_tells(done)
-    files = manifest or sampled.open_share(folder, request, jax.process_index())
-    _draw(generation, names, done, files, orders)
-    distributed.wait_long()
-    distributed.first_does(finish)
+    request = _digest(generation.digest(), trace, shard_size)
+    at_a_time = generation.run.sampler.images_at_a_time
+    drawing = Drawing(names, class_ids, at_a_time, stream, request)
+    draw_together(
+        drawing,
+        folder / sampled.FILE,
+        lambda: sampled.open_manifest(folder, [*drawing.files, *pictures], request),
+        finish,
+        orders.resume if orders else lambda done: done,
+    )
 
 
-def _draw(
-    generation: Generation,
-    names: Sequence[str],
-    done: np.ndarray,
-    files: Manifest | Share,
-    orders: RevealOrders | None,
-) -> None:
-    """Draws this process's share of the images that are not `done` (n,), and writes them."""
-    batches = np.arange(len(names)) // generation.run.sampler.images_at_a_time
-    own = distributed.share_of(np.unique(batches[~done]))
-    wanted = ~done & np.isin(batches, own)
-    rows = np.flatnonzero(wanted)
-    with track(total=len(rows), label="sampling") as bar:
-        for batch in generation.batches(wanted):
-            now, rows = np.split(rows, [len(batch.images)])
-            if orders:  # First, so that no image lacks its order.
-                orders.add(batch.revealed_at)
-            _write(files, [names[row] for row in now], batch.images)
-            bar.update(len(now))
-
-
-def _digest(generation: Generation, record: dict[str, Any], trace: bool) -> str:
+def _digest(*request: Any) -> str:
     """Returns the digest of a request, equal for two that make the same files."""
-    weights = None if generation.weights is None else generation.weights.tolist()
-    names = list(generation.run.facts["class_names"])
-    request = [record, generation.bank.tolist(), weights, names, trace]
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def _write(files: Manifest | Share, names: Sequence[str], images: np.ndarray) -> None:
-    # Compression takes longer than drawing with small nets, and releases Python's lock.
-    with ThreadPoolExecutor() as pool:
-        contents = list(pool.map(grids.as_png, to_uint8(images)))
-    files.write(dict(zip(names, contents, strict=True)))
-
-
-def _read(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
+def read_images(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
     """Reads written images (n, H, W, 3) in [0, 1]."""
-    images = []
-    for name in names:
-        with (folder / name).open("rb") as file:
-            images.append(np.asarray(Image.open(file).convert("RGB")))
+    contents = map(io.BytesIO, shards.read_images(folder, names))
+    images = [np.asarray(Image.open(content).convert("RGB")) for content in contents]
     return np.stack(images) / np.float32(255.0)
 
 
@@ -191,13 +178,14 @@ def _grid(
         np.flatnonzero(class_ids == c)[:GRID_COLUMNS] for c in np.unique(class_ids)[:GRID_CLASSES]
     ]
     rows = np.concatenate(shown)
-    images = _read(folder, [names[row] for row in rows])
+    images = read_images(folder, [names[row] for row in rows])
     return grids.class_grid(images, class_ids[rows], class_names, GRID_COLUMNS)
 
 
 def _finish(manifest: Manifest, folder, names, class_ids, class_names, record) -> None:
     classes = [class_names[c] for c in class_ids.tolist()]
     sampled.finish(manifest, dict(zip(names, classes, strict=True)), record)
-    others = {path.name for path in folder.glob("*.png")} - {*names, *sampled.PICTURES}
+    found = itertools.chain(folder.glob("*.png"), folder.glob(f"*{shards.EXTENSION}"))
+    others = {path.name for path in found} - {*map(shards.file_of, names), *sampled.PICTURES}
     if others:
-        say(f"Note: {folder} also holds {len(others)} other images.")
+        say(f"Note: {folder} also holds {len(others)} other images or shards.")

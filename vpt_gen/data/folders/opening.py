@@ -18,6 +18,7 @@ from vpt_gen.data.folders.listing import (
     list_folder,
     shown,
 )
+from vpt_gen.data.folders.sharded import has_shards, open_shards
 from vpt_gen.data.names import check_distinct
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
@@ -34,7 +35,7 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     Args:
       path: with one sub-folder per class (labels follow the sorted names), or directly with images:
         then there is one class, named like the folder, or the classes in the note of
-        `vpt_gen.sample` (`sampled.py`).
+        `vpt_gen.sample` (`sampled.py`), whose images may be in shards (`sharded.py`).
       classes: read only the images of these classes; () for all. Labels do not change, and files
         of other classes need not be readable.
 
@@ -49,6 +50,8 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
             f"Image folder {path!r} does not exist; set config.data.path to your folder."
         )
     note = sampled.read(root)
+    if note and has_shards(note):
+        return open_shards(root, note, classes)
     listing = list_folder(root)
     if note:
         listing = _as_sampled(root, listing, note)
