@@ -36,7 +36,7 @@
 #   --max_restarts=NUMBER    restarts after failures, of all pods or of each pod of a study;
 #                            interruptions do not count (10)
 #   --dry_run                print the commands, do nothing
-#   --program=NAME           main (training), sample, evaluate or study (main)
+#   --program=NAME           main (training), sample, evaluate, edit, preview, report or study (main)
 #   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; its folders are
 #                            in a bucket or /shared
 

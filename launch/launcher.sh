@@ -32,7 +32,7 @@ show_help() {
 }
 
 dry_run=
-program=main # of vpt_gen: main, sample or evaluate; or study, if the script sets studies
+program=main # of vpt_gen, see check_program; study needs a script that sets studies
 program_flags=()
 
 # parse_flags KNOWN SWITCHES ARGUMENT...: sets the variables named in KNOWN (--name=value) and in
@@ -87,13 +87,23 @@ check_program() {
       [ -n "${studies:-}" ] || fail "this script starts no study; use launch/slurm.sh or launch/kubernetes.sh."
       check_training
       ;;
-    sample) [ -n "$(value_of --checkpoint)" ] || fail "no --checkpoint given; add -- --checkpoint=WORKDIR." ;;
+    sample) check_checkpoint ;;
+    edit)
+      check_checkpoint
+      [ -n "$(value_of --image)" ] || fail "no --image given; add -- --image=FILE."
+      ;;
     evaluate)
       [ -n "$(value_of --checkpoint)$(value_of --images)" ] ||
         fail "neither --checkpoint nor --images given; add -- --checkpoint=WORKDIR."
       ;;
-    *) fail "unknown program $program; use main, sample, evaluate or study." ;;
+    report) [ -n "$(value_of --workdir)" ] || fail "no --workdir given; add -- --workdir=WORKDIR." ;;
+    preview) ;;
+    *) fail "unknown program $program; use main, sample, evaluate, edit, preview, report or study." ;;
   esac
+}
+
+check_checkpoint() {
+  [ -n "$(value_of --checkpoint)" ] || fail "no --checkpoint given; add -- --checkpoint=WORKDIR."
 }
 
 check_training() { # an existing config file and a workdir
@@ -109,7 +119,11 @@ check_training() { # an existing config file and a workdir
 check_shared() {
   local flag
   case "$1" in gs://*/*) fail "--shared=$1 is a folder of a bucket; use the whole bucket, gs://NAME." ;; esac
-  for flag in --workdir --output --checkpoint --images; do
+  case "$program" in
+    # Their default is a path on one machine.
+    edit | preview) [ -n "$(value_of --output)" ] || fail "no --output given; add -- --output=gs://BUCKET/OUTPUT or /shared/OUTPUT." ;;
+  esac
+  for flag in --workdir --output --folder --checkpoint --images --image --mask; do
     [ -z "$(value_of "$flag")" ] || check_shared_folder "$flag" "$(value_of "$flag")" "$1"
   done
 }
@@ -117,6 +131,7 @@ check_shared() {
 check_shared_folder() { # FLAG FOLDER SHARED
   case "$1 $2" in
     --checkpoint\ hf://?*) [ -n "$(value_of --output)" ] || fail "no --output given; add one, as a run on the Hub has no folder for it." ;;
+    --image\ gs://?* | --mask\ gs://?*) fail "$1=$2 is in a bucket, and images to edit are read as files; use /shared/FILE." ;;
     *\ gs://?*)
       # Locks, and runs that are read while others write.
       [ "$program" != study ] || fail "$1=$2 is in a bucket, and a study needs a folder; use /shared/STUDY on a volume claim."

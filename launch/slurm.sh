@@ -18,7 +18,7 @@
 #   --partition=, --account=, --qos=, --constraint=, --mem=    flags of sbatch, if your cluster needs them
 #   --name=NAME              name of the job (vpt-gen)
 #   --dry_run                print the commands, do nothing
-#   --program=NAME           main (training), sample, evaluate or study (main)
+#   --program=NAME           main (training), sample, evaluate, edit, preview, report or study (main)
 #   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; all nodes must
 #                            see its folders
 

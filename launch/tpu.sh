@@ -27,7 +27,7 @@
 #                            a bucket (gs://NAME) or an NFS export (HOST:/PATH)
 #   --poll=SECONDS           time between checks of a slice that is not ready or not reachable (30)
 #   --dry_run                print the commands, do nothing
-#   --program=NAME           main (training), sample or evaluate (main)
+#   --program=NAME           main (training), sample, evaluate, edit, preview or report (main)
 #   --config=, --workdir=, --config.FIELD=, and all after --    flags of the program; its folders are
 #                            in a bucket or /shared
 

@@ -38,7 +38,7 @@ from vpt_gen.nets.transformer import NO_CLASS, TokenTransformer
 from vpt_gen.report.likeness import num_source_classes
 from vpt_gen.runs.editing import Brush, Edit, repaint
 from vpt_gen.runs.generation import plain_generation
-from vpt_gen.runs.likeness import Likeness, likenesses
+from vpt_gen.runs.likeness import Likeness, images_for, likenesses
 from vpt_gen.runs.measured import measuring_tokenizer
 from vpt_gen.runs.opened import TunedRun, open_run
 from vpt_gen.runs.samples import class_bank
@@ -303,7 +303,8 @@ def measure(run: TunedRun, output: pathlib.Path, num: int, seeds: range) -> None
     check_run(run)
     yardstick = yardstick_of(run)
     classes, count = np.arange(len(run.facts["class_names"])), num_source_classes(run)
-    likest = likenesses(run, classes, count, seeds[0]) if count else []
+    tokens = images_for(run, classes, seeds[0]).samples().tokens
+    likest = likenesses(run, classes, count, tokens) if count else []
     runs = runs_of(run, likest)
     found: dict[str, list[Figures]] = {share: [] for share in SHARES}
     for given in given_of(run, yardstick.reference, num, seeds):

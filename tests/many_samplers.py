@@ -1,17 +1,21 @@
-"""One request of samples and one evaluation by one, two and four real processes, killed on the way.
+"""What draws from nets, by one, two and four real processes, killed on the way.
 
-    python -m tests.many_samplers
+    python -m tests.many_samplers                  all programs
+    python -m tests.many_samplers edit report      some of them
 
-Processes find each other through jax.distributed, on this machine. Compares the images, the record
-and every figure with those of one process, bit for bit. Fifteen minutes on two cores.
+Processes find each other through jax.distributed, on this machine. Compares the images, the record,
+the page and every figure with those of one process, bit for bit. Half an hour on two cores.
 """
 
 import json
 import os
 import pathlib
 import signal
+import sys
 import tempfile
 import time
+
+from PIL import Image
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "")
@@ -37,19 +41,79 @@ def figures_of(folder):
     return figures
 
 
-def sample(run, folder, processes, devices=1):
+def sample(run, folder, processes, *more):
     """A job that draws `IMAGES` images of two classes."""
-    flags = [f"--checkpoint={run}", f"--num={IMAGES // 2}", "--set=batch_size=8"]
-    log = folder.with_suffix(".log")
-    return Processes(log, "vpt_gen.sample", [*flags, f"--output={folder}"], processes, devices)
+    flags = [f"--checkpoint={run}", f"--num={IMAGES // 2}", "--set=batch_size=8", *more]
+    return job("sample", [*flags, f"--output={folder}"], folder, processes)
 
 
-def evaluate(run, folder, processes, devices=1):
+def shards(run, folder, processes):
+    """A job that draws them into shards, whose ends are in the middle of a batch."""
+    return sample(run, folder, processes, "--shard_size=20")
+
+
+def evaluate(run, folder, processes):
     """A job that draws and measures `IMAGES` images."""
     flags = [f"--checkpoint={run}", f"--num={IMAGES}", "--set=batch_size=8", "--batch_size=12"]
     flags += ["--features=tokenizer", f"--output={folder}"]
-    log = folder.with_suffix(".log")
-    return Processes(log, "vpt_gen.evaluate", flags, processes, devices)
+    return job("evaluate", flags, folder, processes)
+
+
+def edit(run, folder, processes):
+    """A job that repaints two images of other sizes, in batches that have both."""
+    flags = [f"--checkpoint={run}", f"--num={IMAGES // 4 + 1}", "--set=batch_size=8"]
+    for name, size in (("small", (20, 30)), ("large", (40, 24))):
+        path = run.with_name(f"{name}.png")
+        Image.radial_gradient("L").resize(size).convert("RGB").save(path)
+        flags.append(f"--image={path}")
+    return job("edit", [*flags, "--box=4,4,16,18", f"--output={folder}"], folder, processes)
+
+
+def preview(run, folder, processes):
+    """A job that draws `IMAGES` images of two classes of the source."""
+    flags = [f"--{net}={run.with_name(net)}" for net in ("tokenizer", "transformer")]
+    flags += ["--classes=0,1", f"--num={IMAGES // 2}", f"--folder={folder}"]
+    return job("preview", [*flags, f"--output={folder}.png"], folder, processes)
+
+
+def report(run, folder, processes):
+    """A job that makes a page."""
+    flags = [f"--workdir={run}", "--num=40", f"--output={folder / 'report.html'}"]
+    return job("report", flags, folder, processes)
+
+
+def job(program, flags, folder, processes):
+    """A job whose log is next to its folder."""
+    return Processes(folder.with_suffix(".log"), f"vpt_gen.{program}", flags, processes)
+
+
+def files(pattern):
+    """Counts the files of a pattern in a folder."""
+    return lambda folder: len(list(folder.glob(pattern)))
+
+
+def edited(folder):
+    """The files of edits; the command in their note names the folder."""
+    found = files_of(folder)
+    note = json.loads(found.pop("edits.json"))
+    del note["command"]
+    return found | {"note": note}
+
+
+def seen(folder):
+    """The files of a preview, and its picture."""
+    return files_of(folder) | {"picture": folder.with_suffix(".png").read_bytes()}
+
+
+# program -> its job, its result, and how many files it has written so far.
+PROGRAMS = {
+    "sample": (sample, files_of, files("*.png")),
+    "shards": (shards, files_of, files("*.tar")),
+    "evaluate": (evaluate, figures_of, files(".vpt_gen_features/*/*.npz")),
+    "edit": (edit, edited, files("*.png")),
+    "preview": (preview, seen, files("*.png")),
+    "report": (report, files_of, files(".report.html.images/*/*.npz")),
+}
 
 
 def kill(job, number, written):
@@ -72,9 +136,9 @@ def compare(what, found, expected):
     assert found == expected
 
 
-def try_program(program, result, written, folder, run):
+def try_program(name, folder, run):
     """Compares two and four processes with one; kills one of two, and goes on with four."""
-    name = program.__name__
+    program, result, written = PROGRAMS[name]
     program(run, folder / f"{name}1", 1).succeed()
     one = result(folder / f"{name}1")
     for processes in (2, 4):
@@ -94,9 +158,8 @@ def main():
         os.environ["VPT_GEN_CACHE"] = str(folder / "cache")
         run = folder / "run"
         Job(write_config(folder, num_steps=4, checkpoint_every=4, eval_every=0), run).finish()
-        try_program(sample, files_of, lambda at: len(list(at.glob("*.png"))), folder, run)
-        parts = ".vpt_gen_features/*/*.npz"
-        try_program(evaluate, figures_of, lambda at: len(list(at.glob(parts))), folder, run)
+        for name in sys.argv[1:] or PROGRAMS:
+            try_program(name, folder, run)
 
 
 if __name__ == "__main__":

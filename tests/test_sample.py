@@ -14,7 +14,6 @@ from tests.programs import call, flags_of
 from vpt_gen import sample
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
-from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import sharding
 from vpt_gen.machine.files import write_text
 from vpt_gen.methods import prompts
@@ -215,7 +214,7 @@ def test_letters_that_the_locale_cannot_spell_are_left_out(monkeypatch):
 
 @pytest.mark.slow
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
-    images = to_uint8(make_sampler().sample(params, class_bank([0, 1]), seed=0).images)
+    images = make_sampler().sample(params, class_bank([0, 1]), seed=0).images
 
     def save(class_names, seed):
         def stream(wanted):

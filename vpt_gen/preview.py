@@ -9,18 +9,16 @@ is one picture, which is small: the first process draws it, and the others wait.
 
 import contextlib
 import functools
-import pathlib
-from collections.abc import Callable, Iterator
 
 import numpy as np
 from absl import flags
 from etils import epath
+from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.checkpoints.shipped import COLOR
 from vpt_gen.images import grids, png
-from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import distributed, later, lock, network
 from vpt_gen.machine.files import check_output
 from vpt_gen.machine.number_flags import define_number
@@ -73,7 +71,7 @@ def main():
 
 def preview() -> None:
     """Draws the images and writes them; no other program writes to their folder."""
-    output = pathlib.Path(FLAGS.output)
+    output = epath.Path(FLAGS.output)
     check_output(output, "--output", png.SIGNATURE)
     nets = {"tokenizer": FLAGS.tokenizer, "transformer": FLAGS.transformer}
     if not FLAGS.backbone:
@@ -82,48 +80,40 @@ def preview() -> None:
     tokenizer = load_net(paths["tokenizer"], *TOKENIZERS)
     transformer = load_net(paths["transformer"], *transformers())
     check_codebooks(tokenizer.net, transformer.net)
-    config = default_config("prompts", transformer.net.family)
+    decode = _decoding(transformer.net.family)
+    names = list(transformer.about.get("class_names", ()))
+    classes = choose_classes(FLAGS.classes, transformer.net, names)
+    class_ids = np.repeat(sorted(set(classes)), FLAGS.num)
+    labels = names or [str(c) for c in range(class_ids.max() + 1)]
+    draw = functools.partial(stream, tokenizer, transformer, class_ids, FLAGS.seed, decode)
+    folder = epath.Path(FLAGS.folder) if FLAGS.folder else None
+    if folder:
+        record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
+        record |= {"seed": FLAGS.seed, "decode": decode.to_dict()}
+        save_images(draw, decode.batch_size, class_ids, labels, folder, record, "--folder")
+        say(f"Wrote {len(class_ids)} images to {FLAGS.folder}.")
+
+    def write() -> None:
+        if folder:
+            images = read_images(folder, file_names(class_ids, labels))
+        else:
+            images = np.concatenate(list(draw(np.ones(len(class_ids), bool))))
+        grids.save_png(output, grids.class_grid(images, class_ids, labels, columns=FLAGS.num))
+        say(f"Wrote {output}.")
+
+    distributed.first_does(write)
+
+
+def _decoding(family: str) -> ConfigDict:
+    """Returns the decoding options of the command line, for a family of transformers."""
+    config = default_config("prompts", family)
     if FLAGS.backbone:
         suit(config, FLAGS.backbone)
     config.decode.batch_size = 8
     for setting in FLAGS.set:
         set_option(config.decode, setting)
     check_config(config)
-    names = list(transformer.about.get("class_names", ()))
-    classes = choose_classes(FLAGS.classes, transformer.net, names)
-    class_ids = np.repeat(sorted(set(classes)), FLAGS.num)
-    labels = names or [str(c) for c in range(class_ids.max() + 1)]
-    draw = functools.partial(
-        stream, tokenizer, transformer, class_ids, FLAGS.seed, config.decode
-    )
-    images = functools.partial(_drawn, draw, len(class_ids))
-    if FLAGS.folder:
-        folder = epath.Path(FLAGS.folder)
-        record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
-        record |= {"seed": FLAGS.seed, "decode": config.decode.to_dict()}
-        save_images(
-            lambda wanted: map(to_uint8, draw(wanted)),
-            config.decode.batch_size,
-            class_ids,
-            labels,
-            folder,
-            record,
-            "--folder",
-        )
-        say(f"Wrote {len(class_ids)} images to {FLAGS.folder}.")
-        images = functools.partial(read_images, folder, file_names(class_ids, labels))
-
-    def write() -> None:
-        picture = grids.class_grid(images(), class_ids, labels, columns=FLAGS.num)
-        grids.save_png(output, picture)
-        say(f"Wrote {output}.")
-
-    distributed.first_does(write)
-
-
-def _drawn(draw: Callable[[np.ndarray], Iterator[np.ndarray]], count: int) -> np.ndarray:
-    """Draws all images (n, H, W, 3)."""
-    return np.concatenate(list(draw(np.ones(count, bool))))
+    return config.decode
 
 
 if __name__ == "__main__":

@@ -95,10 +95,16 @@ def test_a_slice_has_as_many_nodes_as_its_topology(fakes, tpu, topology, label, 
     assert container_of(jobset)["args"] == [*TRAINING, "--distributed"]
 
 
-def test_other_programs_run_in_the_pods(fakes):
-    flags = ["--checkpoint=gs://bucket/run", "--num=1000"]
-    container = container_of(manifest(fakes, *TPU[:-2], "--program=evaluate", "--", *flags))
-    assert container["command"] == ["python", "-m", "vpt_gen.evaluate"]
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        ("evaluate", ["--checkpoint=gs://bucket/run", "--num=1000"]),
+        ("preview", ["--classes=all", "--output=gs://bucket/a.png", "--folder=gs://bucket/a"]),
+    ],
+)
+def test_other_programs_run_in_the_pods(fakes, program, flags):
+    container = container_of(manifest(fakes, *TPU[:-2], f"--program={program}", "--", *flags))
+    assert container["command"] == ["python", "-m", f"vpt_gen.{program}"]
     assert container["args"] == [*flags, "--distributed"]
 
 

@@ -49,11 +49,19 @@ def test_dry_run_prints_what_would_be_done(fakes):
     assert run.stdout.replace(str(fakes.folder / "venv"), "VENV") == PLAN
 
 
-def test_other_programs_get_what_follows_two_dashes(fakes):
-    flags = ("--checkpoint=runs/mine", "--num=1000", "--set=num_iterations=8")
-    run = fakes.launch("slurm", "--dry_run", "--program=sample", "--", *flags)
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        ("sample", ("--checkpoint=runs/mine", "--num=1000", "--set=num_iterations=8")),
+        ("edit", ("--checkpoint=runs/mine", "--image=a.png", "--image=b.png", "--box=0,0,8,8")),
+        ("preview", ("--backbone=maskgit256", "--classes=all", "--folder=runs/seen")),
+        ("report", ("--workdir=runs/mine", "--num=16")),
+    ],
+)
+def test_other_programs_get_what_follows_two_dashes(fakes, program, flags):
+    run = fakes.launch("slurm", "--dry_run", f"--program={program}", "--", *flags)
     assert run.returncode == 0, run.stderr
-    assert f"python -m vpt_gen.sample {' '.join(flags)} --distributed\n" in run.stdout
+    assert f"python -m vpt_gen.{program} {' '.join(flags)} --distributed\n" in run.stdout
 
 
 def test_the_nodes_of_a_study_are_an_array_of_jobs(fakes):
@@ -134,7 +142,9 @@ def test_a_task_of_an_array_asks_for_itself_alone(fakes):
         ((*TRAINING, "--partition=a b"), "contains a space"),
         ((*TRAINING, "--gpu=8"), "unknown flag --gpu"),
         (TRAINING, "sbatch is missing"),
-        (("--program=report", "--", "--checkpoint=runs/a"), "unknown program report; use main,"),
+        (("--program=walk", "--", "--checkpoint=runs/a"), "unknown program walk; use main,"),
+        (("--program=report", "--", "--checkpoint=runs/a"), "no --workdir given; add -- --workdir"),
+        (("--program=edit", "--", "--checkpoint=runs/a"), "no --image given"),
         (("--program=sample", "--", "--num=3"), "no --checkpoint given"),
         (("--program=evaluate", "--", "--num=3"), "neither --checkpoint nor --images given"),
     ],

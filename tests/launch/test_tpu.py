@@ -12,6 +12,7 @@ SLICE = ("--zone=z", "--accelerator=v5p-128")
 TRAINING = ("--config=configs/folder.py", "--workdir=gs://bucket/run", "--config.data.path=/a b")
 FLAGS = (*SLICE, *TRAINING)
 SAMPLE = (*SLICE, "--program=sample", "--")
+EDIT = (*SLICE, "--program=edit", "--", "--checkpoint=gs://b/run", "--output=gs://b/edits")
 
 PLAN = """\
 # Creating the slice vpt-gen (v5p-128 in z).
@@ -122,6 +123,9 @@ def test_commands_of_the_dry_run_do_the_same_when_pasted(fakes):
         (("run", *FLAGS, "--shared=gs://b/c"), "use the whole bucket"),
         (("run", *SAMPLE, "--checkpoint=runs/a"), "runs/a is on one machine only"),
         (("run", *SAMPLE, "--checkpoint=/shared/a"), "needs --shared"),
+        (("run", *SLICE, "--program=preview"), "no --output given"),
+        (("run", *SLICE, "--program=report", "--workdir=runs/a"), "runs/a is on one machine only"),
+        (("run", *EDIT, "--image=gs://b/a.png"), "images to edit are read as files"),
         (("run", *SAMPLE, "--checkpoint=hf://a/b"), "no --output given"),
         (("run", *SAMPLE, "--checkpoint=gs://b/a", "--output=a"), "--output=a is on one machine"),
         (("run", *FLAGS, "--acelerator=v4-8"), "unknown flag --acelerator"),

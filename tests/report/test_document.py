@@ -4,17 +4,21 @@ import functools
 import shutil
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from etils import epath
 
 from tests import made
 from tests.programs import opened, train
 from tests.report.pages import read
 from vpt_gen.errors import UserError
+from vpt_gen.machine import distributed
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.report.__main__ import open_compared
-from vpt_gen.report.document import make_page
+from vpt_gen.report.document import draw_together, make_page
+from vpt_gen.runs.shared_samples import SharedSamples
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +81,27 @@ def test_a_page_of_classes_and_instances(trained, data):
     assert "held-out image of discs" in captions
     assert len(page) < 1_000_000
     assert make_page(run, num=2, seed=0, compared={"<other>": run}) == page
+
+
+def test_a_page_whose_images_several_processes_have_drawn(trained, tmp_path, monkeypatch):
+    """Here one process after the other."""
+    run = opened(trained("nar", "class+instance"), decode=["batch_size=3"])
+    shared = SharedSamples(epath.Path(tmp_path) / "images")
+    told = []  # What was there at the beginning, as the first one tells the other.
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed, "share_of", lambda items: np.array_split(items, 2)[0])
+        patch.setattr(distributed, "first_tells", lambda done: told.append(done) or done)
+        draw_together(run, 2, 0, shared)
+        patch.setattr(distributed, "share_of", lambda items: np.array_split(items, 2)[1])
+        patch.setattr(distributed, "first_tells", lambda done: told.pop(0))
+        draw_together(run, 2, 0, shared)
+    sampled = []
+    draw = lambda generation: sampled.append(generation) or shared.read(generation)  # noqa: E731
+    page = make_page(run, num=2, seed=0, compared={}, draw=draw)
+    assert page == make_page(run, num=2, seed=0, compared={})
+    assert len(sampled) == len(list(shared.folder.iterdir())), "drawn in vain"
+    shared.remove()
+    assert not shared.folder.exists()
 
 
 def test_a_page_of_classes_token_by_token(trained):

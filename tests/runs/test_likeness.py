@@ -12,7 +12,7 @@ from tests.export.test_export import make_run
 from tests.programs import opened
 from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
-from vpt_gen.runs.likeness import likenesses
+from vpt_gen.runs.likeness import images_for, likenesses
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,9 @@ def class_conditions(run):
 
 
 def test_a_condition_that_is_a_class_acts_like_that_class(run):
-    found = likenesses(with_conditions(run, class_conditions(run)), np.array([2, 0, 3]), 4, seed=1)
+    run, classes = with_conditions(run, class_conditions(run)), np.array([2, 0, 3])
+    tokens = images_for(run, classes, seed=1).samples().tokens
+    found = likenesses(run, classes, 4, tokens)
     assert [alike[0][0] for alike in found] == [2, 0, 3]
     for alike in found:
         divergences = [divergence for _, divergence in alike]

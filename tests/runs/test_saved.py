@@ -33,6 +33,9 @@ class Drawn:
     def __init__(self, folder, stop_at=None):
         self.folder, self.stop_at, self.starts = folder, stop_at, []
 
+    def images_on_disk(self):
+        return len(pngs(self.folder))
+
     def stream(self, params, bank, seed, weights, wanted=None):
         chosen = wanted_or_all(wanted, bank)
         for start in range(0, len(bank), BATCH):
@@ -42,7 +45,7 @@ class Drawn:
             if start == self.stop_at:
                 raise KeyboardInterrupt
             self.starts.append(start)
-            assert len(pngs(self.folder)) >= start, "an earlier batch is not on disk yet"
+            assert self.images_on_disk() >= start, "an earlier batch is not on disk yet"
             values = (rows + 10 * seed + 1)[:, None, None, None] / 255.0
             images = np.broadcast_to(values, (len(rows), 8, 8, 3)).astype(np.float32)
             tokens = np.repeat(rows[:, None], 4, axis=1).astype(np.int32)

@@ -5,9 +5,9 @@ to repaint by --mask or --box, what to add by --extend, or how much of it to kee
 outside of the mask stay exactly as they are, and images keep their size. The same seed gives the
 same images.
 
-Writes PNG files as soon as their batch is painted, and `edits.png` with the first of them next to
-what was given. The same command resumes after an interruption. With --distributed, several processes
-paint together: each paints and writes whole batches.
+Writes one PNG per image and class as soon as its batch is painted, and `edits.png` with the first
+ones next to what was given. The same command resumes after an interruption. With --distributed,
+several processes paint together: each paints and writes whole batches.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def held(
 
 @contextlib.contextmanager
 def held_for_all(
-    folder: str | os.PathLike[str], flag: str, *, wait: bool = False
+    folder: str | os.PathLike[str], flag: str, *, wait: bool = False, beside: bool = False
 ) -> Iterator[None]:
     """Like `held`, for all processes of a run: they call this together, and the first one holds it.
 
@@ -79,7 +79,7 @@ def held_for_all(
     with contextlib.ExitStack() as stack:
         if distributed.is_first():
             try:
-                stack.enter_context(held(folder, flag, wait=wait))
+                stack.enter_context(held(folder, flag, wait=wait, beside=beside))
             except UserError as error:
                 refusal = error
         distributed.wait_long()  # The first process may wait for the lock.

@@ -1,7 +1,8 @@
 """`python -m vpt_gen.report --workdir=runs/demo`: writes an HTML page about a run of a method.
 
 The page is a single HTML file without scripts: it opens from disk, needs no network, and is the
-same for the same seed.
+same for the same seed. With --distributed, several processes draw its images together, and the
+first one makes it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from etils import epath
 from vpt_gen import cli
 from vpt_gen.data.names import alike
 from vpt_gen.errors import UserError
-from vpt_gen.machine import later
+from vpt_gen.machine import distributed, later, lock
 from vpt_gen.machine.files import check_output, write_text
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.machine.progress import say
@@ -22,8 +23,10 @@ from vpt_gen.ranges import Seed, Several, UpdatesOrZero
 from vpt_gen.report.html import DOCTYPE
 
 with later.imports(globals()):
-    from vpt_gen.report.document import make_page
+    from vpt_gen.report.document import draw_together, make_page
+    from vpt_gen.runs.generation import Generation
     from vpt_gen.runs.opened import TunedRun, open_run
+    from vpt_gen.runs.shared_samples import SharedSamples
     from vpt_gen.runs.stored import is_file
 
 FLAGS = flags.FLAGS
@@ -65,6 +68,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("transformer", "", "The frozen transformer, if it has moved.")
     flags.DEFINE_string("tokenizer", "", "The frozen tokenizer, if it has moved.")
+    distributed.define_flags()
 
 
 def main():
@@ -77,12 +81,28 @@ def main():
             "its run, or look at the file with vpt_gen.sample and vpt_gen.evaluate."
         )
     output = epath.Path(FLAGS.output or epath.Path(FLAGS.workdir) / "report.html")
+    distributed.start(apart=True)
     check_output(output, "--output", DOCTYPE)
+    with lock.held_for_all(output, "--output", beside=True):
+        report(output)
+
+
+def report(output: epath.Path) -> None:
+    """Makes the page, which no other program writes to."""
     run = open_run(FLAGS.workdir, FLAGS.step, FLAGS.tokenizer, FLAGS.transformer)
     compared = open_compared(run, FLAGS.compare)
-    text = make_page(run, FLAGS.num, FLAGS.seed, compared)
-    write_text(output, text)
-    say(f"Wrote {output} ({len(text.encode()) / 1e6:.1f} MB): open it in a browser.")
+    shared = SharedSamples(output.with_name(f".{output.name}.images"))
+    if FLAGS.distributed:
+        draw_together(run, FLAGS.num, FLAGS.seed, shared)
+    draw = shared.read if FLAGS.distributed else Generation.samples
+
+    def write() -> None:
+        text = make_page(run, FLAGS.num, FLAGS.seed, compared, draw)
+        write_text(output, text)
+        say(f"Wrote {output} ({len(text.encode()) / 1e6:.1f} MB): open it in a browser.")
+        shared.remove()  # Also those that an interrupted command has left.
+
+    distributed.first_does(write)
 
 
 if __name__ == "__main__":

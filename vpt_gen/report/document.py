@@ -1,6 +1,7 @@
 """The whole page: opens the run's data, generates, measures, and assembles the sections."""
 
 import shlex
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,10 +9,11 @@ from vpt_gen.decode.decoders import make_decoder
 from vpt_gen.evaluation.curves import read_curves
 from vpt_gen.machine.files import absolute
 from vpt_gen.machine.progress import say
-from vpt_gen.report import conditions, html
+from vpt_gen.report import html
 from vpt_gen.report.about import about_section, lead
 from vpt_gen.report.curves import curves_section
 from vpt_gen.report.decoding import decoding_section
+from vpt_gen.report.draws import Draws, draws_of
 from vpt_gen.report.figures import figures_section, read_metrics
 from vpt_gen.report.likeness import likeness_part, num_source_classes
 from vpt_gen.report.marquee import marquee_section, study
@@ -22,16 +24,21 @@ from vpt_gen.report.samples import (
     make_grid,
     samples_section,
 )
+from vpt_gen.runs.generation import Generation
 from vpt_gen.runs.likeness import likenesses
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples
+from vpt_gen.runs.shared_samples import SharedSamples
 from vpt_gen.training.clock import training_seconds
 
-FILMS = 4
-MARQUEE_PAIRS = 10
 
-
-def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun]) -> str:
+def make_page(
+    run: TunedRun,
+    num: int,
+    seed: int,
+    compared: dict[str, TunedRun],
+    draw: Callable[[Generation], Samples] = Generation.samples,
+) -> str:
     """Makes the HTML of a run's page.
 
     Args:
@@ -39,6 +46,7 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
       num: images per class, and per pair of prompts and marquee schedule.
       seed: of all generated images and random draws.
       compared: name -> other runs on the same classes, for the analysis of prompts.
+      draw: draws the images of `draws_of`, or reads those that were drawn before.
 
     Raises:
       UserError: data that are missing or not those of the training, or damaged metrics.
@@ -46,14 +54,13 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
     workdir, class_names = run.workdir, run.facts["class_names"]
     metrics = read_metrics(workdir)
     real = open_real(run)
-    classes = conditions.draw_classes(real.train.labels, seed)
+    draws = draws_of(run, real.train.labels, num, seed)
 
     say("Generating images of each class, and finding the nearest training images")
-    wanted = conditions.class_conditions(run, classes, num)
-    grid = make_grid(real, wanted, num, seed)
+    grid = make_grid(real, draws.grid.bank[:, 0], draw(draws.grid).images, num, seed)
     say("Drawing the order of decoding")
-    films = run.sampler.sample(run.params, wanted[::num][:FILMS, None], seed)
-    of_prompts = _prompt_sections(real, classes, num, seed, compared) if run.has_prompts else []
+    films = draw(draws.films)
+    of_prompts = _prompt_sections(real, draws, draw, compared) if run.has_prompts else []
     sections = [
         samples_section(grid, class_names, seed, _searched(real)),
         figures_section(metrics, evaluation_command(workdir)),
@@ -66,24 +73,34 @@ def make_page(run: TunedRun, num: int, seed: int, compared: dict[str, TunedRun])
     return html.page(name, [html.h("p", lead(run)), hero(grid, class_names)], sections)
 
 
+def draw_together(run: TunedRun, num: int, seed: int, shared: SharedSamples) -> None:
+    """Draws the images of a page; all processes call this together, for `shared.read`."""
+    for generation in draws_of(run, open_real(run).train.labels, num, seed).all:
+        shared.draw(generation)
+
+
 def _prompt_sections(
-    real: RealImages, classes: np.ndarray, num: int, seed: int, compared: dict[str, TunedRun]
+    real: RealImages,
+    draws: Draws,
+    draw: Callable[[Generation], Samples],
+    compared: dict[str, TunedRun],
 ) -> list[html.Node]:
     """Makes the sections for prompts only; for the arguments see `make_page`."""
-    run, class_names = real.run, real.run.facts["class_names"]
+    run, class_names, seed = real.run, real.run.facts["class_names"], draws.grid.seed
     say("Generating images under marquee schedules")
-    pairs = conditions.prompt_pairs(run, classes[:MARQUEE_PAIRS])
-    marquee = study(real, pairs, num, seed) if len(pairs) else None
+    images = (draw(generation).images for generation in draws.marquees)
+    marquee = study(real, draws.pairs, draws.schedules, images) if draws.marquees else None
     say("Prompts")
     looks = _class_means(real)
     prompts = study_prompts(run, looks, seed)
     others = {name: study_prompts(other, looks, seed) for name, other in compared.items()}
     alike = []
-    if run.token_sampler.method.num_classes and (count := num_source_classes(run)):
-        alike = likenesses(run, classes, count, seed)
+    if draws.alike:
+        tokens = draw(draws.alike).tokens
+        alike = likenesses(run, draws.classes, num_source_classes(run), tokens)
     return [
         marquee_section(marquee, class_names),
-        prompts_section(prompts, class_names, others, likeness_part(run, classes, alike)),
+        prompts_section(prompts, class_names, others, likeness_part(run, draws.classes, alike)),
     ]
 
 

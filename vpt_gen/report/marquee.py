@@ -1,6 +1,7 @@
 """Section: fidelity against diversity as the prompt changes earlier or later in decoding."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -91,16 +92,25 @@ def _ends(run: TunedRun) -> tuple[str, str]:
     return ("image", "class") if method.num_classes else ("first image", "second image")
 
 
-def study(real: RealImages, pairs: np.ndarray, count: int, seed: int) -> MarqueeStudy:
-    """Generates `count` images of each pair under every schedule, and measures them."""
-    run = real.run
-    schedules = make_schedules(run)
-    bank = pairs.repeat(count, axis=0)
-    groups = np.arange(len(pairs)).repeat(count)
+def study(
+    real: RealImages,
+    pairs: np.ndarray,
+    schedules: list[Schedule],
+    drawn: Iterable[np.ndarray],
+) -> MarqueeStudy:
+    """Measures images of pairs (n, 2, 2) under every schedule.
+
+    Args:
+      real: the run and its images.
+      pairs: of prompts.
+      schedules: see `make_schedules`.
+      drawn: for each schedule images (n * m, H, W, 3), m of each pair.
+    """
     made, figures = [], []
-    for schedule in schedules:
-        images = run.sampler.sample(run.params, bank, seed, schedule.weights).images
-        figures.append(_figures(real, real.rows(images), groups, bank[:, -1, 0]))
+    for images in drawn:
+        count = len(images) // len(pairs)
+        groups = np.arange(len(pairs)).repeat(count)
+        figures.append(_figures(real, real.rows(images), groups, pairs[groups, -1, 0]))
         made.append(images.reshape(len(pairs), count, *images.shape[1:]))
     starts = pairs[:, 0, 1]
     return MarqueeStudy(

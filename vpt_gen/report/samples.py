@@ -42,18 +42,19 @@ class SampleGrid:
     memorization: Memorization | None
 
 
-def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -> SampleGrid:
-    """Generates one image for each condition (n, 2), and finds the nearest training images.
+def make_grid(
+    real: RealImages, conditions: np.ndarray, images: np.ndarray, count: int, seed: int
+) -> SampleGrid:
+    """Finds the training images nearest to one image for each condition (n, 2).
 
     Args:
       real: the run and its images.
       conditions: see `conditions.class_conditions`.
+      images: (n, H, W, 3) in [0, 1] of these conditions.
       count: held-out images per class.
-      seed: of the images, and of the draw of held-out ones.
+      seed: of the draw of held-out images.
     """
-    run = real.run
-    samples = run.sampler.sample(run.params, conditions[:, None], seed)
-    rows = real.rows(samples.images)
+    rows = real.rows(images)
     found = real.nearest(rows)
     by_instance = conditions[0, 1] != NO_INSTANCE
     memorization = None
@@ -63,7 +64,7 @@ def make_grid(real: RealImages, conditions: np.ndarray, count: int, seed: int) -
         memorization = memorization_rate(*(x[near] for x in sets))
     return SampleGrid(
         conditions,
-        samples.images,
+        images,
         found.distances,
         real.pictures(real.train, found.indices),
         real.pictures(real.train, conditions[:, 1]) if by_instance else None,

@@ -10,6 +10,7 @@ import numpy as np
 from vpt_gen.decode.halton import halton_order
 from vpt_gen.machine.progress import track
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
+from vpt_gen.runs.generation import Generation
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import class_bank
 
@@ -21,7 +22,15 @@ _BATCH = 64
 Likeness = list[tuple[int, float]]
 
 
-def likenesses(run: TunedRun, class_ids: np.ndarray, num_classes: int, seed: int) -> list[Likeness]:
+def images_for(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
+    """Returns the images of classes (n,) whose tokens `likenesses` takes."""
+    bank = class_bank(np.repeat(class_ids, _IMAGES))
+    return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
+
+
+def likenesses(
+    run: TunedRun, class_ids: np.ndarray, num_classes: int, tokens: np.ndarray
+) -> list[Likeness]:
     """Finds the source classes that predict most like class prompts do.
 
     Predictions are those of the tokens of images that the run draws: of all but an eighth, from
@@ -31,7 +40,7 @@ def likenesses(run: TunedRun, class_ids: np.ndarray, num_classes: int, seed: int
       run: of class prompts.
       class_ids: (n,) of the run.
       num_classes: of the source.
-      seed: of the images.
+      tokens: (4 n, N) of the images of `images_for`.
 
     Returns:
       For each class, (source class, Kullback-Leibler divergence of its predictions from the
@@ -39,8 +48,7 @@ def likenesses(run: TunedRun, class_ids: np.ndarray, num_classes: int, seed: int
     """
     sampler = run.token_sampler
     net, source = sampler.transformer, sampler.frozen["transformer"]
-    drawn = run.sampler.sample(run.params, class_bank(np.repeat(class_ids, _IMAGES)), seed).tokens
-    given, compared = _hidden(net, drawn)
+    given, compared = _hidden(net, tokens)
     conditions = dict(sampler.method.conditions(run.params, jnp.asarray(class_ids), None))
     adapted = sampler.method.params(source, run.params)
     divergences = jax.jit(functools.partial(_divergences, net))

@@ -54,6 +54,11 @@ def gather(stream: Iterator[Samples], count: int) -> Samples:
         for part in stream:
             parts.append(part)
             bar.update(len(part.images))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """Returns the images of several batches, one after the other."""
     names = [field.name for field in dataclasses.fields(Samples)]
     return Samples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 

@@ -81,7 +81,8 @@ def save_images(
     (`data/sampled.py`). If the same images were interrupted in this folder, they resume.
 
     Args:
-      stream: see `Drawing`, also `at_a_time`.
+      stream: (n,) bool -> the images that it marks (b, H, W, 3) in [0, 1], batch by batch, see
+        `Drawing`.
       at_a_time: images of a batch.
       class_ids: (n,) of the images.
       class_names: of all classes.
@@ -94,8 +95,12 @@ def save_images(
     """
     names = file_names(class_ids, class_names)
     request = _digest(record, class_ids.tolist(), class_names)
+
+    def rounded(wanted: np.ndarray) -> Iterator[np.ndarray]:
+        return map(to_uint8, stream(wanted))
+
     draw_together(
-        Drawing(names, class_ids, at_a_time, stream, request),
+        Drawing(names, class_ids, at_a_time, rounded, request),
         folder / sampled.FILE,
         lambda: sampled.open_manifest(folder, names, request, flag),
         lambda manifest: _finish(manifest, folder, names, class_ids, class_names, record),
