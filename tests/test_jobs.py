@@ -77,6 +77,13 @@ def test_two_killed_processes_and_one_after_them_sample_what_one_does(trained, t
     assert many_samplers.files_of(two) == many_samplers.files_of(one)
 
 
+def test_two_processes_repaint_what_one_does(trained, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, processes in ((one, 1), (two, 2)):
+        many_samplers.edit(trained, folder, processes).succeed()
+    assert many_samplers.edited(two) == many_samplers.edited(one)
+
+
 def test_two_processes_measure_what_one_does(trained, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for folder, processes in ((one, 1), (two, 2)):

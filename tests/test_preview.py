@@ -63,3 +63,8 @@ def test_the_program_draws_a_row_a_class(tiny_nets, tmp_path):
     call(preview, *nets, "--classes=3,1", "--num=2", "--set=top_k=5", output)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.height == 2 * (64 + 2 + 2)
+    before, folder = (tmp_path / "a.png").read_bytes(), tmp_path / "images"
+    call(preview, *nets, "--classes=3,1", "--num=2", "--set=top_k=5", output, f"--folder={folder}")
+    assert (tmp_path / "a.png").read_bytes() == before
+    names = [f"{c}_000{i}.png" for c in (1, 3) for i in range(2)]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "samples.json"]

@@ -182,6 +182,45 @@ def test_the_program_writes_images_and_a_picture_and_repeats_itself(run_of, tmp_
 
 
 @pytest.mark.slow
+def test_an_interrupted_program_resumes_at_the_next_batch(run_of, tmp_path, monkeypatch):
+    def start(output):
+        arguments = [
+            f"--checkpoint={run_of('nar').workdir}",
+            f"--image={write(tmp_path / 'photo.png', image_of(20, 30))}",
+            f"--image={write(tmp_path / 'other.png', image_of(33, 24))}",
+            "--box=4,4,16,18",
+            "--num=5",
+            "--set=num_iterations=4",
+            "--set=batch_size=8",
+            f"--output={output}",
+        ]
+        call(edit, *arguments, needs_config=False)
+        names = [path.name for path in output.iterdir() if path.name != "edits.json"]
+        return {name: (output / name).read_bytes() for name in names}
+
+    painted = []
+
+    def stop_at(number):
+        def paint(run, edits, *rest):
+            if len(painted) == number:
+                raise KeyboardInterrupt
+            painted.append(len(edits))
+            return repaint(run, edits, *rest)
+
+        monkeypatch.setattr(edit, "repaint", paint)
+
+    stop_at(None)
+    expected = start(tmp_path / "whole")
+    assert len(expected) == 21 and painted == [8, 8, 8]
+    stop_at(5)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "parts")
+    assert len(list((tmp_path / "parts").glob("*.png"))) == 16
+    stop_at(None)
+    assert start(tmp_path / "parts") == expected and len(painted) == 6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "message"),
     [
