@@ -35,7 +35,7 @@ with later.imports(globals()):
     from vpt_gen.edit.written import names_of, open_manifest, picture, read_painted
     from vpt_gen.machine.manifest import Manifest
     from vpt_gen.runs.conditions import choose
-    from vpt_gen.runs.editing import Brush, Edit, check, edits_of, repaint
+    from vpt_gen.runs.editing import Brush, Edit, check, edits_of, repaint, share_masked
     from vpt_gen.runs.generation import Generation
     from vpt_gen.runs.together import Drawing, draw_together
 
@@ -102,6 +102,8 @@ def main():
     check(run, edits, _brush())
     folder = epath.Path(FLAGS.output).expanduser()
     names = names_of(FLAGS.image, wanted, class_names)
+    # Neighbors are drawn in one batch if their masks are alike.
+    order = np.argsort([share_masked(edit, _brush()) for edit in edits], kind="stable").tolist()
 
     def finish(manifest: Manifest) -> None:
         of_all = picture(given, canvases, masked, read_painted(folder, names, len(given)))
@@ -110,10 +112,10 @@ def main():
         manifest.finish({"command": command, "record": generation.record()})
 
     drawing = Drawing(
-        names,
-        np.tile(wanted, len(given)),
+        [names[i] for i in order],
+        np.tile(wanted, len(given))[order],
         min(run.sampler.images_at_a_time, len(edits)),
-        functools.partial(_painted, generation, edits),
+        functools.partial(_painted, generation, [edits[i] for i in order]),
         digest_of(generation.digest(), *names, str(_brush()), *canvases, *masked),
     )
     with lock.held_for_all(folder, "--output"):
@@ -132,7 +134,7 @@ def _painted(
         new = np.flatnonzero(wanted[start : start + size]).tolist()
         if new:
             # The last batch is padded, so that one compilation is enough.
-            batch = [edits[i % len(edits)] for i in range(start, start + size)]
+            batch = [edits[min(i, len(edits) - 1)] for i in range(start, start + size)]
             made = repaint(run, batch, _brush(), seed, weights)
             yield [made[i] for i in new]
 

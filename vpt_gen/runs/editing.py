@@ -125,6 +125,11 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
         _side(edit.image, brush)
 
 
+def share_masked(edit: Edit, brush: Brush) -> float:
+    """Returns the masked pixels of an edit in units of a window."""
+    return float(edit.mask.sum()) / _side(edit.image, brush) ** 2
+
+
 def _side(image: np.ndarray, brush: Brush) -> int:
     shortest = min(image.shape[:2])
     if brush.window > shortest:
@@ -204,8 +209,11 @@ def _painted(
     painted = np.empty((len(parts), *seen[0].shape), np.float32)
     changes = weights is not None and len(weights) > 1  # Then iterations are its stages.
     eighths = np.ceil(8 * drawn.mean(axis=1))
+    size = min(sampler.images_at_a_time, len(parts))
     for level in np.unique(eighths):  # How an image is drawn depends on its own mask only.
-        rows = np.flatnonzero(eighths == level)
+        of_level = np.flatnonzero(eighths == level)
+        # Padded to the size of a batch, so that a level is compiled once.
+        rows = np.resize(of_level, max(len(of_level), size))
         drawer = run.sampler if changes else _hasty(run.sampler, level / 8)
         batches = drawer.stream(
             run.params, bank[rows], of_step, weights, known=known[rows], numbers=numbers[rows]
