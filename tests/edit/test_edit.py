@@ -9,6 +9,7 @@ from PIL import Image
 from tests.export.test_export import make_run
 from tests.programs import call, opened
 from vpt_gen.edit import __main__ as edit
+from vpt_gen.edit import drawn
 from vpt_gen.edit.given import extended, masks_of, read_image
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks
@@ -207,7 +208,7 @@ def test_an_interrupted_program_resumes_at_the_next_batch(run_of, tmp_path, monk
             painted.append(len(edits))
             return repaint(run, edits, *rest)
 
-        monkeypatch.setattr(edit, "repaint", paint)
+        monkeypatch.setattr(drawn, "repaint", paint)
 
     stop_at(None)
     expected = start(tmp_path / "whole")

@@ -13,7 +13,6 @@ several processes paint together: each paints and writes whole batches.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import flags
@@ -31,13 +30,12 @@ from vpt_gen.ranges import Count, NotNegative, ShareBelowOne, SideOrZero
 from vpt_gen.runs import request
 
 with later.imports(globals()):
-    from vpt_gen.data.source import digest_of
+    from vpt_gen.edit.drawn import drawing_of
     from vpt_gen.edit.written import names_of, open_manifest, picture, read_painted
     from vpt_gen.machine.manifest import Manifest
     from vpt_gen.runs.conditions import choose
-    from vpt_gen.runs.editing import Brush, Edit, check, edits_of, repaint, share_masked
-    from vpt_gen.runs.generation import Generation
-    from vpt_gen.runs.together import Drawing, draw_together
+    from vpt_gen.runs.editing import Brush, check, edits_of
+    from vpt_gen.runs.together import draw_together
 
 FLAGS = flags.FLAGS
 
@@ -99,11 +97,11 @@ def main():
         for canvas, mask in zip(canvases, masked, strict=True)
         for edit in edits_of(canvas, mask, generation.bank)
     ]
-    check(run, edits, _brush())
+    brush = Brush(FLAGS.window, FLAGS.rule, FLAGS.keep, FLAGS.feather)
+    check(run, edits, brush)
     folder = epath.Path(FLAGS.output).expanduser()
     names = names_of(FLAGS.image, wanted, class_names)
-    # Neighbors are drawn in one batch if their masks are alike.
-    order = np.argsort([share_masked(edit, _brush()) for edit in edits], kind="stable").tolist()
+    drawing = drawing_of(generation, edits, names, brush)
 
     def finish(manifest: Manifest) -> None:
         of_all = picture(given, canvases, masked, read_painted(folder, names, len(given)))
@@ -111,32 +109,10 @@ def main():
         command = cli.command("vpt_gen.edit", leave_out=distributed.FLAGS)
         manifest.finish({"command": command, "record": generation.record()})
 
-    drawing = Drawing(
-        [names[i] for i in order],
-        np.tile(wanted, len(given))[order],
-        min(run.sampler.images_at_a_time, len(edits)),
-        functools.partial(_painted, generation, [edits[i] for i in order]),
-        digest_of(generation.digest(), *names, str(_brush()), *canvases, *masked),
-    )
     with lock.held_for_all(folder, "--output"):
         opened = functools.partial(open_manifest, folder, names, drawing.request)
         draw_together(drawing, folder / NOTE, opened, finish)
     say(f"Wrote {len(edits)} images and {PICTURE} to {folder}.")
-
-
-def _painted(
-    generation: Generation, edits: Sequence[Edit], wanted: np.ndarray
-) -> Iterator[list[np.ndarray]]:
-    """Yields the images of the edits `wanted` (n,), batch by batch."""
-    run, seed, weights = generation.run, generation.seed, generation.weights
-    size = min(run.sampler.images_at_a_time, len(edits))
-    for start in range(0, len(edits), size):
-        new = np.flatnonzero(wanted[start : start + size]).tolist()
-        if new:
-            # The last batch is padded, so that one compilation is enough.
-            batch = [edits[min(i, len(edits) - 1)] for i in range(start, start + size)]
-            made = repaint(run, batch, _brush(), seed, weights)
-            yield [made[i] for i in new]
 
 
 def _canvases(given: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -157,10 +133,6 @@ def _pixels(name: str) -> list[int]:
             f"--{name}={','.join(words)} must be four whole numbers of pixels, such as 0,0,16,16."
         )
     return [int(word) for word in words]
-
-
-def _brush() -> Brush:
-    return Brush(FLAGS.window, FLAGS.rule, FLAGS.keep, FLAGS.feather)
 
 
 if __name__ == "__main__":
