@@ -56,7 +56,7 @@ check_submission() {
 batch_script() {
   local flag python="${VPT_GEN_VENV:-.venv}/bin/python" hosts=$nodes tasks=$gpus cores=$cpus
   local command
-  command="$(quoted "$python" -m "vpt_gen.$program" "${program_flags[@]}")"
+  command="$(quoted "$python" -m "vpt_gen.$program" ${program_flags[@]+"${program_flags[@]}"})"
   local sharing="All processes of a node see all of its GPUs, and each uses its own. If one ends, the others have
 # time to save before they are killed."
   if [ "$program" = study ]; then

@@ -8,6 +8,7 @@ from vpt_gen import preview, reconstruct, sample
 from vpt_gen.errors import UserError
 from vpt_gen.evaluate import __main__ as evaluate
 from vpt_gen.machine import lock
+from vpt_gen.report import __main__ as report
 
 RUN = ROOT / "tests" / "before" / "run"
 
@@ -44,3 +45,14 @@ def test_images_in_the_folder_of_another(program, flag, given, tmp_path):
     ):
         call(program, *given, f"--{flag}={folder}", needs_config=False)
     assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_a_page_that_another_program_makes(tmp_path):
+    output = tmp_path / "report.html"
+    with (
+        lock.held(output, "--output", beside=True),
+        pytest.raises(UserError, match="report.html is in use by process .* choose another"),
+    ):
+        call(report, f"--workdir={RUN}", f"--output={output}", needs_config=False)
+    assert not list(tmp_path.iterdir())
