@@ -4,7 +4,8 @@
     python -m tests.many_samplers edit report      some of them
 
 Processes find each other through jax.distributed, on this machine. Compares the images, the record,
-the page and every figure with those of one process, bit for bit. Half an hour on two cores.
+the page and every figure with those of one process, bit for bit. Each program takes several
+minutes on two cores.
 """
 
 import json
