@@ -12,6 +12,7 @@ from vpt_gen.config.fields import (
     GAN_METHODS,
     METHODS,
     TASKS,
+    TRANSFORMER_METHODS,
     defaults_like,
 )
 from vpt_gen.config.model import net_of
@@ -207,6 +208,14 @@ def _check_method(config: ConfigDict) -> None:
         keeps = not cast(type[TransformerMethod], type(method)).whole
         check(config, "distilled_guidance", keeps, wanted)
         _check_guided_once(config)
+    if "prior" in config and config.prior.weight:
+        records = cast(dict[str, type[TransformerMethod]], methods.METHODS)
+        able = [name for name in TRANSFORMER_METHODS if records[name].changes_source]
+        wanted = (
+            f"0 with config.task={config.task!r}, as only {', '.join(able)} change what the source "
+            "has learned"
+        )
+        check(config, "prior.weight", config.task in able, wanted)
 
 
 def _check_guided_once(config: ConfigDict) -> None:
