@@ -7,6 +7,7 @@ from typing import cast
 from ml_collections import ConfigDict
 
 from vpt_gen import methods
+from vpt_gen.checkpoints.feature_spaces import FEATURE_SPACES
 from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.config.fields import (
     GAN_METHODS,
@@ -226,8 +227,8 @@ def _check_guided_once(config: ConfigDict) -> None:
 
 def _check_evaluation(config: ConfigDict) -> None:
     evaluation = config.evaluation
-    known = ("tokenizer", "photos", "inception", "dinov2", "clip")
-    check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
+    known = evaluation.features in FEATURE_SPACES
+    check(config, "evaluation.features", known, " or ".join(FEATURE_SPACES))
     check(
         config,
         "evaluation.every",
