@@ -176,6 +176,38 @@ def blurred(image: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
     return tf.nn.depthwise_conv2d(down, across, [1, 1, 1, 1], "VALID")[0]
 
 
+def _augment_finely(
+    image: tf.Tensor,
+    size: int,
+    mode: str,
+    place: tf.Tensor | None,
+    options: Augmentation,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Fits an image (H, W, 3) and augments it at twice the size -> (size, size, 3).
+
+    A net that learns blurred views draws blurred images. An image with so many pixels keeps its
+    edges by a cubic kernel; one with fewer is enlarged as it would be without augmentation, and
+    only Lanczos' kernel gives back what it takes.
+    """
+    fine = 2 * size
+
+    def of_many_pixels():
+        view = augment(fit(image, fine, mode, place), options, seed)
+        return tf.image.resize(view, (size, size), "bicubic", antialias=True)
+
+    def of_few_pixels():
+        enlarged = tf.image.resize(fit(image, size, mode, place), (fine, fine), "lanczos3")
+        view = augment(enlarged, options, seed)
+        return tf.image.resize(view, (size, size), "lanczos3", antialias=True)
+
+    sides = tf.shape(image)[:2]
+    fitted = tf.reduce_max(sides) if mode == "pad" else tf.reduce_min(sides)
+    view = tf.cond(fitted < fine, of_few_pixels, of_many_pixels)
+    # Both kernels overshoot at edges.
+    return tf.clip_by_value(view, tf.reduce_min(image), tf.reduce_max(image))
+
+
 def preprocess(
     image: tf.Tensor, size: int, mode: str, options: Augmentation, seed: tf.Tensor
 ) -> tf.Tensor:
@@ -185,9 +217,7 @@ def preprocess(
     if options.random_crop:
         place = tf.random.stateless_uniform([], draw_key(seed, CROP))
     if options.interpolates:
-        # Augmented at twice the size, so that rotation and zoom do not blur.
-        image = augment(fit(image, 2 * size, mode, place), options, seed)
-        image = tf.image.resize(image, (size, size), antialias=True)
+        image = _augment_finely(image, size, mode, place, options, seed)
     else:
         image = augment(fit(image, size, mode, place), options, seed)
     image = recolor(image, options, seed)

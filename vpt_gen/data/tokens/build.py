@@ -30,8 +30,9 @@ from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
-# Of views that are only shifted; older versions resampled them.
+# How views are resampled, where older versions did it in another way, which blurred them.
 _WHOLE_PIXELS = ", shifted by whole pixels"
+_SHARP_KERNELS = ", resampled by cubic and Lanczos kernels"
 _MAX_SHARDS = 1000
 
 
@@ -94,9 +95,11 @@ class CacheBuild:
         return 1 if self.spec.augmentation == Augmentation() else self.cache_views
 
     @property
-    def _is_only_shifted(self) -> bool:
+    def _resampling(self) -> str:
         options = self.spec.augmentation
-        return options.shift > 0 and not options.interpolates
+        if options.interpolates:
+            return _SHARP_KERNELS
+        return _WHOLE_PIXELS if options.shift > 0 else ""
 
     @property
     def made_from(self) -> dict[str, str | int]:
@@ -105,7 +108,7 @@ class CacheBuild:
             "format": _FORMAT,
             "data": self.source.digest,
             "decoder": codec.DECODER,
-            "preprocessing": repr(self.spec) + _WHOLE_PIXELS * self._is_only_shifted,
+            "preprocessing": repr(self.spec) + self._resampling,
             "tokenizer": self.tokenizer_digest,
             "views": self.views,
             "seed": self.seed,
