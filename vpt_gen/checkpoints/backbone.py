@@ -140,6 +140,14 @@ def _is_record(path: pathlib.Path) -> bool:
     return record["kind"] in NETS and bool(record["digest"])
 
 
+def net_folder(path: str) -> pathlib.Path:
+    """Returns the absolute path of a net; shipped ones are found from any working directory."""
+    directory = pathlib.Path(path)
+    if not directory.is_absolute() and not directory.exists():
+        directory = pathlib.Path(vpt_gen.__file__).parents[1] / path
+    return directory.absolute()
+
+
 def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
     """Reads a net and checks it against its digest; all processes call this together.
 
@@ -151,11 +159,7 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
     Raises:
       UserError: no net at `path`, one of another kind, or a damaged one.
     """
-    directory = pathlib.Path(path)
-    if not directory.is_absolute() and not directory.exists():
-        # Shipped nets are found from any working directory.
-        directory = pathlib.Path(vpt_gen.__file__).parents[1] / path
-    directory = directory.absolute()
+    directory = net_folder(path)
     record_file = directory / "net.json"
     if not record_file.is_file():
         raise _missing(str(path), kinds)

@@ -53,6 +53,34 @@ def color_transformer(family: str) -> ConfigDict:
     return config
 
 
+def photos_tokenizer() -> ConfigDict:
+    """Makes what both stages of the photos source's tokenizer have in common."""
+    config = default_config("tokenizer", net="vqvae")
+    config.batch_size = 32
+    config.eval_every = 1000
+    config.checkpoint_every = 200
+
+    use_photos(config)
+    # So that the tokenizer also serves other colors.
+    config.data.color_jitter = 0.1
+
+    config.model.widths = (64, 160)
+    config.model.num_res_blocks = 2
+    config.model.embedding_dim = 16
+    config.model.codebook_size = 1024
+
+    # One over the variance of pixels, as in VQ-VAE: beside the quantizer's terms a plain squared
+    # error says too little.
+    config.losses.reconstruction_weight = 16.0
+    config.losses.adversarial_weight = 0.0
+
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.warmup_steps = 50
+    config.optimizer.b2 = 0.999
+    config.optimizer.clip_norm = 1.0
+    return config
+
+
 def photos_transformer(family: str) -> ConfigDict:
     """Pretraining of a class-conditional transformer on the photos tokenizer's tokens."""
     config = small_transformer(family, num_layers=8, hidden_size=256, num_heads=4)

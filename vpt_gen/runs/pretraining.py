@@ -1,7 +1,6 @@
 """Builds the experiment of pretraining from a config: one function per task."""
 
 import functools
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints import arrival, store
-from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net, net_folder
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
@@ -140,7 +139,7 @@ def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array]
     """Returns the perceptual distance of `config.losses` and its parameters; None if disabled."""
     if not weights:
         return None, None
-    if (pathlib.Path(weights) / "net.json").is_file():
+    if (net_folder(weights) / "net.json").is_file():
         pretrained = load_net(weights, "classifier")
         return functools.partial(feature_distance, pretrained.net), pretrained.params
     if image_size < lpips.MIN_SIDE["vgg"]:
