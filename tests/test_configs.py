@@ -180,7 +180,7 @@ def test_unknown_views_of_the_photos_classifier_are_named():
         ("prompt.condition", "text", "config.prompt.condition is 'text'"),
         ("prompt.design", "cubic", "one of additive, factorized, full"),
         ("prompt.num_factors", 4, "1 if config.prompt.design is not 'factorized'"),
-        ("evaluation.features", "dino", "tokenizer or photos or inception or dinov2 or clip"),
+        ("evaluation.features", "dino", "inception or dinov2 or clip or photos or tokenizer"),
         ("evaluation.every", 5, "0 if config.evaluation.num_samples is 0"),
     ],
 )

@@ -9,7 +9,7 @@ from configparser import ConfigParser
 import pytest
 
 import vpt_gen
-from vpt_gen import limits
+from vpt_gen import limits, methods
 from vpt_gen.checkpoints.released import published
 from vpt_gen.config import flag
 from vpt_gen.config.fields import METHODS
@@ -95,6 +95,16 @@ def test_work_of_the_decoders_is_computed():
             rows[heading, recompute, refresh] = written, f"{100 * share:.0f}"
     assert len(rows) == 10
     assert {row: texts for row, texts in rows.items() if texts[0] != texts[1]} == {}
+
+
+def test_first_results_of_methods_with_two_stages():
+    """The command names a shorter first stage for each; runs without a second one are refused."""
+    text = page("methods.md").split("\n## First results\n")[1].split("\n\n")[0]
+    (num_steps,) = re.findall(r"--config\.num_steps=(\d+)", text)
+    stages = dict(re.findall(r"--config\.(\w+\.\w+_steps)=(\d+)", text))
+    named = {f"{m.group}.{m.first_stage}" for m in methods.METHODS.values() if m.first_stage}
+    assert stages.keys() == named
+    assert all(0 < int(steps) < int(num_steps) for steps in stages.values())
 
 
 def test_the_size_of_the_token_cache_is_that_of_its_records():

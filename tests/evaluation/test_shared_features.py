@@ -8,7 +8,7 @@ from etils import epath
 
 from tests import measured
 from vpt_gen.errors import UserError
-from vpt_gen.evaluate import real
+from vpt_gen.evaluation import perceptual_diversity
 from vpt_gen.evaluation.image_sets import ImageSet
 from vpt_gen.evaluation.measure import measure, pictured
 from vpt_gen.evaluation.shared_features import SharedFeatures
@@ -112,9 +112,10 @@ def test_figures_from_files_are_those_of_one_pass(shared, monkeypatch):
 @pytest.mark.parametrize("found", [True, False])
 def test_all_hosts_see_the_weights_of_lpips_or_none(found, monkeypatch):
     """Otherwise they would look for different files."""
-    monkeypatch.setattr(real, "find_perceptual", lambda folder: measured if found else None)
-    assert real.find_perceptual_for_all("weights") == (measured if found else None)
+    monkeypatch.setattr(perceptual_diversity, "perceptual_files", lambda *_: found)
+    monkeypatch.setattr(perceptual_diversity, "load_perceptual", lambda *_: measured)
+    assert perceptual_diversity.find_perceptual("weights") == (measured if found else None)
     # Another host sees the opposite.
     monkeypatch.setattr(distributed, "all_agree", lambda holds: False)
-    with pytest.raises(UserError, match="Only some hosts see weights of LPIPS in --weights_dir"):
-        real.find_perceptual_for_all("weights")
+    with pytest.raises(UserError, match="Only some hosts see weights of LPIPS in weights: name"):
+        perceptual_diversity.find_perceptual("weights")

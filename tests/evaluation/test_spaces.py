@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from tests import measured
+from vpt_gen.checkpoints.feature_spaces import FEATURE_SPACES
 from vpt_gen.checkpoints.inception import FILE
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
@@ -38,7 +39,7 @@ def test_the_shipped_tokenizer_serves_where_none_is_named(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", spaces.NAMES)
+@pytest.mark.parametrize("name", FEATURE_SPACES)
 def test_only_inception_has_a_fid_and_a_score(name):
     space = dataclasses.replace(measured.small_space(), name=name)
     if name == "inception":

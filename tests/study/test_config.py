@@ -6,10 +6,10 @@ import pathlib
 import pytest
 
 from tests.study.studies import small_study
+from vpt_gen.checkpoints.feature_spaces import FEATURE_SPACES
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.metrics import names_in
-from vpt_gen.evaluation.spaces import NAMES
 from vpt_gen.study.cells import all_cells
 from vpt_gen.study.config import (
     check_study,
@@ -151,7 +151,7 @@ def test_a_study_older_than_fields_goes_on(study, tmp_path):
         claim_folder(study, runs_of(study), tmp_path)
 
 
-@pytest.mark.parametrize("features", NAMES)
+@pytest.mark.parametrize("features", FEATURE_SPACES)
 def test_every_feature_space_has_the_distance_that_chooses(study, features):
     study.samples.features = features
     assert distance_of(study) in names_in(features)

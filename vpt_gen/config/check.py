@@ -7,11 +7,13 @@ from typing import cast
 from ml_collections import ConfigDict
 
 from vpt_gen import methods
+from vpt_gen.checkpoints.feature_spaces import FEATURE_SPACES
 from vpt_gen.checkpoints.released.published import BACKBONES
 from vpt_gen.config.fields import (
     GAN_METHODS,
     METHODS,
     TASKS,
+    TRANSFORMER_METHODS,
     defaults_like,
 )
 from vpt_gen.config.model import net_of
@@ -207,6 +209,14 @@ def _check_method(config: ConfigDict) -> None:
         keeps = not cast(type[TransformerMethod], type(method)).whole
         check(config, "distilled_guidance", keeps, wanted)
         _check_guided_once(config)
+    if "prior" in config and config.prior.weight:
+        records = cast(dict[str, type[TransformerMethod]], methods.METHODS)
+        able = [name for name in TRANSFORMER_METHODS if records[name].changes_source]
+        wanted = (
+            f"0 with config.task={config.task!r}, as only {', '.join(able)} change what the source "
+            "has learned"
+        )
+        check(config, "prior.weight", config.task in able, wanted)
 
 
 def _check_guided_once(config: ConfigDict) -> None:
@@ -217,8 +227,8 @@ def _check_guided_once(config: ConfigDict) -> None:
 
 def _check_evaluation(config: ConfigDict) -> None:
     evaluation = config.evaluation
-    known = ("tokenizer", "photos", "inception", "dinov2", "clip")
-    check(config, "evaluation.features", evaluation.features in known, " or ".join(known))
+    known = evaluation.features in FEATURE_SPACES
+    check(config, "evaluation.features", known, " or ".join(FEATURE_SPACES))
     check(
         config,
         "evaluation.every",

@@ -95,6 +95,7 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
             # Scale of guidance that is trained into the conditions, so that images drawn without
             # guidance look like those drawn with it, in one pass instead of two; 0 for none.
             config.distilled_guidance = 0.0
+            config.prior = _prior()
     if "family" in config and family == "nar":
         # Mask rates in training (decode/schedules.py).
         config.mask_schedule = "cosine"
@@ -300,6 +301,18 @@ def _latents() -> ConfigDict:
     # Images generated at a time, and latents in such a batch.
     latents.batch_size = 50
     return latents
+
+
+def _prior() -> ConfigDict:
+    # runs/prior.py: prior preservation, for methods that change what the source knows.
+    prior = ConfigDict()
+    # Weight of the loss of the source's own images in each update; 0 for none.
+    prior.weight = 0.0
+    # Images that the source draws for it before the first update, over its classes evenly, and
+    # their seed.
+    prior.num_samples = 1000
+    prior.seed = 0
+    return prior
 
 
 def _decode(family: str) -> ConfigDict:

@@ -45,6 +45,9 @@ FIELDS: dict[str, Any] = {
     "label_smoothing": ShareBelowOne,
     "ema": ShareBelowOne,
     "distilled_guidance": Guidance,
+    "prior.weight": NotNegative,
+    "prior.num_samples": Count,
+    "prior.seed": Seed,
     "average.decay": ShareBelowOne,
     "average.start": UpdatesOrZero,
     # Devices along an axis, or -1 for those that remain.

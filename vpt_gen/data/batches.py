@@ -195,12 +195,7 @@ def token_batches(
             f"The token cache holds up to {tokens.MAX_CODES} codes, but the tokenizer has "
             f"{vqgan.net.codebook_size}: set config.data.cache to False."
         )
-    root = config.data.cache_dir or str(pathlib.Path(workdir) / "tokens")
-    if in_bucket(config.data.cache_dir or workdir):
-        raise UserError(
-            "The token cache is memory-mapped, which a bucket does not support: set "
-            "config.data.cache_dir to a folder that all hosts share (docs/launch.md)."
-        )
+    root = cache_root(config, workdir)
     spec = image_spec(config.data)
     evaluated = eval_source if config.eval_every else None
 
@@ -239,6 +234,20 @@ def token_batches(
         return tokens.eval_token_shares(eval_cache, batch_size=config.batch_size, rows=rows)
 
     return train_batches, eval_batches if eval_source else None
+
+
+def cache_root(config: ConfigDict, workdir: str) -> str:
+    """Returns the folder of a run's token caches.
+
+    Raises:
+      UserError: a folder in a bucket.
+    """
+    if in_bucket(config.data.cache_dir or workdir):
+        raise UserError(
+            "The token cache is memory-mapped, which a bucket does not support: set "
+            "config.data.cache_dir to a folder that all hosts share (docs/launch.md)."
+        )
+    return config.data.cache_dir or str(pathlib.Path(workdir) / "tokens")
 
 
 class _HostTokenizer:

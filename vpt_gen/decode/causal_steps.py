@@ -15,6 +15,8 @@ from vpt_gen.nets.transformer import MASK_TOKEN_ID, CausalTransformer
 
 # Axis of a cache's arrays; if layers are stacked, their axis comes before it.
 _BATCH = -4
+# Of products that compute what conditions add to tokens: enough to be fast, and few to keep.
+_ROWS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +169,29 @@ class Steps:
         fresh = self.model.of_images(self.model.cache_of(prefix), _BATCH)
         fresh = self._pair(fresh, other and other.cache, _BATCH)
         carry = x, _without_batch(_filled(cache, fresh)), without
-        of_places = self.model.call("of_places", prefix, positions)
-        steps = positions, of_places, of_nothing, kept
-        (x, cache, without), tokens = jax.lax.scan(self._step, carry, steps)
-        return (x, _with_batch(cache), without), tokens
+        at_once = self._places_at_once(prefix, len(positions))
+        parts = jax.tree.map(
+            lambda x: x.reshape(-1, at_once, *x.shape[1:]), (positions, of_nothing, kept)
+        )
+
+        def part(carry: Any, inputs: Any) -> tuple[Any, jax.Array]:
+            positions, of_nothing, kept = inputs
+            of_places = self.model.call("of_places", prefix, positions)
+            return jax.lax.scan(self._step, carry, (positions, of_places, of_nothing, kept))
+
+        (x, cache, without), tokens = jax.lax.scan(part, carry, parts)
+        return (x, _with_batch(cache), without), tokens.reshape(len(positions), -1)
+
+    def _places_at_once(self, prefix: Any, count: int) -> int:
+        """Returns for how many of `count` places, a divisor, to keep what the conditions add."""
+
+        def of_place(prefix: Any) -> Any:
+            return self.model.call("of_places", prefix, jnp.zeros(1, jnp.int32))
+
+        kept = jax.tree.leaves(jax.eval_shape(of_place, prefix))
+        rows = max((x.shape[1] for x in kept), default=1)
+        most = max(_ROWS // rows, 1) if kept else count
+        return max(n for n in range(1, most + 1) if count % n == 0)
 
     def _step(self, carry, inputs):
         """Draws token n, unless it is kept, and embeds it as the next input."""

@@ -32,7 +32,6 @@ with later.imports(globals()):
     from vpt_gen.evaluate.drawn import draw_from_run
     from vpt_gen.evaluate.real import (
         choose_features,
-        find_perceptual_for_all,
         open_features,
         open_folder_set,
         open_real_sets,
@@ -42,6 +41,7 @@ with later.imports(globals()):
     from vpt_gen.evaluation.image_sets import ImageSet
     from vpt_gen.evaluation.measure import measure, pictured
     from vpt_gen.evaluation.metrics import check_requested
+    from vpt_gen.evaluation.perceptual_diversity import find_perceptual
     from vpt_gen.evaluation.shared_features import SharedFeatures
     from vpt_gen.evaluation.yardstick import Yardstick
     from vpt_gen.machine import sharding
@@ -92,7 +92,7 @@ def evaluate() -> None:
         reference,
         train,
         FLAGS.seed,
-        find_perceptual_for_all(FLAGS.weights_dir),
+        find_perceptual(FLAGS.weights_dir),
         judge,
         frozenset(FLAGS.also),
         _shared() if FLAGS.distributed else None,

@@ -4,9 +4,9 @@ import os
 
 from absl import flags
 
+from vpt_gen.checkpoints.feature_spaces import FEATURE_SPACES
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation import spaces
 from vpt_gen.machine import distributed
 from vpt_gen.machine.number_flags import define_number
 from vpt_gen.ranges import Count
@@ -58,7 +58,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "features",
         None,
-        list(spaces.NAMES),
+        list(FEATURE_SPACES),
         "Feature space: inception gives FID, dinov2 FD-DINOv2 and clip CMMD, and their weights are "
         "fetched if --weights_dir lacks them; photos and tokenizer need no download. By default "
         "inception if its weights exist, otherwise photos, or tokenizer if it is the demo's.",

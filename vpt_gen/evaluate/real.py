@@ -7,7 +7,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints import arrival
-from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.config.check import check_config
 from vpt_gen.data import duplicates, sampled
 from vpt_gen.data.batches import image_spec, open_sources
@@ -23,8 +23,6 @@ from vpt_gen.evaluation.image_sets import (
     real_sets,
     with_trained,
 )
-from vpt_gen.evaluation.perceptual_diversity import find_perceptual
-from vpt_gen.machine import distributed
 from vpt_gen.machine.progress import say
 from vpt_gen.runs.measured import measuring_tokenizer
 from vpt_gen.runs.opened import TunedRun
@@ -144,21 +142,3 @@ def open_features(name: str, run: TunedRun | None) -> FeatureSpace:
         except UserError as error:
             say(f"{error} Using the shipped tokenizer for features instead.")
     return spaces.open_space(name, FLAGS.weights_dir)
-
-
-def find_perceptual_for_all(weights_dir: str) -> PretrainedNet | None:
-    """Returns LPIPS or None, see `find_perceptual`; all processes call this together.
-
-    Raises:
-      UserError: damaged weights, or, in all processes, weights that only some of them see. With
-        them, they would keep other pictures, and look for the features in another folder.
-    """
-    lpips = find_perceptual(weights_dir)
-    found = lpips is not None
-    distributed.wait_long()
-    if not (distributed.all_agree(found) or distributed.all_agree(not found)):
-        raise UserError(
-            f"Only some hosts see weights of LPIPS in --weights_dir={weights_dir}: name a folder "
-            "that all of them see, or one that holds none."
-        )
-    return lpips

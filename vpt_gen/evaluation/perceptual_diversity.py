@@ -12,6 +12,7 @@ import numpy as np
 from vpt_gen.checkpoints.backbone import PretrainedNet
 from vpt_gen.checkpoints.perceptual import load_perceptual, perceptual_files
 from vpt_gen.errors import UserError
+from vpt_gen.machine import distributed
 from vpt_gen.machine.progress import track
 from vpt_gen.nets import resize
 from vpt_gen.nets.lpips import MIN_SIDE, NETS, activations, between
@@ -28,13 +29,22 @@ _HELD = 4  # blocks of examples
 def find_perceptual(weights_dir: str) -> PretrainedNet | None:
     """Returns LPIPS on VGG16 if its weights exist, or else on AlexNet; None without either.
 
+    All processes call this together.
+
     Raises:
-      UserError: damaged weights.
+      UserError: damaged weights, or, in all processes, weights that only some of them see. With
+        them, they would keep other pictures, and look for the features in another folder.
     """
-    for backbone in NETS:
-        if perceptual_files(weights_dir, backbone):
-            return load_perceptual(weights_dir, backbone)
-    return None
+    backbone = next((name for name in NETS if perceptual_files(weights_dir, name)), None)
+    lpips = load_perceptual(weights_dir, backbone) if backbone else None
+    found = lpips is not None
+    distributed.wait_long()
+    if not (distributed.all_agree(found) or distributed.all_agree(not found)):
+        raise UserError(
+            f"Only some hosts see weights of LPIPS in {weights_dir}: name a folder that all of "
+            "them see, or one that holds none."
+        )
+    return lpips
 
 
 def required(lpips: PretrainedNet | None) -> PretrainedNet:

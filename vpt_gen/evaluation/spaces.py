@@ -16,7 +16,6 @@ with later.imports(globals()):
     from vpt_gen.evaluation.features import FeatureSpace, inception_space, tokenizer_space
     from vpt_gen.evaluation.photos_space import photos_space
 
-NAMES = ("inception", "dinov2", "clip", "photos", "tokenizer")
 # The default tokenizer if no run or config names one: gray drawings, sides of 32 pixels.
 SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
@@ -48,7 +47,7 @@ def open_space(
     """Opens a feature space.
 
     Args:
-      name: of `NAMES`.
+      name: of `FEATURE_SPACES`.
       weights_dir: folder of published weights; they are fetched if it lacks them.
       tokenizer: of a run, for the tokenizer's space; None for the shipped one.
       side: of the tokenizer's training images, in pixels.

@@ -12,6 +12,7 @@ import optax
 
 from vpt_gen.decode.generate import generate, tokens_to_images
 from vpt_gen.methods.method import STAGED, Conditions, Method
+from vpt_gen.methods.prior import prior_losses
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.training.objectives import Objective
@@ -41,6 +42,7 @@ def make_task(
     num_tokens: int,
     decode_options: dict,
     accumulate: int = 1,
+    prior_weight: float = 0.0,
 ) -> Task:
     """Builds the task of a method.
 
@@ -54,6 +56,8 @@ def make_task(
       num_tokens: N, visual tokens of an image.
       decode_options: of the pictures, see `decode.generate`.
       accumulate: parts in which an update computes its batch, see `training/parts.py`.
+      prior_weight: of the loss of the source's own images, which batches then have, see
+        `methods/prior.py`; 0 for none.
     """
 
     def init(source: Params, key: jax.Array) -> TrainState:
@@ -65,19 +69,24 @@ def make_task(
         return method.conditions(params, batch["label"], instance_ids, dropout_key)
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
-        mask_key, dropout_key = jax.random.split(key)
+        mask_key, dropout_key, prior_key = jax.random.split(key, 3)
         tokens = visual_tokens(tokenizer, frozen["tokenizer"], batch, accumulate)
         # Masks and prompts are drawn for the whole batch, so that they do not depend on its parts.
         examples = objective.examples(tokens, mask_key)
 
         def losses(params, part: Part):
-            return objective.losses(
-                method.params(frozen["transformer"], params),
+            adapted = method.params(frozen["transformer"], params)
+            of_images = objective.losses(
+                adapted,
                 part.rows(examples),
                 source=frozen["transformer"],
                 **part.rows(conditions(params, batch, dropout_key)),
                 dropout_key=part.key(dropout_key) if method.whole else None,
             )
+            if not prior_weight:
+                return of_images
+            of_source = prior_losses(objective, adapted, batch, part, prior_key, method.whole)
+            return of_images + prior_weight * of_source
 
         loss, gradients = mean_and_gradient(losses, state.params, accumulate)
         if method.in_turn is not None:

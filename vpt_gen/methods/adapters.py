@@ -59,6 +59,7 @@ class Adapters(TransformerMethod):
 
     name = "adapters"
     group = "adapters"
+    changes_source = True
     learning_rate = 3e-4
     demo_learning_rate = 1e-2
 

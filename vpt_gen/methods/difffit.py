@@ -43,6 +43,7 @@ class DiffFit(TransformerMethod):
 
     name = "difffit"
     group = "difffit"
+    changes_source = True
     learning_rate = 1e-3
     demo_learning_rate = 1e-2
 

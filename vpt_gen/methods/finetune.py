@@ -40,6 +40,7 @@ class Finetune(TransformerMethod):
 
     name = "finetune"
     group = "finetune"
+    changes_source = True
     whole = True
     learning_rate = 1e-4
     demo_learning_rate = 1e-3

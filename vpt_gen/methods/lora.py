@@ -102,6 +102,7 @@ class LoRA(TransformerMethod):
 
     name = "lora"
     group = "lora"
+    changes_source = True
     learning_rate = 2e-4
     demo_learning_rate = 1e-2
 

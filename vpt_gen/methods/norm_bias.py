@@ -51,6 +51,7 @@ class NormBias(TransformerMethod):
 
     name = "norm_bias"
     group = "norm_bias"
+    changes_source = True
     learning_rate = 1e-3
     demo_learning_rate = 1e-2
 

@@ -29,6 +29,7 @@ class Norms(TransformerMethod):
 
     name = "norms"
     group = "norms"
+    changes_source = True
     learning_rate = 1e-3
     demo_learning_rate = 1e-2
 

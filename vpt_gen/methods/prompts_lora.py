@@ -77,6 +77,7 @@ class PromptsLoRA(prompts.Prompts):
 
     name = "prompts_lora"
     group = "prompts_lora"
+    changes_source = True
     learning_rate = 1e-3
     demo_learning_rate = 1e-2
     first_stage = "prompt_steps"

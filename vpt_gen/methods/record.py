@@ -85,10 +85,13 @@ class TransformerMethod(Record):
 
     Attributes:
       whole: whether the method trains the whole transformer and keeps nothing of the source.
+      changes_source: whether it changes what the net draws of the source's own classes, without
+        giving them up from the beginning.
     """
 
     source = "transformer"
     whole: ClassVar[bool] = False
+    changes_source: ClassVar[bool] = False
 
     @property
     def condition(self) -> str:

@@ -41,6 +41,7 @@ class Scratch(finetune.Finetune):
 
     name = "scratch"
     group = "scratch"
+    changes_source = False
     learning_rate = 1e-4
     demo_learning_rate = 3e-3
 

@@ -37,6 +37,11 @@ def merge(params: Any, added: Any) -> Any:
     return both
 
 
+def with_own_classes(params: Any) -> Any:
+    """Returns a net's parameters without added class tokens: classes are then the net's own."""
+    return {name: part for name, part in params.items() if name != CLASS_EMBEDDINGS}
+
+
 def each_with_its_own(
     function: Callable[..., Any], params: Any, additions: Any, *arguments: Any
 ) -> Any:

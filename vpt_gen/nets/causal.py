@@ -77,7 +77,7 @@ class CausalNet(CausalTransformer, nn.Module):
     def of_places(self, prefix: Any, positions: jax.Array) -> Any:
         """Returns what the condition adds to tokens at positions (T,), which `conditioned` takes.
 
-        Arrays (T, B or 1, ...): decoding computes them once, before it draws these tokens.
+        Arrays (T, B or 1, ...): decoding computes them before it draws these tokens.
         """
         del prefix, positions
         return ()

@@ -118,6 +118,37 @@ class TokenSampler:
         Raises:
           ValueError: a marquee, M > 1, of a method without prompts.
         """
+        for new, rows, tokens, revealed_at in self._drawn(
+            params, bank, seed, weights, wanted, known, numbers
+        ):
+            frozen = sharding.put(self.frozen["tokenizer"], self.mesh)
+            with sharding.use(self.mesh):
+                images = self._images(frozen, tokens)
+            yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
+
+    def tokens(
+        self, params: Any, bank: np.ndarray, seed: int, wanted: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Draws the tokens (n, N) of wanted images, without the images; see `stream`."""
+        drawn = self._drawn(params, bank, seed, wanted=wanted)
+        return np.concatenate([tokens[new] for new, _, tokens, _ in drawn])
+
+    def _drawn(
+        self,
+        params: Any,
+        bank: np.ndarray,
+        seed: int,
+        weights: np.ndarray | None = None,
+        wanted: np.ndarray | None = None,
+        known: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Draws the tokens of n images, batch by batch; for the arguments see `stream`.
+
+        Yields:
+          Places in a batch of its wanted images, the rows (B,) of the bank, tokens (B, N) and when
+          each was fixed (B, N).
+        """
         if bank.shape[1] > 1 and self.method.generator is None:
             raise ValueError("A marquee needs prompts.")
         wanted = wanted_or_all(wanted, bank)
@@ -128,7 +159,7 @@ class TokenSampler:
         weights = marquee.check_weights(weights, len(weights), bank.shape[1], signed=True)
         # Keys as raw data: typed keys cannot be split by rows.
         keys = np.asarray(jax.random.key_data(image_keys(bank[:, -1], seed, numbers)))
-        params, frozen = sharding.put((params, self.frozen), self.mesh)
+        params, frozen = sharding.put((params, self.frozen["transformer"]), self.mesh)
         size = min(self.images_at_a_time, sharding.full_batch(len(bank), self.mesh))
         # The last batch is padded.
         batches = [np.arange(i, i + size) % len(bank) for i in range(0, len(bank), size)]
@@ -144,10 +175,9 @@ class TokenSampler:
             batch = [self._share(x) for x in (conditions, keys[rows], of_image)]
             given = None if known is None else self._share(known[rows])
             with sharding.use(self.mesh):
-                made = self._tokens(params, frozen["transformer"], weights, *batch, given, *left)
+                made = self._tokens(params, frozen, weights, *batch, given, *left)
                 tokens, revealed_at = jax.device_get(made)
-                images = self._images(frozen["tokenizer"], tokens)
-            yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
+            yield new, rows, tokens, revealed_at
 
     def _work_left(self, known: np.ndarray) -> tuple[int | None, int]:
         """Returns `num_unknown` and `prefill` of known tokens (n, N), see `decode.generate`.

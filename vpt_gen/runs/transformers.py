@@ -6,11 +6,16 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.data.batches import Batches, token_batches
+from vpt_gen.data.batches import Batches, cache_root, token_batches
 from vpt_gen.data.source import Source
+from vpt_gen.data.tokens.cache import TokenCache
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
 from vpt_gen.methods import METHODS, adaptation
+from vpt_gen.methods.method import Method
 from vpt_gen.methods.record import Target, TransformerMethod
+from vpt_gen.nets.transformer import TokenTransformer
+from vpt_gen.runs import prior
 from vpt_gen.runs.compatibility import load_tokenizer_and_transformer, tokens_per_image
 from vpt_gen.runs.token_sampler import TokenSampler
 from vpt_gen.training.compute import hold_trained
@@ -61,14 +66,19 @@ def make_sampler(config: ConfigDict, nets: Nets, facts: dict[str, Any], mesh: Me
         len(facts.get("instance_labels", ())),
         config.compute.dtype,
     )
-    method = record.adapt(target)
-    options = decode_options(config)
+    return _sampler_of(record.adapt(target), net, config, nets, mesh)
+
+
+def _sampler_of(
+    method: Method, net: TokenTransformer, config: ConfigDict, nets: Nets, mesh: Mesh
+) -> TokenSampler:
+    options, tokenizer = decode_options(config), nets["tokenizer"].net
     return TokenSampler(
         method,
         net,
-        vqgan.net,
+        tokenizer,
         method.frozen({name: net.params for name, net in nets.items()}, options),
-        num_tokens,
+        tokens_per_image(tokenizer, config.data.image_size),
         options,
         config.decode.batch_size,
         config.decode.tokenizer_batch_size,
@@ -93,6 +103,7 @@ def make_task(config: ConfigDict, nets: Nets, facts: dict[str, Any], sampler: To
         num_tokens=sampler.num_tokens,
         decode_options=sampler.options,
         accumulate=config.accumulate,
+        prior_weight=config.prior.weight,
     )
 
 
@@ -104,8 +115,19 @@ def make_batches(
     held_out: Source | None,
     nets: Nets,
 ) -> Batches:
-    """Makes batches of visual tokens, see `token_batches`."""
-    return token_batches(config, workdir, mesh, train, held_out, nets["tokenizer"])
+    """Makes batches of visual tokens, see `token_batches`, and of the source's (`prior.py`)."""
+    batches = token_batches(config, workdir, mesh, train, held_out, nets["tokenizer"])
+    if not config.prior.weight:
+        return batches
+    source, root = nets["transformer"], cache_root(config, workdir)
+    method = prior.unchanged(source)
+
+    def tokens() -> TokenCache:
+        sampler = _sampler_of(method, source.net, config, nets, mesh)
+        return prior.drawn_tokens(config, root, source, sampler)
+
+    rows = sharding.process_rows(config.batch_size, mesh)
+    return prior.with_prior(batches, tokens, config, rows)
 
 
 def hold(config: ConfigDict, sampler: TokenSampler, params: Any) -> Any:

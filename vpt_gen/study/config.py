@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from vpt_gen.checkpoints.feature_spaces import FEATURE_SPACES
 from vpt_gen.config.check import check
 from vpt_gen.config.ranges import check_ranges, table_ranges
 from vpt_gen.config.repeat import flatten
 from vpt_gen.errors import UserError
-from vpt_gen.evaluation.spaces import NAMES
 from vpt_gen.ranges import (
     CountOrZero,
     Positive,
@@ -177,7 +177,10 @@ def _check_numbers(study: ConfigDict) -> None:
     checks = {
         "search.multiples": (len(search.multiples) > 0, "one number or more"),
         "search.shots": (search.shots in (None, *study.shots), f"one of shots={study.shots}"),
-        "samples.features": (study.samples.features in NAMES, " or ".join(NAMES)),
+        "samples.features": (
+            study.samples.features in FEATURE_SPACES,
+            " or ".join(FEATURE_SPACES),
+        ),
     }
     for name, (holds, wanted) in checks.items():
         check(study, name, holds, wanted)

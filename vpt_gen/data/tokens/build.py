@@ -21,12 +21,12 @@ from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.data.tokens.cache import (
     MANIFEST,
     TokenCache,
+    finish,
     open_cache,
 )
-from vpt_gen.errors import UserError
 from vpt_gen.images import codec
 from vpt_gen.machine import distributed, lock
-from vpt_gen.machine.files import check_writable, json_text, write_text
+from vpt_gen.machine.files import check_writable
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
@@ -177,18 +177,5 @@ class CacheBuild:
 
     def finish(self) -> None:
         """Writes the manifest, which makes the cache complete."""
-        checksums = {path.name: token_shards.noted_checksum(path) for path in self.shards}
-        missing = [name for name, checksum in checksums.items() if checksum is None]
-        if missing:
-            raise UserError(
-                f"Token shard {missing[0]} is missing in {self.folder}: set config.data.cache_dir "
-                "to a folder that all hosts share."
-            )
-        manifest = {
-            "made_from": self.made_from,
-            "examples": len(self.source),
-            "views": self.views,
-            "tokens": token_shards.num_tokens_in(next(iter(self.shards)), self.views),
-            "sha256": checksums,
-        }
-        write_text(self.folder / MANIFEST, json_text(manifest) + "\n")
+        about = {"made_from": self.made_from, "examples": len(self.source), "views": self.views}
+        finish(self.folder, list(self.shards), about)

@@ -8,8 +8,9 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from vpt_gen.data.source import Batch
 from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.errors import UserError
 from vpt_gen.machine import json_files
+from vpt_gen.machine.files import json_text, write_text
 from vpt_gen.machine.progress import track
 
 MANIFEST = "manifest.json"
@@ -88,6 +90,29 @@ def open_cache(folder: pathlib.Path) -> TokenCache:
     if not shards:
         raise _unfinished(folder, "without shards")
     return TokenCache(shards)
+
+
+def finish(folder: pathlib.Path, paths: Sequence[pathlib.Path], about: Mapping[str, Any]) -> None:
+    """Writes the manifest of a cache whose shards are all there, which makes it complete.
+
+    Args:
+      folder: of the cache.
+      paths: its shards, in the order of their examples.
+      about: entries of the manifest besides: `views`, and what the tokens were made from.
+
+    Raises:
+      UserError: a missing shard.
+    """
+    checksums = {path.name: token_shards.noted_checksum(path) for path in paths}
+    missing = [name for name, checksum in checksums.items() if checksum is None]
+    if missing:
+        raise UserError(
+            f"Token shard {missing[0]} is missing in {folder}: set config.data.cache_dir to a "
+            "folder that all hosts share."
+        )
+    num_tokens = token_shards.num_tokens_in(paths[0], about["views"])
+    manifest = {**about, "tokens": num_tokens, "sha256": checksums}
+    write_text(folder / MANIFEST, json_text(manifest) + "\n")
 
 
 def _unfinished(folder: pathlib.Path, fault: str) -> UserError:
