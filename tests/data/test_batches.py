@@ -1,17 +1,22 @@
 """From `config.data` to sources: splits, classes and shots of folders as people have them."""
 
+import dataclasses
 import itertools
+import pathlib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.made import write_folder
+from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.config.fields import default_config
-from vpt_gen.data.batches import open_sources
+from vpt_gen.data.batches import open_sources, token_batches
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.source import digest_of
 from vpt_gen.errors import UserError
+from vpt_gen.machine import sharding
 
 
 @pytest.fixture
@@ -137,3 +142,23 @@ def test_an_empty_validation_part_is_named(config, tmp_path):
     config.data.evaluate_on = "validation"
     with pytest.raises(UserError, match="validation is 0.2, less than one image of any class"):
         open_sources(config)
+
+
+@pytest.mark.slow
+def test_a_tokenizer_that_the_devices_hold_is_not_read_again(config, tmp_path, tiny_nets):
+    config.data.path = str(write_folder(tmp_path / "images", count=4, side=32))
+    config.data.image_size, config.batch_size = 32, 4
+    source, _ = open_sources(config)
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    held = load_net(str(tiny_nets / "vqgan"), "vqgan", mesh=mesh)
+    unplaced = load_net(str(tiny_nets / "vqgan"), "vqgan")
+    gone = {"path": pathlib.Path("gone")}
+
+    def first_tokens(workdir, vqgan):
+        batches, _ = token_batches(config, str(tmp_path / workdir), mesh, source, None, vqgan)
+        return next(batches(0))["tokens"]
+
+    tokens = first_tokens("held", dataclasses.replace(held, **gone))
+    np.testing.assert_array_equal(tokens, first_tokens("unplaced", unplaced))
+    with pytest.raises(UserError, match="gone"):
+        first_tokens("gone", dataclasses.replace(unplaced, **gone))

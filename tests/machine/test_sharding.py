@@ -206,3 +206,16 @@ def test_parameters_are_put_in_their_places():
     assert placed.sharding.shard_shape(placed.shape) == (2, 4)
     again = sharding.put({"mlp_in": {"kernel": placed}}, mesh_of(2, 2, 2))
     assert again["mlp_in"]["kernel"] is placed
+
+
+@pytest.mark.slow
+def test_arrays_lie_as_they_were_put():
+    devices = jax.devices()
+    one, two = (sharding.make_mesh(devices[:count]) for count in (1, 2))
+    params = {"kernel": np.ones((4, 2), np.float32), "bias": np.ones(2, np.float32)}
+    assert not sharding.lies_as(params, sharding.replicated(one))
+    placed = jax.device_put(params, sharding.replicated(two))
+    assert sharding.lies_as(placed, sharding.replicated(two))
+    assert not sharding.lies_as(placed, sharding.replicated(one))
+    split = {**placed, "kernel": jax.device_put(params["kernel"], sharding.split_batch(two))}
+    assert not sharding.lies_as(split, sharding.replicated(two))

@@ -254,19 +254,22 @@ class _HostTokenizer:
     """Images (B, R, R, 3) -> tokens (B, h, w) on this host's devices, for B = `batch_size`.
 
     Each host tokenizes its own shards, and meanwhile each of its devices holds the whole tokenizer,
-    so that tokens do not depend on the mesh. The tokenizer is read with the first images.
+    so that tokens do not depend on the mesh. A tokenizer of which devices of the run hold parts, or
+    which devices of several hosts hold, is read once more, with the first images.
     """
 
     def __init__(self, vqgan: PretrainedNet, mesh: Mesh):
-        self._net, self._path = vqgan.net, vqgan.path
+        self._vqgan = vqgan
         self._mesh = sharding.make_mesh(devices=mesh.local_devices)
         self.batch_size = _IMAGES_PER_DEVICE * self._mesh.size
-        self._encode = jax.jit(lambda p, x: self._net.apply({"params": p}, x, method="tokenize"))
+        self._encode = jax.jit(lambda p, x: vqgan.net.apply({"params": p}, x, method="tokenize"))
 
     def __call__(self, images: np.ndarray) -> jax.Array:
         return self._encode(self._params, jax.device_put(images, sharding.split_batch(self._mesh)))
 
     @functools.cached_property
     def _params(self):
-        whole = load_net(str(self._path), *TOKENIZERS).params
-        return jax.device_put(whole, sharding.replicated(self._mesh))
+        everywhere, params = sharding.replicated(self._mesh), self._vqgan.params
+        if not sharding.lies_as(params, everywhere):
+            params = load_net(str(self._vqgan.path), *TOKENIZERS).params
+        return jax.device_put(params, everywhere)

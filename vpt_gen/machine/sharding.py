@@ -110,6 +110,14 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def lies_as(tree: Any, sharding: NamedSharding) -> bool:
+    """Whether all arrays of a pytree are on devices, in this sharding."""
+    return all(
+        isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim)
+        for x in jax.tree.leaves(tree)
+    )
+
+
 def split_batch(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of arrays whose first axis is the batch."""
     return NamedSharding(mesh, PartitionSpec(_BATCH_AXES))
