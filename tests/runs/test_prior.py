@@ -86,6 +86,10 @@ def test_the_same_seed_draws_the_same(make_config, tmp_path, monkeypatch):
     assert labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
     monkeypatch.setattr(prior, "_SHARD", 4)
     chex.assert_trees_all_equal(drawn(config, tmp_path / "two"), (labels, tokens))
+    (second,) = (tmp_path / "two").rglob("shard-00001-of-00003.tfrecord")
+    second.unlink()
+    (second.parent / "manifest.json").unlink()
+    chex.assert_trees_all_equal(drawn(config, tmp_path / "two"), (labels, tokens))
     config.prior.seed = 1
     other = drawn(config, tmp_path / "three")
     assert other[0].tolist() == labels.tolist()

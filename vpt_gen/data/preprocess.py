@@ -55,8 +55,14 @@ def draw_key(seed: tf.Tensor, operation: int) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, operation)
 
 
-def fit(image: tf.Tensor, size: int, mode: str, place: tf.Tensor | None = None) -> tf.Tensor:
-    """Resizes an image (H, W, 3) to (size, size, 3), antialiased.
+def fit(
+    image: tf.Tensor,
+    size: int,
+    mode: str,
+    place: tf.Tensor | None = None,
+    kernel: str = "bilinear",
+) -> tf.Tensor:
+    """Resizes an image (H, W, 3) to (size, size, 3), antialiased; `kernel` is one of TensorFlow's.
 
     `mode` is 'crop' (the shorter side fits, the rest is cut off), 'pad' (the longer side fits, the
     rest repeats the edge) or 'stretch'. 'crop' keeps the middle, or the part at `place` in [0, 1)
@@ -69,10 +75,10 @@ def fit(image: tf.Tensor, size: int, mode: str, place: tf.Tensor | None = None) 
         start = excess // 2 if place is None else _start_of_crop(place, excess)
         image = image[start[0] : start[0] + side, start[1] : start[1] + side]
     if mode != "pad":
-        return tf.image.resize(image, (size, size), antialias=True)
+        return tf.image.resize(image, (size, size), kernel, antialias=True)
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
     target = tf.cast(tf.round(sides * (size / tf.reduce_max(sides))), tf.int32)
-    image = tf.image.resize(image, tf.maximum(target, 1), antialias=True)
+    image = tf.image.resize(image, tf.maximum(target, 1), kernel, antialias=True)
     before = (size - tf.shape(image)[:2]) // 2
     rows = tf.clip_by_value(tf.range(size) - before[0], 0, tf.shape(image)[0] - 1)
     columns = tf.clip_by_value(tf.range(size) - before[1], 0, tf.shape(image)[1] - 1)
@@ -186,14 +192,14 @@ def _augment_finely(
 ) -> tf.Tensor:
     """Fits an image (H, W, 3) and augments it at twice the size -> (size, size, 3).
 
-    A net that learns blurred views draws blurred images. An image with so many pixels keeps its
-    edges by a cubic kernel; one with fewer is enlarged as it would be without augmentation, and
-    only Lanczos' kernel gives back what it takes.
+    A net that learns blurred views draws blurred images. Kernels that are sharper than the bilinear
+    one of `fit` make up for what the rotation between pixels takes, and magnified views have all
+    pixels of the image. An image with fewer than `size` is enlarged as without augmentation first.
     """
     fine = 2 * size
 
     def of_many_pixels():
-        view = augment(fit(image, fine, mode, place), options, seed)
+        view = augment(fit(image, fine, mode, place, "lanczos3"), options, seed)
         return tf.image.resize(view, (size, size), "bicubic", antialias=True)
 
     def of_few_pixels():
@@ -203,8 +209,8 @@ def _augment_finely(
 
     sides = tf.shape(image)[:2]
     fitted = tf.reduce_max(sides) if mode == "pad" else tf.reduce_min(sides)
-    view = tf.cond(fitted < fine, of_few_pixels, of_many_pixels)
-    # Both kernels overshoot at edges.
+    view = tf.cond(fitted <= size, of_few_pixels, of_many_pixels)
+    # The kernels overshoot at edges.
     return tf.clip_by_value(view, tf.reduce_min(image), tf.reduce_max(image))
 
 

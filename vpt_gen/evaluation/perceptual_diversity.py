@@ -42,7 +42,7 @@ def find_perceptual(weights_dir: str) -> PretrainedNet | None:
     if not (distributed.all_agree(found) or distributed.all_agree(not found)):
         raise UserError(
             f"Only some hosts see weights of LPIPS in {weights_dir}: name a folder that all of "
-            "them see, or one that holds none."
+            "them see, or one that holds none, by --weights_dir or config.evaluation.weights_dir."
         )
     return lpips
 

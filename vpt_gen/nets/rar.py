@@ -161,8 +161,8 @@ class RAR(CausalNet):
       remat: a key of `nets.stack.REMAT`.
 
     Costs are counted without modulation, which all images of a condition share: of RAR, a third of
-    a layer's numbers. Decoding keeps its results for as many places as are 256 rows of 6 L D
-    numbers, one per place and condition (`decode/causal_steps.py`).
+    a layer's numbers. Decoding keeps its results for at most 256 rows of 6 L D numbers, one row per
+    place and condition (`decode/causal_steps.py`).
 
     Layers compute in the type of their matrices (see `nets/precision.py`); norms, modulation,
     softmax, logits and the residual stream are float32. Parameters may be stacked (see

@@ -6,6 +6,7 @@ loss.
 """
 
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -18,16 +19,14 @@ from vpt_gen.data.pipeline import Batch
 from vpt_gen.data.source import digest_of
 from vpt_gen.data.tokens import shards
 from vpt_gen.data.tokens.cache import (
-    MANIFEST,
     MAX_CODES,
     TokenCache,
     finish,
-    open_cache,
+    made_together,
     token_batches,
 )
 from vpt_gen.errors import UserError
-from vpt_gen.machine import distributed, lock
-from vpt_gen.machine.files import check_writable
+from vpt_gen.machine import distributed
 from vpt_gen.machine.progress import say, track
 from vpt_gen.methods.method import Method
 from vpt_gen.methods.prior import LABELS, TOKENS
@@ -35,7 +34,7 @@ from vpt_gen.runs.samples import class_bank
 from vpt_gen.runs.token_sampler import TokenSampler
 
 _FORMAT = 1
-_SHARD = 256  # images: about as many does a killed drawing lose
+_SHARD = 256  # images: as many does a killed drawing lose, and those of a batch
 
 
 def unchanged(source: PretrainedNet) -> Method:
@@ -89,38 +88,35 @@ def drawn_tokens(
         "seed": config.prior.seed,
     }
     folder = pathlib.Path(root) / digest_of("prior", *map(str, made_from.values()))[:16]
-    if not _is_there(folder / MANIFEST):
-        check_writable(folder / MANIFEST, "--config.data.cache_dir")
-        with lock.held_for_all(folder, "config.data.cache_dir", wait=True):
-            if not _is_there(folder / MANIFEST):  # Another program may have drawn it meanwhile.
-                labels = even_labels(config.prior.num_samples, sampler.method.num_classes)
-                paths = _draw(folder, labels, config.prior.seed, sampler)
-                about = {"made_from": made_from, "examples": len(labels), "views": 1}
-                distributed.first_does(lambda: finish(folder, paths, about))
-    return open_cache(folder)
 
+    def make() -> None:
+        labels = even_labels(config.prior.num_samples, sampler.method.num_classes)
+        paths = _draw(folder, labels, config.prior.seed, sampler)
+        about = {"made_from": made_from, "examples": len(labels), "views": 1}
+        distributed.first_does(lambda: finish(folder, paths, about))
 
-def _is_there(path: pathlib.Path) -> bool:
-    return distributed.all_agree(path.exists())
+    return made_together(folder, make)
 
 
 def _draw(
     folder: pathlib.Path, labels: np.ndarray, seed: int, sampler: TokenSampler
 ) -> list[pathlib.Path]:
     """Draws the missing shards of tokens of classes (n,), and returns the files of all."""
-    bank = class_bank(labels)
-    size = max(_SHARD // sampler.batch_size, 1) * sampler.batch_size  # Whole batches.
-    count = -(-len(labels) // size)
+    shard_of = np.arange(len(labels)) // _SHARD
+    count = shard_of[-1] + 1
     paths = [folder / f"shard-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
+    missing = np.array([not distributed.all_agree(shards.is_intact(path)) for path in paths])
     say(f"Drawing {len(labels)} images of the source for prior preservation, into {folder}.")
-    with track(total=len(labels), label="drawing") as bar:
-        for number, path in enumerate(paths):
-            here = np.arange(len(labels)) // size == number
-            if not distributed.all_agree(shards.is_intact(path)):
-                tokens = sampler.tokens({}, bank, seed, here)[:, None].astype(np.uint16)
-                write = functools.partial(shards.write_shard, path, labels[here], tokens)
-                distributed.first_does(write)
-            bar.update(int(here.sum()))
+    drawn = sampler.stream_tokens({}, class_bank(labels), seed, missing[shard_of])
+    with track(total=int(missing[shard_of].sum()), label="drawing") as bar:
+        for number in np.flatnonzero(missing):
+            here = shard_of == number
+            tokens = np.stack(list(itertools.islice(drawn, int(here.sum()))))[:, None]
+            write = functools.partial(
+                shards.write_shard, paths[number], labels[here], tokens.astype(np.uint16)
+            )
+            distributed.first_does(write)
+            bar.update(len(tokens))
     return paths
 
 

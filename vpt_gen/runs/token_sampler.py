@@ -126,12 +126,12 @@ class TokenSampler:
                 images = self._images(frozen, tokens)
             yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
 
-    def tokens(
+    def stream_tokens(
         self, params: Any, bank: np.ndarray, seed: int, wanted: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Draws the tokens (n, N) of wanted images, without the images; see `stream`."""
-        drawn = self._drawn(params, bank, seed, wanted=wanted)
-        return np.concatenate([tokens[new] for new, _, tokens, _ in drawn])
+    ) -> Iterator[np.ndarray]:
+        """Draws the tokens (N,) of one wanted image after the other, no images; see `stream`."""
+        for new, _, tokens, _ in self._drawn(params, bank, seed, wanted=wanted):
+            yield from tokens[new]
 
     def _drawn(
         self,

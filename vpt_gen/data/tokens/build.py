@@ -18,15 +18,9 @@ from vpt_gen.data.pipeline import ImageSpec
 from vpt_gen.data.preprocess import Augmentation
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.data.tokens import shards as token_shards
-from vpt_gen.data.tokens.cache import (
-    MANIFEST,
-    TokenCache,
-    finish,
-    open_cache,
-)
+from vpt_gen.data.tokens.cache import TokenCache, finish, made_together
 from vpt_gen.images import codec
-from vpt_gen.machine import distributed, lock
-from vpt_gen.machine.files import check_writable
+from vpt_gen.machine import distributed
 from vpt_gen.machine.progress import say, track
 
 _FORMAT = 1
@@ -70,16 +64,7 @@ class CacheBuild:
         Raises:
           UserError: an unreadable image, a damaged cache, or hosts without a shared folder.
         """
-        if not self._is_finished():
-            check_writable(self.folder / MANIFEST, "--config.data.cache_dir")
-            with lock.held_for_all(self.folder, "config.data.cache_dir", wait=True):
-                if not self._is_finished():  # Another program may have finished it meanwhile.
-                    self._make()
-        return open_cache(self.folder)
-
-    def _is_finished(self) -> bool:
-        """Whether all hosts see the whole cache."""
-        return distributed.all_agree((self.folder / MANIFEST).exists())
+        return made_together(self.folder, self._make)
 
     def _make(self) -> None:
         """Makes the missing shards, together with other hosts."""

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,8 +18,8 @@ from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch
 from vpt_gen.data.tokens import shards as token_shards
 from vpt_gen.errors import UserError
-from vpt_gen.machine import json_files
-from vpt_gen.machine.files import json_text, write_text
+from vpt_gen.machine import distributed, json_files, lock
+from vpt_gen.machine.files import check_writable, json_text, write_text
 from vpt_gen.machine.progress import track
 
 MANIFEST = "manifest.json"
@@ -90,6 +90,30 @@ def open_cache(folder: pathlib.Path) -> TokenCache:
     if not shards:
         raise _unfinished(folder, "without shards")
     return TokenCache(shards)
+
+
+def made_together(folder: pathlib.Path, make: Callable[[], None]) -> TokenCache:
+    """Opens the cache in a folder; first makes it, if it is not finished; all processes call this.
+
+    Args:
+      folder: shared by all hosts.
+      make: makes the missing shards and finishes the cache; all processes call it, if any does.
+
+    Raises:
+      UserError: a folder that cannot be written, or a damaged cache.
+    """
+    if not _is_finished(folder):
+        check_writable(folder / MANIFEST, "--config.data.cache_dir")
+        with lock.held_for_all(folder, "config.data.cache_dir", wait=True):
+            if not _is_finished(folder):  # Another program may have finished it meanwhile.
+                make()
+    return open_cache(folder)
+
+
+def _is_finished(folder: pathlib.Path) -> bool:
+    """Whether all hosts see the whole cache."""
+    distributed.wait_long()  # A host may have hashed another cache until now.
+    return distributed.all_agree((folder / MANIFEST).exists())
 
 
 def finish(folder: pathlib.Path, paths: Sequence[pathlib.Path], about: Mapping[str, Any]) -> None:
