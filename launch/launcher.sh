@@ -117,15 +117,23 @@ check_training() { # an existing config file and a workdir
 # check_shared SHARED: fails if the machines cannot share the folders that the program writes to and
 # reads. SHARED is what is mounted as /shared, or empty.
 check_shared() {
-  local flag
+  local flag argument run
   case "$1" in gs://*/*) fail "--shared=$1 is a folder of a bucket; use the whole bucket, gs://NAME." ;; esac
   case "$program" in
     # Their default is a path on one machine.
     edit | preview) [ -n "$(value_of --output)" ] || fail "no --output given; add -- --output=gs://BUCKET/OUTPUT or /shared/OUTPUT." ;;
   esac
-  for flag in --workdir --output --folder --checkpoint --images --image --mask; do
+  for flag in --workdir --output --folder --checkpoint --images; do
     [ -z "$(value_of "$flag")" ] || check_shared_folder "$flag" "$(value_of "$flag")" "$1"
   done
+  for argument in ${program_flags[@]+"${program_flags[@]}"}; do
+    case "$argument" in # may be repeated
+      --image=?* | --mask=?*) check_shared_folder "${argument%%=*}" "${argument#*=}" "$1" ;;
+    esac
+  done
+  while IFS= read -r -d , run; do
+    [ -z "$run" ] || check_shared_folder --compare "$run" "$1"
+  done <<<"$(value_of --compare),"
 }
 
 check_shared_folder() { # FLAG FOLDER SHARED

@@ -14,6 +14,7 @@ from tests.programs import call, flags_of
 from vpt_gen import sample
 from vpt_gen.data import sampled
 from vpt_gen.errors import UserError
+from vpt_gen.images import grids
 from vpt_gen.machine import sharding
 from vpt_gen.machine.files import write_text
 from vpt_gen.methods import prompts
@@ -215,12 +216,16 @@ def test_letters_that_the_locale_cannot_spell_are_left_out(monkeypatch):
 @pytest.mark.slow
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
     images = make_sampler().sample(params, class_bank([0, 1]), seed=0).images
+    shown = []
 
     def save(class_names, seed):
         def stream(wanted):
             return iter([images[wanted]])
 
-        saved.save_images(stream, 2, np.array([0, 1]), class_names, tmp_path, {"seed": seed})
+        class_ids, record = np.array([0, 1]), {"seed": seed}
+        saved.save_images(
+            stream, 2, class_ids, class_names, tmp_path, record, "--folder", shown.append
+        )
 
     save(["a", "b", "c"], 0)
     save(["a", "b", "c"], 0)
@@ -231,6 +236,36 @@ def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, ca
     note = sampled.read(tmp_path)
     assert note.classes == {"x_y_0000.png": "x y", "b_0000.png": "b"}
     assert note.record == {"seed": 1}
+    picture = grids.class_grid(images, np.array([0, 1]), ["x y", "b"])
+    np.testing.assert_array_equal(shown[2], picture)
+
+
+def test_the_picture_shows_as_many_images_as_fit_in_memory(tmp_path, monkeypatch):
+    """And comes before the note: what cannot be shown is drawn once, and resumes."""
+    class_ids = np.repeat(np.arange(101), 11)
+    images, read, drawn = np.zeros((len(class_ids), 2, 2, 3), np.float32), [], []
+
+    def stream(wanted):
+        drawn.append(int(wanted.sum()))
+        return iter([images[wanted]])
+
+    def read_images(folder, names):
+        read.append(len(names))
+        return np.zeros((len(names), 2, 2, 3), np.float32)
+
+    def save(show):
+        names = [str(c) for c in range(101)]
+        saved.save_images(stream, len(images), class_ids, names, tmp_path, {}, "--folder", show)
+
+    def full(picture):
+        raise OSError("no space")
+
+    monkeypatch.setattr(saved, "read_images", read_images)
+    with pytest.raises(OSError, match="no space"):
+        save(full)
+    assert read == [1000] and not (tmp_path / sampled.FILE).exists()
+    save(lambda picture: None)
+    assert drawn == [len(images), 0] and (tmp_path / sampled.FILE).exists()
 
 
 def decoding():

@@ -35,7 +35,7 @@ with later.imports(globals()):
     from vpt_gen.recipes.adaptation import suit
     from vpt_gen.runs.compatibility import check_codebooks
     from vpt_gen.runs.opened import set_option
-    from vpt_gen.runs.saved import file_names, read_images, save_images
+    from vpt_gen.runs.saved import save_images
 
 FLAGS = flags.FLAGS
 
@@ -56,7 +56,10 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output", "preview.png", "The picture to write, one row per class.")
     flags.DEFINE_string(
-        "folder", None, "Also write every image to this folder, for vpt_gen.evaluate --images."
+        "folder",
+        None,
+        "Also write every image to this folder, for vpt_gen.evaluate --images. The picture then "
+        "shows up to 10 images of up to 100 classes.",
     )
     distributed.define_flags()
 
@@ -90,14 +93,13 @@ def preview() -> None:
     if folder:
         record = {"transformer": transformer.digest, "tokenizer": tokenizer.digest}
         record |= {"seed": FLAGS.seed, "decode": decode.to_dict()}
-        save_images(draw, decode.batch_size, class_ids, labels, folder, record, "--folder")
-        say(f"Wrote {len(class_ids)} images to {FLAGS.folder}.")
+        show = functools.partial(grids.save_png, output)
+        save_images(draw, decode.batch_size, class_ids, labels, folder, record, "--folder", show)
+        say(f"Wrote {len(class_ids)} images to {FLAGS.folder}, and {output}.")
+        return
 
     def write() -> None:
-        if folder:
-            images = read_images(folder, file_names(class_ids, labels))
-        else:
-            images = np.concatenate(list(draw(np.ones(len(class_ids), bool))))
+        images = np.concatenate(list(draw(np.ones(len(class_ids), bool))))
         grids.save_png(output, grids.class_grid(images, class_ids, labels, columns=FLAGS.num))
         say(f"Wrote {output}.")
 

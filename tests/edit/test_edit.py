@@ -14,7 +14,7 @@ from vpt_gen.edit.given import extended, masks_of, read_image
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
-from vpt_gen.runs.editing import Brush, Edit, repaint
+from vpt_gen.runs.editing import Brush, Edit, check, repaint
 from vpt_gen.runs.samples import class_bank
 
 BANK = class_bank([0, 1])
@@ -86,11 +86,29 @@ def test_what_is_repainted_does_not_show_through(run_of):
 @pytest.mark.slow
 def test_a_causal_transformer_completes_the_rows_below(run_of):
     run, image = run_of("ar"), image_of(32, 32)
-    painted = repaint(run, [edit_of(image, (0, 16, 32, 32))], Brush(), seed=3)[0]
+    below = edit_of(image, (0, 16, 32, 32))
+    check(run, [below], Brush(), seed=3)
+    painted = repaint(run, [below], Brush(), seed=3)[0]
     np.testing.assert_array_equal(painted[:16], image[:16])
     assert (painted[16:] != image[16:]).any()
-    with pytest.raises(UserError, match="cannot look ahead, so the mask must reach"):
-        repaint(run, [edit_of(image, (0, 0, 32, 16))], Brush(), seed=3)
+
+
+@pytest.mark.slow
+def test_what_a_causal_transformer_cannot_complete_leaves_earlier_results(run_of, tmp_path):
+    above, below = (f"--box=0,{top},32,{top + 16}" for top in (0, 16))
+    arguments = [
+        f"--checkpoint={run_of('ar').workdir}",
+        f"--image={write(tmp_path / 'photo.png', image_of(32, 32))}",
+        "--num=1",
+        f"--output={tmp_path / 'out'}",
+    ]
+    call(edit, *arguments, below, needs_config=False)
+    earlier = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert "edits.json" in earlier
+    for given in ([above], [below, "--keep=0.5"]):
+        with pytest.raises(UserError, match="cannot look ahead, so the mask must reach"):
+            call(edit, *arguments, *given, needs_config=False)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == earlier
 
 
 @pytest.mark.slow

@@ -125,6 +125,18 @@ def test_commands_of_the_dry_run_do_the_same_when_pasted(fakes):
         (("run", *SAMPLE, "--checkpoint=/shared/a"), "needs --shared"),
         (("run", *SLICE, "--program=preview"), "no --output given"),
         (("run", *SLICE, "--program=report", "--workdir=runs/a"), "runs/a is on one machine only"),
+        (
+            (
+                "run",
+                *(*SLICE, "--program=report", "--", "--workdir=gs://b/a"),
+                "--compare=gs://b/c,runs/d,gs://b/e",
+            ),
+            "--compare=runs/d is on one machine only",
+        ),
+        (
+            ("run", *EDIT, "--image=a.png", "--image=/shared/b.png"),
+            "--image=a.png is on one machine only",
+        ),
         (("run", *EDIT, "--image=gs://b/a.png"), "images to edit are read as files"),
         (("run", *SAMPLE, "--checkpoint=hf://a/b"), "no --output given"),
         (("run", *SAMPLE, "--checkpoint=gs://b/a", "--output=a"), "--output=a is on one machine"),

@@ -49,6 +49,14 @@ def assert_whole(note, value, names=NAMES):
     assert not list(note.parent.glob(".*"))
 
 
+def test_existing_files_are_not_held_in_memory(note, monkeypatch):
+    write(note, "value")
+    noted = json.loads(note.read_text())["files"]
+    monkeypatch.setattr(manifest, "_PIECE", 2)
+    monkeypatch.setattr(type(note), "read_bytes", None, raising=False)
+    assert manifest._digests_of(note.parent, NAMES) == noted
+
+
 def killed_at(patch, number):
     """Lets the program die before, or after, its `number`-th change on the disk."""
     calls = itertools.count()

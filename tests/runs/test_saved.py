@@ -95,7 +95,7 @@ def test_a_batch_is_on_disk_before_the_next_is_drawn_and_the_record_comes_last(t
     assert draw(tmp_path, stop_at=8) == [0, 4]
     assert pngs(tmp_path) == {*(f"a_b_000{i}.png" for i in range(7)), "c_0000.png"}
     assert not (tmp_path / sampled.FILE).exists()
-    with pytest.raises(UserError, match="unfinished, .* give its command again"):
+    with pytest.raises(UserError, match="unfinished, .* run the same command again"):
         sampled.read(tmp_path)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from vpt_gen.data.shards import file_of
+from vpt_gen.data.shards import EXTENSION, file_of
 from vpt_gen.errors import UserError
 from vpt_gen.images.grids import STRIP
 from vpt_gen.machine import json_files
@@ -66,9 +66,12 @@ def read(folder: str | os.PathLike) -> Note | None:
     """
     path = epath.Path(folder) / FILE
     if (mark := mark_of(path)).is_file():
+        # Shards cannot be read without a note.
+        has_shards = any(path.parent.glob(f"*{EXTENSION}"))
+        instead = "" if has_shards else f", or delete {mark} to read the existing images"
         raise UserError(
-            f"The samples in {folder} are unfinished, because vpt_gen.sample was interrupted: give "
-            f"its command again, or delete {mark} to read the existing images."
+            f"The samples in {folder} are unfinished, because the program that draws them was "
+            f"interrupted: run the same command again{instead}."
         )
     if not path.is_file():
         return None

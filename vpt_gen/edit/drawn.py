@@ -27,13 +27,16 @@ def drawing_of(
     order = np.argsort([share_masked(edit, brush) for edit in edits], kind="stable").tolist()
     edits, names = [edits[i] for i in order], [names[i] for i in order]
     size = min(generation.run.sampler.images_at_a_time, len(edits))
-    pixels = (part for edit in edits for part in (edit.image, edit.mask))
+    # Edits of one image share its pixels.
+    given = {id(part): part for edit in edits for part in (edit.image, edit.mask)}
+    pixels = {key: digest_of(part) for key, part in given.items()}
+    shown = (pixels[id(part)] for edit in edits for part in (edit.image, edit.mask))
     return Drawing(
         names,
         np.array([edit.condition[-1, 0] for edit in edits]),
         size,
         functools.partial(_painted, generation, edits, brush, size),
-        digest_of(generation.digest(), *names, str(brush), *pixels),
+        digest_of(generation.digest(), *names, str(brush), *shown),
     )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from vpt_gen.edit import NOTE, PICTURE
 from vpt_gen.images import grids
 from vpt_gen.machine.manifest import Manifest
-from vpt_gen.runs.saved import file_names, file_stems
+from vpt_gen.runs.saved import file_names, file_stems, read_each
 
 # Of the picture: side of an image, pixels, and results of an image and class.
 _SIDE, _RESULTS = 128, 8
@@ -39,12 +39,7 @@ def read_painted(folder: epath.Path, names: Sequence[str], count: int) -> list[l
     """Reads the first results, uint8 (H, W, 3), of each of `count` given images."""
     of_each = len(names) // count
     shown = [names[i * of_each :][: min(of_each, _RESULTS)] for i in range(count)]
-    return [[_read(folder / name) for name in some] for some in shown]
-
-
-def _read(path: epath.Path) -> np.ndarray:
-    with path.open("rb") as file:
-        return np.asarray(Image.open(file).convert("RGB"))
+    return [read_each(folder, some) for some in shown]
 
 
 def picture(

@@ -34,6 +34,8 @@ from vpt_gen.machine.files import (
 )
 
 FILES = "files"
+# Bytes of a file that are read at once.
+_PIECE = 1 << 20
 # The digests that a file of ours may have; None is any, where an older version noted none.
 _Known = dict[str, set[str | None]]
 
@@ -256,6 +258,16 @@ def _read_note(
         return None
 
 
+def _sha256_of(path: epath.Path) -> str:
+    # In pieces, as shards are large and many are read at once. Files of a bucket do not have what
+    # `hashlib.file_digest` needs.
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def _digests_of(folder: epath.Path, names: Iterable[str]) -> dict[str, str]:
     """Returns the digest of each file that exists; '' if it is none or cannot be read."""
     if in_bucket(folder):  # Where it takes long to ask for every file.
@@ -265,7 +277,7 @@ def _digests_of(folder: epath.Path, names: Iterable[str]) -> dict[str, str]:
 
     def digest(name: str) -> str:
         try:
-            return sha256((folder / name).read_bytes())
+            return _sha256_of(folder / name)
         except OSError:
             return ""
 

@@ -10,7 +10,7 @@ from vpt_gen.playground.drawing import Drawn, generation_of, opened
 from vpt_gen.playground.settings import MOST_PIXELS, Kept, Settings
 from vpt_gen.playground.shelf import Shelf
 from vpt_gen.ranges import check_number, range_of
-from vpt_gen.runs.editing import Brush, edits_of, repaint
+from vpt_gen.runs.editing import Brush, check, edits_of, repaint
 
 
 def paint(
@@ -50,7 +50,9 @@ def paint(
     has_mask = bool(mask.any())
     [chosen] = [mask] if has_mask else masks_of([image], [], [], keep)
     edits = edits_of(image, chosen, generation.bank)
-    painted = repaint(run, edits, Brush(keep=keep), settings.seed, generation.weights)
+    brush = Brush(keep=keep)
+    check(run, edits, brush, settings.seed)
+    painted = repaint(run, edits, brush, settings.seed, generation.weights)
     class_names = list(run.facts["class_names"])
     command = edit_command(
         shelf.source(checkpoint, step),

@@ -78,18 +78,14 @@ def repaint(
 
     Args:
       run: of prompts or another method of a transformer.
-      edits: the images to make.
+      edits: the images to make, which `check` has let pass.
       brush: how.
       seed: of all draws.
       weights: marquee matrix (T, M), or None for the last condition.
 
     Returns:
       uint8 (H, W, 3) of each edit.
-
-    Raises:
-      UserError: see `check`, or a mask that the transformer cannot complete.
     """
-    check(run, edits, brush)
     canvases = [edit.image / np.float32(255.0) for edit in edits]
     plans = [windows.plan(edit.mask, _side(edit.image, brush)) for edit in edits]
     unknown = [edit.mask.copy() for edit in edits]
@@ -108,10 +104,17 @@ def repaint(
     ]
 
 
-def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
-    """Raises UserError if the run or the window does not fit: before anything is painted.
+def check(run: TunedRun, edits: Sequence[Edit], brush: Brush, seed: int) -> None:
+    """Raises UserError if the run, the window or a mask does not fit: before anything is painted.
 
-    A run may have no tokens, or tokens that have no places.
+    A run may have no tokens, or tokens that have no places, or draw them in an order that cannot
+    complete a mask.
+
+    Args:
+      run: to repaint with.
+      edits: the images to make.
+      brush: how.
+      seed: of all draws, which says what `brush.keep` keeps.
     """
     if not run.sampler.has_tokens:
         raise UserError(f"{run.workdir} adapts a GAN, which has no tokens to draw anew.")
@@ -123,6 +126,27 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
         )
     for edit in edits:
         _side(edit.image, brush)
+    if net.family == "ar":
+        # Many edits share a mask.
+        alike = {(id(edit.mask), edit.number): edit for edit in edits}
+        for edit in alike.values():
+            _check_causal(run, edit, brush, seed)
+
+
+def _check_causal(run: TunedRun, edit: Edit, brush: Brush, seed: int) -> None:
+    """Raises UserError if a causal transformer would draw tokens before known ones."""
+    net, unknown = run.token_sampler.transformer, edit.mask.copy()
+    for step, window in enumerate(windows.plan(edit.mask, _side(edit.image, brush))):
+        mask = window.of(unknown)
+        drawn = _drawn(run, mask, edit.number, brush, (seed, step))
+        in_order = np.asarray(net.to_sequence(jnp.asarray(drawn[None])))[0]
+        if (np.diff(in_order.astype(int)) < 0).any():
+            raise UserError(
+                f"A {net.title} draws an image from the top and cannot look ahead, so the mask "
+                "must reach from a row to the bottom, over the whole width: mask that, or use a "
+                "run of a masked transformer."
+            )
+        mask[:] = False
 
 
 def share_masked(edit: Edit, brush: Brush) -> float:
@@ -193,14 +217,11 @@ def _painted(
 ) -> np.ndarray:
     """Returns the painted windows (n, R, R, 3) of some parts."""
     sampler = run.token_sampler
-    grid = sampler.transformer.grid(sampler.num_tokens)
     for part in parts if not brush.keep else ():  # Kept tokens are those of the masked pixels.
         part.hide()
     seen = [part.seen(run.config.data.image_size) for part in parts]
-    drawn = np.stack([masks.of_tokens(part.mask, grid, brush.rule).ravel() for part in parts])
-    if brush.keep:
-        drawn &= ~np.stack([_kept(grid, brush.keep, (*seed, edit.number)) for edit in edits])
-    _check_causal(run, drawn)
+    pairs = zip(parts, edits, strict=True)
+    drawn = np.stack([_drawn(run, part.mask, edit.number, brush, seed) for part, edit in pairs])
     known = np.where(drawn, MASK_TOKEN_ID, sampler.tokens_of(np.stack(seen)))
     bank = np.stack([edit.condition for edit in edits])
     numbers = np.array([edit.number for edit in edits])
@@ -222,6 +243,24 @@ def _painted(
     return painted
 
 
+def _drawn(
+    run: TunedRun, mask: np.ndarray, number: int, brush: Brush, seed: tuple[int, int]
+) -> np.ndarray:
+    """Returns which tokens (N,) of a window are drawn.
+
+    Args:
+      run: whose tokens.
+      mask: (side, side) of the window.
+      number: of the edit.
+      brush: how to repaint.
+      seed: of all draws, and the number of the window.
+    """
+    sampler = run.token_sampler
+    grid = sampler.transformer.grid(sampler.num_tokens)
+    drawn = masks.of_tokens(mask, grid, brush.rule).ravel()
+    return drawn & ~_kept(grid, brush.keep, (*seed, number)) if brush.keep else drawn
+
+
 def _kept(grid: tuple[int, int], share: float, seed: Sequence[int]) -> np.ndarray:
     """Marks a share of the tokens (N,), spread evenly from a random start."""
     order = halton_order(*grid)
@@ -229,20 +268,6 @@ def _kept(grid: tuple[int, int], share: float, seed: Sequence[int]) -> np.ndarra
     kept = np.zeros(len(order), bool)
     kept[np.roll(order, -start)[: round(share * len(order))]] = True
     return kept
-
-
-def _check_causal(run: TunedRun, drawn: np.ndarray) -> None:
-    """Raises UserError if a causal transformer would draw tokens (B, N) before known ones."""
-    net = run.token_sampler.transformer
-    if net.family != "ar":
-        return
-    in_order = np.asarray(net.to_sequence(jnp.asarray(drawn)))
-    if (np.diff(in_order.astype(int), axis=1) < 0).any():
-        raise UserError(
-            f"A {net.title} draws an image from the top and cannot look ahead, so the mask must "
-            "reach from a row to the bottom, over the whole width: mask that, or use a run of a "
-            "masked transformer."
-        )
 
 
 def _hasty(sampler: Sampler, share: float) -> Sampler:

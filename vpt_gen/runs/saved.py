@@ -73,9 +73,10 @@ def save_images(
     class_names: list[str],
     folder: epath.Path,
     record: dict[str, Any],
-    flag: str = "--output",
+    flag: str,
+    show: Callable[[np.ndarray], None],
 ) -> None:
-    """Draws images and writes a PNG for each; all processes call this together.
+    """Draws images and writes a PNG for each, and a picture; all processes call this together.
 
     `samples.json` keeps the classes and the generation record, for measuring the folder
     (`data/sampled.py`). If the same images were interrupted in this folder, they resume.
@@ -88,7 +89,8 @@ def save_images(
       class_names: of all classes.
       folder: for the images.
       record: everything that determines the images, for JSON.
-      flag: that names the folder.
+      flag: that names the folder, for messages.
+      show: writes the picture of the first images, uint8, somewhere else.
 
     Raises:
       UserError: a file of somebody else would be replaced; nothing is drawn or written.
@@ -99,11 +101,15 @@ def save_images(
     def rounded(wanted: np.ndarray) -> Iterator[np.ndarray]:
         return map(to_uint8, stream(wanted))
 
+    def finish(manifest: Manifest) -> None:
+        show(_grid(folder, names, class_ids, class_names))
+        _finish(manifest, folder, names, class_ids, class_names, record)
+
     draw_together(
         Drawing(names, class_ids, at_a_time, rounded, request),
         folder / sampled.FILE,
         lambda: sampled.open_manifest(folder, names, request, flag),
-        lambda manifest: _finish(manifest, folder, names, class_ids, class_names, record),
+        finish,
     )
 
 
@@ -169,10 +175,14 @@ def _digest(*request: Any) -> str:
 
 
 def read_images(folder: epath.Path, names: Sequence[str]) -> np.ndarray:
-    """Reads written images (n, H, W, 3) in [0, 1]."""
+    """Reads written images of one size (n, H, W, 3) in [0, 1]."""
+    return np.stack(read_each(folder, names)) / np.float32(255.0)
+
+
+def read_each(folder: epath.Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Reads written images, uint8 (H, W, 3) of any size."""
     contents = map(io.BytesIO, shards.read_images(folder, names))
-    images = [np.asarray(Image.open(content).convert("RGB")) for content in contents]
-    return np.stack(images) / np.float32(255.0)
+    return [np.asarray(Image.open(content).convert("RGB")) for content in contents]
 
 
 def _grid(

@@ -646,7 +646,10 @@ def test_samples_that_are_missing_changed_or_not_listed_are_an_error(samples, tm
     refused("a_b_2.png", other, r"1 image that its samples.json does not list .*a_b_2.png")
     refused(sampled.FILE, b"{", "samples.json is damaged")
     refused(sampled.FILE, b"[]", "samples.json is damaged")
-    refused(".samples.unfinished.json", b"", "unfinished")
+    mark = ".samples.unfinished.json"
+    refused(mark, b"", "unfinished.* same command again, or delete .* to read")
+    (samples / "000000.tar").touch()  # Of which nothing can be read without the note.
+    refused(mark, b"", r"unfinished.* run the same command again\.$")
 
 
 def test_samples_of_an_older_version_are_read_and_said_to_be_unverified(samples, capsys):
