@@ -15,6 +15,7 @@ PRETRAINED = {
     "color_transformer_ar": "gpt",
     "photos_transformer": "maskgit",
     "photos_transformer_ar": "gpt",
+    "photos_decoder": "vqvae",
     "photos_features": "classifier",
     "photos_tokenizer": "vqvae",
     "source_gan": "biggan",
