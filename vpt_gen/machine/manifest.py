@@ -259,7 +259,7 @@ def _read_note(
 
 
 def _sha256_of(path: epath.Path) -> str:
-    # In pieces, as shards are large and many are read at once. Files of a bucket do not have what
+    # In pieces, as shards are large and many are read at once; files of a bucket may lack what
     # `hashlib.file_digest` needs.
     digest = hashlib.sha256()
     with path.open("rb") as file:

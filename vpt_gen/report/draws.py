@@ -11,7 +11,7 @@ from vpt_gen.report import conditions
 from vpt_gen.report.likeness import num_source_classes
 from vpt_gen.report.marquee import Schedule, make_schedules
 from vpt_gen.runs import likeness
-from vpt_gen.runs.generation import Generation
+from vpt_gen.runs.generation import Generation, without_marquee
 from vpt_gen.runs.opened import TunedRun
 
 _FILMS = 4
@@ -55,10 +55,6 @@ def draws_of(run: TunedRun, labels: np.ndarray, num: int, seed: int) -> Draws:
       num: images per class, and per pair of prompts and marquee schedule.
       seed: of all images, and of the choice of classes.
     """
-
-    def plain(bank: np.ndarray) -> Generation:
-        return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
-
     classes = conditions.draw_classes(labels, seed)
     wanted = conditions.class_conditions(run, classes, num)[:, None]
     pairs, schedules = np.zeros((0, 2, 2), np.int32), []
@@ -73,5 +69,5 @@ def draws_of(run: TunedRun, labels: np.ndarray, num: int, seed: int) -> Draws:
         Generation(run, bank, schedule.weights, {"name": schedule.name}, seed)
         for schedule in schedules
     ]
-    films = plain(wanted[::num][:_FILMS])
-    return Draws(classes, plain(wanted), films, pairs, schedules, marquees, alike)
+    grid, films = (without_marquee(run, x, seed) for x in (wanted, wanted[::num][:_FILMS]))
+    return Draws(classes, grid, films, pairs, schedules, marquees, alike)

@@ -78,7 +78,12 @@ class Generation:
         """Returns a digest of everything that determines the images and the names of classes."""
         weights = None if self.weights is None else self.weights.tolist()
         content = [self.record(), self.bank.tolist(), weights, list(self.run.facts["class_names"])]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest_of_request(*content)
+
+
+def digest_of_request(*request: Any) -> str:
+    """Returns the digest of a request, for JSON; equal for two that make the same images."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(run: TunedRun) -> dict[str, Any]:
@@ -91,6 +96,11 @@ def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generat
     bank = class_bank(class_ids)
     if run.has_prompts and not run.token_sampler.method.num_classes:
         bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
+    return without_marquee(run, bank, seed)
+
+
+def without_marquee(run: TunedRun, bank: np.ndarray, seed: int) -> Generation:
+    """Makes an image of each condition of a bank (n, 1, 2)."""
     return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
 
 

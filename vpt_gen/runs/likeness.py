@@ -10,9 +10,8 @@ import numpy as np
 from vpt_gen.decode.halton import halton_order
 from vpt_gen.machine.progress import track
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
-from vpt_gen.runs.generation import Generation
+from vpt_gen.runs.generation import Generation, plain_generation
 from vpt_gen.runs.opened import TunedRun
-from vpt_gen.runs.samples import class_bank
 
 # Images of a class in which predictions are compared, and the source classes that are compared in
 # all of them, instead of in the first one alone.
@@ -24,8 +23,7 @@ Likeness = list[tuple[int, float]]
 
 def images_for(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generation:
     """Returns the images of classes (n,) whose tokens `likenesses` takes."""
-    bank = class_bank(np.repeat(class_ids, _IMAGES))
-    return Generation(run, bank, None, {"name": "constant", "headers": []}, seed)
+    return plain_generation(run, np.repeat(class_ids, _IMAGES), seed)
 
 
 def likenesses(

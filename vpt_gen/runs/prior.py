@@ -103,8 +103,7 @@ def _draw(
 ) -> list[pathlib.Path]:
     """Draws the missing shards of tokens of classes (n,), and returns the files of all."""
     shard_of = np.arange(len(labels)) // _SHARD
-    count = shard_of[-1] + 1
-    paths = [folder / f"shard-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
+    paths = shards.paths_of(folder, shard_of[-1] + 1)
     missing = np.array([not distributed.all_agree(shards.is_intact(path)) for path in paths])
     say(f"Drawing {len(labels)} images of the source for prior preservation, into {folder}.")
     drawn = sampler.stream_tokens({}, class_bank(labels), seed, missing[shard_of])

@@ -1,10 +1,8 @@
 """Samples as a folder of PNG files or TAR shards, with their generation record."""
 
 import collections
-import hashlib
 import io
 import itertools
-import json
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +18,7 @@ from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine.files import cut
 from vpt_gen.machine.manifest import Manifest
 from vpt_gen.machine.progress import say, track
-from vpt_gen.runs.generation import Generation
+from vpt_gen.runs.generation import Generation, digest_of_request
 from vpt_gen.runs.orders import RevealOrders
 from vpt_gen.runs.together import Drawing, draw_together
 
@@ -96,7 +94,7 @@ def save_images(
       UserError: a file of somebody else would be replaced; nothing is drawn or written.
     """
     names = file_names(class_ids, class_names)
-    request = _digest(record, class_ids.tolist(), class_names)
+    request = digest_of_request(record, class_ids.tolist(), class_names)
 
     def rounded(wanted: np.ndarray) -> Iterator[np.ndarray]:
         return map(to_uint8, stream(wanted))
@@ -157,7 +155,7 @@ def save_generation(
         if orders:
             orders.remove()
 
-    request = _digest(generation.digest(), trace, shard_size)
+    request = digest_of_request(generation.digest(), trace, shard_size)
     at_a_time = generation.run.sampler.images_at_a_time
     drawing = Drawing(names, class_ids, at_a_time, stream, request)
     draw_together(
@@ -167,11 +165,6 @@ def save_generation(
         finish,
         orders.resume if orders else lambda done: done,
     )
-
-
-def _digest(*request: Any) -> str:
-    """Returns the digest of a request, equal for two that make the same files."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def read_images(folder: epath.Path, names: Sequence[str]) -> np.ndarray:

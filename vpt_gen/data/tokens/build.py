@@ -110,13 +110,8 @@ class CacheBuild:
         """File -> its examples; depends only on the numbers of examples and views."""
         n = len(self.source)
         size = max(1, self.shard_images // self.views, -(-n // _MAX_SHARDS))
-        count = -(-n // size)
-        return {
-            self.folder / f"shard-{i:05}-of-{count:05}.tfrecord": range(
-                i * size, min((i + 1) * size, n)
-            )
-            for i in range(count)
-        }
+        paths = token_shards.paths_of(self.folder, -(-n // size))
+        return {path: range(i * size, min((i + 1) * size, n)) for i, path in enumerate(paths)}
 
     def make_shards(self, process_index: int, process_count: int) -> None:
         """Makes every `process_count`-th shard, from `process_index` on, except intact ones."""

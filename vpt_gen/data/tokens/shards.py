@@ -29,6 +29,11 @@ def record_type(views: int, num_tokens: int) -> np.dtype:
     )
 
 
+def paths_of(folder: pathlib.Path, count: int) -> list[pathlib.Path]:
+    """Returns the files of a cache with `count` shards, in order."""
+    return [folder / f"shard-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
+
+
 def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> None:
     """Writes labels (n,) and tokens (n, V, N), and then the note of the file's checksum.
 
