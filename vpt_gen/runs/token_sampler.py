@@ -118,10 +118,10 @@ class TokenSampler:
         Raises:
           ValueError: a marquee, M > 1, of a method without prompts.
         """
+        frozen = sharding.put(self.frozen["tokenizer"], self.mesh)
         for new, rows, tokens, revealed_at in self._drawn(
             params, bank, seed, weights, wanted, known, numbers
         ):
-            frozen = sharding.put(self.frozen["tokenizer"], self.mesh)
             with sharding.use(self.mesh):
                 images = self._images(frozen, tokens)
             yield Samples(*(x[new] for x in (images, tokens, revealed_at, bank[rows, -1, 0])))
