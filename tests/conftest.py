@@ -44,23 +44,32 @@ if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all 
 def programs_of_a_file():
     """Compiled programs leave memory with the tests that need them; the disk has them."""
     yield
-    drop_programs(above=0.9e9)
+    drop_programs(gained=0.1e9)
 
 
 @pytest.fixture(autouse=True)
 def programs_of_a_test():
     """Files that compile much give it back in between."""
     yield
-    drop_programs(above=1.7e9)
+    drop_programs(gained=0.5e9)
 
 
-def drop_programs(above):
-    """Drops what JAX has compiled if the process has more bytes of memory."""
-    if psutil.Process().memory_info().rss > above:
+_memory_after_drop = psutil.Process().memory_info().rss
+
+
+def drop_programs(gained):
+    """Drops what JAX has compiled if the process has grown by more bytes since the last drop.
+
+    Growth counts, not size: modules and nets stay, so that beyond a size every test would drop all.
+    """
+    global _memory_after_drop
+    process = psutil.Process()
+    if process.memory_info().rss - _memory_after_drop > gained:
         jax.clear_caches()
         gc.collect()
         if hasattr(_LIBC, "malloc_trim"):
             _LIBC.malloc_trim(0)
+        _memory_after_drop = process.memory_info().rss
 
 
 @pytest.fixture(autouse=True)

@@ -95,6 +95,11 @@ def decode(
         source = dataclasses.replace(model, params=params if without is None else without)
         alike = without is None, first, length
         other = _unconditional(source, places, alike, scales)
+    sequences = len(keys) * (2 if other and other.paired else 1)
+    model = model.for_steps(sequences)
+    if other and not other.paired:
+        alone = model if without is None else other.model.for_steps(sequences)
+        other = dataclasses.replace(other, model=alone)
     draw = functools.partial(_draw, temperature=temperature, top_k=top_k, top_p=top_p)
     steps = Steps(model, keys, num_conditions, first, length, draw, other)
     done = known[:, :prefill] if known is not None and prefill else None

@@ -6,12 +6,13 @@ needs a second sequence per image, without the condition.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, CausalTransformer
+from vpt_gen.nets.turned import for_loops
 
 # Axis of a cache's arrays; if layers are stacked, their axis comes before it.
 _BATCH = -4
@@ -28,12 +29,24 @@ class Model:
       params: its parameters.
       class_ids: (P,), or None.
       rows: (B,) in [0, P), the condition of every image; None: image i has the i-th.
+      in_loop: gives the parameters in the loop over tokens; None: they are `params` there, too.
     """
 
     net: CausalTransformer
     params: Any
     class_ids: jax.Array | None
     rows: jax.Array | None
+    in_loop: Callable[[], Any] | None = None
+
+    def for_steps(self, sequences: int) -> Self:
+        """Returns the model prepared for steps of so many sequences."""
+        in_loop = for_loops(self.net, self.params, sequences)
+        return dataclasses.replace(self, in_loop=in_loop)
+
+    def step(self, x: Any, cache: Any, position: jax.Array) -> tuple[jax.Array, Any]:
+        """Runs one input of each sequence: returns logits (B, 1, K) and the cache with it."""
+        params = self.params if self.in_loop is None else self.in_loop()
+        return self.net.apply({"params": params}, x, cache, position, method="run")
 
     def call(self, method: str, *arguments: Any, **given: Any) -> Any:
         """Calls a method of the net."""
@@ -197,7 +210,7 @@ class Steps:
         """Draws token n, unless it is kept, and embeds it as the next input."""
         x, cache, without = carry
         n, of_place, of_nothing, kept = inputs
-        logits, cache = self.model.call("run", x, cache, self.length - 1 + n)
+        logits, cache = self.model.step(x, cache, self.length - 1 + n)
         logits, other_cache = self._guided(logits, without, n)
         keys = jax.vmap(jax.random.fold_in, (0, None))(self.keys, n)
         token = self.draw(keys, logits[:, 0])
@@ -219,7 +232,7 @@ class Steps:
         if other.paired:
             return other.guided(logits[::2], logits[1::2], n), None
         x, cache = without
-        alone, cache = other.model.call("run", x, cache, other.length - 1 + n)
+        alone, cache = other.model.step(x, cache, other.length - 1 + n)
         return other.guided(logits, alone, n), cache
 
     def _at_images(self, tree: Any) -> Any:

@@ -3,7 +3,6 @@
 They compute in the type of the kernel, whatever the type of `x`; see `nets/precision.py`.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,46 +20,16 @@ def sum_type(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-# Sequences of which a decoding step multiplies one position each: a CPU reads the matrix fast for a
-# single one, and reuses it well for many.
-_FEW = range(2, 9)
-_ROWS_OF_A_BLOCK = 16
-
-
-def _product(x: jax.Array, matrix: jax.Array, dtype: Any) -> jax.Array:
-    """X (..., D) times a matrix (D, K), summed in a type."""
-    is_step_of_few = x.ndim == 3 and x.shape[1] == 1 and len(x) in _FEW
-    if not is_step_of_few or len(matrix) % _ROWS_OF_A_BLOCK:
-        return jnp.dot(x, matrix, preferred_element_type=dtype)
-    return jax.lax.platform_dependent(
-        x,
-        matrix,
-        cpu=functools.partial(_in_blocks, dtype=dtype),
-        default=functools.partial(jnp.dot, preferred_element_type=dtype),
-    )
-
-
-def _in_blocks(x: jax.Array, matrix: jax.Array, dtype: Any) -> jax.Array:
-    """X (B, 1, D) times a matrix (D, K) as a sum over blocks of its rows.
-
-    XLA on a CPU first packs a whole matrix for several rows of `x`, which takes about as long as
-    reading it, but not small ones.
-    """
-    blocks = matrix.reshape(-1, _ROWS_OF_A_BLOCK, matrix.shape[-1])
-    parts = x.reshape(len(x), -1, _ROWS_OF_A_BLOCK)
-    return jnp.einsum("bcd,cdk->cbk", parts, blocks, preferred_element_type=dtype).sum(0)[:, None]
-
-
 def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array:
     """X kernel + bias, if there is one, with a kernel (D, features), in the type of the kernel."""
-    product = _product(x.astype(kernel.dtype), kernel, kernel.dtype)
+    product = jnp.dot(x.astype(kernel.dtype), kernel, preferred_element_type=kernel.dtype)
     return product if bias is None else product + bias.astype(kernel.dtype)
 
 
 def wide_product(x: jax.Array, matrix: jax.Array) -> jax.Array:
     """X (..., D) times a matrix (D, K), summed and kept in `sum_type`."""
     dtype = sum_type(matrix.dtype)
-    return _product(x.astype(matrix.dtype), matrix, dtype)
+    return jnp.dot(x.astype(matrix.dtype), matrix, preferred_element_type=dtype)
 
 
 class Dense(nn.Module):
