@@ -97,7 +97,10 @@ check_program() {
         fail "neither --checkpoint nor --images given; add -- --checkpoint=WORKDIR."
       ;;
     report) [ -n "$(value_of --workdir)" ] || fail "no --workdir given; add -- --workdir=WORKDIR." ;;
-    preview) ;;
+    preview)
+      [ -n "$(value_of --backbone)" ] || { [ -n "$(value_of --tokenizer)" ] && [ -n "$(value_of --transformer)" ]; } ||
+        fail "no nets given; add -- --backbone=NAME, or --tokenizer=FOLDER and --transformer=FOLDER."
+      ;;
     *) fail "unknown program $program; use main, sample, evaluate, edit, preview, report or study." ;;
   esac
 }

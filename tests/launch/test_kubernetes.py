@@ -99,7 +99,10 @@ def test_a_slice_has_as_many_nodes_as_its_topology(fakes, tpu, topology, label, 
     ("program", "flags"),
     [
         ("evaluate", ["--checkpoint=gs://bucket/run", "--num=1000"]),
-        ("preview", ["--classes=all", "--output=gs://bucket/a.png", "--folder=gs://bucket/a"]),
+        (
+            "preview",
+            ["--backbone=maskgit256", "--output=gs://bucket/a.png", "--folder=gs://bucket/a"],
+        ),
     ],
 )
 def test_other_programs_run_in_the_pods(fakes, program, flags):

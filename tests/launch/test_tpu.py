@@ -123,7 +123,8 @@ def test_commands_of_the_dry_run_do_the_same_when_pasted(fakes):
         (("run", *FLAGS, "--shared=gs://b/c"), "use the whole bucket"),
         (("run", *SAMPLE, "--checkpoint=runs/a"), "runs/a is on one machine only"),
         (("run", *SAMPLE, "--checkpoint=/shared/a"), "needs --shared"),
-        (("run", *SLICE, "--program=preview"), "no --output given"),
+        (("run", *SLICE, "--program=preview", "--", "--tokenizer=a"), "no nets given"),
+        (("run", *SLICE, "--program=preview", "--", "--backbone=cin"), "no --output given"),
         (("run", *SLICE, "--program=report", "--workdir=runs/a"), "runs/a is on one machine only"),
         (
             (
