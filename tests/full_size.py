@@ -2,9 +2,9 @@
 
 The published files cannot always be had, their structure can: writes random weights in the
 published format and size, and serves them. Then `convert` fetches them and is killed on the way;
-the same command resumes and converts them; `main` takes one tuning step, or --updates of them;
-`sample` generates one image. Tells seconds, CPU seconds and peak memory of each process. Not
-collected by pytest: minutes, gigabytes.
+the same command resumes and converts them; `main` makes the tokens and takes one tuning step, then
+as many as --updates says with the same tokens; `sample` draws one image, or --num. Tells seconds,
+CPU seconds and peak memory of each process. Not collected by pytest: minutes, gigabytes.
 """
 
 import argparse
@@ -216,9 +216,10 @@ def main():
     parser.add_argument("--images", type=pathlib.Path, help="class folders; by default made ones")
     parser.add_argument("--updates", type=int, default=1)
     parser.add_argument("--batch_size", type=int, default=1)
+    parser.add_argument("--num", type=int, default=1, help="images to draw")
     options = parser.parse_args()
     folder = options.folder.absolute()
-    weights, data, workdir = folder / "publisher", folder / "data", folder / "run"
+    weights, data = folder / "publisher", folder / "data"
     weights.mkdir(parents=True, exist_ok=True)
     # In a process of its own: what it takes would count as memory of the next ones.
     writer = multiprocessing.get_context("spawn").Process(
@@ -238,25 +239,27 @@ def main():
     tuning = [
         "vpt_gen.main",
         f"--config=configs/folder.py:{options.model}",
-        f"--workdir={workdir}",
         f"--config.data.path={data}",
+        f"--config.data.cache_dir={folder / 'tokens'}",
         "--config.data.cache_views=1",
         f"--config.backbone.tokenizer={nets / backbone.tokenizer}",
         f"--config.backbone.transformer={nets / backbone.transformer}",
-        f"--config.num_steps={options.updates}",
         f"--config.batch_size={options.batch_size}",
         "--config.eval_every=0",
-        "--config.decode.batch_size=1",
+        f"--config.decode.batch_size={min(options.num, 8)}",
     ]
     with publishers.serving(weights) as server:
         interrupt(server, *converting)
         run("resume, convert", server, *converting)
         for file, place in server.asked:
             print(f"asked for {file}, {place or 'from its beginning'}")
-        run(f"tune, {options.updates} updates", server, *tuning)
+        for updates in sorted({1, options.updates}):
+            workdir = folder / f"run_{updates}"
+            label = "make tokens, 1 update" if updates == 1 else f"{updates} updates"
+            run(label, server, *tuning, f"--workdir={workdir}", f"--config.num_steps={updates}")
         first_class = min(path.name for path in data.iterdir())
-        drawing = [f"--checkpoint={workdir}", f"--classes={first_class}", "--num=1", "--offline"]
-        run("one image", server, "vpt_gen.sample", *drawing)
+        drawing = [f"--checkpoint={workdir}", f"--classes={first_class}", "--offline"]
+        run(f"images: {options.num}", server, "vpt_gen.sample", *drawing, f"--num={options.num}")
 
 
 if __name__ == "__main__":

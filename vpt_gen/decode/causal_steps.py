@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, CausalTransformer
-from vpt_gen.nets.turned import for_loops
+from vpt_gen.nets.transposed import for_loops
 
 # Axis of a cache's arrays; if layers are stacked, their axis comes before it.
 _BATCH = -4

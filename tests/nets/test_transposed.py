@@ -1,4 +1,4 @@
-"""Matrices with outputs as rows: the same numbers, and products that read them so."""
+"""Transposed matrices: the same numbers, and products that read them so."""
 
 import re
 
@@ -12,7 +12,7 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.rar import RAR
 from vpt_gen.nets.stack import stack_layers
-from vpt_gen.nets.turned import for_loops
+from vpt_gen.nets.transposed import for_loops
 
 pytestmark = pytest.mark.slow
 

@@ -34,15 +34,15 @@ def for_loops(net: TokenTransformer, params: Any, rows: int) -> Callable[[], Any
     if jax.default_backend() != "cpu" or rows not in _ROWS or STACKED in params:
         return lambda: params
     flat = traverse_util.flatten_dict(params)
-    turned = {
+    transposed = {
         path: flat[path].reshape(math.prod(flat[path].shape[:axes_in]), -1).T
         for path, axes_in in _matrices(net, flat).items()
     }
     # Otherwise the two transpositions would cancel each other.
-    turned = jax.lax.optimization_barrier(turned)
+    transposed = jax.lax.optimization_barrier(transposed)
 
     def inside() -> Any:
-        back = {path: x.T.reshape(flat[path].shape) for path, x in turned.items()}
+        back = {path: x.T.reshape(flat[path].shape) for path, x in transposed.items()}
         return traverse_util.unflatten_dict(flat | back)
 
     return inside
