@@ -93,12 +93,10 @@ def guided_logits(net, tokens, cfg_scale, cfg_interval, **condition):
     conditional = golden.run(net, "__call__", tokens, **condition)
     nothing = jnp.full(len(tokens), -1)
     alone = golden.run(net, "__call__", tokens, class_ids=nothing)
-    start, stop = autoregressive._guided(
-        0.0, stop_of(cfg_interval, tokens.shape[1]), tokens.shape[1]
-    )
-    n = jnp.arange(tokens.shape[1])[:, None]
-    scale = jnp.where((start <= n) & (n < stop), cfg_scale - 1.0, 0.0)
-    return conditional + scale * (conditional - alone)
+    count = tokens.shape[1]
+    stop = stop_of(cfg_interval, count)
+    scales = autoregressive._scales(cfg_scale - 1.0, "constant", 0.0, stop, count)
+    return conditional + scales[:, None] * (conditional - alone)
 
 
 def test_guided_logits():

@@ -63,6 +63,9 @@ def test_the_first_part_may_have_no_guidance():
     assert guidance_shares(5, "linear", 0.5) == [0, 0, 0, 0.75, 1]
     # AutoNAT's strategy for eight iterations has none in three.
     assert guidance_shares(8, "constant", 0.375) == [0, 0, 0, 1, 1, 1, 1, 1]
+    for start in (7 / 25, 0.28):  # Times 25 a little more than 7.
+        assert guidance_shares(25, "constant", start) == [0.0] * 7 + [1.0] * 18
+    assert guidance_shares(25, "constant", 1e-9) == [0.0] + [1.0] * 24
 
 
 @pytest.mark.parametrize(

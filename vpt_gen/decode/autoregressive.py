@@ -154,16 +154,10 @@ def _scales(
     guidance: float, schedule: str, start: float, stop: float, num_tokens: int
 ) -> jax.Array:
     """Returns the scale of guidance for each token, (N,)."""
-    first, end = _guided(start, stop, num_tokens)
-    shares = jnp.array(guidance_shares(num_tokens, schedule))
-    n = jnp.arange(num_tokens)
-    return jnp.where((n >= first) & (n < end), guidance * shares, 0.0)
-
-
-def _guided(start: float, stop: float, num_tokens: int) -> tuple[int, int]:
-    """Returns the first token with guidance, and the first one after it that has none again."""
+    shares = jnp.array(guidance_shares(num_tokens, schedule, start))
     # Shares such as 7 / 25 are rounded: they must not count a token more.
-    return math.ceil(start * num_tokens), math.ceil(stop * num_tokens - 1e-6)
+    end = math.ceil(stop * num_tokens - 1e-6)
+    return jnp.where(jnp.arange(num_tokens) < end, guidance * shares, 0.0)
 
 
 def _check_keys(keys: jax.Array, count: int) -> None:

@@ -95,7 +95,9 @@ def guidance_shares(count: int, schedule: str = "constant", start: float = 0.0) 
         shares = [t / count for t in range(count)]
     else:
         shares = [_rise(t / (count - 1) if count > 1 else 1.0, schedule) for t in range(count)]
-    return [share if t >= start * count else 0.0 for t, share in enumerate(shares)]
+    # Shares such as 7 / 25 are rounded: they must not count an iteration more.
+    first = start * count * (1 - 1e-9)
+    return [share if t >= first else 0.0 for t, share in enumerate(shares)]
 
 
 def guidance_requirement(name: str) -> Requirement:
