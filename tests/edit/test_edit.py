@@ -11,6 +11,7 @@ from tests.programs import call, opened
 from vpt_gen.edit import __main__ as edit
 from vpt_gen.edit import drawn
 from vpt_gen.edit.given import extended, masks_of, read_image
+from vpt_gen.edit.written import names_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
@@ -87,7 +88,7 @@ def test_what_is_repainted_does_not_show_through(run_of):
 def test_a_causal_transformer_completes_the_rows_below(run_of):
     run, image = run_of("ar"), image_of(32, 32)
     below = edit_of(image, (0, 16, 32, 32))
-    check(run, [below], Brush(), seed=3)
+    check(run, [below], Brush())
     painted = repaint(run, [below], Brush(), seed=3)[0]
     np.testing.assert_array_equal(painted[:16], image[:16])
     assert (painted[16:] != image[16:]).any()
@@ -105,8 +106,11 @@ def test_what_a_causal_transformer_cannot_complete_leaves_earlier_results(run_of
     call(edit, *arguments, below, needs_config=False)
     earlier = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert "edits.json" in earlier
-    for given in ([above], [below, "--keep=0.5"]):
-        with pytest.raises(UserError, match="cannot look ahead, so the mask must reach"):
+    for given, why in (
+        ([above], "cannot look ahead, so the mask must reach"),
+        (["--keep=0.5"], "cannot keep tokens among those that it draws: set keep to 0"),
+    ):
+        with pytest.raises(UserError, match=why):
             call(edit, *arguments, *given, needs_config=False)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == earlier
 
@@ -136,6 +140,18 @@ def test_an_extended_image_has_the_given_one_inside():
     assert canvas.shape == (13, 10, 3)
     np.testing.assert_array_equal(canvas[:9, 2:9], image)
     assert not mask[:9, 2:9].any() and mask.sum() == 13 * 10 - 9 * 7
+    with pytest.raises(UserError, match="adds nothing to repaint"):
+        extended(image, (0, 0, 0, 0))
+    with pytest.raises(UserError, match="makes 7 x 3000009 pixels; at most 16,777,216"):
+        extended(image, (0, 3_000_000, 0, 0))
+
+
+def test_every_edit_has_a_file_of_its_own():
+    images, classes = ["x/red.png", "red_old.png"], ["car", "old_car", "bus"]
+    labels = np.array([0, 1, 2])
+    names = names_of(images, labels, classes)
+    assert len(set(names)) == 6 and names[1] == "0000_red_old_car_0000.png"
+    assert names_of(images, labels[::2], classes)[0] == "red_car_0000.png"
 
 
 def write(path, image, mode=None):

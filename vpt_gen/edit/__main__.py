@@ -98,7 +98,7 @@ def main():
         for edit in edits_of(canvas, mask, generation.bank)
     ]
     brush = Brush(FLAGS.window, FLAGS.rule, FLAGS.keep, FLAGS.feather)
-    check(run, edits, brush, generation.seed)
+    check(run, edits, brush)
     folder = epath.Path(FLAGS.output).expanduser()
     names = names_of(FLAGS.image, wanted, class_names)
     drawing = drawing_of(generation, edits, names, brush)

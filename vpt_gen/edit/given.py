@@ -75,8 +75,19 @@ def extended(image: np.ndarray, margins: Sequence[int]) -> tuple[np.ndarray, np.
     Args:
       image: uint8 (H, W, 3).
       margins: pixels to add at the left, top, right and bottom.
+
+    Raises:
+      UserError: margins that add nothing, or too much.
     """
     left, top, right, bottom = margins
+    height, width = image.shape[0] + top + bottom, image.shape[1] + left + right
+    if not any(margins):
+        raise UserError("--extend=0,0,0,0 adds nothing to repaint: give one number above 0.")
+    if height * width > codec.LARGE:
+        raise UserError(
+            f"--extend makes {width} x {height} pixels; at most {codec.LARGE:,} can be edited: "
+            "add less, or shrink the image first."
+        )
     around = ((top, bottom), (left, right))
     mask = np.pad(np.zeros(image.shape[:2], bool), around, constant_values=True)
     canvas = np.pad(image, (*around, (0, 0)), mode="edge")

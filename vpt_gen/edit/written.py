@@ -12,7 +12,7 @@ from vpt_gen.images import grids
 from vpt_gen.machine.manifest import Manifest
 from vpt_gen.runs.saved import file_names, file_stems, read_each
 
-# Of the picture: side of an image, pixels, and results of an image and class.
+# Of the picture: side of an image, pixels, and results of a given image.
 _SIDE, _RESULTS = 128, 8
 
 
@@ -20,7 +20,12 @@ def names_of(images: Sequence[str], class_ids: np.ndarray, class_names: Sequence
     """Returns `<image>_<class>_<number>.png` for each image with each class (n,) in turn."""
     of_classes = file_names(class_ids, list(class_names))
     stems = file_stems([pathlib.Path(image).stem for image in images])
-    return [f"{stem}_{name}" for stem in stems for name in of_classes]
+    names = [f"{stem}_{name}" for stem in stems for name in of_classes]
+    # `a_b.png` with a class c makes the name of `a.png` with a class b_c.
+    if len(set(map(str.casefold, names))) < len(names):
+        numbered = [f"{number:04d}_{stem}" for number, stem in enumerate(stems)]
+        return [f"{stem}_{name}" for stem in numbered for name in of_classes]
+    return names
 
 
 def open_manifest(folder: epath.Path, names: Sequence[str], request: str) -> Manifest:

@@ -51,7 +51,7 @@ def paint(
     [chosen] = [mask] if has_mask else masks_of([image], [], [], keep)
     edits = edits_of(image, chosen, generation.bank)
     brush = Brush(keep=keep)
-    check(run, edits, brush, settings.seed)
+    check(run, edits, brush)
     painted = repaint(run, edits, brush, settings.seed, generation.weights)
     class_names = list(run.facts["class_names"])
     command = edit_command(

@@ -104,17 +104,16 @@ def repaint(
     ]
 
 
-def check(run: TunedRun, edits: Sequence[Edit], brush: Brush, seed: int) -> None:
+def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
     """Raises UserError if the run, the window or a mask does not fit: before anything is painted.
 
     A run may have no tokens, or tokens that have no places, or draw them in an order that cannot
-    complete a mask.
+    complete a mask, or what is kept of it.
 
     Args:
       run: to repaint with.
       edits: the images to make.
       brush: how.
-      seed: of all draws, which says what `brush.keep` keeps.
     """
     if not run.sampler.has_tokens:
         raise UserError(f"{run.workdir} adapts a GAN, which has no tokens to draw anew.")
@@ -127,18 +126,21 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush, seed: int) -> None
     for edit in edits:
         _side(edit.image, brush)
     if net.family == "ar":
-        # Many edits share a mask.
-        alike = {(id(edit.mask), edit.number): edit for edit in edits}
-        for edit in alike.values():
-            _check_causal(run, edit, brush, seed)
+        if brush.keep:
+            raise UserError(
+                f"A {net.title} cannot look ahead, so it cannot keep tokens among those that it "
+                "draws: set keep to 0, or use a run of a masked transformer."
+            )
+        for edit in {id(edit.mask): edit for edit in edits}.values():  # Many share a mask.
+            _check_causal(run, edit, brush)
 
 
-def _check_causal(run: TunedRun, edit: Edit, brush: Brush, seed: int) -> None:
+def _check_causal(run: TunedRun, edit: Edit, brush: Brush) -> None:
     """Raises UserError if a causal transformer would draw tokens before known ones."""
     net, unknown = run.token_sampler.transformer, edit.mask.copy()
-    for step, window in enumerate(windows.plan(edit.mask, _side(edit.image, brush))):
+    for window in windows.plan(edit.mask, _side(edit.image, brush)):
         mask = window.of(unknown)
-        drawn = _drawn(run, mask, edit.number, brush, (seed, step))
+        drawn = _masked(run, mask, brush)
         in_order = np.asarray(net.to_sequence(jnp.asarray(drawn[None])))[0]
         if (np.diff(in_order.astype(int)) < 0).any():
             raise UserError(
@@ -167,8 +169,7 @@ def _side(image: np.ndarray, brush: Brush) -> int:
 def _feather(run: TunedRun, part: "_Part", brush: Brush) -> float:
     if brush.feather is not None:
         return brush.feather
-    sampler = run.token_sampler
-    return part.window.side / sampler.transformer.grid(sampler.num_tokens)[0] / 2
+    return part.window.side / _grid(run)[0] / 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,10 +256,21 @@ def _drawn(
       brush: how to repaint.
       seed: of all draws, and the number of the window.
     """
+    masked = _masked(run, mask, brush)
+    if not brush.keep:
+        return masked
+    return masked & ~_kept(_grid(run), brush.keep, (*seed, number))
+
+
+def _masked(run: TunedRun, mask: np.ndarray, brush: Brush) -> np.ndarray:
+    """Returns which tokens (N,) of a window are masked."""
+    return masks.of_tokens(mask, _grid(run), brush.rule).ravel()
+
+
+def _grid(run: TunedRun) -> tuple[int, int]:
+    """Returns height and width of the grid of an image's tokens."""
     sampler = run.token_sampler
-    grid = sampler.transformer.grid(sampler.num_tokens)
-    drawn = masks.of_tokens(mask, grid, brush.rule).ravel()
-    return drawn & ~_kept(grid, brush.keep, (*seed, number)) if brush.keep else drawn
+    return sampler.transformer.grid(sampler.num_tokens)
 
 
 def _kept(grid: tuple[int, int], share: float, seed: Sequence[int]) -> np.ndarray:
