@@ -16,6 +16,7 @@ from vpt_gen import sample
 from vpt_gen.data import sampled, shards
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.errors import UserError
+from vpt_gen.images import grids
 from vpt_gen.runs import saved
 
 SIZE = 3  # Images per shard; a batch has four of the ten.
@@ -92,6 +93,17 @@ def test_a_shard_that_is_missing_or_changed_is_named(tmp_path, content):
         open_folder(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["mine.JPG", "000004.tar"])
+def test_what_no_request_drew_is_named(tmp_path, name):
+    draw(tmp_path)
+    (tmp_path / grids.STRIP).write_bytes(b"")  # Of vpt_gen.evaluate --output.
+    (tmp_path / "._000000.tar").write_bytes(b"")  # Of macOS.
+    assert len(open_folder(str(tmp_path))) == 10
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match=rf"does not list \(such as {name}\): move them elsewhere"):
+        open_folder(str(tmp_path))
+
+
 def test_a_shard_that_changes_while_it_is_read_is_noticed(tmp_path):
     draw(tmp_path)
     source = open_folder(str(tmp_path))
@@ -109,6 +121,10 @@ def test_another_request_replaces_shards_and_says_what_else_is_there(tmp_path, c
     saved.save_generation(generation_of(Drawn(tmp_path)), epath.Path(tmp_path))
     assert "also holds 4 other images or shards" in capsys.readouterr().out
     assert len(open_folder(str(tmp_path))) == 10
+    draw(tmp_path, seed=2)
+    capsys.readouterr()
+    assert open_folder(str(tmp_path)).load(0)[0, 0, 0] == 21
+    assert "Left out: 10 images or shards of earlier requests" in capsys.readouterr().out
 
 
 def test_names_of_images_in_shards():

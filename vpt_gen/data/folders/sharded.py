@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from vpt_gen.data import sampled
 from vpt_gen.data.fewshot import labels_of
-from vpt_gen.data.shards import file_of, places_in
+from vpt_gen.data.folders.listing import shown
+from vpt_gen.data.shards import EXTENSION, file_of, places_in
 from vpt_gen.data.source import Source, digest_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec
-from vpt_gen.machine.progress import track
+from vpt_gen.machine.progress import say, track
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -35,9 +37,12 @@ def open_shards(root: str, note: sampled.Note, classes: Sequence[str] = ()) -> S
       classes: read only the images of these classes; () for all. Labels do not change.
 
     Raises:
-      UserError: a shard that is missing or changed, or a missing class in `classes`.
+      UserError: a shard that is missing or changed, an image or shard that the note does not list,
+        or a missing class in `classes`.
     """
     folder, names = pathlib.Path(root), list(note.classes)
+    if others := _others(folder, note):
+        say(f"Left out: {len(others):,} images or shards of earlier requests in {root}.")
     class_names = tuple(sorted(set(note.classes.values())))
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = np.array([numbers[note.classes[name]] for name in names], np.int32)
@@ -58,6 +63,22 @@ def open_shards(root: str, note: sampled.Note, classes: Sequence[str] = ()) -> S
     if not classes:
         return source
     return source.subset(np.flatnonzero(np.isin(labels, labels_of(classes, class_names, root))))
+
+
+def _others(folder: pathlib.Path, note: sampled.Note) -> list[str]:
+    """Returns the images and shards of earlier requests; UserError if some are of nobody."""
+    kinds = {*codec.EXTENSIONS, EXTENSION}
+    known = {*map(file_of, note.classes), *sampled.NO_SAMPLES}
+    files = (path.name for path in folder.iterdir() if path.suffix.lower() in kinds)
+    others = sorted(name for name in files if name not in known and not name.startswith("."))
+    foreign = [name for name in others if name not in (note.digests or {})]
+    if foreign:
+        raise UserError(
+            f"{folder} holds {len(foreign):,} file{'s' * (len(foreign) != 1)} that its "
+            f"{sampled.FILE} does not list (such as {shown(os.fsencode(foreign[0]))}): move them "
+            "elsewhere."
+        )
+    return others
 
 
 def _look_into(
