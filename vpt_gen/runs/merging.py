@@ -174,8 +174,9 @@ class MergedSampler:
             batches = self.samplers[run].stream(params[run], own, seed, weights, *given)
             streams[run] = itertools.chain.from_iterable(map(_apart, batches))
         numbers_of_wanted = np.flatnonzero(wanted)
-        for start in range(0, len(numbers_of_wanted), self.batch_size):
-            rows = numbers_of_wanted[start : start + self.batch_size]
+        size = self.images_at_a_time  # As other samplers: `SharedSamples` counts their batches.
+        for start in range(0, len(numbers_of_wanted), size):
+            rows = numbers_of_wanted[start : start + size]
             drawn = zip(*(next(streams[owner[row]]) for row in rows), strict=True)
             images, tokens, revealed_at = map(np.stack, drawn)
             yield Samples(images, tokens, revealed_at, bank[rows, -1, 0])
