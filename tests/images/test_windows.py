@@ -46,6 +46,15 @@ def test_painting_grows_out_of_what_is_known():
         window.of(unknown)[:] = False
 
 
+def test_a_window_changes_only_its_neighbors(monkeypatch):
+    """Or else the plan of a large image takes longer than its painting."""
+    looked, of = [], Window.of
+    monkeypatch.setattr(Window, "of", lambda *given: looked.append(1) or of(*given))
+    chosen = windows.plan(np.ones((160, 160), bool), 16)  # Of a lattice of 19 x 19.
+    assert len(chosen) >= 100
+    assert len(looked) <= 19 * 19 + 10 * len(chosen)
+
+
 def test_resizing_keeps_flat_colors_and_the_range():
     image = np.random.default_rng(0).random((9, 9, 3), np.float32)
     assert windows.resized(image, 9) is image

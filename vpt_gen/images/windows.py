@@ -46,10 +46,15 @@ def plan(mask: np.ndarray, side: int) -> list[Window]:
         left = int(np.clip(left, columns[-1] + 1 - side, columns[0]))
         return [Window(top, left, side)]
     unknown, lattice, chosen = mask.copy(), _lattice(mask.shape, side), []
-    while unknown.any():
-        lacking = [int(window.of(unknown).sum()) for window in lattice]
-        chosen.append(lattice[_best(np.array(lacking), side * side)])
+    corners = np.array([(window.top, window.left) for window in lattice])
+    lacking = np.array([window.of(unknown).sum() for window in lattice])
+    while lacking.any():
+        best = _best(lacking, side * side)
+        chosen.append(lattice[best])
         chosen[-1].of(unknown)[:] = False
+        # Only windows that overlap it lack less now: a large image has hundreds of others.
+        near = np.flatnonzero((abs(corners - corners[best]) < side).all(axis=1))
+        lacking[near] = [lattice[i].of(unknown).sum() for i in near]
     return chosen
 
 
