@@ -264,6 +264,7 @@ def test_an_interrupted_program_resumes_at_the_next_batch(run_of, tmp_path, monk
         (["--extend=1,1,1,1", "--box=0,0,2,2"], "leave --mask and --box out"),
         (["--box=0,0,2,2", "--window=21"], "A window of 21 pixels is larger than an image of 30 x"),
         (["--box=0,0,2,2", "--classes=cubes"], "Class 'cubes' is unknown"),
+        (["--box=0,0,1,20", "--rule=most"], "less than half of every token, .* use the rule 'any'"),
         ([], "Say what to repaint"),
     ],
 )

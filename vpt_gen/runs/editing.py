@@ -18,7 +18,7 @@ from vpt_gen.images import masks, windows
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.images.windows import Window
 from vpt_gen.machine.progress import track
-from vpt_gen.nets.transformer import MASK_TOKEN_ID
+from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Sampler, occurrences
 
@@ -108,7 +108,7 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
     """Raises UserError if the run, the window or a mask does not fit: before anything is painted.
 
     A run may have no tokens, or tokens that have no places, or draw them in an order that cannot
-    complete a mask, or what is kept of it.
+    complete a mask, or what is kept of it; a mask may be too thin for `brush.rule`.
 
     Args:
       run: to repaint with.
@@ -123,32 +123,42 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
             f"{run.workdir} adapts a {net.title}, each of whose tokens shapes the whole image: no "
             "part of it can be repainted. Use a run of a model whose tokens form a grid."
         )
-    for edit in edits:
-        _side(edit.image, brush)
-    if net.family == "ar":
-        if brush.keep:
+    if net.family == "ar" and brush.keep:
+        raise UserError(
+            f"A {net.title} cannot look ahead, so it cannot keep tokens among those that it draws: "
+            "set keep to 0, or use a run of a masked transformer."
+        )
+    for edit in {id(edit.mask): edit for edit in edits}.values():  # Many share a mask.
+        of_windows = _masked_in_windows(run, edit, brush)
+        if brush.rule == "most" and not any(masked.any() for masked in of_windows):
             raise UserError(
-                f"A {net.title} cannot look ahead, so it cannot keep tokens among those that it "
-                "draws: set keep to 0, or use a run of a masked transformer."
+                "The mask covers less than half of every token, and the rule 'most' then draws "
+                "none: mask more, or use the rule 'any'."
             )
-        for edit in {id(edit.mask): edit for edit in edits}.values():  # Many share a mask.
-            _check_causal(run, edit, brush)
+        if net.family == "ar":
+            _check_causal(net, of_windows)
 
 
-def _check_causal(run: TunedRun, edit: Edit, brush: Brush) -> None:
-    """Raises UserError if a causal transformer would draw tokens before known ones."""
-    net, unknown = run.token_sampler.transformer, edit.mask.copy()
+def _masked_in_windows(run: TunedRun, edit: Edit, brush: Brush) -> list[np.ndarray]:
+    """Returns which tokens (N,) are masked in each window, in the order of painting."""
+    unknown, found = edit.mask.copy(), []
     for window in windows.plan(edit.mask, _side(edit.image, brush)):
         mask = window.of(unknown)
-        drawn = _masked(run, mask, brush)
-        in_order = np.asarray(net.to_sequence(jnp.asarray(drawn[None])))[0]
+        found.append(_masked(run, mask, brush))
+        mask[:] = False
+    return found
+
+
+def _check_causal(net: TokenTransformer, of_windows: Sequence[np.ndarray]) -> None:
+    """Raises UserError if a causal transformer would draw tokens before known ones."""
+    for masked in of_windows:
+        in_order = np.asarray(net.to_sequence(jnp.asarray(masked[None])))[0]
         if (np.diff(in_order.astype(int)) < 0).any():
             raise UserError(
                 f"A {net.title} draws an image from the top and cannot look ahead, so the mask "
                 "must reach from a row to the bottom, over the whole width: mask that, or use a "
                 "run of a masked transformer."
             )
-        mask[:] = False
 
 
 def share_masked(edit: Edit, brush: Brush) -> float:
