@@ -108,7 +108,7 @@ def test_prompts_are_tuned_drawn_and_shown(data, tokenizer, transformer, tmp_pat
     run = opened(tmp_path / "run")
     assert run.sampler.token_grid == (1, 6)
     with pytest.raises(UserError, match="TiTok generator, each of whose tokens shapes the whole"):
-        check(run, [], Brush(), seed=0)
+        check(run, [], Brush())
     generation = plain_generation(run, np.array([0, 1]), seed=0)
     save_generation(generation, epath.Path(tmp_path / "drawn"), trace=True)
     assert Image.open(tmp_path / "drawn/trace.png").size[0] > 2 * 16
