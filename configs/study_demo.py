@@ -50,6 +50,10 @@ def methods():
     return variants
 
 
+# As the other methods are decoded: the demo guides its prompts and reveals tokens in Halton order.
+_DECODE = {"decoder": "confidence", "guidance": 0.0}
+
+
 def prompts():
     """Returns prompts: the demo's, other lengths, factorized, and with instances."""
     designs = {
@@ -73,7 +77,7 @@ def prompts():
         "prompts_instances": "prompts, class + instance",
     }
     variants = {
-        name: variant("prompts", labels[name], {"prompt": fields})
+        name: variant("prompts", labels[name], {"prompt": fields, "decode": _DECODE})
         for name, fields in designs.items()
     }
     variants["prompts_marquee"] = variant(
