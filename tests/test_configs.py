@@ -236,7 +236,6 @@ def test_a_quantizer_that_would_never_start_is_named():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("quantizer_start", 5, "quantizer_start is 5; it must be 0 with config.losses.predict"),
         ("adversarial_weight", 0.1, "it must be 0 with config.losses.predict_codes_of"),
         ("perceptual_weights", "vgg", "it must be '' with config.losses.predict_codes_of"),
         ("keep_tokens", "net", "it must be '' with config.losses.predict_codes_of"),

@@ -42,12 +42,22 @@ def vqgan_params(batch):
     return VQGAN_NET.init(jax.random.key(1), batch["image"])["params"]
 
 
+def make_task(vqgan_params, quantizer_start=0):
+    optimizer = optax.adamw(1e-2, weight_decay=0.1)
+    return code_targets.make_task(
+        NET,
+        VQGAN_NET,
+        vqgan_params,
+        optimizer,
+        codebook_factor=1.0,
+        quantizer_start=quantizer_start,
+    )
+
+
 @pytest.fixture(scope="module")
 def trained(batch, vqgan_params):
     """The task, its first state, its last, and the cross-entropies."""
-    task = code_targets.make_task(
-        NET, VQGAN_NET, vqgan_params, optax.adamw(1e-2, weight_decay=0.1), codebook_factor=1.0
-    )
+    task = make_task(vqgan_params)
     first = state = task.init(jax.random.key(2))
     step, found = jax.jit(task.train_step), []
     for number in range(40):
@@ -95,6 +105,23 @@ def test_certain_predictions_give_the_images_of_the_vqgan(batch, vqgan_params, t
         ),
     )
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_quantization_begins_with_latents_as_the_codebook(batch, vqgan_params):
+    task = make_task(vqgan_params, quantizer_start=2)
+    step = jax.jit(task.train_step)
+    states = [task.init(jax.random.key(2))]
+    metrics = []
+    for number in range(3):
+        state, found = step(states[-1], task.frozen, batch, jax.random.key(number))
+        states.append(state)
+        metrics.append(found)
+    assert [float(m["commitment"]) > 0 for m in metrics] == [False, False, True]
+    latents = NET.apply({"params": states[1].params["vqgan"]}, batch["image"], method="encode")
+    drawn = states[2].params["vqgan"]["quantizer"]["codebook"]
+    distances = np.abs(NET.comparable(latents).reshape(-1, 1, drawn.shape[1]) - drawn).max(-1)
+    assert distances.min(0).max() < 1e-5
 
 
 def test_fields_that_do_not_fit_the_vqgan_are_named():

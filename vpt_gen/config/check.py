@@ -158,7 +158,6 @@ def _check_code_targets(config: ConfigDict) -> None:
     """Checks the training of a TiTok that predicts codes, which has no loss of pixels."""
     where, losses = "with config.losses.predict_codes_of", config.losses
     check(config, "model.net", config.model.net == "titok", f"'titok' {where}")
-    check(config, "losses.quantizer_start", not losses.quantizer_start, f"0 {where}")
     check(config, "losses.adversarial_weight", not losses.adversarial_weight, f"0 {where}")
     for name in ("perceptual_weights", "keep_tokens"):
         check(config, f"losses.{name}", not losses[name], f"'' {where}")

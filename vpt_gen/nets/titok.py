@@ -250,14 +250,17 @@ class TiTok(Tokenizer):
         """Codes (B, 1, N, d), as of `comparable` -> images (B, H, H, 3), not clipped."""
         return self.pixels(self.decoder(quantized))
 
-    def predict_codes(self, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def predict_codes(
+        self, images: jax.Array, quantization: jax.Array | float = 1.0
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Predicts the VQGAN's codes of images from their tokens, if `pixel_codes` is positive.
 
         Args:
           images: (B, H, H, 3) in [0, 1].
+          quantization: 1, or 0 to predict from the latents before quantization.
 
         Returns:
           Logits (B, h, h, pixel_codes), `comparable` latents (B, 1, N, d), token ids (B, 1, N).
         """
-        codes, latents, tokens = self.quantized(images)
+        codes, latents, tokens = self.quantized(images, quantization)
         return self.pixels.logits(self.decoder(codes)), latents, tokens

@@ -62,7 +62,7 @@ def _tokenizer(net: str) -> str:
 def small_tokenizer() -> ConfigDict:
     """Makes the config that trains a small TiTok on the codes of the demo's VQGAN."""
     config = default_config("tokenizer", net="titok")
-    config.num_steps = 4000
+    config.num_steps = 12000
     config.batch_size = 32
     config.eval_every = 1000
     config.checkpoint_every = 500
@@ -70,11 +70,14 @@ def small_tokenizer() -> ConfigDict:
 
     config.losses.predict_codes_of = _VQGAN
     config.losses.adversarial_weight = 0.0
+    config.losses.quantizer_start = 1500
 
     config.model.image_size = 32
     config.model.patch_size = 4
     config.model.num_tokens = 32
     config.model.codebook_size = 256
+    # Short codes: 256 of them fill the sphere, so that quantization costs an image little.
+    config.model.embedding_dim = 4
     for part in ("encoder", "decoder"):
         sizes = {"width": _WIDTH, "layers": 3, "heads": 4}
         config.model.update({f"{part}_{name}": value for name, value in sizes.items()})
@@ -85,7 +88,7 @@ def small_tokenizer() -> ConfigDict:
     config.model.channel_multipliers = (1, 1, 2)
     config.model.num_res_blocks = 1
 
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 100
     config.optimizer.b2 = 0.99
     config.optimizer.clip_norm = 1.0

@@ -118,6 +118,7 @@ def _code_targets(
         vqgan.params,
         optimizer,
         codebook_factor=config.optimizer.codebook_factor,
+        quantizer_start=config.losses.quantizer_start,
     )
     return task, {"predict_codes_of": vqgan.digest}
 

@@ -15,7 +15,7 @@ from vpt_gen.nets.titok import TiTok
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import losses
 from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
-from vpt_gen.training.tokenizer import pictures_of
+from vpt_gen.training.tokenizer import pictures_of, start_codebook
 
 # Parameters of a TiTok that are the VQGAN's.
 _OF_VQGAN = {("pixels", "quantizer"): "quantizer", ("pixels", "decoder"): "decoder"}
@@ -28,6 +28,7 @@ def make_task(
     optimizer: optax.GradientTransformation,
     *,
     codebook_factor: float,
+    quantizer_start: int,
 ) -> Task:
     """Builds the task.
 
@@ -36,7 +37,8 @@ def make_task(
       vqgan: the net whose codes are predicted; frozen.
       vqgan_params: its parameters.
       optimizer: for the TiTok.
-      codebook_factor: see `training/tokenizer.py`.
+      codebook_factor: see `training/tokenizer.py`, as for the next.
+      quantizer_start: step from which latents are quantized.
     """
 
     def trained(params: Params) -> Params:
@@ -57,9 +59,11 @@ def make_task(
         opt_state = optimizer.init(trained(params))
         return TrainState(jnp.zeros((), jnp.int32), {"vqgan": params}, opt_state)
 
-    def predict(params: Params, frozen: Params, images: jax.Array):
+    def predict(
+        params: Params, frozen: Params, images: jax.Array, quantization: jax.Array | float = 1.0
+    ):
         """Returns logits and targets (B, h * w), latents and tokens."""
-        given: Any = net.apply({"params": params}, images, method="predict_codes")
+        given: Any = net.apply({"params": params}, images, quantization, method="predict_codes")
         logits, latents, tokens = given
         targets: Any = vqgan.apply({"params": frozen["vqgan"]}, images, method="tokenize")
         b = len(images)
@@ -68,20 +72,23 @@ def make_task(
     def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
         return losses.masked_cross_entropy(logits, targets, jnp.ones(targets.shape))
 
-    def objective(part: Params, params: Params, frozen: Params, images: jax.Array):
+    def objective(part: Params, params: Params, frozen: Params, images: jax.Array, on: jax.Array):
         params = merged(params, part)
-        logits, targets, latents, tokens = predict(params, frozen, images)
+        logits, targets, latents, tokens = predict(params, frozen, images, on)
         codebook = net.comparable(params["quantizer"]["codebook"])
         terms = losses.quantizer_losses(latents, codebook, tokens)
+        terms = {name: on * term for name, term in terms.items()}
         terms["codes"] = jnp.mean(cross_entropy(logits, targets))
-        return sum(terms.values()), (terms, tokens)
+        return sum(terms.values()), (terms, latents, tokens)
 
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
-        del key
         params = state.params["vqgan"]
         part = trained(params)
+        on = jnp.float32(state.step >= quantizer_start)
         differentiated = jax.value_and_grad(objective, has_aux=True)
-        (loss, (terms, tokens)), gradients = differentiated(part, params, frozen, batch["image"])
+        (loss, (terms, latents, tokens)), gradients = differentiated(
+            part, params, frozen, batch["image"], on
+        )
         updates, opt_state = optimizer.update(gradients, state.opt_state, part)
         codebook = codebook_factor * updates["quantizer"]["codebook"]
         updates = {**updates, "quantizer": {"codebook": codebook}}
@@ -92,7 +99,10 @@ def make_task(
             "gradient_norm": optax.global_norm(gradients),
             **terms,
         }
-        return TrainState(state.step + 1, {"vqgan": params}, opt_state), metrics
+        new_state = TrainState(state.step, {"vqgan": params}, opt_state)
+        if quantizer_start:
+            new_state = start_codebook(new_state, key, latents, quantizer_start)
+        return new_state.replace(step=state.step + 1), metrics
 
     def eval_step(params: Params, frozen: Params, batch: Batch, key: jax.Array) -> Metrics:
         del key

@@ -25,6 +25,28 @@ from vpt_gen.training.state import (
 NUM_PICTURES = 16
 
 
+def start_codebook(
+    state: TrainState, key: jax.Array, latents: jax.Array, quantizer_start: int
+) -> TrainState:
+    """Replaces the codebook by drawn latents (B, h, w, d) before the quantizer's first step.
+
+    `state` is that after an update, with a `step` that does not count it yet.
+    """
+    latents = latents.reshape(-1, latents.shape[-1])
+    codebook = state.params["vqgan"]["quantizer"]["codebook"]
+
+    def draw():
+        return jax.random.choice(
+            key, latents, (len(codebook),), replace=len(latents) < len(codebook)
+        )
+
+    # This happens once: no other step shuffles latents or gathers them from all devices.
+    begins = state.step + 1 == quantizer_start
+    quantizer = {"codebook": jax.lax.cond(begins, draw, lambda: codebook)}
+    vqgan = {**state.params["vqgan"], "quantizer": quantizer}
+    return state.replace(params={**state.params, "vqgan": vqgan})
+
+
 def make_task(
     net: Tokenizer,
     optimizer: optax.GradientTransformation,
@@ -126,21 +148,6 @@ def make_task(
             lambda new, old: jnp.where(on > 0, new, old), update(state, name, gradients), state
         )
 
-    def start_codebook(state: TrainState, key, latents, begins) -> TrainState:
-        """Replaces the codebook by drawn latents (B, h, w, d) at the quantizer's first step."""
-        latents = latents.reshape(-1, latents.shape[-1])
-        codebook = state.params["vqgan"]["quantizer"]["codebook"]
-
-        def draw():
-            return jax.random.choice(
-                key, latents, (len(codebook),), replace=len(latents) < len(codebook)
-            )
-
-        # This happens once: no other step shuffles latents or gathers them from all devices.
-        quantizer = {"codebook": jax.lax.cond(begins, draw, lambda: codebook)}
-        vqgan = {**state.params["vqgan"], "quantizer": quantizer}
-        return state.replace(params={**state.params, "vqgan": vqgan})
-
     def train_step(state: TrainState, frozen: Params, batch: Batch, key: jax.Array):
         images = batch["image"]
         # Multiplied, not `lax.cond`: on a CPU, convolutions in its branches are 30 times slower.
@@ -158,8 +165,7 @@ def make_task(
         metrics |= terms
         new_state = update(state, "vqgan", gradients)
         if quantizer_start:
-            begins = state.step + 1 == quantizer_start
-            new_state = start_codebook(new_state, key, latents, begins)
+            new_state = start_codebook(new_state, key, latents, quantizer_start)
         if adversarial:
             d_loss, d_gradients = jax.value_and_grad(discriminator_objective)(
                 state.params["discriminator"], images, jax.lax.stop_gradient(reconstruction)
