@@ -51,7 +51,7 @@ def programs_of_a_file():
 def programs_of_a_test():
     """Files that compile much give it back in between."""
     yield
-    drop_programs(gained=0.5e9)
+    drop_programs(gained=0.35e9)
 
 
 _memory_after_drop = psutil.Process().memory_info().rss
