@@ -95,10 +95,10 @@ def check_config(config: ConfigDict) -> None:
         starts = config.losses.quantizer_start < config.num_steps
         wanted = f"below num_steps, {config.num_steps}"
         check(config, "losses.quantizer_start", starts, wanted)
-        none = not (config.losses.keep_tokens and config.losses.quantizer_start)
-        check(config, "losses.quantizer_start", none, "0 with config.losses.keep_tokens")
         if config.losses.predict_codes_of:
             _check_code_targets(config)
+        none = not (config.losses.keep_tokens and config.losses.quantizer_start)
+        check(config, "losses.quantizer_start", none, "0 with config.losses.keep_tokens")
     if config.task == "gan" or config.task in GAN_METHODS:
         _check_adversarial(config)
     elif config.task not in ("tokenizer", "classifier"):
