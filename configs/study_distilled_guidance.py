@@ -21,7 +21,7 @@ def get_config(demo="demo"):
     study.variants = in_order(
         guided=variant("prompts", "guidance 1, two passes"),
         unguided=drawn_otherwise("no guidance", "--set=guidance=0"),
-        **{f"distilled_{name}": distilled(scale) for name, scale in _SCALES.items()},
+        **{f"distilled_{scale:g}": distilled(scale) for scale in (1.0, 2.0)},
     )
     if demo == "demo":
         study.variants.guided_half = drawn_otherwise(
@@ -36,9 +36,6 @@ def get_config(demo="demo"):
     study.samples.num = 500
     study.samples.judge_shots = 100
     return study
-
-
-_SCALES = {"1": 1.0, "2": 2.0}
 
 
 def distilled(scale):

@@ -15,7 +15,7 @@ from vpt_gen.nets.titok import TiTok
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import losses
 from vpt_gen.training.state import Batch, Metrics, Params, Task, TrainState
-from vpt_gen.training.tokenizer import pictures_of, start_codebook
+from vpt_gen.training.tokenizer import pictures_of, quantizer_terms, start_codebook
 
 # Parameters of a TiTok that are the VQGAN's.
 _OF_VQGAN = {("pixels", "quantizer"): "quantizer", ("pixels", "decoder"): "decoder"}
@@ -75,9 +75,7 @@ def make_task(
     def objective(part: Params, params: Params, frozen: Params, images: jax.Array, on: jax.Array):
         params = merged(params, part)
         logits, targets, latents, tokens = predict(params, frozen, images, on)
-        codebook = net.comparable(params["quantizer"]["codebook"])
-        terms = losses.quantizer_losses(latents, codebook, tokens)
-        terms = {name: on * term for name, term in terms.items()}
+        terms = quantizer_terms(net, params, latents, tokens, on)
         terms["codes"] = jnp.mean(cross_entropy(logits, targets))
         return sum(terms.values()), (terms, latents, tokens)
 

@@ -25,6 +25,15 @@ from vpt_gen.training.state import (
 NUM_PICTURES = 16
 
 
+def quantizer_terms(
+    net: Tokenizer, params: Params, latents: jax.Array, tokens: jax.Array, on: jax.Array
+) -> dict[str, jax.Array]:
+    """Returns the loss terms of a tokenizer's quantizer, all 0 as long as `on` is 0."""
+    codebook = net.comparable(params["quantizer"]["codebook"])
+    terms = losses.quantizer_losses(latents, codebook, tokens)
+    return {name: on * term for name, term in terms.items()}
+
+
 def start_codebook(
     state: TrainState, key: jax.Array, latents: jax.Array, quantizer_start: int
 ) -> TrainState:
@@ -110,9 +119,7 @@ def make_task(
         reconstruction, latents, tokens = outputs
         terms: dict[str, jax.Array] = {}
         if start is None:
-            codebook = net.comparable(vqgan_params["quantizer"]["codebook"])
-            terms = losses.quantizer_losses(latents, codebook, tokens)
-            terms = {name: on["quantizer"] * term for name, term in terms.items()}
+            terms = quantizer_terms(net, vqgan_params, latents, tokens, on["quantizer"])
         error = jnp.mean((images - reconstruction) ** 2)
         terms["reconstruction"] = reconstruction_weight * error
         if perceptual is not None:
