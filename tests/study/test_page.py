@@ -139,7 +139,7 @@ def test_pictures_stand_beside_the_page(study, tmp_path):
     results = gather(study, tmp_path, Runner(study, tmp_path, MadeRuns(tmp_path, "")).state)
     plot = figures_plot(study, results, "digits")
     assert plot.ndim == 3 and plot.std() > 10
-    assert "![Figures of each variant](page_digits_figures.png)" in page(
+    assert "![Metrics of each variant](page_digits_figures.png)" in page(
         study, tmp_path, {"digits_figures": plot}
     )
     assert (tmp_path / "page_digits_figures.png").stat().st_size > 5000

@@ -52,7 +52,7 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
     config.log_every = 20
     config.eval_every = 500
     config.checkpoint_every = 200
-    # Newest checkpoints to keep; `best_metric` (an evaluation metric, or a figure if
+    # Newest checkpoints to keep; `best_metric` (of held-out examples, or of samples if
     # evaluation.every is set; '' for none) also keeps the best.
     config.keep_checkpoints = 1
     config.best_metric = ""
@@ -334,12 +334,12 @@ def _evaluation() -> ConfigDict:
     # Images to generate for the report after tuning, over all classes evenly; 0 for no report.
     evaluation.num_samples = 0
     # Interval, in updates, of further measurements (0: never); the last update is then measured
-    # too. config.best_metric may then name a figure, such as 'frechet', 'fid' or 'class_agreement'.
+    # too. config.best_metric may then name a metric, such as 'frechet', 'fid' or 'class_agreement'.
     evaluation.every = 0
     # 'tokenizer', 'photos' (of a shipped classifier of color images), or 'inception' (FID),
     # 'dinov2' (FD-DINOv2) or 'clip' (CMMD), whose weights are read from weights_dir or fetched.
     evaluation.features = "tokenizer"
-    # Figures to measure beside the usual ones, such as ('mind', 'intra_lpips'), or ('all',): see
+    # Metrics to measure beside the usual ones, such as ('mind', 'intra_lpips'), or ('all',): see
     # docs/evaluation.md.
     evaluation.also = ()
     evaluation.weights_dir = "weights"

@@ -2,7 +2,7 @@
 
 The generated images are drawn from a run of a method, or are in a folder (--images). They are
 compared with the data of a config, by default the run's own, or with a folder (--reference). Prints
-a table and writes `metrics.json`, in which each figure has everything needed to reproduce it. The
+a table and writes `metrics.json`, in which each metric has everything needed to reproduce it. The
 same command gives the same numbers.
 
 With --distributed, several processes draw and extract features together, and the first measures.
@@ -75,7 +75,7 @@ def main():
 
 
 def evaluate() -> None:
-    """Measures images of a run, or those of --images, and writes the figures.
+    """Measures images of a run, or those of --images, and writes the metrics.
 
     The output folder is one that no other program writes to.
     """
@@ -110,7 +110,7 @@ def _measure(
     run: TunedRun | None,
     manifest: Manifest,
 ) -> None:
-    """Measures, and writes and prints the figures, and the images `shown` (n,) of a run."""
+    """Measures, and writes and prints the metrics, and the images `shown` (n,) of a run."""
     features = yardstick.extractor.space.name
     settled: dict[str, Any] = {"features": features, "seed": FLAGS.seed}
     if run:
@@ -126,7 +126,7 @@ def _measure(
         manifest.write({grids.STRIP: grids.as_png(strip)})
     manifest.finish(record)
     say(report.table(record))
-    say(f"\nFigures with their protocols: {output_folder() / report.METRICS}")
+    say(f"\nMetrics with their protocols: {output_folder() / report.METRICS}")
     _shared().remove()  # Also those that an interrupted command has left.
 
 

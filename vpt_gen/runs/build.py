@@ -80,7 +80,7 @@ def _check_best_metric(config: ConfigDict, experiment: Experiment) -> None:
         if FIGURES[config.best_metric].better not in ("lower", "higher"):
             raise UserError(
                 f"config.best_metric {config.best_metric!r} has its best value neither where it is "
-                "lowest nor where it is highest; choose another figure, or set it to ''."
+                "lowest nor where it is highest; choose another metric, or set it to ''."
             )
         if experiment.eval_source is None and FIGURES[config.best_metric].copied:
             raise UserError(

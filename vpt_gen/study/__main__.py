@@ -4,7 +4,7 @@ Runs a grid of variants, data sets, shots and seeds. Each cell is a run in
 <workdir>/cells/<variant>/<data>/<shots>/<seed>, started by a command that you could give yourself.
 Stop the study at any time; the same command resumes it, and finished cells are not run again.
 Failed cells are listed, and tried again when it resumes. At the end, and at any time with --gather,
-all figures are collected in results.csv, results.json and a page with pictures.
+all metrics are collected in results.csv, results.json and a page with pictures.
 """
 
 from __future__ import annotations

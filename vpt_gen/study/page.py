@@ -146,12 +146,12 @@ def _tables(
         yield f"## {of.label or dataset}"
         if (name := f"{dataset}_figures") in pictures:
             yield (
-                f"![Figures of each variant]({stem}_{name}.png)\n\n*Medians over {num_seeds} "
+                f"![Metrics of each variant]({stem}_{name}.png)\n\n*Medians over {num_seeds} "
                 f"seed(s); bars: {spread_name(num_seeds)}; dashed: real images.*"
             )
         elif not can_plot():
             yield (
-                "The plot of these figures is left out, because it needs matplotlib: "
+                "The plot of these metrics is left out, because it needs matplotlib: "
                 "`pip install -e .[demo]`, then the same command with `--gather`."
             )
         for shots in study.shots:
