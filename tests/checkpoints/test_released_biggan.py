@@ -1,5 +1,6 @@
 """BigGAN's published files."""
 
+import functools
 import shutil
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests import golden_gan as golden
+from tests import made
 from tests.torch_files import write_arrays
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
@@ -20,9 +22,14 @@ pytestmark = pytest.mark.slow
 NET = BigGAN(3, 32, 4, 2, 9, 5, (8,), (16,))
 
 
+@functools.cache
+def new_variables(net):
+    return jax.tree.map(np.asarray, made.new_variables(net))
+
+
 def write(folder, net=NET, **changes):
     """Writes new variables of a net as the release does; the paths, and the variables."""
-    variables = jax.tree.map(np.asarray, net.init(jax.random.key(0)))
+    variables = new_variables(net)
     for side, file in (("generator", "G_ema.pth"), ("discriminator", "D.pth")):
         tensors = {}
         for path, value in golden.flat(variables[side]).items():
