@@ -1,6 +1,5 @@
 """BigGAN's published files."""
 
-import functools
 import shutil
 
 import jax
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from tests import golden_gan as golden
-from tests import made
 from tests.torch_files import write_arrays
 from vpt_gen import nets
 from vpt_gen.checkpoints import released
@@ -22,14 +20,13 @@ pytestmark = pytest.mark.slow
 NET = BigGAN(3, 32, 4, 2, 9, 5, (8,), (16,))
 
 
-@functools.cache
-def new_variables(net):
-    return jax.tree.map(np.asarray, made.new_variables(net))
-
-
 def write(folder, net=NET, **changes):
-    """Writes new variables of a net as the release does; the paths, and the variables."""
-    variables = new_variables(net)
+    """Writes random variables of a net as the release does; the paths, and the variables."""
+    generator = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda x: generator.normal(size=x.shape).astype(x.dtype),
+        jax.eval_shape(net.init, jax.random.key(0)),
+    )
     for side, file in (("generator", "G_ema.pth"), ("discriminator", "D.pth")):
         tensors = {}
         for path, value in golden.flat(variables[side]).items():
