@@ -164,16 +164,6 @@ def test_unknown_views_of_the_photos_classifier_are_named():
         load_named("photos_features", "shrap")
 
 
-def test_the_second_stage_of_the_photos_transformers_starts_where_the_first_ends():
-    for name in ("photos_transformer", "photos_transformer_ar"):
-        first, second = load_named(name, "constant"), load_named(name)
-        assert (first.optimizer.schedule, second.optimizer.schedule) == ("constant", "cosine")
-        assert second.start_from == f"runs/{name}_constant/net" and not first.start_from
-        assert first.model == second.model and first.data == second.data
-        with pytest.raises(UserError, match="'konstant' is not known"):
-            load_named(name, "konstant")
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
