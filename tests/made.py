@@ -39,15 +39,24 @@ def save_nets(folder):
     for name, net in (("nar", MaskGIT(256, 4, 64, **sizes)), ("ar", GPT(256, 64, **sizes))):
         save_new(folder / name, net, tokens, class_ids=labels)
     classifier = Classifier(2, (8, 16))
-    save_net(str(folder / "classifier"), classifier, classifier.init(jax.random.key(0), image), {})
+    save_net(str(folder / "classifier"), classifier, new_variables(classifier, image), {})
     return folder
 
 
 def save_new(folder, net, *example, **named):
     """Saves a net that has learned nothing."""
+    save_net(str(folder), net, new_params(net, *example, **named), {})
+
+
+def new_params(net, *example, seed=0, **named):
+    """Parameters of a net that has learned nothing."""
+    return new_variables(net, *example, seed=seed, **named)["params"]
+
+
+def new_variables(net, *example, seed=0, **named):
+    """All collections of such a net."""
     # One program: operation by operation, each would be compiled on its own.
-    params = jax.jit(net.init)(jax.random.key(0), *example, **named)["params"]
-    save_net(str(folder), net, params, {})
+    return jax.jit(net.init)(jax.random.key(seed), *example, **named)
 
 
 def sharpened(params):
@@ -62,10 +71,10 @@ def save_sharpened(nets, folder):
     save_net(str(folder / "nar"), nar.net, sharpened(nar.params), {})
 
 
-def save_gan(folder, num_classes=3, **fields):
-    """Saves a very small BigGAN for images of 32 pixels."""
-    net = BigGAN(num_classes, 32, 2, 2, 8, 4, (), (), **fields)
-    save_net(str(folder), net, jax.jit(net.init)(jax.random.key(0)), {})
+def save_gan(folder):
+    """Saves a very small BigGAN of three classes, for images of 32 pixels."""
+    net = BigGAN(3, 32, 2, 2, 8, 4, (), ())
+    save_net(str(folder), net, new_variables(net), {})
     return folder
 
 

@@ -7,11 +7,14 @@ import sys
 import time
 
 import pytest
+from absl import flags
 
 from tests import made, publishers
 from tests.jobs import free_port
-from tests.programs import ROOT, environment
+from tests.programs import ROOT, environment, flags_of, train
+from vpt_gen import main
 from vpt_gen.checkpoints.released import published
+from vpt_gen.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +26,8 @@ SIZES = [
     "--config.batch_size=4",
     "--config.decode.num_iterations=2",
 ]
+# A mistake that is found as soon as the nets are there: what follows is not the subject.
+MISTAKE, TOLD = "--config.best_metric=loss", "best_metric needs held-out examples"
 FILES = [published.FILES[name].file for name in published.BACKBONES["maskgit256"].files]
 
 
@@ -50,6 +55,21 @@ def finish(process, code=0):
     return told
 
 
+@pytest.fixture
+def train_here(server, tmp_path, monkeypatch, capsys):
+    """Trains in this process, as `start(server, tmp_path / "cache", "vpt_gen.main")` does."""
+    monkeypatch.setenv("VPT_GEN_CACHE", str(tmp_path / "cache"))
+    for name, file in publishers.addressed(server.address).items():
+        monkeypatch.setitem(published.FILES, name, file)
+
+    def run(*arguments):
+        with flags_of(main, *arguments):
+            train(flags.FLAGS.config, flags.FLAGS.workdir)
+        return capsys.readouterr().out
+
+    return run
+
+
 def training(tmp_path):
     data = tmp_path / "data"
     if not data.exists():
@@ -57,12 +77,13 @@ def training(tmp_path):
     return [*SIZES, f"--config.data.path={data}", f"--workdir={tmp_path / 'run'}"]
 
 
-def test_from_nothing_to_images(server, tmp_path):
+def test_from_nothing_to_images(server, tmp_path, train_here):
     cache, command = tmp_path / "cache", training(tmp_path)
 
     # Nothing is fetched for data that are not there.
     nowhere = [x.replace("/data", "/nowhere") for x in command]
-    assert "nowhere" in finish(start(server, cache, "vpt_gen.main", *nowhere), code=2)
+    with pytest.raises(UserError, match="nowhere"):
+        train_here(*nowhere)
     assert not server.asked
 
     # Killed in the middle of the first file.
@@ -78,7 +99,7 @@ def test_from_nothing_to_images(server, tmp_path):
     server.stall_after = None
     server.ended.set()
 
-    told = finish(start(server, cache, "vpt_gen.main", *command))
+    told = train_here(*command)
     assert "maskgit256_tokenizer (Apache-2.0): 217 MB are fetched from 127.0.0.1" in told
     begun, resumed, other = server.asked
     assert begun == (FILES[0], None) and other == (FILES[1], None)
@@ -91,16 +112,18 @@ def test_from_nothing_to_images(server, tmp_path):
         start(server, cache, "vpt_gen.sample", f"--checkpoint={tmp_path / 'run'}", *options)
     )
     assert "Wrote 2 images" in told and "fetched" not in told
-    finish(start(server, cache, "vpt_gen.main", *command, "--offline"))
+    train_here(*command, "--offline")
     picture = tmp_path / "preview.png"
     options = ["--backbone=maskgit256", "--num=1", "--classes=0", f"--output={picture}"]
     finish(start(server, cache, "vpt_gen.preview", *options))
     assert picture.exists() and len(server.asked) == 3
 
 
-def test_files_are_carried_over_as_the_sentence_says(server, tmp_path):
-    cache, command = tmp_path / "cache", [*training(tmp_path), "--offline"]
-    told = finish(start(server, cache, "vpt_gen.main", *command), code=2)
+def test_files_are_carried_over_as_the_sentence_says(server, tmp_path, train_here):
+    cache, command = tmp_path / "cache", [*training(tmp_path), "--offline", MISTAKE]
+    with pytest.raises(UserError) as raised:
+        train_here(*command)
+    told = str(raised.value)
     given = told.split("`")[1].split()
     assert given[:2] == ["python", "-m"] and not server.asked
     folders = told.split("copy the folders ")[1].split(" that this makes")[0].split(" and ")
@@ -117,14 +140,16 @@ def test_files_are_carried_over_as_the_sentence_says(server, tmp_path):
     (cache / "weights").mkdir(parents=True, exist_ok=True)
     for folder in folders:
         os.rename(elsewhere / folder, cache / "weights" / os.path.basename(folder))
-    finish(start(server, cache, "vpt_gen.main", *command))
+    with pytest.raises(UserError, match=TOLD):
+        train_here(*command)
     assert sorted(name for name, _ in server.asked) == sorted(FILES)
 
 
 def hosts(server, tmp_path, *caches):
-    """Processes of one training, each with its cache folder."""
+    """Processes of one training, each with its cache folder; none begins to train."""
     address = f"--coordinator_address=127.0.0.1:{free_port()}"
     together = ["--distributed", f"--num_processes={len(caches)}", address, *training(tmp_path)]
+    together.append(MISTAKE)
     return [
         start(server, tmp_path / cache, "vpt_gen.main", *together, f"--process_id={number}")
         for number, cache in enumerate(caches)
@@ -137,7 +162,9 @@ def test_of_several_hosts_one_fetches_and_the_others_wait_however_long(server, t
     assert server.stalled.wait(300)
     time.sleep(40)  # A collective of gloo waits for 30 seconds.
     server.ended.set()
-    assert "are fetched from" in finish(first) and "fetch" not in finish(second)
+    told, others = finish(first, code=2), finish(second, code=2)
+    assert TOLD in told and TOLD in others
+    assert "are fetched from" in told and "fetch" not in others
     assert sorted(name for name, _ in server.asked) == sorted(FILES)
 
 

@@ -4,6 +4,7 @@ Unlike MaskGIT it norms before its layers, adds the class to every position, and
 before the visual tokens: decoders work on these alone, and none that keeps a cache suits it.
 """
 
+import functools
 import json
 
 import flax.linen as nn
@@ -34,6 +35,9 @@ from vpt_gen.report.document import make_page
 from vpt_gen.runs.generation import plain_generation
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("registered")]
+
+# Measures and pages ask a net the same things of every method that has no prompts.
+MEASURED = ("prompts", "lora")
 
 _init = nn.initializers.normal(0.02)
 
@@ -118,43 +122,61 @@ def registered():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return made.write_folder(tmp_path_factory.mktemp("data") / "shapes", side=16)
+    return made.write_folder(tmp_path_factory.mktemp("data") / "shapes", side=32)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(data, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("tokenizer")
-    train(made.tokenizer_config(data), workdir)
-    return workdir / "net"
+def make_config(data, tiny_nets, tmp_path_factory):
+    """The config of a task, which shares its tokens with the others."""
+    cache = tmp_path_factory.mktemp("tokens")
+
+    def make(task, net=""):
+        config = made.shared(default_config(task, "nar", net), data)
+        config.eval_every = 0
+        config.data.image_size = 32
+        config.data.cache_dir = str(cache)
+        config.backbone.tokenizer = str(tiny_nets / "vqgan")
+        return config
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def transformer(data, tokenizer, registered, tmp_path_factory):
-    config = made.shared(default_config("transformer", "nar", "third"), data)
-    config.backbone.tokenizer = str(tokenizer)
+def transformer(make_config, registered, tmp_path_factory):
+    config = make_config("transformer", "third")
+    config.model.num_layers = 1
     workdir = tmp_path_factory.mktemp("transformer")
     train(config, workdir)
     return workdir / "net"
 
 
-def method_config(method, data, tokenizer, transformer):
-    config = made.shared(default_config(method), data)
-    config.data.cache_dir = str(data.parent / "tokens")
-    config.backbone.tokenizer = str(tokenizer)
-    config.backbone.transformer = str(transformer)
-    config.decode.batch_size = 4
-    config.decode.num_iterations = 2
-    if method == "prompts_lora":
-        config.prompts_lora.prompt_steps = 1
-    return config
+@pytest.fixture(scope="module")
+def tuned(make_config, transformer, tmp_path_factory):
+    """The workdir of a method's run."""
+
+    @functools.cache
+    def run(method, **decode):
+        config = make_config(method)
+        config.backbone.transformer = str(transformer)
+        config.decode.update({"batch_size": 4, "num_iterations": 2, **decode})
+        if method == "prompts_lora":
+            config.prompts_lora.prompt_steps = 1
+        if method in MEASURED:
+            config.evaluation.num_samples = 4
+            config.evaluation.baselines = False
+        workdir = tmp_path_factory.mktemp(method)
+        train(config, workdir)
+        return workdir
+
+    return run
 
 
 def test_it_is_pretrained_by_its_name_in_the_config(transformer):
     net = load_net(transformer, "third")
-    assert net.net == Third(net.net.codebook_size, 2, 16)
+    assert net.net == Third(256, 2, 64, num_layers=1)
     assert net.about["config"]["model"] == {
         "net": "third",
-        "num_layers": 2,
+        "num_layers": 1,
         "hidden_size": 16,
         "num_heads": 2,
         "intermediate_size": 32,
@@ -162,36 +184,29 @@ def test_it_is_pretrained_by_its_name_in_the_config(transformer):
 
 
 @pytest.mark.parametrize("method", TRANSFORMER_METHODS)
-def test_every_method_tunes_and_samples_it(method, data, tokenizer, transformer, tmp_path):
-    config = method_config(method, data, tokenizer, transformer)
-    config.evaluation.num_samples = 4
-    config.evaluation.baselines = False
-    train(config, tmp_path)
-    figures = json.loads((tmp_path / "metrics.json").read_text())["figures"]
-    assert np.isfinite(figures["frechet"]["value"])
-    run = opened(tmp_path)
+def test_every_method_tunes_and_samples_it(method, tuned):
+    run = opened(tuned(method))
     images = plain_generation(run, np.array([0, 1, 1]), seed=0).samples().images
-    assert images.shape == (3, 16, 16, 3)
-    # Pages ask a net the same things of every method that has no prompts.
-    if method in ("prompts", "lora"):
-        page = read(make_page(run, num=2, seed=0, compared={}))
-        assert "NAR (Third)" in "".join(page.text)
+    assert images.shape == (3, 32, 32, 3)
+
+
+@pytest.mark.parametrize("method", MEASURED)
+def test_it_is_measured_and_has_a_page(method, tuned):
+    figures = json.loads((tuned(method) / "metrics.json").read_text())["figures"]
+    assert np.isfinite(figures["frechet"]["value"])
+    page = read(make_page(opened(tuned(method)), num=2, seed=0, compared={}))
+    assert "NAR (Third)" in "".join(page.text)
 
 
 @pytest.mark.parametrize("decoder", ["confidence", "halton"])
-def test_guidance_and_a_marquee_of_prompts(decoder, data, tokenizer, transformer, tmp_path):
-    config = method_config("prompts", data, tokenizer, transformer)
-    config.decode.update({"decoder": decoder, "guidance": 1.0})
-    train(config, tmp_path)
-    run = opened(tmp_path)
+def test_guidance_and_a_marquee_of_prompts(decoder, tuned):
+    run = opened(tuned("prompts"), decode=[f"decoder={decoder}", "guidance=1.0"])
     bank = np.array([[[1, -1], [0, -1]], [[0, -1], [0, -1]]])
     weights = np.array([[1.0, 0.0], [0.0, 1.0]])
     samples = run.sampler.sample(run.params, bank, 0, weights)
     assert samples.tokens.min() >= 0
 
 
-def test_a_decoder_that_does_not_suit_it_is_named(data, tokenizer, transformer, tmp_path):
-    config = method_config("prompts", data, tokenizer, transformer)
-    config.decode.decoder = "frontier"
+def test_a_decoder_that_does_not_suit_it_is_named(tuned):
     with pytest.raises(UserError, match="'frontier', which does not work with the Third in"):
-        train(config, tmp_path)
+        tuned("prompts", decoder="frontier")

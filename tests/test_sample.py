@@ -1,5 +1,6 @@
 """Sampling: same seed, same images, whatever else is sampled; and what a user may get wrong."""
 
+import functools
 import os
 import types
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from tests import made
 from tests.programs import call, flags_of
 from vpt_gen import sample
 from vpt_gen.data import sampled
@@ -37,12 +39,17 @@ GENERATOR = PromptGenerator(3, 2, 16)
 METHOD = prompts.make_method(GENERATOR)
 
 
-def make_sampler(batch_size=4, devices=2):
-    frozen = {
-        "transformer": TRANSFORMER.init(jax.random.key(0), jnp.zeros((1, 16), jnp.int32)),
-        "tokenizer": TOKENIZER.init(jax.random.key(1), jnp.zeros((1, 8, 8, 3))),
+@functools.cache
+def frozen_params():
+    return {
+        "transformer": made.new_params(TRANSFORMER, np.zeros((1, 16), np.int32)),
+        "tokenizer": made.new_params(TOKENIZER, np.zeros((1, 8, 8, 3)), seed=1),
     }
-    frozen = {name: variables["params"] for name, variables in frozen.items()}
+
+
+@functools.cache
+def make_sampler(batch_size=4, devices=2):
+    frozen = frozen_params()
     options = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
     mesh = sharding.make_mesh(jax.devices()[:devices])
     return TokenSampler(METHOD, TRANSFORMER, TOKENIZER, frozen, 16, options, batch_size, 2, mesh)
@@ -50,7 +57,7 @@ def make_sampler(batch_size=4, devices=2):
 
 @pytest.fixture(scope="module")
 def params():
-    params = GENERATOR.init(jax.random.key(2), jnp.zeros((1,), jnp.int32))["params"]
+    params = made.new_params(GENERATOR, np.zeros(1, np.int32), seed=2)
     return jax.tree.map(lambda x: x + jax.random.normal(jax.random.key(3), x.shape), params)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import made
 from vpt_gen.checkpoints import backbone
 from vpt_gen.checkpoints.backbone import check_replaceable, load_net, save_net
 from vpt_gen.errors import UserError
@@ -20,9 +21,9 @@ from vpt_gen.nets.vqgan import VQGAN
 NET = MaskGIT(8, 3, 4, num_layers=1, hidden_size=8, num_heads=2, intermediate_size=16)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def params():
-    return NET.init(jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]
+    return made.new_params(NET, jnp.zeros((1, 4), jnp.int32))
 
 
 @pytest.mark.slow
@@ -66,7 +67,7 @@ def test_the_digest_sees_parameters_and_fields(tmp_path, params):
 @pytest.mark.slow
 def test_a_sequence_field_survives(tmp_path):
     net = VQGAN(32, (1, 1), 1, 8, 4)
-    params = net.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))["params"]
+    params = made.new_params(net, jnp.zeros((1, 4, 4, 3)))
     save_net(tmp_path / "net", net, params, {})
     loaded = load_net(tmp_path / "net", "vqgan")
     out, _, _ = loaded.net.apply({"params": loaded.params}, jnp.zeros((1, 4, 4, 3)))

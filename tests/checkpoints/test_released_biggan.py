@@ -21,8 +21,12 @@ NET = BigGAN(3, 32, 4, 2, 9, 5, (8,), (16,))
 
 
 def write(folder, net=NET, **changes):
-    """Writes new variables of a net as the release does; the paths, and the variables."""
-    variables = jax.tree.map(np.asarray, net.init(jax.random.key(0)))
+    """Writes random variables of a net as the release does; the paths, and the variables."""
+    generator = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda x: generator.normal(size=x.shape).astype(x.dtype),
+        jax.eval_shape(net.init, jax.random.key(0)),
+    )
     for side, file in (("generator", "G_ema.pth"), ("discriminator", "D.pth")):
         tensors = {}
         for path, value in golden.flat(variables[side]).items():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests import golden_gan as golden
+from tests import made
 from vpt_gen.nets.biggan import (
     Discriminator,
     Generator,
@@ -176,14 +177,15 @@ def small_generator(**changes) -> Generator:
 def test_options_of_the_generator(changes):
     net = small_generator(**{"channels": 8, **changes})
     z = jax.random.normal(jax.random.key(1), (3, net.latent_size))
-    variables = net.init(jax.random.key(0), z, jnp.arange(3))
-    images = net.apply(variables, z, jnp.arange(3))
+    variables = made.new_variables(net, z, jnp.arange(3))
+    draw = jax.jit(net.apply)
+    images = draw(variables, z, jnp.arange(3))
     assert images.shape == (3, 32, 32, 3)
     assert ((images > 0.0) & (images < 1.0)).all()
     assert ("shared" in variables["params"]) == net.shared
     names = {name for name in variables["params"] if name.startswith("attention")}
     assert len(names) == len(net.attention)
-    other = net.apply(variables, z, (jnp.arange(3) + 1) % 3)
+    other = draw(variables, z, (jnp.arange(3) + 1) % 3)
     assert not np.allclose(images, other, atol=1e-4)
 
 
@@ -195,9 +197,9 @@ def test_latents_are_cut_to_whole_parts():
 def test_a_discriminator_without_classes():
     net = Discriminator(0, 32, channels=2, attention=())
     images = jnp.zeros((2, 32, 32, 3))
-    variables = net.init(jax.random.key(0), images)
+    variables = made.new_variables(net, images)
     assert "embed" not in variables["params"]
-    assert net.apply(variables, images).shape == (2, 1)
+    assert jax.eval_shape(net.apply, variables, images).shape == (2, 1)
 
 
 def test_hierarchy_without_shared_embedding_is_an_error():
@@ -220,8 +222,9 @@ def test_sigma_becomes_the_largest_singular_value():
 def test_without_training_nothing_moves():
     net = small_generator()
     z = jnp.ones((2, net.latent_size))
-    variables = net.init(jax.random.key(0), z, jnp.arange(2))
-    _, moved = net.apply(variables, z, jnp.arange(2), mutable=["batch_stats", "spectral"])
+    variables = made.new_variables(net, z, jnp.arange(2))
+    move = jax.jit(functools.partial(net.apply, mutable=["batch_stats", "spectral"]))
+    _, moved = move(variables, z, jnp.arange(2))
     before = {name: variables[name] for name in moved}
     jax.tree.map(np.testing.assert_array_equal, moved, before)
 

@@ -1,5 +1,6 @@
 """The GPT against the released one: with a class, with prompts before it, cached and not."""
 
+import functools
 import json
 import re
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import golden_ar
+from tests import golden_ar, made
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.transformer import NO_CLASS
 from vpt_gen.training.objectives import Examples, Objective
@@ -29,8 +30,9 @@ TOKENS = jnp.array([[1, 2, 3, 4, 5, 6], [6, 0, 5, 1, 4, 2]])
 CLASSES = jnp.array([3, 0])
 
 
+@functools.cache
 def tiny_variables():
-    variables = TINY.init(jax.random.key(0), TOKENS, class_ids=CLASSES)
+    variables = made.new_variables(TINY, TOKENS, class_ids=CLASSES)
     return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, variables)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.golden_halton import logits_with_mask
+from tests.made import new_params
 from vpt_gen.machine import sharding
 from vpt_gen.methods import prompts
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
@@ -28,8 +29,7 @@ CLASSES = jnp.array([0, 2])
 @functools.cache
 def params():
     """All of it random: before training, modulation is zero."""
-    made = NET.init(jax.random.key(0), TOKENS)["params"]
-    leaves, structure = jax.tree.flatten(made)
+    leaves, structure = jax.tree.flatten(new_params(NET, TOKENS))
     keys = jax.random.split(jax.random.key(1), len(leaves))
     shaken = [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
     return jax.tree.unflatten(structure, shaken)

@@ -1,11 +1,14 @@
 """Stacked layers, rematerialization and bfloat16: the same net, held and computed otherwise."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import made
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.precision import cast_matrices
@@ -28,9 +31,10 @@ PROMPTS = jax.random.normal(jax.random.key(1), (2, 4, 16))
 families = pytest.mark.parametrize("family", NETS)
 
 
+@functools.cache
 def make(family):
     net = NETS[family]
-    params = net.init(jax.random.key(2), TOKENS, class_ids=TOKENS[:, 0])["params"]
+    params = made.new_params(net, TOKENS, seed=2, class_ids=TOKENS[:, 0])
     return net, jax.tree.map(lambda x: 10.0 * x if x.ndim > 1 else x, params)
 
 

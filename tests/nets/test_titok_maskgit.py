@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import made
 from vpt_gen.decode import decoders
 from vpt_gen.decode.autoregressive import Autoregressive
 from vpt_gen.decode.generate import generate, tokens_to_images
@@ -27,7 +28,7 @@ TOKENIZER = TiTok(8, 4, 4, 6, 7, 8, 1, 2, 8, 1, 2, False, False, 0)
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return TOKENIZER.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    return made.new_params(TOKENIZER, jnp.zeros((1, 8, 8, 3)))
 
 
 def test_tokens_have_no_places():
@@ -70,7 +71,7 @@ def test_costs_are_counted_by_the_matrices(net):
 @both
 def test_the_joins_of_a_uvit_reach_the_output(net):
     tokens = jnp.full((1, 4), MASK_TOKEN_ID)
-    params = net.init(jax.random.key(0), tokens)["params"]
+    params = made.new_params(net, tokens)
     assert net.num_skips == sum(name.startswith("skip_") for name in params)
     if not net.num_skips:
         return
@@ -83,7 +84,7 @@ def test_the_joins_of_a_uvit_reach_the_output(net):
 
 @both
 def test_images_do_not_depend_on_their_batch(net):
-    params = net.init(jax.random.key(1), jnp.zeros((1, 4), jnp.int32))["params"]
+    params = made.new_params(net, jnp.zeros((1, 4), jnp.int32), seed=1)
     keys, classes = jax.random.split(jax.random.key(2), 3), jnp.array([0, 1])
     options = {
         "decoder": "titok_released",

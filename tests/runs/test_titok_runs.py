@@ -3,8 +3,6 @@
 import json
 
 import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -37,8 +35,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     path = tmp_path_factory.mktemp("tokenizer") / "net"
-    params = TOKENIZER.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
-    save_net(str(path), TOKENIZER, params, {})
+    made.save_new(path, TOKENIZER, np.zeros((1, 16, 16, 3)))
     return path
 
 
@@ -57,7 +54,7 @@ def code_predicting(data, vqgan):
 
 def test_a_titok_is_trained_on_the_codes_of_a_vqgan(data, tmp_path):
     vqgan = VQGAN(32, (1, 1), 1, 8, 16)
-    params = vqgan.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    params = made.new_params(vqgan, np.zeros((1, 16, 16, 3)))
     save_net(str(tmp_path / "vqgan"), vqgan, params, {})
     config = code_predicting(data, tmp_path / "vqgan")
     train(config, tmp_path / "run")

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests import made
 from vpt_gen.nets.titok import TiTok
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training import code_targets
@@ -39,7 +40,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def vqgan_params(batch):
-    return VQGAN_NET.init(jax.random.key(1), batch["image"])["params"]
+    return made.new_params(VQGAN_NET, batch["image"], seed=1)
 
 
 def make_task(vqgan_params, quantizer_start=0):

@@ -27,7 +27,7 @@ CLASSES = jnp.array([0, 2])
 
 def large(net):
     """Parameters that make logits differ."""
-    return made.sharpened(net.init(jax.random.key(0), TOKENS, class_ids=CLASSES)["params"])
+    return made.sharpened(made.new_params(net, TOKENS, class_ids=CLASSES))
 
 
 def test_it_is_the_inverse_of_guidance():

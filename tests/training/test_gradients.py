@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import made
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
 from vpt_gen.nets.prompt_generator import PromptGenerator, init_params
@@ -36,7 +37,7 @@ def test_every_parameter_has_its_derivative(family, design):
     net, generator = NETS[family], GENERATORS[design]
     tokens = jax.random.randint(jax.random.key(0), (4, 8), 0, 9)
     labels = jnp.arange(4) % 2
-    frozen = net.init(jax.random.key(1), tokens, class_ids=labels)["params"]
+    frozen = made.new_params(net, tokens, seed=1, class_ids=labels)
     frozen = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64) * 5.0, frozen)
     # Far from the tiny initial values, at which the norm makes the loss too curved to difference.
     leaves, structure = jax.tree.flatten(init_params(generator, jax.random.key(2)))

@@ -3,12 +3,14 @@
 Whole runs are compared by `python -m tests.many_meshes`.
 """
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from tests import made
 from tests.collectives import collectives
 from vpt_gen.machine import sharding
 from vpt_gen.methods import (
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.slow
 
 BATCH, LAYERS, WIDTH, HIDDEN, HEADS, CODES, LENGTH = 40, 2, 32, 48, 8, 64, 16
 NET = MaskGIT(CODES, 5, LENGTH, LAYERS, WIDTH, HEADS, HIDDEN)
+TOKENIZER = VQGAN(32, (1, 1, 1), 1, 8, CODES)
 MESHES = {
     "data": (8, 1, 1),
     "fsdp": (1, 8, 1),
@@ -38,23 +41,25 @@ MESHES = {
 }
 
 
+@functools.cache
+def frozen_params():
+    return {
+        "transformer": made.new_params(NET, np.zeros((1, LENGTH), np.int32)),
+        "tokenizer": made.new_params(TOKENIZER, np.zeros((1, 16, 16, 3)), seed=1),
+    }
+
+
 def prompt_task(accumulate=1):
     return method_task(prompts.make_method(PromptGenerator(5, 3, WIDTH)), accumulate)
 
 
 def method_task(method, accumulate=1):
-    vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
-    tokens = jnp.zeros((1, LENGTH), jnp.int32)
-    frozen = {
-        "transformer": NET.init(jax.random.key(0), tokens)["params"],
-        "tokenizer": vqgan.init(jax.random.key(1), jnp.zeros((1, 16, 16, 3)))["params"],
-    }
     return adaptation.make_task(
         method,
         NET,
         Objective(NET, 0.1, "cosine"),
-        vqgan,
-        frozen,
+        TOKENIZER,
+        frozen_params(),
         optax.adamw(1e-2),
         num_tokens=LENGTH,
         decode_options={},
@@ -63,11 +68,10 @@ def method_task(method, accumulate=1):
 
 
 def pretraining_task():
-    vqgan = VQGAN(32, (1, 1, 1), 1, 8, CODES)
     return transformer.make_task(
         NET,
         Objective(NET, 0.1, "cosine"),
-        vqgan,
+        TOKENIZER,
         {},
         optax.adamw(1e-2),
         num_classes=5,
@@ -96,8 +100,8 @@ def compiled(task, mesh):
         return lowered.compile(), state, frozen, lowered.as_text()
 
 
-def losses(task, mesh, steps):
-    step, state, frozen, _ = compiled(task, mesh)
+def losses(program, mesh, steps):
+    step, state, frozen, _ = program
     found = []
     for number in range(steps):
         data = sharding.to_global(batch(number), mesh)
@@ -112,15 +116,21 @@ def task():
 
 
 @pytest.fixture(scope="module")
+def program_on(task):
+    """Shape of a mesh -> the compiled step."""
+    return functools.cache(lambda shape: compiled(task, sharding.make_mesh(shape=shape)))
+
+
+@pytest.fixture(scope="module")
 def of_one_device(task):
-    return losses(task, sharding.make_mesh(jax.devices()[:1]), 5)
+    mesh = sharding.make_mesh(jax.devices()[:1])
+    return losses(compiled(task, mesh), mesh, 5)
 
 
 @pytest.mark.parametrize("shape", MESHES.values(), ids=MESHES)
-def test_losses_are_those_of_one_device(task, of_one_device, shape):
-    np.testing.assert_allclose(
-        losses(task, sharding.make_mesh(shape=shape), 5), of_one_device, rtol=2e-5
-    )
+def test_losses_are_those_of_one_device(program_on, of_one_device, shape):
+    mesh = sharding.make_mesh(shape=shape)
+    np.testing.assert_allclose(losses(program_on(shape), mesh, 5), of_one_device, rtol=2e-5)
     assert np.ptp(of_one_device) > 1e-2
 
 
@@ -136,7 +146,7 @@ def test_losses_are_those_of_one_device(task, of_one_device, shape):
 def test_additions_beside_split_matrices_learn_as_on_one_device(method):
     task = method_task(method)
     one, eight = (
-        losses(task, mesh, 3)
+        losses(compiled(task, mesh), mesh, 3)
         for mesh in (sharding.make_mesh(jax.devices()[:1]), sharding.make_mesh(shape=(2, 2, 2)))
     )
     np.testing.assert_allclose(eight, one, rtol=2e-5)
@@ -144,9 +154,9 @@ def test_additions_beside_split_matrices_learn_as_on_one_device(method):
 
 
 @pytest.mark.parametrize("shape", MESHES.values(), ids=MESHES)
-def test_a_step_talks_as_its_mesh_implies(task, shape):
+def test_a_step_talks_as_its_mesh_implies(program_on, shape):
     data, fsdp, tensor = shape
-    step, state, _, text = compiled(task, sharding.make_mesh(shape=shape))
+    step, state, _, text = program_on(shape)
     # The input of the layers, and in each the outputs of both halves and the hidden units.
     assert text.count("sharding_constraint") >= 1 + 3 * LAYERS
     found = collectives(step.as_text())
@@ -170,9 +180,9 @@ def test_a_step_talks_as_its_mesh_implies(task, shape):
 
 def test_parts_of_a_batch_are_of_all_devices(of_one_device):
     mesh = sharding.make_mesh(shape=(2, 2, 2))
-    in_parts = prompt_task(accumulate=5)
+    in_parts = compiled(prompt_task(accumulate=5), mesh)
     np.testing.assert_allclose(losses(in_parts, mesh, 5), of_one_device, rtol=2e-5)
-    found = collectives(compiled(in_parts, mesh)[0].as_text())
+    found = collectives(in_parts[0].as_text())
     assert "all-to-all" not in found
     for shape in found.get("collective-permute", []):
         assert BATCH not in shape and LENGTH + 3 not in shape, shape

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests import made
 from vpt_gen.methods import adaptation, finetune, prompts
 from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.maskgit import MaskGIT
@@ -88,7 +89,7 @@ def tasks(kind, accumulate):
         Objective(net, 0.1, "cosine"),
         VQGAN(),
         {
-            "transformer": net.init(jax.random.key(2), tokens, class_ids=tokens[:, 0])["params"],
+            "transformer": made.new_params(net, tokens, seed=2, class_ids=tokens[:, 0]),
             "tokenizer": {},
         },
         optax.sgd(1.0),

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests import made
 from vpt_gen.methods import adaptation, prompts
 from vpt_gen.nets.discriminator import Discriminator
 from vpt_gen.nets.gpt import GPT
@@ -38,7 +39,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def vqgan_params(batch):
-    return VQGAN_NET.init(jax.random.key(1), batch["image"])["params"]
+    return made.new_params(VQGAN_NET, batch["image"], seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def ar_prompt_task(vqgan_params):
 
 def make_prompt_task(net, decode_options, vqgan_params, generator=None):
     tokens = jnp.zeros((1, 16), jnp.int32)
-    params = net.init(jax.random.key(2), tokens, class_ids=tokens[:, 0])["params"]
+    params = made.new_params(net, tokens, seed=2, class_ids=tokens[:, 0])
     return adaptation.make_task(
         prompts.make_method(generator or PromptGenerator(2, 3, 16, dropout_rate=0.0)),
         net,
@@ -229,7 +230,7 @@ def test_the_tokenizer_learns_without_a_discriminator(batch):
 
 
 def test_a_tokenizer_whose_tokens_stay_trains_its_decoder_alone(batch):
-    start = VQGAN_NET.init(jax.random.key(9), batch["image"])["params"]
+    start = made.new_params(VQGAN_NET, batch["image"], seed=9)
     state, losses = train(tokenizer_task(0.1, start=start), batch, 20)
     after = dict(state.params["vqgan"])
     assert (
