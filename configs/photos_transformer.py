@@ -1,12 +1,14 @@
-"""Pretrain the photos source's masked transformer: a class-conditional MaskGIT on its 64 tokens.
+"""Pretrain the photos source's masked transformer: a class-conditional MaskGIT on its tokens.
 
+bash launch/fetch.sh photos downloads
 python -m vpt_gen.main --config=configs/photos_transformer.py
+
+End it when held-out loss falls no more: stop it, and give the same command again with
+--config.num_steps=<the update that it has reached>, which writes its net.
 """
 
 from vpt_gen.recipes.pretraining import photos_transformer
 
 
 def get_config():
-    config = photos_transformer("nar")
-    config.num_steps = 200000
-    return config
+    return photos_transformer("nar")

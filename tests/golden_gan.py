@@ -278,11 +278,16 @@ METRICS = {
 }
 
 
-def run_steps(file: str, stage: str, adversaries, variables, opt_state, training, after_each=None):
-    """The updates of a stage, their losses compared with what the reference logged."""
+def run_steps(
+    file: str, stage: str, adversaries, variables, opt_state, training, after_each=None, update=None
+):
+    """The updates of a stage, their losses compared with what the reference logged.
+
+    `update` is `Adversaries.update`, compiled; by default one for these groups alone.
+    """
     train, prefix = facts(file)["train"], f"steps/{stage}"
     inputs = float64(group(file, f"{prefix}in/"))
-    update = jax.jit(lambda *state: adversaries.update(*state, training))
+    update = update or jax.jit(lambda *state: adversaries.update(*state[:-1], training))
     for number in range(len(inputs["x"])):
         rows = slice(number * adversaries.num_parts, (number + 1) * adversaries.num_parts)
         variables, opt_state, metrics = update(
@@ -291,6 +296,7 @@ def run_steps(file: str, stage: str, adversaries, variables, opt_state, training
             to_unit(inputs["x"][number]),
             inputs["dy"][number],
             Draws(inputs["z"][rows], inputs["y"][rows]),
+            training,
         )
         for name, ours in METRICS.items():
             # The reference logs the generator's loss divided by its accumulations.

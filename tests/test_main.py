@@ -80,6 +80,28 @@ def test_pretraining_exports_its_net_and_draws(tokenizer, transformer):
     assert (transformer / "pictures" / "samples_0000002.png").is_file()
 
 
+def test_pretraining_at_a_constant_rate_ends_where_it_is_told(data, tokenizer, tmp_path):
+    config = made.transformer_config(data, tokenizer / "net")
+    config.optimizer.schedule = "constant"
+    train(config, tmp_path / "whole")
+    config.num_steps = 1
+    train(config, tmp_path / "parts")
+    early = load_net(tmp_path / "parts" / "net", "maskgit").digest
+    config.num_steps = 2
+    train(config, tmp_path / "parts")
+    digests = [load_net(tmp_path / name / "net", "maskgit").digest for name in ("whole", "parts")]
+    assert digests[0] == digests[1] != early
+    config.num_steps = 1
+    with pytest.raises(UserError, match="has reached update 2, beyond config.num_steps = 1"):
+        train(config, tmp_path / "parts")
+    config.optimizer.schedule = "cosine"
+    config.num_steps = 2
+    train(config, tmp_path / "falling")
+    config.num_steps = 3
+    with pytest.raises(UserError, match="config.num_steps was 2, is 3"):
+        train(config, tmp_path / "falling")
+
+
 @pytest.fixture(scope="module")
 def ar_transformer(data, tokenizer, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("ar_transformer")

@@ -68,7 +68,10 @@ def _run(config, workdir: str, devices: Sequence[jax.Device] | None) -> None:
         open_manifest(workdir, config)  # Checked before anything is drawn.
         measurer = Measurer(config, experiment, workdir, mesh)
     facts = {**experiment.facts, store.NUM_IMAGES: experiment.num_images}
-    claim_workdir(workdir, config.to_dict(), facts, migrate)
+    # Nothing else depends on the end of a run at a constant rate, which may be found on the way.
+    endless = not adapts and config.get("optimizer", {}).get("schedule") == "constant"
+    may_change = ("num_steps",) if endless else ()
+    claim_workdir(workdir, config.to_dict(), facts, migrate, may_change)
     state = loop.train(
         experiment.task,
         loop.LoopOptions(**{f.name: config[f.name] for f in dataclasses.fields(loop.LoopOptions)}),

@@ -21,6 +21,19 @@ def test_a_run_may_go_on_with_another_mesh(tmp_path):
     claim_workdir(tmp_path, {"seed": 0, "mesh": {"fsdp": 4}}, {})
 
 
+def test_a_run_may_go_on_with_another_value_of_what_may_change(tmp_path):
+    before, now = {"seed": 0, "num_steps": 4}, {"seed": 0, "num_steps": 2}
+    claim_workdir(tmp_path, before, {})
+    leave(tmp_path, "checkpoints/1")
+    with pytest.raises(UserError, match="config.num_steps was 4, is 2"):
+        claim_workdir(tmp_path, now, {})
+    claim_workdir(tmp_path, now, {}, may_change=["num_steps"])
+    assert read_record(tmp_path)["config"] == now
+    with pytest.raises(UserError, match="config.seed was 0, is 1"):
+        claim_workdir(tmp_path, {**before, "seed": 1}, {}, may_change=["num_steps"])
+    assert read_record(tmp_path)["config"] == now
+
+
 def test_a_run_may_go_on_where_its_nets_are_elsewhere(tmp_path):
     before = {"tokenizer": "weights/maskgit256_tokenizer", "transformer": "weights/maskgit256_t"}
     claim_workdir(tmp_path, {"backbone": before}, {"tokenizer": "x"})

@@ -1,6 +1,7 @@
 """Whole runs of a decoder without a net: logits by a formula, and the noise of each iteration."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,18 +21,23 @@ def wavy(tokens, sharpness=2.0):
     return sharpness * jnp.sin(0.1 * sums * jnp.arange(1, K + 1) + jnp.arange(N)[:, None])
 
 
-def run(decoder, known=None, logits_fn=wavy):
-    """The decoder's tokens and order, as NumPy arrays."""
-
+@functools.partial(jax.jit, static_argnames=("decoder", "logits_fn"))
+def _program(decoder, logits_fn, keys, known):
     class WithoutNet(type(decoder)):
         def predictions(self, given):
             return Predictions(lambda tokens, stage: logits_fn(tokens), None, None)
 
-    options = dataclasses.asdict(decoder)
-    given = Given(None, None, keys(), N, None, None, None, known=known)
-    return tuple(map(np.asarray, jax.jit(lambda: WithoutNet(**options).decode(given))()))
+    given = Given(None, None, keys, N, None, None, None, known=known)
+    return WithoutNet(**dataclasses.asdict(decoder)).decode(given)
 
 
+def run(decoder, known=None, logits_fn=wavy):
+    """The decoder's tokens and order, as NumPy arrays; by default nothing is known."""
+    known = nothing_known() if known is None else known
+    return tuple(map(np.asarray, _program(decoder, logits_fn, keys(), known)))
+
+
+@functools.cache
 def keys():
     return jax.random.split(jax.random.key(5), B)
 
@@ -85,8 +91,8 @@ def some_known():
     known = np.full((B, N), MASK, np.int32)
     known[1, :5] = [0, 1, 2, 3, 4]
     known[2, 3:] = 6
-    return jnp.asarray(known)
+    return known
 
 
 def nothing_known():
-    return jnp.full((B, N), MASK, jnp.int32)
+    return np.full((B, N), MASK, np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests import golden_ar
+from tests.random_params import random_params
 from vpt_gen.decode import autoregressive
 from vpt_gen.decode.filters import filter_logits, top_k_filter
 from vpt_gen.decode.generate import generate
@@ -22,7 +23,7 @@ FILE = "gpt.npz"
 NET = GPT(
     codebook_size=9,
     num_positions=16,
-    num_layers=2,
+    num_layers=1,
     hidden_size=16,
     num_heads=2,
     intermediate_size=32,
@@ -30,36 +31,53 @@ NET = GPT(
 
 
 @functools.cache
-def params():
-    tokens = jnp.zeros((1, 16), jnp.int32)
-    params = NET.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
-    return jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
+def params(net=NET):
+    return random_params(net, 16)
 
 
-def decode(keys=4, prompts=None, class_ids=None, **options):
+@functools.partial(jax.jit, static_argnames=("net", "num_tokens", "options"))
+def program(net, num_tokens, options, params, keys, given):
+    return autoregressive.decode(net, params, keys, num_tokens, **given, **dict(options))
+
+
+def decode(keys=4, *, net=NET, held=None, num_tokens=16, prompts=None, class_ids=None, **options):
+    """Tokens (B, N) as NumPy's; a program for each set of options and shapes."""
     if isinstance(keys, int):
         keys = jax.random.split(jax.random.key(1), keys)
-    return autoregressive.decode(
-        NET, params(), keys, 16, prompts=prompts, class_ids=class_ids, **options
+    held, given = (
+        params(net) if held is None else held,
+        {"prompts": prompts, "class_ids": class_ids},
+    )
+    return np.asarray(program(net, num_tokens, tuple(options.items()), held, keys, given))
+
+
+@functools.partial(jax.jit, static_argnames="net")
+def logits_program(net, params, tokens, conditions):
+    return net.apply({"params": params}, tokens, **conditions)
+
+
+def logits(tokens, *, net=NET, held=None, **conditions):
+    """Logits (B, N, K) of whole sequences, without a cache."""
+    return np.asarray(
+        logits_program(net, params(net) if held is None else held, tokens, conditions)
     )
 
 
 def prompts(seed, count=4):
-    return jax.random.normal(jax.random.key(seed), (count, 3, 16))
+    return np.random.default_rng(seed).normal(size=(count, 3, 16)).astype(np.float32)
 
 
 @golden_ar.needed
 @pytest.mark.parametrize("kind", ["", "_prompt"])
 def test_greedy_run_of_the_release(kind):
     module, variables = golden_ar.gpt()
-    class_ids = jnp.asarray(golden_ar.load(FILE, "gpt_tokens")[:, 0])
-    expected = golden_ar.load(FILE, f"greedy{kind}")
-    tokens = autoregressive.decode(
-        module,
-        variables["params"],
-        jax.random.split(jax.random.key(0), len(class_ids)),
-        expected.shape[1],
-        prompts=jnp.asarray(golden_ar.load(FILE, "embeddings")) if kind else None,
+    class_ids = golden_ar.load(FILE, "gpt_tokens")[:, 0]
+    tokens = decode(
+        len(class_ids),
+        net=module,
+        held=variables["params"],
+        num_tokens=golden_ar.load(FILE, f"greedy{kind}").shape[1],
+        prompts=golden_ar.load(FILE, "embeddings") if kind else None,
         class_ids=class_ids,
         temperature=0.0,
     )
@@ -90,50 +108,42 @@ def test_filters_of_the_release():
 
 def test_tokens_are_drawn_from_the_uncached_distribution():
     tokens = decode(prompts=prompts(2), top_k=3)
-    logits = NET.apply({"params": params()}, tokens, prompts=prompts(2))
-    allowed = jax.lax.top_k(logits, 3)[1]
+    allowed = np.argsort(logits(tokens, prompts=prompts(2)))[..., -3:]
     assert (allowed == tokens[..., None]).any(axis=-1).all()
     greedy = decode(prompts=prompts(2), temperature=0.0)
-    logits = NET.apply({"params": params()}, greedy, prompts=prompts(2))
-    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
+    assert (tokens != greedy).any()
+    np.testing.assert_array_equal(greedy, logits(greedy, prompts=prompts(2)).argmax(axis=-1))
 
 
 def test_frequencies_are_the_softmax():
-    keys = jax.random.split(jax.random.key(0), 4000)
-    one = jnp.zeros((4000, 1, 16))
-    tokens = autoregressive.decode(NET, params(), keys, 1, prompts=one, temperature=2.0)
-    logits = NET.apply({"params": params()}, tokens[:1], prompts=one[:1])[0, 0]
-    counts = np.bincount(np.asarray(tokens)[:, 0], minlength=9) / 4000
-    np.testing.assert_allclose(counts, jax.nn.softmax(logits / 2.0), atol=0.04)
-
-
-def test_an_image_depends_on_its_own_key_and_prompt():
-    keys = jax.random.split(jax.random.key(5), 4)
-    together = decode(keys, prompts(2))
-    alone = decode(keys[2:3], prompts(2)[2:3])
-    np.testing.assert_array_equal(together[2:3], alone)
-    assert (decode(keys[::-1], prompts(2)) != together).any()
+    one = np.zeros((4000, 1, 16), np.float32)
+    tokens = decode(4000, num_tokens=1, prompts=one, temperature=2.0)
+    expected = jax.nn.softmax(logits(tokens[:1], prompts=one[:1])[0, 0] / 2.0)
+    counts = np.bincount(tokens[:, 0], minlength=9) / 4000
+    np.testing.assert_allclose(counts, expected, atol=0.04)
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-def test_an_image_alone_is_the_same_image(stacked):
-    marquee = jnp.stack([prompts(2), prompts(3)])
-    held = stack_layers(params(), NET.layer_prefix) if stacked else params()
+def test_an_image_depends_on_its_own_key_and_prompt(stacked):
+    net, marquee = NET.clone(num_layers=2), np.stack([prompts(2), prompts(3)])
+    held = stack_layers(params(net), net.layer_prefix) if stacked else params(net)
     keys = jax.random.split(jax.random.key(1), 4)
 
-    def run(rows):
-        return autoregressive.decode(NET, held, keys[rows], 16, prompts=marquee[:, rows])
+    def run(keys, marquee):
+        return decode(keys, net=net, held=held, prompts=marquee)
 
-    np.testing.assert_array_equal(run(slice(2, 3)), run(slice(4))[2:3])
+    together = run(keys, marquee)
+    np.testing.assert_array_equal(run(keys[2:3], marquee[:, 2:3]), together[2:3])
+    assert (run(keys[::-1], marquee) != together).any()
 
 
 def test_a_constant_marquee_is_the_prompt_itself():
-    constant = jnp.stack([prompts(2)] * 4)
+    constant = np.stack([prompts(2)] * 4)
     np.testing.assert_array_equal(decode(prompts=constant), decode(prompts=prompts(2)))
 
 
 def test_a_changed_prompt_acts_from_its_stretch_on():
-    changed = jnp.stack([prompts(2), prompts(2), prompts(3), prompts(3)])
+    changed = np.stack([prompts(2), prompts(2), prompts(3), prompts(3)])
     plain, steered = decode(prompts=prompts(2)), decode(prompts=changed)
     np.testing.assert_array_equal(plain[:, :8], steered[:, :8])
     assert (plain[:, 8:] != steered[:, 8:]).any()
@@ -141,99 +151,102 @@ def test_a_changed_prompt_acts_from_its_stretch_on():
 
 def test_prompts_must_share_the_tokens_evenly():
     with pytest.raises(ValueError, match="3 prompts cannot share 16 tokens"):
-        decode(prompts=jnp.stack([prompts(2)] * 3))
+        decode(prompts=np.stack([prompts(2)] * 3))
 
 
 def test_a_changed_prompt_replaces_the_prefix_and_keeps_what_tokens_left():
     """Against a decoder without `lax.scan`, step by step on the net's own cache."""
-    marquee = jnp.stack([prompts(seed) for seed in (2, 3, 4, 5)])
+    marquee = np.stack([prompts(seed) for seed in (2, 3, 4, 5)])
+    run, embed = (jax.jit(functools.partial(NET.apply, method=name)) for name in ("run", "embed"))
     variables = {"params": params()}
     length, cache, tokens = 3, [], []
     for n in range(16):
         prefix = marquee[n // 4]
         if n % 4 == 0:
-            _, fresh = NET.apply(variables, prefix, method="run")
-            after = cache or jax.tree.map(lambda _: jnp.zeros((4, 2, 18, 8)), fresh)
+            _, fresh = run(variables, prefix)
+            after = cache or jax.tree.map(lambda _: np.zeros((4, 2, 18, 8), np.float32), fresh)
             cache = jax.tree.map(
-                lambda new, old: jnp.concatenate([new, old[:, :, 3:]], axis=2), fresh, after
+                lambda new, old: np.concatenate([new, old[:, :, 3:]], axis=2), fresh, after
             )
-        x = NET.apply(variables, tokens[-1][:, None], n, method="embed") if n else prefix[:, -1:]
-        logits, cache = NET.apply(variables, x, cache, length - 1 + n, method="run")
-        tokens.append(logits[:, 0].argmax(axis=-1))
-    np.testing.assert_array_equal(decode(prompts=marquee, temperature=0.0), jnp.stack(tokens, 1))
+        x = embed(variables, tokens[-1][:, None], n) if n else prefix[:, -1:]
+        predicted, cache = run(variables, x, cache, length - 1 + n)
+        tokens.append(np.asarray(predicted)[:, 0].argmax(axis=-1))
+    np.testing.assert_array_equal(decode(prompts=marquee, temperature=0.0), np.stack(tokens, 1))
 
 
 def test_tokens_and_keys_that_do_not_fit_are_errors():
     with pytest.raises(ValueError, match="17 tokens from position 1 on do not fit into 16"):
-        autoregressive.decode(
-            NET, params(), jax.random.split(jax.random.key(0), 4), 17, prompts=prompts(2)
-        )
+        decode(num_tokens=17, prompts=prompts(2))
     for keys in (jax.random.key(0), jax.random.PRNGKey(0), jax.random.split(jax.random.key(0), 3)):
         with pytest.raises(ValueError, match="one key per image"):
-            decode(keys, prompts(2, count=2))
+            decode(keys, prompts=prompts(2, count=2))
 
 
 def test_old_keys_draw_as_typed_ones():
-    keys = jax.random.split(jax.random.key(3), 4)
-    np.testing.assert_array_equal(
-        decode(keys, prompts(2)), decode(jax.random.key_data(keys), prompts(2))
-    )
+    keys = jax.random.split(jax.random.key(1), 4)
+    old = decode(jax.random.key_data(keys), prompts=prompts(2))
+    np.testing.assert_array_equal(decode(keys, prompts=prompts(2)), old)
 
 
 @pytest.mark.parametrize(("batch", "num_prompts"), [(1, 16), (3, 1)])
 def test_as_many_tokens_as_positions_and_prompts_of_any_number(batch, num_prompts):
-    given = jax.random.normal(jax.random.key(4), (batch, num_prompts, 16))
-    keys = jax.random.split(jax.random.key(5), batch)
-    greedy = decode(keys, given, temperature=0.0)
-    logits = NET.apply({"params": params()}, greedy, prompts=given)
-    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
+    given = np.random.default_rng(4).normal(size=(batch, num_prompts, 16)).astype(np.float32)
+    greedy = decode(batch, prompts=given, temperature=0.0)
+    np.testing.assert_array_equal(greedy, logits(greedy, prompts=given).argmax(axis=-1))
 
 
 def test_the_smallest_choices_are_the_likeliest_token():
     greedy = decode(prompts=prompts(2), temperature=0.0)
-    for options in ({"top_k": 1}, {"top_p": 0.0}, {"top_k": 1, "top_p": 0.3, "temperature": 9.0}):
-        np.testing.assert_array_equal(decode(prompts=prompts(2), **options), greedy)
-    free = decode(prompts=prompts(2))
-    np.testing.assert_array_equal(decode(prompts=prompts(2), top_k=9, top_p=1.0), free)
-    np.testing.assert_array_equal(decode(prompts=prompts(2), top_k=500), free)
+    np.testing.assert_array_equal(decode(prompts=prompts(2), top_p=0.0), greedy)
+    np.testing.assert_array_equal(
+        decode(prompts=prompts(2), top_k=1, top_p=0.3, temperature=9.0), greedy
+    )
+
+
+def test_the_largest_choices_are_all_tokens():
+    all_ = np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32)
+    np.testing.assert_array_equal(filter_logits(all_, 1.0, 9, 1.0), all_)
+    np.testing.assert_array_equal(filter_logits(all_, 1.0, 500, 1.0), all_)
 
 
 def test_a_class_without_prompts():
-    classes = jnp.array([0, 8, 3, 3])
+    classes = np.array([0, 8, 3, 3])
     greedy = decode(class_ids=classes, temperature=0.0)
-    logits = NET.apply({"params": params()}, greedy, class_ids=classes)
-    np.testing.assert_array_equal(greedy, logits.argmax(axis=-1))
+    np.testing.assert_array_equal(greedy, logits(greedy, class_ids=classes).argmax(axis=-1))
     np.testing.assert_array_equal(greedy[2], greedy[3])
     assert (greedy[0] != greedy[1]).any()
 
 
-@pytest.mark.parametrize("of_params", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("of_prompts", [jnp.float32, jnp.bfloat16])
+F32, BF16 = jnp.float32, jnp.bfloat16
+
+
+@pytest.mark.parametrize(("of_params", "of_prompts"), [(F32, BF16), (BF16, F32), (BF16, BF16)])
 def test_types_may_be_mixed(of_params, of_prompts):
-    halved = jax.tree.map(lambda x: x.astype(of_params), params())
-    keys = jax.random.split(jax.random.key(0), 4)
-    tokens = autoregressive.decode(
-        NET, halved, keys, 16, prompts=prompts(2).astype(of_prompts), temperature=0.0
-    )
-    logits = NET.apply({"params": halved}, tokens, prompts=prompts(2).astype(of_prompts))
-    agreement = (logits.argmax(axis=-1) == tokens).mean()
+    held = jax.tree.map(lambda x: x.astype(of_params), params())
+    given = {"held": held, "prompts": prompts(2).astype(of_prompts)}
+    tokens = decode(**given, temperature=0.0)
+    agreement = (logits(tokens, **given).argmax(axis=-1) == tokens).mean()
     # Rounding may decide between two tokens that are nearly as likely.
-    assert agreement == 1.0 if of_params == jnp.float32 else agreement > 0.9
+    assert agreement == 1.0 if of_params == F32 else agreement > 0.9
 
 
 def test_a_net_of_another_order_gives_row_major_tokens():
     order = tuple(np.random.default_rng(0).permutation(16).tolist())
-    permuted, options = NET.clone(order=order), {"temperature": 0.0}
     keys = jax.random.split(jax.random.key(1), 4)
-    plain, _ = generate(NET, params(), keys, 16, prompts=prompts(2)[None], **options)
-    moved, steps = generate(permuted, params(), keys, 16, prompts=prompts(2)[None], **options)
+
+    def tokens_steps_and_loss(net):
+        @jax.jit
+        def run(params, prompts):
+            drawn = generate(net, params, keys, 16, prompts=prompts[None], temperature=0.0)
+            return *drawn, Objective(net, 0.0)(params, drawn[0], None, prompts=prompts)
+
+        return map(np.asarray, run(params(), prompts(2)))
+
+    plain, _, loss = tokens_steps_and_loss(NET)
+    moved, steps, again = tokens_steps_and_loss(NET.clone(order=order))
     np.testing.assert_array_equal(moved[:, np.array(order)], plain)
     np.testing.assert_array_equal(steps[:, np.array(order)], np.tile(np.arange(16), (4, 1)))
-    losses = [
-        Objective(net, 0.0)(params(), tokens, None, prompts=prompts(2))
-        for net, tokens in ((NET, plain), (permuted, moved))
-    ]
-    np.testing.assert_allclose(*losses, rtol=1e-6)
+    np.testing.assert_allclose(loss, again, rtol=1e-6)
 
 
 def test_a_probability_reached_exactly_lets_one_more_in():
@@ -250,28 +263,18 @@ def test_top_p_keeps_the_token_that_crosses(p, kept):
 
 
 @pytest.mark.parametrize("null_class", [-1, 4])
-@pytest.mark.parametrize("start", [0.0, 0.5])
-def test_guidance_goes_from_nothing_beyond_the_condition(null_class, start):
-    net = GPT(9, 16, 2, 16, 2, 32, null_class=null_class)
-    tokens = jnp.zeros((1, 16), jnp.int32)
-    params = net.init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
-    params = jax.tree.map(lambda x: 20.0 * x if x.ndim > 1 else x, params)
-    prompts = jax.random.normal(jax.random.key(1), (3, 5, 16))
-    keys = jax.random.split(jax.random.key(2), 3)
-    found = autoregressive.decode(
-        net, params, keys, 16, prompts=prompts, temperature=0, guidance=2.0, guidance_start=start
-    )
-
+def test_guidance_goes_from_nothing_beyond_the_condition(null_class):
+    net, given = NET.clone(null_class=null_class), prompts(1, count=3)
+    found = decode(3, net=net, prompts=given, temperature=0.0, guidance=2.0, guidance_start=0.5)
     if null_class >= 0:
-        nothing = {"class_ids": jnp.full(3, NO_CLASS)}
+        nothing = {"class_ids": np.full(3, NO_CLASS)}
     else:  # The first position, without a token.
-        first = params["position_embeddings"]["embedding"][0]
-        nothing = {"prompts": jnp.broadcast_to(first, (3, 1, 16))}
-    with_condition = net.apply({"params": params}, found, prompts=prompts)
-    without = net.apply({"params": params}, found, **nothing)
-    scale = jnp.where(jnp.arange(16) >= start * 16, 2.0, 0.0)[:, None]
-    logits = with_condition + scale * (with_condition - without)
-    np.testing.assert_array_equal(found, logits.argmax(-1))
+        first = params(net)["position_embeddings"]["embedding"][0]
+        nothing = {"prompts": np.broadcast_to(first, (3, 1, 16))}
+    with_condition = logits(found, net=net, prompts=given)
+    beyond = with_condition - logits(found, net=net, **nothing)
+    scale = np.where(np.arange(16) >= 8, 2.0, 0.0)[:, None]
+    np.testing.assert_array_equal(found, (with_condition + scale * beyond).argmax(-1))
     assert (found != with_condition.argmax(-1)).any()
 
 

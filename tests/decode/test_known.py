@@ -3,12 +3,11 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.decode.test_generate import NETS as OLDER
-from tests.decode.test_generate import OPTIONS
+from tests.decode import test_generate
+from tests.random_params import random_params
 from vpt_gen.decode.decoders import of_net
 from vpt_gen.decode.generate import generate
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
@@ -19,55 +18,55 @@ from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
 pytestmark = pytest.mark.slow
 
-B, N, K = 4, 16, 9
-SIZES = {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+B, N, K, T = 4, 16, 9, 3
+SIZES = test_generate.SIZES
 NETS = {
-    **OLDER,
+    **test_generate.NETS,
     "halton": HaltonMaskGIT(K, 3, N, **SIZES, dropout_rate=0.0),
     "llamagen": LlamaGen(K, 3, N, **SIZES),
     "rar": RAR(K, 3, N, **SIZES),
     "titok": TiTokMaskGIT(K, 3, N, **SIZES, dropout_rate=0.0),
 }
-CASES = [(family, decoder) for family, net in NETS.items() for decoder in of_net(net)]
+# All decoders, and on each net one of each way to ask it for its predictions.
+WAYS = ("confidence", "moment", "halton_released", "autoregressive")
+CASES = [
+    (family, decoder)
+    for family, net in NETS.items()
+    for decoder in of_net(net)
+    if family == "nar" or decoder in WAYS
+]
 cases = pytest.mark.parametrize(("family", "decoder"), CASES)
+# Decoders whose work grows with the number of tokens that an image lacks, of which there are 12.
+CHUNKED, LACKING = ("masked", "frontier"), {"num_unknown": 12}
+PROMPTS = np.random.default_rng(2).normal(size=(1, 2, 3, 16)).astype(np.float32)
+ROWS = np.array([0, 1, 1, 0])
 
 
 @functools.cache
 def params_of(family):
-    """Of large differences; before training, modulation would be zero."""
-    tokens = jnp.zeros((1, N), jnp.int32)
-    made = NETS[family].init(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
-    leaves, tree = jax.tree.flatten(made)
-    keys = jax.random.split(jax.random.key(3), len(leaves))
-    pairs = zip(keys, leaves, strict=True)
-    return jax.tree.unflatten(
-        tree,
-        [20 * x + jax.random.normal(key, x.shape) if x.ndim > 1 else x for key, x in pairs],
-    )
+    return random_params(NETS[family], N)
 
 
-@functools.cache
-def program(family, decoder, num_unknown, **options):
-    """(params, known) -> what `generate` returns; compiled once for all tests."""
-    net = NETS[family]
-    return jax.jit(
-        lambda params, known: generate(
-            net,
-            params,
-            jax.random.split(jax.random.key(1), B),
-            N,
-            prompts=jax.random.normal(jax.random.key(2), (1, 2, 3, 16)),
-            rows=jnp.array([0, 1, 1, 0]),
-            known=known,
-            num_unknown=num_unknown,
-            decoder=decoder,
-            **{**OPTIONS[net.family], **options},
-        )
-    )
+@functools.partial(jax.jit, static_argnames=("family", "options"))
+def program(family, options, params, keys, given):
+    return generate(NETS[family], params, keys, N, **given, **dict(options))
 
 
-def drawn(family, decoder, known, num_unknown=None, **options):
-    return program(family, decoder, num_unknown, **options)(params_of(family), known)
+def arguments(family, decoder, known, **options):
+    """Of `program`: a new one for each family and each set of options."""
+    iterations = {"num_iterations": T} if NETS[family].family == "nar" else {}
+    options = {"decoder": decoder, **iterations, **options}
+    given = {"prompts": PROMPTS, "rows": ROWS, "known": known}
+    keys = test_generate.keys()[:B]
+    return family, tuple(options.items()), params_of(family), keys, given
+
+
+def drawn(*args, **options):
+    return tuple(map(np.asarray, program(*arguments(*args, **options))))
+
+
+def nothing():
+    return np.full((B, N), MASK_TOKEN_ID, np.int32)
 
 
 def some_known(seed=0):
@@ -76,27 +75,26 @@ def some_known(seed=0):
     known = rng.integers(0, K, (B, N)).astype(np.int32)
     for image, count in enumerate([0, 5, 5, 12]):
         known[image, rng.permutation(N)[:count]] = MASK_TOKEN_ID
-    return jnp.asarray(known)
+    return known
 
 
-@cases
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("num_unknown", [None, 12])
-def test_known_tokens_never_change(family, decoder, seed, num_unknown):
-    known = some_known(seed)
-    tokens, revealed_at = drawn(family, decoder, known, num_unknown)
-    given = np.asarray(known != MASK_TOKEN_ID)
-    np.testing.assert_array_equal(np.asarray(tokens)[given], np.asarray(known)[given])
-    assert (np.asarray(tokens) >= 0).all() and (np.asarray(tokens) < K).all()
-    np.testing.assert_array_equal(np.asarray(revealed_at) < 0, given)
+@pytest.mark.parametrize(
+    ("family", "decoder", "options"),
+    [(*case, {}) for case in CASES] + [("nar", name, LACKING) for name in CHUNKED],
+)
+def test_known_tokens_never_change(family, decoder, options):
+    for known in map(some_known, range(3)):
+        tokens, revealed_at = drawn(family, decoder, known, **options)
+        given = known != MASK_TOKEN_ID
+        np.testing.assert_array_equal(tokens[given], known[given])
+        assert (tokens >= 0).all() and (tokens < K).all()
+        np.testing.assert_array_equal(revealed_at < 0, given)
 
 
 @cases
 def test_nothing_known_is_plain_decoding(family, decoder):
-    nothing = jnp.full((B, N), MASK_TOKEN_ID)
-    for known, plain in zip(
-        drawn(family, decoder, nothing), drawn(family, decoder, None), strict=True
-    ):
+    found = drawn(family, decoder, nothing()), drawn(family, decoder, None)
+    for known, plain in zip(*found, strict=True):
         np.testing.assert_array_equal(known, plain)
 
 
@@ -108,32 +106,35 @@ def lengths_of_loops(jaxpr):
             yield from lengths_of_loops(inner)
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.5])
+@pytest.mark.parametrize("options", [{}, {"guidance": 1.5}], ids=["plain", "guided"])
 @pytest.mark.parametrize("family", [name for name, net in NETS.items() if net.family == "ar"])
-def test_known_tokens_that_are_run_at_once_give_the_same_tokens(family, guidance):
-    known = some_known().at[:, :9].set(jnp.arange(9)).at[:, 10:].set(MASK_TOKEN_ID)
-    found = [
-        drawn(family, "autoregressive", known, guidance=guidance, prefill=prefill)
-        for prefill in (0, 9)
-    ]
-    for one_by_one, at_once in zip(*found, strict=True):
-        np.testing.assert_array_equal(one_by_one, at_once)
-    run = program(family, "autoregressive", None, guidance=guidance, prefill=9)
-    lengths = set(lengths_of_loops(jax.make_jaxpr(run)(params_of(family), known).jaxpr))
+def test_known_tokens_that_are_run_at_once_give_the_same_tokens(family, options):
+    known = some_known()
+    known[:, :9], known[:, 10:] = np.arange(9), MASK_TOKEN_ID
+    one_by_one = drawn(family, "autoregressive", known, **options)
+    run = arguments(family, "autoregressive", known, **options, prefill=9)
+    for a, b in zip(one_by_one, program(*run), strict=True):
+        np.testing.assert_array_equal(a, b)
+    lengths = set(lengths_of_loops(program.trace(*run).jaxpr))
     assert 7 in lengths and 16 not in lengths
 
 
 @cases
 def test_drawn_tokens_depend_on_known_ones(family, decoder):
-    nothing = jnp.full((B, N), MASK_TOKEN_ID)
-    given = [nothing.at[:, : N // 2].set(code) for code in range(K)]
-    made = [drawn(family, decoder, known)[0][:, N // 2 :] for known in given]
+    made = []
+    for code in range(K):
+        given = nothing()
+        given[:, : N // 2] = code
+        made.append(drawn(family, decoder, given)[0][:, N // 2 :])
     assert any((one != made[0]).any() for one in made)
 
 
 @pytest.mark.parametrize("decoder", of_net(NETS["nar"]))
 def test_every_iteration_draws_a_part_of_what_an_image_lacks(decoder):
-    known = jnp.zeros((B, N), jnp.int32).at[:, 4:].set(MASK_TOKEN_ID)
-    # Otherwise path planning may open all of the first iteration's tokens again.
-    _, revealed_at = drawn("nar", decoder, known, 12, stochasticity=0.0)
-    assert set(np.asarray(revealed_at)[:, 4:].ravel().tolist()) == {0, 1, 2, 3}
+    known = np.zeros((B, N), np.int32)
+    known[:, 4:] = MASK_TOKEN_ID
+    options = LACKING if decoder in CHUNKED else {}
+    if decoder == "path_planning":  # It may open all of the first iteration's tokens again.
+        options = {"stochasticity": 0.0}
+    _, revealed_at = drawn("nar", decoder, known, **options)
+    assert set(revealed_at[:, 4:].ravel().tolist()) == set(range(T))

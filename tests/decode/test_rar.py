@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.random_params import random_params
 from vpt_gen.decode import autoregressive, causal_steps
 from vpt_gen.nets.rar import RAR
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
@@ -48,22 +49,23 @@ def test_modulation_is_kept_for_few_places(conditions, stages):
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", [1, 2])
 def test_parts_of_the_modulation(stages, monkeypatch):
-    net, count = RAR(23, 5, 16, **SIZES), 16
-    tokens = jnp.zeros((1, count), jnp.int32)
-    params = jax.jit(net.init)(jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
-    params = jax.tree.map(lambda x: x + 0.4 * jax.random.normal(jax.random.key(1), x.shape), params)
-    vectors = jax.random.normal(jax.random.key(2), (stages, 3, 16))
-    prompts = jax.random.normal(jax.random.key(3), (stages, 3, 2, 16))
-    known = jnp.full((4, count), MASK_TOKEN_ID).at[1, 5].set(7).at[2, 11].set(3)
+    net, count = RAR(23, 5, 16, **{**SIZES, "num_layers": 1}), 16
+    generator = np.random.default_rng(2)
+    given = {
+        "vectors": generator.normal(size=(stages, 3, 16)),
+        "prompts": generator.normal(size=(stages, 3, 2, 16)),
+        "rows": np.array([2, 0, 1, 2]),
+        "known": np.full((4, count), MASK_TOKEN_ID),
+    }
+    given["known"][[1, 2], [5, 11]] = 7, 3
 
     def decode():
-        keys, rows = jax.random.split(jax.random.key(4), 4), jnp.array([2, 0, 1, 2])
-        conditions = {"prompts": prompts, "vectors": vectors, "rows": rows}
+        keys = jax.random.split(jax.random.key(4), 4)
         return jax.jit(
-            lambda params: autoregressive.decode(
-                net, params, keys, count, **conditions, known=known, guidance=1.0
+            lambda params, given: autoregressive.decode(
+                net, params, keys, count, **given, guidance=1.0
             )
-        )(params)
+        )(random_params(net, count), given)
 
     whole = decode()
     monkeypatch.setattr(causal_steps, "_ROWS", 12)

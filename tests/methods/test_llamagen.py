@@ -1,14 +1,15 @@
 """Every method of adaptation on a LlamaGen, which none of them knows."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import traverse_util
 
 from tests.methods.updates import greedy, predicted, two_updates
-from tests.nets.test_llamagen import NET, params
+from tests.random_params import random_params
 from vpt_gen.errors import UserError
 from vpt_gen.methods import METHODS, adaptation
 from vpt_gen.methods.class_mixture import ClassMixture
@@ -17,11 +18,13 @@ from vpt_gen.methods.prompts import Prompts
 from vpt_gen.methods.prompts_lora import PromptsLoRA
 from vpt_gen.methods.record import Target, TransformerMethod
 from vpt_gen.nets.gpt import GPT
+from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.transformer import GATE, MATRICES
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.training.objectives import Objective
 
 C = 3
+NET = LlamaGen(23, 5, 9, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=24)
 OPTIONS = {
     "prompts": {"num_prompt_tokens": 4, "dropout_rate": 0.0},
     "prompts_lora": {"num_prompt_tokens": 4, "dropout_rate": 0.0, "prompt_steps": 0},
@@ -35,6 +38,11 @@ RECORDS = {
     for name, record in METHODS.items()
     if issubclass(record, TransformerMethod)
 } | {"identity prompts": Prompts(**OPTIONS["prompts"], rotation="identity")}
+
+
+@functools.cache
+def params():
+    return random_params(NET, 9)
 
 
 def make_task(record):
@@ -65,18 +73,22 @@ def test_it_trains_its_parameters_and_a_cache_changes_nothing(name):
     assert losses[1] < losses[0]
     # Scratch and fine-tuning have the source's own classes besides, which are not drawn.
     assert still <= {"condition_embeddings/embedding"}
-    if name in OPTIONS and name != "prompts":
-        paths = traverse_util.flatten_dict(state.params, sep="/")
-        layers = {
-            path.split("/")[0] for path in paths if not path.startswith(("class_", "prompt_"))
-        }
-        assert layers == {"block_0", "block_1"}
 
     adapted = method.params(task.frozen["transformer"], state.params)
-    told = method.conditions(state.params, jnp.arange(C))
+    told = method.conditions(state.params, np.arange(C))
     drawn = greedy(net, adapted, told)
     again = predicted(net, adapted, drawn, told).argmax(axis=-1)
     np.testing.assert_array_equal(drawn, again)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "prompts"])
+def test_every_layer_has_its_part(name):
+    net = NET.clone(num_layers=2)
+    method = RECORDS[name].adapt(Target(net, 9, C))
+    shapes = jax.eval_shape(method.init, jax.random.key(0), random_params(net, 9))
+    paths = traverse_util.flatten_dict(shapes, sep="/")
+    layers = {path.split("/")[0] for path in paths if not path.startswith(("class_", "prompt_"))}
+    assert layers == {"block_0", "block_1"}
 
 
 def test_options_that_a_transformer_does_not_have_are_named():

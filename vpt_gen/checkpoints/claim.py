@@ -6,7 +6,7 @@ What is missing or damaged proves nothing: results without a readable record may
 import json
 import pathlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -35,6 +35,7 @@ def claim_workdir(
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
     migrate: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    may_change: Collection[str] = (),
 ) -> None:
     """Writes the run's config and facts, or checks that they are the ones already there.
 
@@ -46,6 +47,8 @@ def claim_workdir(
       config: of the run.
       facts: about it, such as class names and digests.
       migrate: a config recorded by an older version -> the same with today's fields.
+      may_change: fields of the config that the run may resume with other values of; it then has the
+        new ones on record.
 
     Raises:
       UserError: the directory belongs to a run with another config or other facts, or may belong to
@@ -62,7 +65,12 @@ def claim_workdir(
                 f"Workdir {workdir} holds {claimed}, but no {CONFIG_FILE} that says of which run: "
                 "choose another --workdir, or restore that file."
             )
-        _check_same_run(workdir, {**recorded, "config": migrate(recorded["config"])}, record)
+        changes = {name: record["config"][name] for name in may_change}
+        then = {**migrate(recorded["config"]), **changes}
+        _check_same_run(workdir, {**recorded, "config": then}, record)
+        recorded_anew = {**recorded, "config": {**recorded["config"], **changes}}
+        if recorded_anew != recorded and distributed.is_first():
+            write_json(path, recorded_anew)
     elif distributed.is_first():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

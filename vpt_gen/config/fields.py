@@ -45,7 +45,8 @@ def default_config(task: str, family: str = "nar", net: str = "") -> ConfigDict:
     config.task = task
     # Seed of parameters, data order, augmentation, masks and evaluation.
     config.seed = 0
-    # Total updates, and examples per update (over all devices).
+    # Total updates, and examples per update (over all devices). Pretraining at a constant rate may
+    # resume with another total: the one it has reached ends it, which writes its net.
     config.num_steps = 1000
     config.batch_size = 64
     # Intervals, in updates, to log, to evaluate (0: never) and to save.

@@ -87,9 +87,9 @@ def _search() -> ConfigDict:
 
 
 def _samples() -> ConfigDict:
-    # Images to generate for the metrics of a cell, over all classes evenly; the features that
-    # are compared, 'photos' for color images; and the real images per class for the classifier of class
-    # agreement and for floors, the same for all shots and seeds (0: the training images).
+    # Images to generate for the metrics of a cell, over all classes evenly; the features that are
+    # compared, 'photos' for color images; and the real images per class for the classifier of
+    # class agreement and for floors, the same for all shots and seeds (0: the training images).
     return ConfigDict(
         {"num": 500, "features": "tokenizer", "weights_dir": "weights", "judge_shots": 0}
     )

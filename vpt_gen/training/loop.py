@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.checkpoints.checksum import not_finite
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.errors import DivergedError
+from vpt_gen.errors import DivergedError, UserError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.machine.progress import say, track
 from vpt_gen.training.clock import Clock
@@ -97,7 +97,8 @@ def train(
       measurement: further figures to measure.
 
     Raises:
-      UserError: a loss or a state that is not finite; names the step. It is not saved.
+      UserError: a loss or a state that is not finite; names the step. It is not saved. Or the run
+        has gone beyond `options.num_steps`.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     _, train_key, eval_key = keys(options.seed)
@@ -116,6 +117,11 @@ def train(
             state = restored
             say(f"Resuming from update {int(state.step)} of {workdir}.")
         start = int(state.step)
+        if start > options.num_steps:
+            raise UserError(
+                f"{workdir} has reached update {start}, beyond config.num_steps = "
+                f"{options.num_steps}; give at least {start}."
+            )
         writer = _open_writer(workdir)
         stack.callback(writer.close)
         update = _compiled_update(task, state, mesh)

@@ -1,0 +1,23 @@
+"""Parameters of small nets from NumPy: `init` would be a program for each net."""
+
+import jax
+import numpy as np
+
+
+def random_params(net, num_tokens, scale=0.4):
+    """Parameters of a transformer that predicts differently for each condition and token.
+
+    Args:
+      net: the transformer.
+      num_tokens: N, which its positions have to hold.
+      scale: deviation of all numbers, around 1 for scales of norms and 0 elsewhere.
+    """
+    tokens = np.zeros((1, num_tokens), np.int32)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), tokens, class_ids=tokens[:, 0])["params"]
+    generator = np.random.default_rng(0)
+
+    def draw(path, shape):
+        around = float(path[-1].key == "scale")
+        return generator.normal(around, scale, shape.shape).astype(np.float32)
+
+    return jax.device_put(jax.tree_util.tree_map_with_path(draw, shapes))
