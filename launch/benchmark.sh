@@ -19,15 +19,14 @@ venv="${VPT_GEN_VENV:-.venv}"
 
 # table NAME FLAG...: writes NAME.txt and NAME.json, unless they exist.
 table() {
-  local name="$output/$1"
+  local name="$output/$1" shown=/dev/null
   shift
-  [ -n "$dry_run" ] || [ ! -e "$name.json" ] || return 0
-  note "$name.txt"
-  if [ -n "$dry_run" ]; then
-    run "$venv/bin/python" -m vpt_gen.benchmark "$@" --output="$name.json"
-  else
-    "$venv/bin/python" -m vpt_gen.benchmark "$@" --output="$name.json" | tee "$name.txt"
+  if [ -z "$dry_run" ]; then
+    [ ! -e "$name.json" ] || return 0
+    shown="$name.txt"
   fi
+  note "$name.txt"
+  run "$venv/bin/python" -m vpt_gen.benchmark "$@" --output="$name.json" | tee "$shown"
 }
 
 # first_image: clones this repository, runs its demo, and writes how long the first picture took.

@@ -66,11 +66,10 @@ def claim_workdir(
                 "choose another --workdir, or restore that file."
             )
         changes = {name: record["config"][name] for name in may_change}
-        then = {**migrate(recorded["config"]), **changes}
-        _check_same_run(workdir, {**recorded, "config": then}, record)
-        recorded_anew = {**recorded, "config": {**recorded["config"], **changes}}
-        if recorded_anew != recorded and distributed.is_first():
-            write_json(path, recorded_anew)
+        resumed = {**recorded, "config": {**recorded["config"], **changes}}
+        _check_same_run(workdir, {**resumed, "config": migrate(resumed["config"])}, record)
+        if resumed != recorded and distributed.is_first():
+            write_json(path, resumed)
     elif distributed.is_first():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
