@@ -54,7 +54,7 @@ def make_config(data, source, tiny_nets):
         config.backbone.tokenizer = str(tiny_nets / "vqgan")
         config.backbone.gan = str(source)
         config.decode.batch_size = 4
-        config.decode.z_scale = 0.9
+        config.decode.standing_accumulations = 2
         config.evaluation.num_samples = 4
         config.evaluation.every = 1
         config.best_metric = "frechet"
@@ -66,8 +66,11 @@ def make_config(data, source, tiny_nets):
 
 @pytest.fixture(scope="module")
 def run_of(trained):
-    """A method's run, opened; the options of decoding are changes."""
-    return functools.cache(lambda method, *decode: opened(trained(method), decode=decode))
+    """A method's run, opened to draw with running statistics or as the options say."""
+    running = "standing_accumulations=0"
+    return functools.cache(
+        lambda method, *decode: opened(trained(method), decode=[running, *decode])
+    )
 
 
 def test_pretraining_leaves_a_net_that_methods_can_use(data, tmp_path):
@@ -98,7 +101,7 @@ def test_figures_and_page_of_a_run(method, trained, run_of):
     assert metrics["optimizer_bytes"] == 8 * counts[0] + 8 * groups
     generated = metrics["protocol"]["generated"]
     assert generated["method"] == method
-    assert generated["sampler"]["z_scale"] == 0.9
+    assert generated["sampler"]["standing_accumulations"] == 2
     assert generated["sampler"]["batch_size"] == 4
     assert ("class_agreement" in metrics["figures"]) == (method == "cgantransfer")
     reader = read(make_page(run, num=2, seed=0, compared={}))
