@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests import made
 from tests.programs import train
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.released import published
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.config import flag
@@ -138,6 +139,10 @@ def test_a_config_takes_a_real_step(path, tiny_nets, tmp_path):
         train(config, tmp_path / "first")
         config.start_from = str(tmp_path / "first" / "net")
     train(config, tmp_path / "run")
+    if config.task == "tokenizer" and config.losses.keep_tokens:
+        kept = load_net(config.losses.keep_tokens, *TOKENIZERS)
+        trained = load_net(str(tmp_path / "run" / "net"), *TOKENIZERS)
+        assert trained.tokens_digest == kept.tokens_digest != trained.digest
     store = Store(tmp_path / "run")
     assert store.latest_step() == 1
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(store.restore_params()))

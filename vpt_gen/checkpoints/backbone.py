@@ -58,6 +58,15 @@ class PretrainedNet:
     about: Mapping[str, Any]
     path: pathlib.Path | None = None
 
+    @property
+    def tokens_digest(self) -> str:
+        """Of a tokenizer: equal for two that give the same tokens, of which one only decodes anew.
+
+        The second stage of a tokenizer's training keeps its tokens (`config.losses.keep_tokens`),
+        so that token caches and transformers in training stay of use.
+        """
+        return str(self.about.get("tokens_of", self.digest))
+
 
 def save_net(
     path: str,

@@ -204,7 +204,7 @@ def token_batches(
             source,
             spec,
             tokenize,
-            vqgan.digest,
+            vqgan.tokens_digest,
             config.data.cache_views,
             tokenize.batch_size,
             config.seed,

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vpt_gen.checkpoints import arrival, store
-from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net, net_folder
+from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net, net_folder
 from vpt_gen.checkpoints.perceptual import load_perceptual
 from vpt_gen.data.batches import image_batches, open_sources, token_batches
 from vpt_gen.data.source import Source
@@ -57,6 +57,7 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
             f"{config.data.image_size}; set config.losses.adversarial_weight to 0 to omit it."
         )
     perceptual, perceptual_params = _perceptual(options.perceptual_weights, config.data.image_size)
+    kept = _kept(options.keep_tokens, net)
     task = tokenizer.make_task(
         net,
         optimizer,
@@ -71,9 +72,10 @@ def tokenizer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Experi
         perceptual_weight=options.perceptual_weight,
         perceptual=perceptual,
         perceptual_params=perceptual_params,
-        start=_kept(options.keep_tokens, net),
+        start=kept and kept.params,
     )
-    return _of_images(config, mesh, task, net, train_source, eval_source, {})
+    facts = {"tokens_of": kept.tokens_digest} if kept else {}
+    return _of_images(config, mesh, task, net, train_source, eval_source, facts)
 
 
 def _of_images(
@@ -123,8 +125,8 @@ def _code_targets(
     return task, {"predict_codes_of": vqgan.digest}
 
 
-def _kept(path: str, net: Tokenizer) -> Any:
-    """Returns the parameters of the tokenizer whose tokens stay; None if there is none."""
+def _kept(path: str, net: Tokenizer) -> PretrainedNet | None:
+    """Returns the tokenizer whose tokens stay; None if there is none."""
     if not path:
         return None
     trained = load_net(path, *TOKENIZERS)
@@ -133,7 +135,7 @@ def _kept(path: str, net: Tokenizer) -> Any:
             f"config.losses.keep_tokens: the tokenizer in {path} is another net than config.model "
             "describes: use the config that it was trained with."
         )
-    return trained.params
+    return trained
 
 
 def _perceptual(weights: str, image_size: int) -> tuple[Callable[..., jax.Array] | None, Any]:
@@ -210,7 +212,7 @@ def transformer_experiment(config: ConfigDict, workdir: str, mesh: Mesh) -> Expe
     facts = {
         "class_names": list(train_source.class_names),
         "data": train_source.digest,
-        "tokenizer": vqgan.digest,
+        "tokenizer": vqgan.tokens_digest,
     }
     batches = token_batches(config, workdir, mesh, train_source, eval_source, vqgan)
     return Experiment(

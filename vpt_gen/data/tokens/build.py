@@ -38,7 +38,7 @@ class CacheBuild:
       source: examples.
       spec: preprocessing; its augmentation makes the views.
       tokenize: images (batch_size, R, R, 3) -> tokens (batch_size, h, w).
-      tokenizer_digest: of the tokenizer's parameters.
+      tokenizer_digest: of the tokenizer, see `PretrainedNet.tokens_digest`.
       cache_views: views per example; without augmentation there is only one.
       batch_size: images tokenized at a time.
       seed: of the augmentation.
