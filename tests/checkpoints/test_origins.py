@@ -120,7 +120,9 @@ def test_no_command_is_made_up(empty, monkeypatch):
 @pytest.mark.parametrize("root", ["", "elsewhere/", "/elsewhere/"])
 def test_a_source_that_left_the_package_is_named_with_its_last_version(empty, root):
     path = f"{root}vpt_gen/assets/color/tokenizer"
-    message = f"The color source left the package, and version 0.1.0 is the last that has '{path}': "
+    message = (
+        f"The color source left the package, and version 0.1.0 is the last that has '{path}': "
+    )
     with pytest.raises(UserError, match=f"^{message}copy the folder from there, or adapt "):
         load_net(path, *TOKENIZERS)
     assert not any((ROOT / folder).exists() for folder in shipped.GONE)

@@ -183,8 +183,8 @@ def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
         if pathlib.PurePath(path).parent.match(folder):
             return UserError(
                 f"The {pathlib.PurePath(folder).name} source left the package, and version "
-                f"{version} is the last that has {path!r}: copy the folder from there, or adapt the "
-                f"source in {shipped.PHOTOS}."
+                f"{version} is the last that has {path!r}: copy the folder from there, or adapt "
+                f"the source in {shipped.PHOTOS}."
             )
     command = _command_for(path, kinds)
     cure = f"make it with `{command}`, or check the path" if command else "check the path"
