@@ -179,12 +179,12 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
 
 
 def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
-    for folder, version in shipped.GONE.items():
+    for folder, commit in shipped.GONE.items():
         if pathlib.PurePath(path).parent.match(folder):
             return UserError(
-                f"The {pathlib.PurePath(folder).name} source left the package, and version "
-                f"{version} is the last that has {path!r}: copy the folder from there, or adapt "
-                f"the source in {shipped.PHOTOS}."
+                f"The {pathlib.PurePath(folder).name} source left the package, so {path!r} is "
+                f"missing: get it from the last commit that has it, with `git checkout {commit} -- "
+                f"{folder}`, or adapt the source in {shipped.PHOTOS}."
             )
     command = _command_for(path, kinds)
     cure = f"make it with `{command}`, or check the path" if command else "check the path"

@@ -2,5 +2,5 @@
 
 DEMO, PHOTOS = "vpt_gen/assets/demo", "vpt_gen/assets/photos"
 SIDES = {DEMO: 32, PHOTOS: 32}
-# Folder of a source that ships no more -> the last version that has it.
-GONE = {"vpt_gen/assets/color": "0.1.0"}
+# Folder of a source that ships no more -> the last commit that has it.
+GONE = {"vpt_gen/assets/color": "6ec1841"}
