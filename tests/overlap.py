@@ -1,8 +1,8 @@
-"""Whether the color source has pictures of the sets that it is to be tried on.
+"""Whether the photos source's drawings are among the sets that it is to be tried on.
 
-    python -m tests.overlap downloads/source_color.npz downloads/targets
+    python -m tests.overlap downloads downloads/targets
 
-Prints, of each set, how far its pictures are from the nearest of the source (root mean square over
+Prints, of each set, how far its pictures are from the nearest drawing (root mean square over
 pixels of 32x32, of 255), and the nearest pairs. Look at what is below 30: the same
 drawings were below 28.
 """
@@ -13,7 +13,8 @@ import sys
 import numpy as np
 from PIL import Image
 
-from vpt_gen.packing.color import CONTENT
+from vpt_gen.packing.archives import find_archives
+from vpt_gen.packing.drawings import ARCHIVES, CONTENT, pack
 from vpt_gen.packing.on_white import fit_square
 from vpt_gen.packing.packer import SIZE
 
@@ -38,10 +39,11 @@ def read(path: pathlib.Path) -> np.ndarray:
     return np.asarray(square or image.resize((SIZE, SIZE)))
 
 
-def main(source: str, targets: str) -> None:
+def main(downloads: str, targets: str) -> None:
     """Prints the table."""
-    with np.load(source) as packed:
-        images, paths = halved(packed["images"]), packed["paths"]
+    kept = pack(find_archives(downloads, "photos", ARCHIVES)).kept
+    paths = [path for _, path, _ in kept]
+    images = halved(np.stack([image for *_, image in kept]))
     for folder in sorted(pathlib.Path(targets).iterdir()):
         files = sorted(folder.glob("*/*.png"))
         distances = rms(halved(np.stack([read(file) for file in files])), images)

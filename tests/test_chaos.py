@@ -9,7 +9,7 @@ from tests.chaos.disk import can_mount
 from tests.chaos.table import Table
 from tests.programs import ROOT
 
-PROGRAMS = ("packing.color", "packing.targets", "data.check")
+PROGRAMS = ("packing.targets", "data.check")
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("fewshot_*
 # Config -> training examples of each class, and classes.
 SETTINGS = {
     "fewshot_animal_face": (0, 0),
-    "fewshot_cifar10": (5, 10),
     "fewshot_domainnet_clipart": (5, 345),
     "fewshot_domainnet_infograph": (5, 345),
     "fewshot_fashion": (5, 10),
@@ -27,7 +26,7 @@ SETTINGS = {
     "fewshot_places365": (500, 5),
     "fewshot_stamps": (5, 5),
 }
-ON_FOLDERS = ("fewshot_animal_face", "fewshot_cifar10", "fewshot_fashion", "fewshot_stamps")
+ON_FOLDERS = ("fewshot_animal_face", "fewshot_fashion", "fewshot_stamps")
 ON_TFDS = [name for name in SETTINGS if name not in ON_FOLDERS]
 
 

@@ -10,7 +10,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.evaluate import __main__ as evaluate
 from vpt_gen.export import __main__ as export
 from vpt_gen.machine import lock
-from vpt_gen.packing import color, grey, photos, targets
+from vpt_gen.packing import grey, photos, targets
 from vpt_gen.report import __main__ as report
 from vpt_gen.study import __main__ as study
 
@@ -29,7 +29,6 @@ PROGRAMS = {
     "report by default": (report, []),
     "convert": (convert, ["--name=maskgit256_tokenizer"]),
     "benchmark": (benchmark, []),
-    "color": (color, []),
     "grey": (grey, []),
     "photos": (photos, []),
     "targets": (targets, []),

@@ -1,7 +1,7 @@
 """`python -m vpt_gen.preview --backbone=maskgit256`: draws images of a frozen model.
 
 The images are of the classes that the transformer was pretrained on, without prompts: a first check
-of published weights. The default is the shipped color source.
+of published weights. The default is the shipped photos source.
 
 With --distributed, several processes draw the images of --folder together. Without --folder there
 is one picture, which is small: the first process draws it, and the others wait.
@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.checkpoints.released.published import BACKBONES
-from vpt_gen.checkpoints.shipped import COLOR
+from vpt_gen.checkpoints.shipped import PHOTOS
 from vpt_gen.images import grids, png
 from vpt_gen.machine import distributed, later, lock, network
 from vpt_gen.machine.files import check_output
@@ -78,7 +78,7 @@ def preview() -> None:
     check_output(output, "--output", png.SIGNATURE)
     nets = {"tokenizer": FLAGS.tokenizer, "transformer": FLAGS.transformer}
     if not FLAGS.backbone:
-        nets = {part: net or f"{COLOR}/{part}" for part, net in nets.items()}
+        nets = {part: net or f"{PHOTOS}/{part}" for part, net in nets.items()}
     paths = arrival.directories({"name": FLAGS.backbone or "", **nets})
     tokenizer = load_net(paths["tokenizer"], *TOKENIZERS)
     transformer = load_net(paths["transformer"], *transformers())

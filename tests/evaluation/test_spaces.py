@@ -15,7 +15,7 @@ from vpt_gen.evaluation.metrics import names_in
 # Tokenizer of a run -> the features by default.
 TOKENIZERS = {
     "": "photos",
-    "vpt_gen/assets/color/tokenizer": "photos",
+    "vpt_gen/assets/photos/tokenizer": "photos",
     "runs/source_tokenizer/net": "photos",
     "vpt_gen/assets/demo/tokenizer": "tokenizer",
     "/elsewhere/vpt_gen/assets/demo/tokenizer": "tokenizer",

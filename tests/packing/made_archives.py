@@ -1,6 +1,7 @@
 """Small archives like those of the registries."""
 
 import io
+import json
 import lzma
 import tarfile
 
@@ -51,3 +52,20 @@ def write_clipart(folder, files):
     prefix = "usr/share/openclipart/png/"
     files = {f"{prefix}{name}.png": content for name, content in files.items()}
     return write_deb(folder / "openclipart-png_1.deb", files)
+
+
+def write_emoji(folder, entries):
+    """(category, subcategory, name, PNG) of each; the second file is there to be told apart."""
+    about = [
+        {
+            "category": category,
+            "subcategory": subcategory,
+            "short_name": name,
+            "image": f"{name}.png",
+            "has_img_google": True,
+        }
+        for category, subcategory, name, _ in entries
+    ]
+    files = {f"img/google/64/{name}.png": picture for *_, name, picture in entries}
+    files |= {"emoji.json": json.dumps(about).encode(), "emoji_pretty.json": b"[]"}
+    return write_npm(folder / "emoji-datasource-google-16.0.0.tgz", files)

@@ -1,10 +1,13 @@
 """Shipping: what is read and written besides the nets."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
+from tests.programs import call
+from vpt_gen.checkpoints import origins
 from vpt_gen.errors import UserError
 from vpt_gen.packing import ship
 
@@ -27,6 +30,20 @@ def test_other_data_are_one_sentence(tmp_path, arrays):
         UserError, match=r"data\.npz is not packed data, or is damaged \(.*again\.$"
     ):
         ship.read_record(path)
+
+
+@pytest.mark.parametrize("family", ship.FAMILIES)
+def test_a_net_ships_from_the_run_of_its_config(family):
+    runs = ship.FAMILIES[family].runs
+    assert {*runs.values()} <= origins.PRETRAINED.keys()
+    assets = pathlib.Path(ship.__file__).parents[1] / "assets" / family
+    assert {path.parent.name for path in assets.glob("*/net.json")} <= runs.keys()
+
+
+def test_a_net_of_another_family_is_named(tmp_path):
+    words = ["--family=demo", "--net=features", f"--output={tmp_path}"]
+    with pytest.raises(UserError, match="The family 'demo' has no features; --net must be one of"):
+        call(ship, *words, needs_config=False)
 
 
 def test_curves_that_cannot_be_written_whole_leave_the_older_ones(tmp_path, monkeypatch):

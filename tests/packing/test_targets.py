@@ -1,6 +1,5 @@
 """Packing the sets to adapt to: which pictures, and in which folders."""
 
-import io
 import json
 
 import numpy as np
@@ -28,16 +27,6 @@ def test_stamps_become_squares_on_white_and_cartoons_stay_out(tmp_path):
     assert image.shape == (128, 128, 3) and (image[0] == 255).all() and image.min() == 0
 
 
-def test_a_row_of_pixels_is_a_photograph(tmp_path):
-    rows = np.random.default_rng(0).integers(0, 256, (2, 1024, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(rows).save(file, "PNG")
-    files = {"test_batch.png": file.getvalue(), "test_lables.json": b"[3, 9]"}
-    found = list(targets.read_cifar10(write_npm(tmp_path / "cifar.tgz", files)))
-    assert [name for name, *_ in found] == ["cat", "truck"]
-    np.testing.assert_array_equal(np.asarray(found[1][2]), rows[1].reshape(32, 32, 3))
-
-
 def test_a_list_of_values_is_a_garment_and_empty_ones_are_none(tmp_path):
     content = json.dumps({"data": [[], list(range(0, 256)) + [7] * 528]}).encode()
     path = write_npm(tmp_path / "fashion.tgz", {"src/clothes/8.json": content})
@@ -45,15 +34,11 @@ def test_a_list_of_values_is_a_garment_and_empty_ones_are_none(tmp_path):
     assert name == "bag" and np.asarray(image)[0, 27] == 27 and np.asarray(image)[27, 27] == 7
 
 
-@pytest.mark.parametrize("reader", ["stamps", "cifar10"])
-def test_a_broken_picture_is_a_damaged_archive(tmp_path, reader):
-    broken = bar((10, 10, 80, 40))[:90]
-    cifar = {"test_batch.png": broken, "test_lables.json": b"[3]"}
-    stamp = {"usr/share/tuxpaint/stamps/animals/birds/hen.png": broken}
-    path = tmp_path / "archive"
-    write_npm(path, cifar) if reader == "cifar10" else write_deb(path, stamp)
+def test_a_broken_picture_is_a_damaged_archive(tmp_path):
+    stamp = {"usr/share/tuxpaint/stamps/animals/birds/hen.png": bar((10, 10, 80, 40))[:90]}
+    path = write_deb(tmp_path / "archive", stamp)
     with pytest.raises(UserError, match="archive is damaged .*; delete it"), reading(path):
-        list(targets.SETS[reader][1](path))
+        list(targets.read_stamps(path))
 
 
 @pytest.mark.parametrize("limit", [1, 5])

@@ -22,8 +22,8 @@ GB = 1e9
 
 @pytest.fixture(scope="module")
 def small():
-    """The shipped color source, as configs/folder.py tunes it."""
-    return next(choice for choice in candidates() if choice.name == "color")
+    """The shipped photos source, as configs/folder.py tunes it."""
+    return next(choice for choice in candidates() if choice.name == "photos")
 
 
 def machine(memory, count=1):

@@ -25,6 +25,7 @@ from flax import traverse_util
 from jax.sharding import Mesh
 
 import vpt_gen
+from vpt_gen.checkpoints import shipped
 from vpt_gen.checkpoints.reading import UnreadableError, attempt, quiet
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, lock, sharding
@@ -187,6 +188,13 @@ def load_net(path: str, *kinds: str, mesh: Mesh | None = None) -> PretrainedNet:
 
 
 def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
+    for folder, commit in shipped.GONE.items():
+        if pathlib.PurePath(path).parent.match(folder):
+            return UserError(
+                f"The {pathlib.PurePath(folder).name} source left the package, so {path!r} is "
+                f"missing: get it from the last commit that has it, with `git checkout {commit} -- "
+                f"{folder}`, or adapt the source in {shipped.PHOTOS}."
+            )
     command = _command_for(path, kinds)
     cure = f"make it with `{command}`, or check the path" if command else "check the path"
     return UserError(f"{path!r} holds no pretrained {kinds[0]} (no net.json); {cure}.")

@@ -10,9 +10,6 @@ from vpt_gen.checkpoints.released.published import FILES
 
 # Pretraining config of configs/ -> the net that it writes into its workdir as net/.
 PRETRAINED = {
-    "color_tokenizer": "vqgan",
-    "color_transformer": "maskgit",
-    "color_transformer_ar": "gpt",
     "photos_transformer": "maskgit",
     "photos_transformer_ar": "gpt",
     "photos_decoder": "vqvae",

@@ -42,7 +42,7 @@ _IMAGENET = "https://image-net.org/download-images"
 # Files that our programs make -> the command.
 _MADE_BY = {
     f"downloads/source_{name}.npz": f"bash launch/fetch.sh {name} downloads"
-    for name in ("grey", "color")
+    for name in ("grey", "photos")
 }
 
 # Builder without config and version -> access.

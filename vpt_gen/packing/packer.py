@@ -63,12 +63,15 @@ class Packer:
         """Adds all pictures of archives; a reader yields (path, picture) of its archive.
 
         Raises:
-          UserError: a damaged archive.
+          UserError: a damaged archive, or nothing to keep in all of them.
         """
         for source, archive in archives.items():
             with reading(archive):
                 for path, picture in readers[source](archive):
                     self.add(source, path, picture)
+        if not self.kept:
+            folders = " and ".join(sorted({str(path.parent) for path in archives.values()}))
+            raise UserError(f"{folders} holds no usable picture; fetch the archives again.")
 
     def add(self, source: str, path: str, picture) -> None:
         """Keeps a picture, or counts why it is dropped."""
@@ -119,13 +122,7 @@ class Packer:
           archives: of the pictures.
           output: file to write.
           made_with: packages whose versions affect the pictures.
-
-        Raises:
-          UserError: nothing was kept.
         """
-        if not self.kept:
-            folders = " and ".join(sorted({str(path.parent) for path in archives.values()}))
-            raise UserError(f"{folders} holds no usable picture; fetch the archives again.")
         sources, paths, images = zip(*self.kept, strict=True)
         class_names, labels = np.unique(
             [self._rules.class_of(s, path) for s, path in zip(sources, paths, strict=True)],

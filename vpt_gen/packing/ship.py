@@ -11,6 +11,7 @@ import importlib.util
 import json
 import pathlib
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,35 +40,40 @@ with later.imports(globals()):
 
 FLAGS = flags.FLAGS
 
-# Names of nets, as runs and folders of assets have them.
-NAMES = ("tokenizer", "transformer", "transformer_ar", "gan", "features")
-
 
 @dataclasses.dataclass(frozen=True)
 class Family:
     """Nets that ship together.
 
     Attributes:
-      runs: beginning of the names of their runs, before `_<net>`.
       data: file of the training data, for its record.
-      nets: of `NAMES`.
+      runs: net, as its folder is called -> the name of its run, which is that of its config.
     """
 
-    runs: str
     data: str
-    nets: tuple[str, ...]
+    runs: Mapping[str, str]
 
 
 # Folder among the assets -> family.
 FAMILIES = {
-    "demo": Family("source", "downloads/source_grey.npz", NAMES[:-1]),
-    "color": Family(
-        "color", "downloads/source_color.npz", ("tokenizer", "transformer", "transformer_ar")
+    "demo": Family(
+        "downloads/source_grey.npz",
+        {
+            "tokenizer": "source_tokenizer",
+            "transformer": "source_transformer",
+            "transformer_ar": "source_transformer_ar",
+            "gan": "source_gan",
+        },
     ),
     "photos": Family(
-        "photos",
         "downloads/source_photos.npz",
-        ("features", "tokenizer", "transformer", "transformer_ar"),
+        {
+            "features": "photos_features",
+            # The last of the tokenizer's two stages.
+            "tokenizer": "photos_decoder",
+            "transformer": "photos_transformer",
+            "transformer_ar": "photos_transformer_ar",
+        },
     ),
 }
 
@@ -135,12 +141,10 @@ def read_record(data: pathlib.Path) -> dict[str, Any]:
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
     flags.DEFINE_enum("family", "demo", list(FAMILIES), "Family of nets to ship.")
-    flags.DEFINE_multi_enum(
-        "net", None, list(NAMES), "Net to ship (may be repeated); by default all of the family."
+    flags.DEFINE_multi_string(
+        "net", None, "Net to ship (may be repeated); by default all of the family."
     )
-    flags.DEFINE_string(
-        "runs", "runs", "Folder of the runs: source_<net> of the demo, <family>_<net> of others."
-    )
+    flags.DEFINE_string("runs", "runs", "Folder of the runs, each with the name of its config.")
     flags.DEFINE_string("data", None, "The packed data, for its record; by default the family's.")
     flags.DEFINE_string("output", None, "Folder to write to; by default vpt_gen/assets/<family>.")
 
@@ -152,13 +156,18 @@ def main():
     family = FAMILIES[FLAGS.family]
     output = pathlib.Path(FLAGS.output or f"vpt_gen/assets/{FLAGS.family}")
     check_writable(output / "net.json", "--output")
-    data, nets = FLAGS.data or family.data, FLAGS.net or family.nets
+    data, nets = FLAGS.data or family.data, FLAGS.net or list(family.runs)
+    if unknown := [name for name in nets if name not in family.runs]:
+        raise UserError(
+            f"The family {FLAGS.family!r} has no {unknown[0]}; --net must be one of "
+            f"{', '.join(family.runs)}."
+        )
     if not pathlib.Path(data).is_file():
         raise UserError(f"{data} does not exist; give the packed data with --data.")
     data_record = read_record(pathlib.Path(data))
     with lock.held(output, "--output"):
         for name in nets:
-            ship(name, f"{FLAGS.runs}/{family.runs}_{name}", data_record, output)
+            ship(name, f"{FLAGS.runs}/{family.runs[name]}", data_record, output)
         if "tokenizer" in nets:
             tokenizer = load_net(str(output / "tokenizer"), *NETS)
             draw_reconstructions(tokenizer, output / "tokenizer_reconstructions.png")

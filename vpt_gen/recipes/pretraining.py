@@ -20,36 +20,12 @@ def use_grey_drawings(config: ConfigDict) -> None:
     config.data.shift = 0.1
 
 
-def use_color_drawings(config: ConfigDict) -> None:
-    """Sets `config.data` to the pictures of the color source model, at 64x64."""
-    config.data.kind = "npz"
-    config.data.path = "downloads/source_color.npz"
-    config.data.holdout = 0.05
-    config.data.image_size = 64
-    config.data.flip = True
-
-
 def source_transformer(family: str) -> ConfigDict:
     """Makes the config of a small class-conditional transformer on the source's tokens."""
     config = small_transformer(family, num_layers=6, hidden_size=128, num_heads=4)
     use_grey_drawings(config)
     config.data.cache_views = 12
     config.backbone.tokenizer = "runs/source_tokenizer/net"
-    return config
-
-
-def color_transformer(family: str) -> ConfigDict:
-    """Makes the config of a class-conditional transformer on the color tokenizer's tokens."""
-    config = small_transformer(family, num_layers=6, hidden_size=192, num_heads=4)
-    config.batch_size = 16
-    use_color_drawings(config)
-    # No rotation: some pictures are of upright things.
-    config.data.rotation = 8.0
-    config.data.min_scale = 0.8
-    config.data.max_scale = 1.1
-    config.data.shift = 0.06
-    config.data.cache_views = 8
-    config.backbone.tokenizer = "runs/color_tokenizer/net"
     return config
 
 

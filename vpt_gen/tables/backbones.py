@@ -32,7 +32,7 @@ _MINUTE, _DAY = 60, 86400
 # What README.md shows: of each kind of model, those that fit a laptop or a T4.
 _SHORT = (
     "demo",
-    "color",
+    "photos",
     "titok_l32",
     "halton_tiny",
     "halton_base",

@@ -124,8 +124,8 @@ def candidates() -> list[Candidate]:
     """Returns the shipped sources, and every published backbone with configs/folder.py."""
     shipped = {
         "demo": adaptation.demo("nar", "prompts"),
-        "color": adaptation.folder(""),
-        "color, `ar`": adaptation.folder("ar"),
+        "photos": adaptation.folder(""),
+        "photos, `ar`": adaptation.folder("ar"),
     }
     return [Candidate(name, config) for name, config in shipped.items()] + [
         Candidate(name, adaptation.folder(name), backbone) for name, backbone in BACKBONES.items()

@@ -1,35 +1,16 @@
-"""Packing the color source: what stays, under which class, and how it is drawn."""
-
-import json
+"""The drawings of the photos source: what stays, under which class, and how it is drawn."""
 
 import numpy as np
 import pytest
 
-from tests.packing.made_archives import bar, png, write_clipart, write_npm
+from tests.packing.made_archives import bar, png, write_clipart, write_emoji
 from vpt_gen.errors import UserError
-from vpt_gen.packing import color, color_rules
+from vpt_gen.packing import drawing_rules, drawings
 from vpt_gen.packing.archives import find_archives
 
 
-def write_emoji(folder, entries):
-    """(category, subcategory, name, PNG) of each; the second file is there to be told apart."""
-    about = [
-        {
-            "category": category,
-            "subcategory": subcategory,
-            "short_name": name,
-            "image": f"{name}.png",
-            "has_img_google": True,
-        }
-        for category, subcategory, name, _ in entries
-    ]
-    files = {f"img/google/64/{name}.png": picture for *_, name, picture in entries}
-    files |= {"emoji.json": json.dumps(about).encode(), "emoji_pretty.json": b"[]"}
-    return write_npm(folder / "emoji-datasource-google-16.0.0.tgz", files)
-
-
 def test_a_picture_is_cropped_and_centered_on_white():
-    drawn = color.draw(png(lambda pen: pen.rectangle((10, 20, 69, 49), fill=(255, 0, 0))))
+    drawn = drawings.draw(png(lambda pen: pen.rectangle((10, 20, 69, 49), fill=(255, 0, 0))))
     assert drawn.shape == (64, 64, 3) and drawn.dtype == np.uint8
     rows, columns = np.nonzero((drawn == (255, 0, 0)).all(axis=-1))
     assert (columns.min(), columns.max(), rows.min(), rows.max()) == (2, 61, 17, 46)
@@ -38,7 +19,7 @@ def test_a_picture_is_cropped_and_centered_on_white():
 
 @pytest.mark.parametrize("ink", ["white", (250, 250, 250)])
 def test_what_is_white_on_white_is_blank(ink):
-    assert color.draw(bar((10, 10, 80, 80), ink=ink)) == "blank"
+    assert drawings.draw(bar((10, 10, 80, 80), ink=ink)) == "blank"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +36,7 @@ def test_what_is_white_on_white_is_blank(ink):
     ],
 )
 def test_what_stays(source, path, kept):
-    assert (color_rules.why_excluded(source, path) is None) == kept
+    assert (drawing_rules.why_excluded(source, path) is None) == kept
 
 
 @pytest.mark.parametrize(
@@ -70,31 +51,26 @@ def test_what_stays(source, path, kept):
     ],
 )
 def test_class_names(source, path, name):
-    assert color_rules.class_of(source, path) == name
+    assert drawing_rules.class_of(source, path) == name
 
 
-def test_the_same_shape_in_another_color_is_another_picture(tmp_path, capsys):
+def test_the_same_shape_in_another_color_is_another_picture(tmp_path):
     wide, tall = (10, 20, 89, 39), (20, 10, 39, 89)
     colors = {"red": (255, 0, 0), "red_too": (250, 0, 0), "blue": (0, 0, 255)}
     hearts = [("Smileys & Emotion", "heart", n, bar(wide, c)) for n, c in colors.items()]
     write_emoji(tmp_path, hearts)
     write_clipart(tmp_path, {"food/fruit/pear": bar(tall), "food/cut": bar(tall)[:90]})
-    archives = find_archives(str(tmp_path), "color", color.ARCHIVES)
-    color.pack(archives).save(archives, str(tmp_path / "out.npz"), ("pillow",))
-    with np.load(tmp_path / "out.npz") as packed:
-        assert packed["images"].shape == (3, 64, 64, 3)
-        assert [path.rsplit("/", 1)[-1] for path in packed["paths"]] == ["red", "blue", "pear"]
-        names = packed["class_names"][packed["labels"]]
-        record = json.loads(str(packed["record"]))
-    assert list(names) == ["emoji/faces", "emoji/faces", "clipart/food_fruit"]
-    assert record["broken"] == ["clipart/food/cut"]
-    assert record["dropped"] == {"emoji: near duplicate": 1, "clipart: broken file": 1}
-    assert "Wrote 3 pictures of 2 classes" in capsys.readouterr().out
+    packer = drawings.pack(find_archives(str(tmp_path), "photos", drawings.ARCHIVES))
+    kept = [(source, path.rsplit("/", 1)[-1]) for source, path, _ in packer.kept]
+    assert kept == [("emoji", "red"), ("emoji", "blue"), ("clipart", "pear")]
+    assert {image.shape for *_, image in packer.kept} == {(64, 64, 3)}
+    assert packer.broken == ["clipart/food/cut"]
+    assert packer.dropped == {"emoji: near duplicate": 1, "clipart: broken file": 1}
 
 
 def test_nothing_usable_is_said(tmp_path):
     write_emoji(tmp_path, [])
     write_clipart(tmp_path, {"food/white": bar((1, 1, 9, 9), "white")})
-    archives = find_archives(str(tmp_path), "color", color.ARCHIVES)
+    archives = find_archives(str(tmp_path), "photos", drawings.ARCHIVES)
     with pytest.raises(UserError, match="holds no usable picture"):
-        color.pack(archives).save(archives, str(tmp_path / "out.npz"), ())
+        drawings.pack(archives)

@@ -1,4 +1,4 @@
-"""Rules of the color source: excluded pictures, classes of the others, and caps.
+"""Rules of the photos source's drawings: excluded pictures, classes of the others, and caps.
 
 A picture is identified by its archive, "clipart" or "emoji", and its path there: clip art's
 folders, or an emoji's category and subcategory.
