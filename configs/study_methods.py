@@ -1,7 +1,9 @@
-"""Compare related ways to adapt a transformer on handwritten digits, 5 and 20 images per class.
+"""Compare related ways to adapt a transformer, with 5 and 20 images per class.
 
-  python -m vpt_gen.study --config=configs/study_methods.py
-  python -m vpt_gen.study --config=configs/study_methods.py:demo_ar    # the autoregressive twin
+  python -m vpt_gen.study --config=configs/study_methods.py             # the demo's digits
+  python -m vpt_gen.study --config=configs/study_methods.py:demo_ar     # its autoregressive twin
+  bash launch/fetch.sh targets downloads
+  python -m vpt_gen.study --config=configs/study_methods.py:photos      # stamps and garments
 
 A class alone (a token, or a mixture of the source's), keys and values that classes share or not,
 norms with and without biases and scales of branches, prompts with and without LoRA, and fine-tuning
@@ -17,11 +19,13 @@ from vpt_gen.study.config import (
 )
 
 
-def get_config(demo="demo"):
-    if demo not in _UNGUIDED:
-        raise UserError(f"This study takes demo or demo_ar as its argument, not {demo!r}.")
+def get_config(source="demo"):
+    if source not in _DATASETS:
+        raise UserError(f"This study takes {', '.join(_DATASETS)} as its argument, not {source!r}.")
     study = default_study()
-    study.title = "Handwritten digits: related methods, the same steps"
+    sets = _DATASETS[source]
+    titles = " and ".join(label for _, label in sets.values())
+    study.title = f"{titles}: related methods, the same steps"
     plain = (
         "class_embedding",
         "class_mixture",
@@ -35,7 +39,7 @@ def get_config(demo="demo"):
     study.variants = in_order(
         **{name: variant(name, name.replace("_", " ")) for name in plain},
         # Decoded like the others, so without guidance.
-        prompts=variant("prompts", set={"decode": _UNGUIDED[demo]}),
+        prompts=variant("prompts", set={"decode": _UNGUIDED[source]}),
         # The first half of the updates are those of the prompts alone.
         prompts_lora=variant(
             "prompts_lora", "prompts, then LoRA", shares={"prompts_lora": {"prompt_steps": 0.5}}
@@ -52,7 +56,9 @@ def get_config(demo="demo"):
             for kind, (label, flags) in _GUIDED.items()
         },
     )
-    study.datasets = in_order(digits=dataset(f"configs/{demo}.py", "Handwritten digits"))
+    study.datasets = in_order(
+        **{name: dataset(f"configs/{file}.py", label) for name, (file, label) in sets.items()}
+    )
     study.shots = (5, 20)
     study.seeds = (0, 1, 2)
     study.budget.steps = 150
@@ -61,12 +67,26 @@ def get_config(demo="demo"):
     study.search.share = 0.5
     study.samples.num = 200
     study.samples.judge_shots = 100
+    if source == "photos":
+        study.samples.features = "photos"
+        # Of the stamps no more are left.
+        study.samples.judge_shots = 20
+        # Stamps have no validation images to spare.
+        study.search.multiples = (1.0,)
+        study.validation = 0.0
     return study
 
 
+# Source -> data set -> its config file, and a label.
+_DATASETS = {
+    "demo": {"digits": ("demo", "Handwritten digits")},
+    "demo_ar": {"digits": ("demo_ar", "Handwritten digits")},
+    "photos": {"stamps": ("fewshot_stamps", "Stamps"), "garments": ("fewshot_fashion", "Garments")},
+}
 _UNGUIDED = {
     "demo": {"decoder": "confidence", "guidance": 0.0},
     "demo_ar": {"guidance": 0.0},
+    "photos": {"decoder": "confidence", "guidance": 0.0},
 }
 _GUIDED = {
     "guided": ("guidance", []),
