@@ -8,6 +8,8 @@ What wins is the default of configs/folder.py (docs/prompts.md). Other images ar
 in the configs that report metrics, so that nothing reported was chosen on its own images.
 """
 
+import re
+
 from vpt_gen.config.fields import FAMILIES
 from vpt_gen.errors import UserError
 from vpt_gen.study.config import dataset, default_study, in_order, variant
@@ -54,7 +56,7 @@ def get_config(family="nar"):
         **{f"full_{few}": prompts(family, "full", few) for few in (most // 4, 1)},
         factorized=prompts(family, "factorized", most),
         **{
-            label.replace(",", "").replace(" ", "_"): drawn_otherwise(label, settings)
+            re.sub("[ .,]+", "_", label): drawn_otherwise(label, settings)
             for label, settings in _OTHERWISE[family].items()
         },
     )
