@@ -60,9 +60,10 @@ def get_config(family="nar"):
             for label, settings in _OTHERWISE[family].items()
         },
     )
+    other = {"data": {"holdout_seed": 1}}
     study.datasets = in_order(
-        stamps=dataset("configs/fewshot_stamps.py", "Stamps", {"data": {"holdout_seed": 1}}),
-        fashion=dataset("configs/fewshot_fashion.py", "Garments", {"data": {"holdout_seed": 1}}),
+        stamps=dataset(f"configs/fewshot_stamps.py:{family}", "Stamps", other),
+        garments=dataset(f"configs/fewshot_fashion.py:{family}", "Garments", other),
     )
     study.shots = (5,)
     study.seeds = (0, 1)
@@ -79,7 +80,7 @@ def prompts(family, design, number):
     """Prompts of a design, of a number of tokens."""
     prompt = {"design": design, "num_prompt_tokens": number}
     label = f"{design}, {number} tokens"
-    return variant(family, label, set={"prompt": prompt, "decode": _DRAWN[family]})
+    return variant("prompts", label, set={"prompt": prompt, "decode": _DRAWN[family]})
 
 
 def drawn_otherwise(label, settings):
