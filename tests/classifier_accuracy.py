@@ -1,40 +1,70 @@
 """`python -m tests.classifier_accuracy <data.npz> <net> ...`: accuracy of the photos classifiers.
 
 Prints, for each net, the share of held-out photographs and drawings of which it predicts the class,
-of all 62. Not collected by pytest: a minute per net.
+of all 62. With `--through=<tokenizer>` it sees reconstructions, whose peak signal-to-noise ratio
+and sum of the mean steps between neighboring pixels are printed first. Not collected by pytest: a
+minute per net.
 """
 
-import sys
+import argparse
 
 import jax
 import numpy as np
 
-from vpt_gen.checkpoints.backbone import load_net
+from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
+from vpt_gen.images.codec import to_uint8
 
 BATCH = 500
 
 
-def main(data: str, *nets: str) -> None:
-    source = arrays.open_npz(data, "test")
-    images, labels = (
-        np.stack([source.load(i) for i in range(len(source))]),
-        np.asarray(source.labels),
-    )
+def reconstructed(images: np.ndarray, path: str) -> np.ndarray:
+    """Encodes and decodes images (n, R, R, 3), uint8."""
+    tokenizer = load_net(path, *TOKENIZERS)
+
+    @jax.jit
+    def through(x):
+        tokens = tokenizer.net.apply({"params": tokenizer.params}, x, method="tokenize")
+        return tokenizer.net.apply({"params": tokenizer.params}, tokens, method="detokenize")
+
+    return np.concatenate([to_uint8(through(x)) for x in _batches(images)])
+
+
+def _batches(images):
+    for i in range(0, len(images), BATCH):
+        yield images[i : i + BATCH] / np.float32(255.0)
+
+
+def steps(images: np.ndarray) -> float:
+    """Sum of the mean absolute steps to the right and down, in [0, 1] each."""
+    values = images.astype(np.float32) / 255.0
+    return float(sum(np.abs(np.diff(values, axis=axis)).mean() for axis in (1, 2)))
+
+
+def main(options: argparse.Namespace) -> None:
+    source = arrays.open_npz(options.data, "test")
+    images = np.stack([source.load(i) for i in range(len(source))])
+    labels = np.asarray(source.labels)
     is_photo = np.array([name.startswith("photo/") for name in source.class_names])[labels]
-    for path in nets:
+    parts = {"photographs": is_photo, "drawings": ~is_photo}
+    if options.through:
+        real, images = images, reconstructed(images, options.through)
+        for name, of in parts.items():
+            error = np.mean((images[of] / 255.0 - real[of] / 255.0) ** 2)
+            sharp = f"steps {steps(images[of]):.4f}, real {steps(real[of]):.4f}"
+            print(f"{options.through}: {-10 * np.log10(error):.2f} dB, {sharp}, of {name}")
+    for path in options.nets:
         pretrained = load_net(path, "classifier")
         apply = jax.jit(pretrained.net.apply)
-        found = np.concatenate(
-            [
-                apply(pretrained.params, images[i : i + BATCH] / np.float32(255.0)).argmax(-1)
-                for i in range(0, len(images), BATCH)
-            ]
-        )
-        for name, of in (("photographs", is_photo), ("drawings", ~is_photo)):
-            share = np.mean(found[of] == labels[of])
-            print(f"{path}: {share:.4f} of {of.sum():,} {name}", flush=True)
+        found = [apply(pretrained.params, x).argmax(-1) for x in _batches(images)]
+        right = np.concatenate(found) == labels
+        for name, of in parts.items():
+            print(f"{path}: {right[of].mean():.4f} of {of.sum():,} {name}", flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("nets", nargs="+")
+    parser.add_argument("--through", default="", help="folder of a tokenizer")
+    main(parser.parse_args())
