@@ -21,7 +21,7 @@ from vpt_gen.study.config import (
 
 def get_config(source="demo"):
     if source not in _DATASETS:
-        raise UserError(f"This study takes {', '.join(_DATASETS)} as its argument, not {source!r}.")
+        raise UserError(f"This study takes one of {', '.join(_DATASETS)}, not {source!r}.")
     study = default_study()
     sets = _DATASETS[source]
     titles = " and ".join(label for _, label in sets.values())

@@ -4,8 +4,9 @@
   python -m vpt_gen.study --config=configs/study_settings.py
   python -m vpt_gen.study --config=configs/study_settings.py:ar
 
-What wins is the default of configs/folder.py (docs/prompts.md). Other images are held out here than
-in the configs that report metrics, so that nothing reported was chosen on its own images.
+Candidates for the defaults of configs/folder.py (docs/prompts.md). Other images are held out than
+in the configs that report metrics, by another seed: a fifth of these stamps, and half of these
+garments, are held out there, too.
 """
 
 import re
@@ -14,12 +15,12 @@ from vpt_gen.config.fields import FAMILIES
 from vpt_gen.errors import UserError
 from vpt_gen.study.config import dataset, default_study, in_order, variant
 
-# All variants but those of drawing are drawn with these.
+# Decoding options of the variants that train.
 _DRAWN = {
     "nar": {"decoder": "confidence", "guidance": 1.0},
     "ar": {"guidance": 1.0},
 }
-# Label -> settings of drawing.
+# Label -> decoding options that differ.
 _OTHERWISE = {
     "nar": {
         "no guidance": {"guidance": 0.0},

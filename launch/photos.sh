@@ -15,7 +15,7 @@ quick=
 
 runs=runs assets=vpt_gen/assets/photos samples=10 shots=(2 5 10 20)
 features=() tokenizer=() decoder=() tuning=()
-# The 200,000 updates of their configs take days: they end when held-out loss falls no more.
+# For time: held-out loss still falls after these.
 transformer=(--config.num_steps=16000)
 if [ "$quick" ]; then
   runs=runs/quick assets=runs/quick/photos samples=2 shots=(5)

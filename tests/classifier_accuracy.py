@@ -1,9 +1,9 @@
 """`python -m tests.classifier_accuracy <data.npz> <net> ...`: accuracy of the photos classifiers.
 
 Prints, for each net, the share of held-out photographs and drawings of which it predicts the class,
-of all 62. With `--through=<tokenizer>` it sees reconstructions, whose peak signal-to-noise ratio
-and sum of the mean steps between neighboring pixels are printed first. Not collected by pytest: a
-minute per net.
+of all 62. With `--through=<tokenizer>` the nets see reconstructions, whose peak signal-to-noise
+ratio and sum of the mean steps between neighboring pixels are printed first. Not collected by
+pytest: a minute per net.
 """
 
 import argparse

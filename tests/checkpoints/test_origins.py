@@ -9,7 +9,7 @@ import pytest
 
 from tests.programs import call
 from vpt_gen import convert
-from vpt_gen.checkpoints import arrival, origins, shipped
+from vpt_gen.checkpoints import arrival, origins
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.released import READERS, published
 from vpt_gen.config import flag
@@ -118,17 +118,16 @@ def test_no_command_is_made_up(empty, monkeypatch):
 
 
 @pytest.mark.parametrize("root", ["", "elsewhere/", "/elsewhere/"])
-def test_a_source_that_left_the_package_is_named_with_its_last_commit(empty, root):
+def test_a_source_that_no_longer_ships_is_named_with_its_last_commit(empty, root):
     path = f"{root}vpt_gen/assets/color/tokenizer"
     with pytest.raises(UserError) as missing:
         load_net(path, *TOKENIZERS)
     assert str(missing.value) == (
-        f"The color source left the package, so '{path}' is missing: get it from the last commit "
-        "that has it, with `git checkout 6ec1841 -- vpt_gen/assets/color`, or adapt the source in "
-        "vpt_gen/assets/photos."
+        f"The color source no longer ships, so '{path}' is missing: get it from the last commit "
+        "that has it, with `git checkout 6ec1841 -- vpt_gen/assets/color` in a full clone, or tune "
+        "anew with configs/folder.py."
     )
-    assert not any((ROOT / folder).exists() for folder in shipped.GONE)
-    assert "left the package" not in sentence("assets/color/tokenizer", *TOKENIZERS)
+    assert "no longer ships" not in sentence("assets/color/tokenizer", *TOKENIZERS)
 
 
 @pytest.mark.parametrize("stem", CONFIGS)

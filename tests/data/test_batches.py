@@ -162,7 +162,7 @@ def test_a_tokenizer_that_the_devices_hold_is_not_read_again(config, tmp_path, t
     np.testing.assert_array_equal(tokens, first_tokens("unplaced", unplaced))
     with pytest.raises(UserError, match="gone"):
         first_tokens("gone", dataclasses.replace(unplaced, **gone))
-    # One that only decodes anew has the tokens of the first cache.
+    # A tokenizer of which only the decoder differs takes the first cache.
     anew = {"digest": "of other parameters", "about": {"tokens_of": unplaced.digest}, **gone}
     np.testing.assert_array_equal(
         tokens, first_tokens("held", dataclasses.replace(unplaced, **anew))

@@ -1,13 +1,16 @@
 """Shipping: what is read and written besides the nets."""
 
+import dataclasses
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
 from tests.programs import call
 from vpt_gen.checkpoints import origins
+from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.errors import UserError
 from vpt_gen.packing import ship
 
@@ -44,6 +47,18 @@ def test_a_net_of_another_family_is_named(tmp_path):
     words = ["--family=demo", "--net=features", f"--output={tmp_path}"]
     with pytest.raises(UserError, match="The family 'demo' has no features; --net must be one of"):
         call(ship, *words, needs_config=False)
+
+
+def test_a_tokenizer_keeps_its_tokens_if_half_precision_changes_its_decoder_alone(tiny_nets):
+    tokenizer = load_net(str(tiny_nets / "vqgan"), "vqgan")
+    halves = jax.tree.map(lambda x: np.float32(np.float16(x)), tokenizer.params)
+    for params, kept in (
+        (tokenizer.params, False),
+        (halves, True),
+        ({**halves, "decoder": tokenizer.params["decoder"]}, True),
+        ({**halves, "quantizer": tokenizer.params["quantizer"]}, False),
+    ):
+        assert ship.keeps_tokens(dataclasses.replace(tokenizer, params=params)) == kept
 
 
 def test_curves_that_cannot_be_written_whole_leave_the_older_ones(tmp_path, monkeypatch):

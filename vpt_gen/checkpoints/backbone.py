@@ -61,10 +61,10 @@ class PretrainedNet:
 
     @property
     def tokens_digest(self) -> str:
-        """Of a tokenizer: equal for two that give the same tokens, of which one only decodes anew.
+        """Digest that a tokenizer shares with the one whose tokens it keeps.
 
-        The second stage of a tokenizer's training keeps its tokens (`config.losses.keep_tokens`),
-        so that token caches and transformers in training stay of use.
+        A second stage of training may train the decoder alone (`config.losses.keep_tokens`): token
+        caches and transformers in training stay of use.
         """
         return str(self.about.get("tokens_of", self.digest))
 
@@ -191,9 +191,9 @@ def _missing(path: str, kinds: tuple[str, ...]) -> UserError:
     for folder, commit in shipped.GONE.items():
         if pathlib.PurePath(path).parent.match(folder):
             return UserError(
-                f"The {pathlib.PurePath(folder).name} source left the package, so {path!r} is "
+                f"The {pathlib.PurePath(folder).name} source no longer ships, so {path!r} is "
                 f"missing: get it from the last commit that has it, with `git checkout {commit} -- "
-                f"{folder}`, or adapt the source in {shipped.PHOTOS}."
+                f"{folder}` in a full clone, or tune anew with configs/folder.py."
             )
     command = _command_for(path, kinds)
     cure = f"make it with `{command}`, or check the path" if command else "check the path"

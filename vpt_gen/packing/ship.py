@@ -27,6 +27,7 @@ from vpt_gen.machine.files import check_writable, written_whole
 from vpt_gen.machine.progress import say
 
 with later.imports(globals()):
+    import jax
     import jax.numpy as jnp
 
     from vpt_gen.checkpoints.backbone import PretrainedNet, load_net, save_net
@@ -112,12 +113,25 @@ def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32
     grids.save_png(path, grids.image_grid(grids.magnify(pairs), columns=16))
 
 
+def keeps_tokens(tokenizer: PretrainedNet) -> bool:
+    """Returns whether half precision changes nothing that a tokenizer's tokens depend on."""
+    decides = {
+        name: part
+        for name, part in tokenizer.params.items()
+        if name not in getattr(tokenizer.net, "decoder_parts", ())
+    }
+    rounded = jax.tree.map(lambda x: np.array_equal(x, np.float32(np.float16(x))), decides)
+    return all(jax.tree.leaves(rounded))
+
+
 def ship(name: str, workdir: str, data_record: dict, output: pathlib.Path) -> None:
     """Writes one net, its curves, and the newest samples if the run drew any."""
     exported = load_net(f"{workdir}/net", *NETS)
     curves = read_curves(workdir)
     figures = {key: values[-1] for key, (_, values) in curves.items()}
     about = {**exported.about, "data_record": data_record, "figures": figures}
+    if not keeps_tokens(exported):
+        about.pop("tokens_of", None)
     digest = save_net(str(output / name), exported.net, exported.params, about, jnp.float16)
     draw_curves(curves, output / f"{name}_curves.png")
     samples = max(pathlib.Path(workdir, "pictures").glob("samples_*.png"), default=None)
