@@ -168,7 +168,8 @@ def test_two_images_a_class_are_enough_for_the_shipped_photos_source(family, tmp
         np.asarray(Image.open(tmp_path / "run" / name))
         for name in ("samples.png", "samples_untuned.png")
     )
-    assert samples.shape == untuned.shape and samples.shape[0] == 2 * 34 + 2
+    # Two rows, magnified to 64 pixels, with their lines.
+    assert samples.shape == untuned.shape and samples.shape[0] == 2 * 68
     assert (samples != untuned).any()
 
 

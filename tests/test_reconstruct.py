@@ -1,5 +1,6 @@
 """What a tokenizer can show: the images, the figures, and what a user may get wrong."""
 
+import dataclasses
 import json
 
 import jax
@@ -74,7 +75,10 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number}.png")
     output = tmp_path / "out"
-    run(tiny_nets, f"--images={tmp_path / 'images'}", f"--output={output}")
+    words = [f"--images={tmp_path / 'images'}", f"--output={output}"]
+    with pytest.raises(UserError, match="vqgan does not say of which size its images were: give"):
+        run(tiny_nets, *words)
+    run(tiny_nets, *words, "--image_size=64")
     record = json.loads((output / "metrics.json").read_text())
     assert record["figures"]["frechet"]["value"] > 0
     assert record["protocol"]["command"].startswith("python -m vpt_gen.reconstruct --tokenizer=")
@@ -100,3 +104,16 @@ def test_chosen_images_are_reconstructed_alone(tokenizer, images):
     whole, chosen = np.concatenate(list(given_back.stream())), np.array([0, 1, 0, 0, 1], bool)
     some = np.stack(given_back.pictures(chosen)).astype(int)
     assert np.abs(some - whole[chosen]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "about", "size"),
+    [
+        ("mine", {"config": {"data": {"image_size": 48}}}, 48),
+        ("maskgit512_tokenizer", {}, 512),
+        ("llamagen_f16", {}, 256),  # Of several backbones, the one of the smallest images.
+    ],
+)
+def test_images_are_as_large_as_those_of_the_tokenizer_s_training(tokenizer, path, about, size):
+    tokenizer = dataclasses.replace(tokenizer, about=about)
+    assert reconstruct.own_size(tokenizer, path) == size

@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from vpt_gen import cli
-from vpt_gen.checkpoints.shipped import PHOTOS, SIDES
+from vpt_gen.checkpoints.shipped import PHOTOS
 from vpt_gen.config import flag
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation import spaces
@@ -27,7 +27,8 @@ from vpt_gen.ranges import Count, Seed, Several, Side
 
 with later.imports(globals()):
     from vpt_gen.checkpoints import arrival
-    from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
+    from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
+    from vpt_gen.checkpoints.released.published import BACKBONES
     from vpt_gen.config.check import check_config
     from vpt_gen.data.batches import evaluation_name, open_sources
     from vpt_gen.data.folders.opening import open_folder
@@ -46,8 +47,10 @@ FLAGS = flags.FLAGS
 _BATCH = 16
 
 
-def open_images() -> tuple[Source, str, ImageSpec]:
+def open_images() -> tuple[Source, str, ImageSpec | None]:
     """Opens the images of the command line; returns them, their name, and their preprocessing.
+
+    The preprocessing of a folder depends on the tokenizer, and is None.
 
     Raises:
       UserError: both or neither of folder and config, or images that cannot be opened.
@@ -55,12 +58,25 @@ def open_images() -> tuple[Source, str, ImageSpec]:
     if bool(FLAGS.images) == (FLAGS.config is not None):
         raise UserError("Give either --images=<folder> or --config=<file>; see --help.")
     if FLAGS.images:
-        return open_folder(FLAGS.images), "real images", ImageSpec(FLAGS.image_size, FLAGS.fit)
+        return open_folder(FLAGS.images), "real images", None
     check_config(FLAGS.config)
     train, held_out = open_sources(FLAGS.config)
     data = FLAGS.config.data
     name = evaluation_name(data) if held_out else "training images"
     return held_out or train, name, ImageSpec(data.image_size, data.fit)
+
+
+def own_size(tokenizer: PretrainedNet, path: str) -> int:
+    """Returns the side in pixels of the images that a tokenizer was trained on.
+
+    Raises:
+      UserError: neither its record nor its name says so.
+    """
+    trained = tokenizer.about.get("config", {}).get("data", {}).get("image_size", 0)
+    published = [of.image_size for of in BACKBONES.values() if of.tokenizer == path]
+    if not (trained or published):
+        raise UserError(f"{path} does not say of which size its images were: give --image_size.")
+    return int(trained or min(published))
 
 
 def define_flags() -> None:
@@ -73,7 +89,12 @@ def define_flags() -> None:
         "Instead of --images: a file of configs/, for the held-out part of its data, or for all if "
         "nothing is held out."
     )
-    define_number("image_size", SIDES[PHOTOS], Side, "With --images: side of the squares.")
+    define_number(
+        "image_size",
+        None,
+        Side,
+        "With --images: side of the squares; by default that of the tokenizer's training.",
+    )
     flags.DEFINE_enum("fit", "pad", ["crop", "pad", "stretch"], "How --images are made square.")
     define_number("num", 1000, Several, "Maximal number of images, evenly over all.")
     define_number("columns", 10, Count, "Images of a class in the picture.")
@@ -95,6 +116,7 @@ def reconstruct() -> None:
     source, name, spec = open_images()
     mesh = sharding.make_mesh()
     tokenizer = load_net(arrival.directory(FLAGS.tokenizer), *TOKENIZERS, mesh=mesh)
+    spec = spec or ImageSpec(FLAGS.image_size or own_size(tokenizer, FLAGS.tokenizer), FLAGS.fit)
     check_image_size(tokenizer.net, spec.size)
     if len(source) > FLAGS.num:
         source = source.subset(np.linspace(0, len(source) - 1, FLAGS.num).astype(int))
