@@ -88,6 +88,7 @@ def test_pretraining_at_a_constant_rate_ends_where_it_is_told(data, tokenizer, t
     train(config, tmp_path / "parts")
     early = load_net(tmp_path / "parts" / "net", "maskgit").digest
     config.num_steps = 2
+    config.backbone.tokenizer = str(with_another_decoder(tokenizer / "net", tmp_path / "second"))
     train(config, tmp_path / "parts")
     digests = [load_net(tmp_path / name / "net", "maskgit").digest for name in ("whole", "parts")]
     assert digests[0] == digests[1] != early
@@ -100,6 +101,14 @@ def test_pretraining_at_a_constant_rate_ends_where_it_is_told(data, tokenizer, t
     config.num_steps = 3
     with pytest.raises(UserError, match="config.num_steps was 2, is 3"):
         train(config, tmp_path / "falling")
+
+
+def with_another_decoder(path, new):
+    """Writes a tokenizer as its second stage of training leaves it: its tokens stay."""
+    first = load_net(path, "vqgan")
+    decoder = jax.tree.map(lambda x: 2 * x, first.params["decoder"])
+    save_net(new, first.net, {**first.params, "decoder": decoder}, {"tokens_of": first.digest})
+    return new
 
 
 @pytest.fixture(scope="module")

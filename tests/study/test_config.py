@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -175,15 +176,25 @@ def test_a_study_with_older_values_goes_on(study, tmp_path):
     assert path.read_text() == new
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_every_study_of_configs_is_sound(path):
-    assert f"python -m vpt_gen.study --config=configs/{path.name}" in path.read_text()
-    study = flag.load(path)
+def documented(path):
+    """The arguments with which a study's docstring gives it, '' for none."""
+    return re.findall(rf"vpt_gen.study --config=configs/{path.name}(?::(\w+))?", path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "argument"),
+    [(path, argument) for path in CONFIGS for argument in documented(path)],
+    ids=lambda part: getattr(part, "stem", part),
+)
+def test_every_study_of_configs_is_sound(path, argument):
+    study = flag.load(path, argument)
     check_study(study)
     runs = runs_of(study)
     for dataset_name in study.datasets:
-        for name in study.variants:
-            runs.base(name, dataset_name)
+        for name, of in study.variants.items():
+            base = runs.base(name, dataset_name)
+            settings = [x.split("=")[1] for x in of.sampling if x.startswith("--set=")]
+            assert set(settings) <= set(base.get("decode", ()))
     for cell in all_cells(study):
         if not study.variants[cell.variant].keep_best:
             assert list(runs.steps(cell, Choice(9, 1.0)))
