@@ -17,6 +17,7 @@ from vpt_gen.packing.archives import find_archives
 from vpt_gen.packing.drawings import ARCHIVES, CONTENT, pack
 from vpt_gen.packing.on_white import fit_square
 from vpt_gen.packing.packer import SIZE
+from vpt_gen.packing.targets import SETS
 
 
 def rms(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -44,14 +45,15 @@ def main(downloads: str, targets: str) -> None:
     kept = pack(find_archives(downloads, "photos", ARCHIVES)).kept
     paths = [path for _, path, _ in kept]
     images = halved(np.stack([image for *_, image in kept]))
-    for folder in sorted(pathlib.Path(targets).iterdir()):
+    for name in SETS:
+        folder = pathlib.Path(targets) / name
         files = sorted(folder.glob("*/*.png"))
         distances = rms(halved(np.stack([read(file) for file in files])), images)
         nearest = distances.min(axis=1)
-        print(f"{folder.name}: least {nearest.min():.1f}, median {np.median(nearest):.1f}")
+        print(f"{name}: least {nearest.min():.1f}, median {np.median(nearest):.1f}")
         for number in np.argsort(nearest)[:5]:
-            name, like = files[number].relative_to(folder), paths[distances[number].argmin()]
-            print(f"  {nearest[number]:5.1f}  {name}  {like}")
+            shown, like = files[number].relative_to(folder), paths[distances[number].argmin()]
+            print(f"  {nearest[number]:5.1f}  {shown}  {like}")
 
 
 if __name__ == "__main__":

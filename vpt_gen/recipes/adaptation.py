@@ -191,8 +191,8 @@ def _fit_small(config: ConfigDict, assets: str) -> None:
     if config.task == "prompts_lora":
         config.prompts_lora.prompt_steps = config.num_steps // 2
     if config.task == "adapters":
-        # An eighth of the demo's width, about as 64 for the published nets (512 to 1024).
-        config.adapters.size = 16
+        # An eighth of the width, about as 64 for the published nets (512 to 1024).
+        config.adapters.size = 16 if assets == DEMO else 32
 
 
 def vtab(name: str, variant: str) -> ConfigDict:
