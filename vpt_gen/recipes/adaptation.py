@@ -268,7 +268,7 @@ def few_images(variant: str) -> ConfigDict:
     config.data.cache_views = 16
     _fit_small(config, DEMO if method in GAN_METHODS else PHOTOS)
     if (family, method) == ("nar", "prompts"):
-        _guide(config, 0.5)
+        _guide(config, 2.0)
     if family == "ar" and method not in GAN_METHODS:
         # An unlikely early token spoils the rest of an image.
         config.decode.temperature = 0.8
