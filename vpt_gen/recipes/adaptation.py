@@ -273,6 +273,8 @@ def few_images(variant: str) -> ConfigDict:
         # An unlikely early token spoils the rest of an image.
         config.decode.temperature = 0.8
         config.decode.top_p = 0.95
+    if (family, method) == ("ar", "prompts"):
+        config.decode.guidance = 0.5
     return config
 
 
