@@ -12,7 +12,6 @@ def get_config(method="prompts"):
     config = demo("ar", method)
     if method == "prompts":
         config.optimizer.learning_rate = 2e-2
-        config.decode.guidance = 1.0
     if method not in GAN_METHODS:
         # An early wrong stroke spoils the rest of the image, so sample conservatively.
         config.decode.temperature = 0.6

@@ -13,21 +13,10 @@ import numpy as np
 
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
-from vpt_gen.images.codec import to_uint8
+from vpt_gen.evaluation import reconstructed
+from vpt_gen.machine import sharding
 
 BATCH = 500
-
-
-def reconstructed(images: np.ndarray, path: str) -> np.ndarray:
-    """Encodes and decodes images (n, R, R, 3), uint8."""
-    tokenizer = load_net(path, *TOKENIZERS)
-
-    @jax.jit
-    def through(x):
-        tokens = tokenizer.net.apply({"params": tokenizer.params}, x, method="tokenize")
-        return tokenizer.net.apply({"params": tokenizer.params}, tokens, method="detokenize")
-
-    return np.concatenate([to_uint8(through(x)) for x in _batches(images)])
 
 
 def _batches(images):
@@ -48,7 +37,9 @@ def main(options: argparse.Namespace) -> None:
     is_photo = np.array([name.startswith("photo/") for name in source.class_names])[labels]
     parts = {"photographs": is_photo, "drawings": ~is_photo}
     if options.through:
-        real, images = images, reconstructed(images, options.through)
+        tokenizer = load_net(options.through, *TOKENIZERS)
+        made = reconstructed.batches(tokenizer, iter(images), BATCH, sharding.make_mesh())
+        real, images = images, np.concatenate([part for _, part, _ in made])
         for name, of in parts.items():
             error = np.mean((images[of] / 255.0 - real[of] / 255.0) ** 2)
             sharp = f"steps {steps(images[of]):.4f}, real {steps(real[of]):.4f}"

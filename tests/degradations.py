@@ -13,7 +13,6 @@ import argparse
 import io
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import scipy.ndimage
 from PIL import Image
@@ -22,11 +21,11 @@ from tests.sensitivity import noise
 from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
 from vpt_gen.checkpoints.shipped import PHOTOS, SIDES
 from vpt_gen.data import arrays
+from vpt_gen.evaluation import reconstructed
 from vpt_gen.evaluation.classifier import FeatureClassifier
 from vpt_gen.evaluation.distances import frechet, precision_recall
 from vpt_gen.evaluation.features import Extractor, tokenizer_space
 from vpt_gen.evaluation.photos_space import photos_space
-from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import sharding
 
 COUNT, TAUGHT = 1000, 2000
@@ -90,10 +89,8 @@ DESTROYED: dict[str, Change] = {
 
 def through_tokens(tokenizer: PretrainedNet, images: np.ndarray) -> np.ndarray:
     """What the tokenizer gives back of images."""
-    apply = jax.jit(tokenizer.net.apply)
-    parts = np.split(images / np.float32(255.0), range(100, len(images), 100))
-    given = [apply({"params": tokenizer.params}, part)[0] for part in parts]
-    return to_uint8(np.clip(np.concatenate(given), 0.0, 1.0))
+    made = reconstructed.batches(tokenizer, iter(images), 100, sharding.make_mesh())
+    return np.concatenate([part for _, part, _ in made])
 
 
 def load(path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -115,11 +115,8 @@ def draw_reconstructions(net: PretrainedNet, path: pathlib.Path, count: int = 32
 
 def keeps_tokens(tokenizer: PretrainedNet) -> bool:
     """Returns whether half precision changes nothing that a tokenizer's tokens depend on."""
-    decides = {
-        name: part
-        for name, part in tokenizer.params.items()
-        if name not in getattr(tokenizer.net, "decoder_parts", ())
-    }
+    decoder = tokenizer.net.decoder_parts
+    decides = {name: part for name, part in tokenizer.params.items() if name not in decoder}
     rounded = jax.tree.map(lambda x: np.array_equal(x, np.float32(np.float16(x))), decides)
     return all(jax.tree.leaves(rounded))
 
@@ -130,8 +127,8 @@ def ship(name: str, workdir: str, data_record: dict, output: pathlib.Path) -> No
     curves = read_curves(workdir)
     figures = {key: values[-1] for key, (_, values) in curves.items()}
     about = {**exported.about, "data_record": data_record, "figures": figures}
-    if not keeps_tokens(exported):
-        about.pop("tokens_of", None)
+    if "tokens_of" in about and not keeps_tokens(exported):
+        del about["tokens_of"]
     digest = save_net(str(output / name), exported.net, exported.params, about, jnp.float16)
     draw_curves(curves, output / f"{name}_curves.png")
     samples = max(pathlib.Path(workdir, "pictures").glob("samples_*.png"), default=None)

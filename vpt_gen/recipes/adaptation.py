@@ -150,7 +150,7 @@ def demo(family: str, method: str) -> ConfigDict:
     config.data.holdout = 0.2
     # No flips: a mirrored digit has another meaning.
     _fit_small(config, DEMO)
-    if (family, method) == ("nar", "prompts"):
+    if method == "prompts":
         _guide(config, 1.0)
     config.evaluation.num_samples = 500
     return config
@@ -158,7 +158,8 @@ def demo(family: str, method: str) -> ConfigDict:
 
 def _guide(config: ConfigDict, scale: float) -> None:
     """Decodes closer to the class, for a second pass without prompts (docs/decoders.md)."""
-    config.decode.decoder = "halton"
+    if config.family == "nar":
+        config.decode.decoder = "halton"
     config.decode.guidance = scale
 
 
@@ -267,14 +268,12 @@ def few_images(variant: str) -> ConfigDict:
     config.data.rotation = 5.0
     config.data.cache_views = 16
     _fit_small(config, DEMO if method in GAN_METHODS else PHOTOS)
-    if (family, method) == ("nar", "prompts"):
-        _guide(config, 2.0)
+    if method == "prompts":
+        _guide(config, 2.0 if family == "nar" else 0.5)
     if family == "ar" and method not in GAN_METHODS:
         # An unlikely early token spoils the rest of an image.
         config.decode.temperature = 0.8
         config.decode.top_p = 0.95
-    if (family, method) == ("ar", "prompts"):
-        config.decode.guidance = 0.5
     return config
 
 
