@@ -2,7 +2,7 @@
 
 bash launch/fetch.sh targets downloads
 python -m vpt_gen.main --config=configs/fewshot_stamps.py
-python -m vpt_gen.main --config=configs/fewshot_stamps.py:ar --config.data.shots=20
+python -m vpt_gen.main --config=configs/fewshot_stamps.py:nar --config.data.shots=20
 """
 
 from vpt_gen.recipes.adaptation import packaged_fewshot

@@ -27,7 +27,7 @@ def get_config():
         **{name: variant(name) for name in (*names, *few)},
         prompts_lora=variant("prompts_lora", shares={"prompts_lora": {"prompt_steps": 0.5}}),
         # Decoded like the other methods, so without guidance.
-        prompts=variant("prompts", set={"decode": {"decoder": "confidence", "guidance": 0.0}}),
+        prompts=variant("prompts", set={"decode": {"guidance": 0.0}}),
         # The first third of a GAN's run is its first stage.
         minegan=variant("minegan", shares={"minegan": {"miner_steps": 1 / 3}}, keep_best=True),
         cgantransfer=variant(

@@ -86,7 +86,7 @@ _DATASETS = {
 _UNGUIDED = {
     "demo": {"decoder": "confidence", "guidance": 0.0},
     "demo_ar": {"guidance": 0.0},
-    "photos": {"decoder": "confidence", "guidance": 0.0},
+    "photos": {"guidance": 0.0},
 }
 _GUIDED = {
     "guided": ("guidance", []),

@@ -1,7 +1,6 @@
 """Real image sets that Python packages ship, as class folders: what can be tried off line.
 
-python -m tests.packaged_sets runs/packaged            writes faces/, textures/ and digits/
-python -m tests.packaged_sets runs/packaged compare    writes samples.png, see docs/data.md
+python -m tests.packaged_sets runs/packaged    writes faces/, textures/, digits/ (docs/data.md)
 
 faces     scikit-image's subset of Labeled Faces in the Wild: 100 faces, 100 patches of background
 textures  scikit-image's photographs of brick, grass and gravel, in tiles of 64 pixels
@@ -13,8 +12,6 @@ import sys
 
 import numpy as np
 from PIL import Image
-
-from vpt_gen.images import grids
 
 TILE = 64  # pixels
 
@@ -58,34 +55,11 @@ def write(name: str, folder: pathlib.Path) -> None:
             Image.fromarray(image).save(folder / class_name / f"{number:04d}.png")
 
 
-def compare(folder: pathlib.Path, side: int = 32, count: int = 8) -> None:
-    """The first real images of some classes, and beside them the first samples of `run_<set>`."""
-    shown = {name: (*SETS[name](),) for name in ("faces", "textures")} | {"digits": ("0", "3", "7")}
-    rows = {}
-    for name, classes in shown.items():
-        for class_name in classes:
-            real = sorted((folder / name / class_name).glob("*.png"))[:count]
-            samples = sorted((folder / f"run_{name}" / "samples").glob(f"{class_name}_*.png"))
-            images = [_read(path, side) for path in real]
-            images += [np.full((side, side, 3), 96, np.uint8)]
-            images += [_read(path, side) for path in samples[:count]]
-            rows[f"{name}: {class_name}"] = np.stack(images) / 255.0
-    grids.save_png(folder / "samples.png", grids.labeled_rows(rows))
-
-
-def _read(path: pathlib.Path, side: int) -> np.ndarray:
-    image = Image.open(path).convert("RGB")
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
-
-
-def main(folder: pathlib.Path, *task: str) -> None:
-    if task == ("compare",):
-        compare(folder)
-        return
+def main(folder: pathlib.Path) -> None:
     for name in SETS:
         write(name, folder / name)
         print(f"Wrote {folder / name}.")
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), *sys.argv[2:])
+    main(pathlib.Path(sys.argv[1]))

@@ -29,6 +29,7 @@ def refusal(program, capsys, *given):
         ((), "No --config given"),
         (("--config=configs/nope.py",), "configs/nope.py"),
         (("--config", "configs/nope.py"), "configs/nope.py does not exist"),
+        (("--config=README.md",), "README.md is not a Python file"),
         (("configs/demo.py",), "Unexpected argument 'configs/demo.py'"),
         (("--config=configs/demo.py", "--config.optimizer.lr=1"), "Unknown config field 'lr'"),
         (("--config=configs/folder.py", "--config.data.path=nowhere"), "'nowhere' does not exist"),

@@ -30,8 +30,8 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
     files, fields = _given_files(argv), [a[2:] for a in argv if a.startswith("--config.")]
     if fields and not files:
         raise UserError(f"--{fields[0]} needs --config: give the file whose field it sets.")
-    if files and not pathlib.Path(files[-1].split(":")[0]).is_file():
-        raise UserError(f"Config file {files[-1]} does not exist; configs/ holds those there are.")
+    if files:
+        _check_file(files[-1].split(":")[0])
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -72,11 +72,9 @@ def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
     Raises:
       UserError: a missing file, or an argument that its `get_config` does not take.
     """
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"Config file {path} does not exist; configs/ holds those there are.")
+    _check_file(path)
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"Config file {path} is not a Python file; give one that ends with .py.")
+    assert spec and spec.loader, path
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if argument and not inspect.signature(module.get_config).parameters:
@@ -84,6 +82,13 @@ def load(path: str | pathlib.Path, argument: str = "") -> ConfigDict:
             f"Config file {path} takes no argument, so --config={path}:{argument} fails."
         )
     return module.get_config(*([argument] if argument else []))
+
+
+def _check_file(path: str | pathlib.Path) -> None:
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"Config file {path} does not exist; configs/ holds those there are.")
+    if pathlib.Path(path).suffix != ".py":
+        raise UserError(f"Config file {path} is not a Python file; give one that ends with .py.")
 
 
 def files_of_runs(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -26,6 +26,8 @@ from vpt_gen.methods.prompts import Prompts
 
 # Family -> the published backbone at 256 px that is the default.
 _PUBLISHED = {"nar": "maskgit256", "ar": "taming256"}
+# The shipped photos source's: its autoregressive transformer draws better (docs/fewshot.md).
+_PHOTOS_FAMILY = "ar"
 # Side of the published BigGAN's images, pixels.
 _GAN_SIZE = 128
 
@@ -57,15 +59,19 @@ class Variant:
         return self.backbone or _PUBLISHED[self.family]
 
 
-def read_variant(variant: str) -> Variant:
+def read_variant(variant: str, family: str = "nar") -> Variant:
     """Parses the argument of a config file: a family or backbone, a method, both or none.
+
+    Args:
+      variant: the argument.
+      family: of a variant that names neither family nor backbone.
 
     Raises:
       UserError: a word that is unknown or one too many, or a backbone of another family.
     """
     words = [word.strip() for word in variant.split(",") if word.strip()]
     backbone = next((word for word in words if word in BACKBONES), "")
-    own = BACKBONES[backbone].family if backbone else "nar"
+    own = BACKBONES[backbone].family if backbone else family
     family = next((word for word in words if word in FAMILIES), own)
     method = next((word for word in words if word in METHODS), "prompts")
     if unknown := [word for word in words if word not in (family, method, backbone)]:
@@ -109,9 +115,10 @@ def folder(variant: str) -> ConfigDict:
     """Makes the config for anyone's folder; set `config.data.path`.
 
     Args:
-      variant: with a backbone, that one; without, the shipped photos source. See `Variant`.
+      variant: with a backbone, that one; without, the shipped photos source, by default its
+        autoregressive transformer. See `Variant`.
     """
-    chosen = read_variant(variant)
+    chosen = read_variant(variant, _PHOTOS_FAMILY)
     if not chosen.backbone:
         config = few_images(variant)
         config.data.holdout = 0.0
@@ -244,12 +251,12 @@ def few_images(variant: str) -> ConfigDict:
     The only shipped BigGAN is the demo's: gray, 32 pixels.
 
     Args:
-      variant: family and method, see `Variant`.
+      variant: family (by default 'ar') and method, see `Variant`.
 
     Raises:
       UserError: an argument that is not known, or a published backbone.
     """
-    chosen = read_variant(variant)
+    chosen = read_variant(variant, _PHOTOS_FAMILY)
     if chosen.backbone:
         raise UserError(
             f"This config adapts the shipped photos source, so it takes no {chosen.backbone}: use "

@@ -126,7 +126,7 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
     if net.family == "ar" and brush.keep:
         raise UserError(
             f"A {net.title} cannot look ahead, so it cannot keep tokens among those that it draws: "
-            "set keep to 0, or use a run of a masked transformer."
+            "set keep to 0, or use a run of a masked transformer, such as of configs/folder.py:nar."
         )
     for edit in {id(edit.mask): edit for edit in edits}.values():  # Many share a mask.
         of_windows = _masked_in_windows(run, edit, brush)
@@ -157,7 +157,7 @@ def _check_causal(net: TokenTransformer, of_windows: Sequence[np.ndarray]) -> No
             raise UserError(
                 f"A {net.title} draws an image from the top and cannot look ahead, so the mask "
                 "must reach from a row to the bottom, over the whole width: mask that, or use a "
-                "run of a masked transformer."
+                "run of a masked transformer, such as of configs/folder.py:nar."
             )
 
 

@@ -125,7 +125,7 @@ def candidates() -> list[Candidate]:
     shipped = {
         "demo": adaptation.demo("nar", "prompts"),
         "photos": adaptation.folder(""),
-        "photos, `ar`": adaptation.folder("ar"),
+        "photos, `nar`": adaptation.folder("nar"),
     }
     return [Candidate(name, config) for name, config in shipped.items()] + [
         Candidate(name, adaptation.folder(name), backbone) for name, backbone in BACKBONES.items()
