@@ -10,7 +10,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.report.conditions import prompt_pairs
 from vpt_gen.report.marquee import make_schedules
 from vpt_gen.report.real import open_real
-from vpt_gen.report.side_by_side import marquee_picture, side_by_side
+from vpt_gen.report.side_by_side import marquee_picture, nearest_picture, side_by_side
 from vpt_gen.runs.generation import plain_generation
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,17 @@ def test_real_images_can_be_left_out(runs):
     assert picture.shape[0] == 2 * 2 * STEP
     samples = plain_generation(runs["b"], np.array([0, 0, 1, 1]), 3).samples().images
     np.testing.assert_allclose(tile(picture, 3, 0, 2) / 255.0, samples[2], atol=1 / 255)
+
+
+def test_the_nearest_training_images_stand_below_samples(runs):
+    run, real = runs["a"], open_real(runs["a"])
+    picture = nearest_picture(run, num=2, seed=3)
+    assert picture.shape[0] == 2 * 2 * STEP
+    samples = plain_generation(run, np.array([0, 0, 1, 1]), 3).samples().images
+    np.testing.assert_allclose(tile(picture, 2, 1, 2) / 255.0, samples[3], atol=1 / 255)
+    (near,) = real.nearest(real.rows(samples[3:])).indices
+    (shown,) = real.pictures(real.train, np.array([near]))
+    np.testing.assert_allclose(tile(picture, 3, 1, 2) / 255.0, shown, atol=1 / 255)
 
 
 def test_a_marquee_has_a_row_for_each_schedule(runs):

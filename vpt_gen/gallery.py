@@ -1,7 +1,8 @@
 """`python -m vpt_gen.gallery --run=NAR=runs/a --run=AR=runs/b`: shows runs side by side.
 
 The picture has, per class, training images, then the first samples of each run, unselected. With
---marquee a second picture shows the effect of changing the prompt during decoding: one row per
+--nearest a second picture has samples of the first run above the training images nearest to them.
+With --marquee another one shows the effect of changing the prompt during decoding: one row per
 schedule, one column per class.
 """
 
@@ -22,7 +23,7 @@ from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed
 
 with later.imports(globals()):
-    from vpt_gen.report.side_by_side import marquee_picture, side_by_side
+    from vpt_gen.report.side_by_side import marquee_picture, nearest_picture, side_by_side
     from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
@@ -60,6 +61,7 @@ def define_flags() -> None:
     define_number("num", 8, Count, "Images per row.")
     define_number("seed", 0, Seed, "Seed of the images.")
     flags.DEFINE_bool("real", True, "Also show real images; --noreal leaves them out.")
+    flags.DEFINE_bool("nearest", False, "Also write <output>_nearest.png, of the first run.")
     flags.DEFINE_bool("marquee", False, "Also write <output>_marquee.png, of the first run.")
     flags.DEFINE_string("output", "gallery.png", "The picture to write.")
 
@@ -67,9 +69,8 @@ def define_flags() -> None:
 def main():
     """Runs the program; its flags are parsed."""
     output = pathlib.Path(FLAGS.output)
-    paths = [output]
-    if FLAGS.marquee:
-        paths.append(output.with_name(f"{output.stem}_marquee{output.suffix}"))
+    also = [name for name in ("nearest", "marquee") if FLAGS[name].value]
+    paths = [output, *(output.with_name(f"{output.stem}_{x}{output.suffix}") for x in also)]
     for path in paths:
         check_output(path, "--output", png.SIGNATURE)
     runs = open_runs(FLAGS.run)
@@ -78,7 +79,13 @@ def main():
         raise UserError(
             f"{first.workdir} holds several runs, each with its own data: add --noreal."
         )
+    if FLAGS.nearest and first.merged:
+        raise UserError(
+            f"{first.workdir} holds several runs, each with its own data: leave --nearest out."
+        )
     pictures = [side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real)]
+    if FLAGS.nearest:
+        pictures.append(nearest_picture(first, FLAGS.num, FLAGS.seed))
     if FLAGS.marquee:
         pictures.append(marquee_picture(first, FLAGS.seed))
     for path, picture in zip(paths, pictures, strict=True):

@@ -1,4 +1,4 @@
-"""Pictures of runs side by side: samples with real images, and marquees."""
+"""Pictures of runs: samples with real images, with the nearest of these, and marquees."""
 
 import numpy as np
 
@@ -17,11 +17,7 @@ def side_by_side(
     """Makes the picture: for each class a row of real images, if requested, and one per run."""
     first = next(iter(runs.values()))
     names = first.facts["class_names"]
-    class_ids = np.arange(len(names)).repeat(num)
-    drawn = {}
-    for label, run in runs.items():
-        images = plain_generation(run, class_ids, seed).samples().images
-        drawn[label] = images.reshape(len(names), num, *images.shape[1:])
+    drawn = {label: _drawn(run, num, seed) for label, run in runs.items()}
     real, rows = open_real(first) if with_real else None, {}
     for number, name in enumerate(names):
         if real:
@@ -29,6 +25,27 @@ def side_by_side(
             rows[f"{name}, real"] = real.pictures(real.train, shown)
         rows |= {f"{name}, {label}": images[number] for label, images in drawn.items()}
     return grids.labeled_rows(rows)
+
+
+def nearest_picture(run: TunedRun, num: int, seed: int) -> np.ndarray:
+    """Makes the picture: for each class a row of samples, and a row of the training images nearest.
+
+    Nearest by the features in which a report finds them.
+    """
+    real, rows = open_real(run), {}
+    for name, images in zip(run.facts["class_names"], _drawn(run, num, seed), strict=True):
+        rows[f"{name}, generated"] = images
+        found = real.nearest(real.rows(images))
+        rows[f"{name}, nearest"] = real.pictures(real.train, found.indices)
+    return grids.labeled_rows(rows)
+
+
+def _drawn(run: TunedRun, num: int, seed: int) -> np.ndarray:
+    """Draws the first images (classes, num, H, W, 3) of each class."""
+    num_classes = len(run.facts["class_names"])
+    generation = plain_generation(run, np.arange(num_classes).repeat(num), seed)
+    images = generation.samples().images
+    return images.reshape(num_classes, num, *images.shape[1:])
 
 
 def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
