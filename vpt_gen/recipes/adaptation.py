@@ -278,8 +278,8 @@ def few_images(variant: str) -> ConfigDict:
     if method == "prompts":
         _guide(config, 2.0 if family == "nar" else 1.0)
     if family == "ar" and method not in GAN_METHODS:
-        # An unlikely early token spoils the rest of an image; but at 0.8, which favors the ground, half
-        # of the birds cut out on white were empty (docs/fewshot.md).
+        # An unlikely early token spoils the rest of an image. At 0.8, half of the birds cut out on
+        # white were empty (docs/fewshot.md).
         config.decode.temperature = 0.9
     return config
 
