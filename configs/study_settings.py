@@ -39,7 +39,8 @@ _OTHERWISE = {
         "no guidance": {"guidance": 0.0},
         "guidance 0.5": {"guidance": 0.5},
         "guidance 2": {"guidance": 2.0},
-        "temperature 1, all tokens": {"temperature": 1.0, "top_p": 1.0},
+        "temperature 1": {"temperature": 1.0},
+        "temperature 0.8, top_p 0.95": {"temperature": 0.8, "top_p": 0.95},
     },
 }
 
