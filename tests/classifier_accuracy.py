@@ -11,10 +11,9 @@ import argparse
 import jax
 import numpy as np
 
+from tests.degradations import through_tokens
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.data import arrays
-from vpt_gen.evaluation import reconstructed
-from vpt_gen.machine import sharding
 
 BATCH = 500
 
@@ -37,9 +36,7 @@ def main(options: argparse.Namespace) -> None:
     is_photo = np.array([name.startswith("photo/") for name in source.class_names])[labels]
     parts = {"photographs": is_photo, "drawings": ~is_photo}
     if options.through:
-        tokenizer = load_net(options.through, *TOKENIZERS)
-        made = reconstructed.batches(tokenizer, iter(images), BATCH, sharding.make_mesh())
-        real, images = images, np.concatenate([part for _, part, _ in made])
+        real, images = images, through_tokens(load_net(options.through, *TOKENIZERS), images)
         for name, of in parts.items():
             error = np.mean((images[of] / 255.0 - real[of] / 255.0) ** 2)
             sharp = f"steps {steps(images[of]):.4f}, real {steps(real[of]):.4f}"

@@ -10,7 +10,12 @@ from vpt_gen.errors import UserError
 from vpt_gen.report.conditions import prompt_pairs
 from vpt_gen.report.marquee import make_schedules
 from vpt_gen.report.real import open_real
-from vpt_gen.report.side_by_side import marquee_picture, nearest_picture, side_by_side
+from vpt_gen.report.side_by_side import (
+    first_samples,
+    marquee_picture,
+    nearest_picture,
+    side_by_side,
+)
 from vpt_gen.runs.generation import plain_generation
 
 pytestmark = pytest.mark.slow
@@ -40,8 +45,9 @@ def tile(picture, row, column, columns):
 
 
 def test_real_images_stand_above_the_samples_of_each_run(runs):
-    picture = side_by_side(runs, num=2, seed=3)
     run = runs["a"]
+    drawn = {label: first_samples(each, num=2, seed=3) for label, each in runs.items()}
+    picture = side_by_side(run.facts["class_names"], drawn, open_real(run))
     assert picture.shape[0] == 2 * 3 * STEP
     samples = plain_generation(run, np.array([0, 0, 1, 1]), 3).samples().images
     for row, number in ((1, 0), (2, 0), (4, 2), (5, 2)):
@@ -53,7 +59,8 @@ def test_real_images_stand_above_the_samples_of_each_run(runs):
 
 
 def test_real_images_can_be_left_out(runs):
-    picture = side_by_side(runs, num=2, seed=3, with_real=False)
+    drawn = {label: first_samples(run, num=2, seed=3) for label, run in runs.items()}
+    picture = side_by_side(runs["a"].facts["class_names"], drawn, None)
     assert picture.shape[0] == 2 * 2 * STEP
     samples = plain_generation(runs["b"], np.array([0, 0, 1, 1]), 3).samples().images
     np.testing.assert_allclose(tile(picture, 3, 0, 2) / 255.0, samples[2], atol=1 / 255)
@@ -61,7 +68,8 @@ def test_real_images_can_be_left_out(runs):
 
 def test_the_nearest_training_images_stand_below_samples(runs):
     run, real = runs["a"], open_real(runs["a"])
-    picture = nearest_picture(run, num=2, seed=3)
+    drawn = first_samples(run, num=2, seed=3)
+    picture = nearest_picture(run.facts["class_names"], drawn, real)
     assert picture.shape[0] == 2 * 2 * STEP
     samples = plain_generation(run, np.array([0, 0, 1, 1]), 3).samples().images
     np.testing.assert_allclose(tile(picture, 2, 1, 2) / 255.0, samples[3], atol=1 / 255)

@@ -23,7 +23,13 @@ from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed
 
 with later.imports(globals()):
-    from vpt_gen.report.side_by_side import marquee_picture, nearest_picture, side_by_side
+    from vpt_gen.report.real import open_real
+    from vpt_gen.report.side_by_side import (
+        first_samples,
+        marquee_picture,
+        nearest_picture,
+        side_by_side,
+    )
     from vpt_gen.runs.opened import TunedRun, open_run
 
 FLAGS = flags.FLAGS
@@ -75,17 +81,15 @@ def main():
         check_output(path, "--output", png.SIGNATURE)
     runs = open_runs(FLAGS.run)
     first = next(iter(runs.values()))
-    if FLAGS.real and first.merged:
-        raise UserError(
-            f"{first.workdir} holds several runs, each with its own data: add --noreal."
-        )
-    if FLAGS.nearest and first.merged:
-        raise UserError(
-            f"{first.workdir} holds several runs, each with its own data: leave --nearest out."
-        )
-    pictures = [side_by_side(runs, FLAGS.num, FLAGS.seed, FLAGS.real)]
-    if FLAGS.nearest:
-        pictures.append(nearest_picture(first, FLAGS.num, FLAGS.seed))
+    for name, cure in (("real", "add --noreal"), ("nearest", "leave --nearest out")):
+        if FLAGS[name].value and first.merged:
+            raise UserError(f"{first.workdir} holds several runs, each with its own data: {cure}.")
+    names = first.facts["class_names"]
+    real = open_real(first) if FLAGS.real or FLAGS.nearest else None
+    drawn = {label: first_samples(run, FLAGS.num, FLAGS.seed) for label, run in runs.items()}
+    pictures = [side_by_side(names, drawn, real if FLAGS.real else None)]
+    if real and FLAGS.nearest:
+        pictures.append(nearest_picture(names, next(iter(drawn.values())), real))
     if FLAGS.marquee:
         pictures.append(marquee_picture(first, FLAGS.seed))
     for path, picture in zip(paths, pictures, strict=True):

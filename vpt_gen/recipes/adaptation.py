@@ -118,7 +118,7 @@ def folder(variant: str) -> ConfigDict:
       variant: with a backbone, that one; without, the shipped photos source, by default its
         autoregressive transformer. See `Variant`.
     """
-    chosen = read_variant(variant, _PHOTOS_FAMILY)
+    chosen = read_variant(variant)
     if not chosen.backbone:
         config = few_images(variant)
         config.data.holdout = 0.0
@@ -279,7 +279,7 @@ def few_images(variant: str) -> ConfigDict:
         _guide(config, 2.0 if family == "nar" else 1.0)
     if family == "ar" and method not in GAN_METHODS:
         # An unlikely early token spoils the rest of an image. At 0.8, half of the birds cut out on
-        # white were empty (docs/fewshot.md).
+        # white were empty (docs/prompts.md).
         config.decode.temperature = 0.9
     return config
 
