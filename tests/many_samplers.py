@@ -2,17 +2,18 @@
 
     python -m tests.many_samplers                  all programs
     python -m tests.many_samplers edit report      some of them
+    python -m tests.many_samplers --images=200     fewer images
 
 Processes find each other through jax.distributed, on this machine. Compares the images, the record,
 the page and every figure with those of one process, bit for bit. Each program takes several
 minutes on two cores.
 """
 
+import argparse
 import json
 import os
 import pathlib
 import signal
-import sys
 import tempfile
 import time
 
@@ -22,8 +23,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "")
 
 from tests.jobs import Job, Processes, write_config  # noqa: E402
-
-IMAGES = 200
 
 
 def files_of(folder):
@@ -42,27 +41,27 @@ def figures_of(folder):
     return figures
 
 
-def sample(run, folder, processes, *more):
-    """A job that draws `IMAGES` images of two classes."""
-    flags = [f"--checkpoint={run}", f"--num={IMAGES // 2}", "--set=batch_size=8", *more]
+def sample(run, folder, processes, images, *more):
+    """A job that draws images of two classes."""
+    flags = [f"--checkpoint={run}", f"--num={images // 2}", "--set=batch_size=8", *more]
     return job("sample", [*flags, f"--output={folder}"], folder, processes)
 
 
-def shards(run, folder, processes):
+def shards(run, folder, processes, images):
     """A job that draws them into shards, whose ends are in the middle of a batch."""
-    return sample(run, folder, processes, "--shard_size=20")
+    return sample(run, folder, processes, images, "--shard_size=20")
 
 
-def evaluate(run, folder, processes):
-    """A job that draws and measures `IMAGES` images."""
-    flags = [f"--checkpoint={run}", f"--num={IMAGES}", "--set=batch_size=8", "--batch_size=12"]
+def evaluate(run, folder, processes, images):
+    """A job that draws and measures images."""
+    flags = [f"--checkpoint={run}", f"--num={images}", "--set=batch_size=8", "--batch_size=12"]
     flags += ["--features=tokenizer", f"--output={folder}"]
     return job("evaluate", flags, folder, processes)
 
 
-def edit(run, folder, processes):
+def edit(run, folder, processes, images):
     """A job that repaints two images of other sizes, in batches that have both."""
-    flags = [f"--checkpoint={run}", f"--num={IMAGES // 4 + 1}", "--set=batch_size=8"]
+    flags = [f"--checkpoint={run}", f"--num={images // 2}", "--set=batch_size=8"]
     for name, size in (("small", (20, 30)), ("large", (40, 24))):
         path = run.with_name(f"{name}.png")
         Image.radial_gradient("L").resize(size).convert("RGB").save(path)
@@ -70,16 +69,16 @@ def edit(run, folder, processes):
     return job("edit", [*flags, "--box=4,4,16,18", f"--output={folder}"], folder, processes)
 
 
-def preview(run, folder, processes):
-    """A job that draws `IMAGES` images of two classes of the source."""
+def preview(run, folder, processes, images):
+    """A job that draws images of two classes of the source."""
     flags = [f"--{net}={run.with_name(net)}" for net in ("tokenizer", "transformer")]
-    flags += ["--classes=0,1", f"--num={IMAGES // 2}", f"--folder={folder}"]
+    flags += ["--classes=0,1", f"--num={images // 2}", f"--folder={folder}"]
     return job("preview", [*flags, f"--output={folder}.png"], folder, processes)
 
 
-def report(run, folder, processes):
+def report(run, folder, processes, images):
     """A job that makes a page."""
-    flags = [f"--workdir={run}", "--num=40", f"--output={folder / 'report.html'}"]
+    flags = [f"--workdir={run}", f"--num={images}", f"--output={folder / 'report.html'}"]
     return job("report", flags, folder, processes)
 
 
@@ -137,30 +136,36 @@ def compare(what, found, expected):
     assert found == expected
 
 
-def try_program(name, folder, run):
+def try_program(name, folder, run, images):
     """Compares two and four processes with one; kills one of two, and goes on with four."""
     program, result, written = PROGRAMS[name]
-    program(run, folder / f"{name}1", 1).succeed()
+    program(run, folder / f"{name}1", 1, images).succeed()
     one = result(folder / f"{name}1")
     for processes in (2, 4):
         target = folder / f"{name}{processes}"
-        program(run, target, processes).succeed()
+        program(run, target, processes, images).succeed()
         compare(f"{name}: {processes} processes, against 1:", result(target), one)
     for number, then in ((1, 4), (0, 1)):
         target = folder / f"{name}_killed{number}"
-        kill(program(run, target, 2), number, lambda target=target: written(target))
-        program(run, target, then).succeed()
+        kill(program(run, target, 2, images), number, lambda target=target: written(target))
+        program(run, target, then, images).succeed()
         compare(f"{name}: then {then} processes, against 1:", result(target), one)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("programs", nargs="*", metavar="program", default=[*PROGRAMS])
+    parser.add_argument("--images", type=int, default=1000)
+    args = parser.parse_args()
+    if unknown := set(args.programs) - set(PROGRAMS):
+        parser.error(f"not among {', '.join(PROGRAMS)}: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         os.environ["VPT_GEN_CACHE"] = str(folder / "cache")
         run = folder / "run"
         Job(write_config(folder, num_steps=4, checkpoint_every=4, eval_every=0), run).finish()
-        for name in sys.argv[1:] or PROGRAMS:
-            try_program(name, folder, run)
+        for name in args.programs:
+            try_program(name, folder, run, args.images)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from tests.programs import train
 from vpt_gen.checkpoints.store import Store
 
 pytestmark = pytest.mark.slow
+# Several batches for each of two processes, the last one not full.
+IMAGES = 76
 
 
 def read(config):
@@ -74,13 +76,13 @@ def trained(tmp_path_factory):
 
 def test_two_killed_processes_and_one_after_them_sample_what_one_does(trained, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    many_samplers.sample(trained, one, 1).succeed()
-    killed = many_samplers.sample(trained, two, 2)
+    many_samplers.sample(trained, one, 1, IMAGES).succeed()
+    killed = many_samplers.sample(trained, two, 2, IMAGES)
     killed.wait_for(lambda: len(list(two.glob("*.png"))) >= 3)
     for process in killed.processes:
         process.kill()
     killed.wait()
-    many_samplers.sample(trained, two, 1).succeed()
+    many_samplers.sample(trained, two, 1, IMAGES).succeed()
     assert "drawing the rest" in killed.log.read_text()
     assert many_samplers.files_of(two) == many_samplers.files_of(one)
 
@@ -88,13 +90,13 @@ def test_two_killed_processes_and_one_after_them_sample_what_one_does(trained, t
 def test_two_processes_repaint_what_one_does(trained, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for folder, processes in ((one, 1), (two, 2)):
-        many_samplers.edit(trained, folder, processes).succeed()
+        many_samplers.edit(trained, folder, processes, IMAGES).succeed()
     assert many_samplers.edited(two) == many_samplers.edited(one)
 
 
 def test_two_processes_measure_what_one_does(trained, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for folder, processes in ((one, 1), (two, 2)):
-        many_samplers.evaluate(trained, folder, processes).succeed()
+        many_samplers.evaluate(trained, folder, processes, IMAGES).succeed()
     assert many_samplers.figures_of(two) == many_samplers.figures_of(one)
     assert {path.name for path in two.iterdir()} == {"metrics.json", "strip.png"}
