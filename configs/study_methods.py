@@ -7,7 +7,8 @@
 
 A class alone (a token, or a mixture of the source's), keys and values that classes share or not,
 norms with and without biases and scales of branches, prompts with and without LoRA, and fine-tuning
-and LoRA with guidance by the adapted net or by the source. docs/methods.md describes them.
+and LoRA, also with images that the source drew (prior preservation), or with guidance by the adapted
+net or by the source. docs/methods.md describes them.
 """
 
 from vpt_gen.errors import UserError
@@ -45,6 +46,10 @@ def get_config(source="demo"):
             "prompts_lora", "prompts, then LoRA", shares={"prompts_lora": {"prompt_steps": 0.5}}
         ),
         finetune=variant("finetune"),
+        **{
+            f"{name}_prior": variant(name, f"{name}, prior kept", set={"prior": {"weight": 1.0}})
+            for name in ("lora", "finetune")
+        },
         **{
             f"{name}_{kind}": variant(
                 name,
