@@ -218,7 +218,7 @@ def test_pretraining_starts_from_a_net(data, tokenizer, transformer, tmp_path):
     ]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), *nets)
     other = copy.deepcopy(config)
-    other.model.num_layers = 1
+    other.model.num_layers = 2
     with pytest.raises(UserError, match="has other sizes than config.model"):
         train(other, tmp_path / "other")
     shutil.rmtree(tmp_path / "net")
