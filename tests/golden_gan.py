@@ -179,6 +179,11 @@ def shapes_of_reference(tensors: dict[str, list[int]]) -> dict[str, tuple[int, .
     }
 
 
+def captured(net, variables, *inputs):
+    """A net's output and all that its modules return, by one program."""
+    return jax.jit(functools.partial(net.apply, capture_intermediates=True))(variables, *inputs)
+
+
 def check_logits(file: str, stage: str, adversaries, variables, given: dict) -> None:
     """What the discriminator says in a step: of fakes and reals together, or of fakes alone."""
     images, moved = jax.jit(adversaries.generate)(variables, given["z"], given["y"])

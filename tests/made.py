@@ -130,7 +130,7 @@ def transformer_config(data, tokenizer, family="nar"):
     if family == "nar":
         config.decode.num_iterations = 2
     config.model.update(
-        {"num_layers": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
+        {"num_layers": 1, "hidden_size": 16, "num_heads": 2, "intermediate_size": 32}
     )
     return config
 

@@ -14,6 +14,7 @@ import pathlib
 import runpy
 import sys
 import threading
+import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,11 +37,13 @@ class Publisher(http.server.ThreadingHTTPServer):
     Attributes:
       asked: (file, header Range) of every request.
       stall_after: bytes of a file after which nothing more comes; None: all of it.
+      stalled_at: since when, as `time.monotonic` says it.
     """
 
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), _Answer)
         self.folder, self.asked, self.stall_after = pathlib.Path(folder), [], None
+        self.stalled_at = None
         self.stalled, self.ended = threading.Event(), threading.Event()
 
     @property
@@ -69,6 +72,7 @@ class _Answer(http.server.BaseHTTPRequestHandler):
                 if self.server.stall_after is not None:
                     self.wfile.write(file.read(self.server.stall_after))
                     self.wfile.flush()
+                    self.server.stalled_at = time.monotonic()
                     self.server.stalled.set()
                     self.server.ended.wait()
                 while chunk := file.read(1 << 20):

@@ -55,6 +55,22 @@ def finish(process, code=0):
     return told
 
 
+@pytest.fixture(scope="module", autouse=True)
+def waiting(tmp_path_factory):
+    """Two hosts that begin before the file's other tests: one fetches what does not come.
+
+    They wait while those run, so that the last test has less to wait for.
+    """
+    folder = tmp_path_factory.mktemp("waiting")
+    with publishers.serving(publishers.write_small(folder / "publisher")) as server:
+        server.stall_after = 1 << 18
+        processes = hosts(server, folder, "cache", "cache")
+        yield server, processes
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
 @pytest.fixture
 def train_here(server, tmp_path, monkeypatch, capsys):
     """Trains in this process, as `start(server, tmp_path / "cache", "vpt_gen.main")` does."""
@@ -156,18 +172,6 @@ def hosts(server, tmp_path, *caches):
     ]
 
 
-def test_of_several_hosts_one_fetches_and_the_others_wait_however_long(server, tmp_path):
-    server.stall_after = 1 << 18
-    first, second = hosts(server, tmp_path, "cache", "cache")
-    assert server.stalled.wait(300)
-    time.sleep(40)  # A collective of gloo waits for 30 seconds.
-    server.ended.set()
-    told, others = finish(first, code=2), finish(second, code=2)
-    assert TOLD in told and TOLD in others
-    assert "are fetched from" in told and "fetch" not in others
-    assert sorted(name for name, _ in server.asked) == sorted(FILES)
-
-
 def test_hosts_that_share_no_cache_are_told(server, tmp_path):
     first, second = hosts(server, tmp_path, "cache", "other")
     assert "set VPT_GEN_CACHE to a folder that all hosts share" in finish(second, code=2)
@@ -180,3 +184,16 @@ def test_hosts_end_together_if_nothing_can_be_fetched(server, tmp_path):
     first, second = hosts(server, tmp_path, "cache", "cache")
     assert "The first process of the run cannot go on" in finish(second, code=2)
     assert "cannot be fetched (ConnectionError)" in finish(first, code=2)
+
+
+def test_of_several_hosts_one_fetches_and_the_others_wait_however_long(waiting):
+    server, (first, second) = waiting
+    assert server.stalled.wait(300)
+    # A collective of gloo waits for 30 seconds.
+    time.sleep(max(0, server.stalled_at + 40 - time.monotonic()))
+    assert first.poll() is None and second.poll() is None
+    server.ended.set()
+    told, others = finish(first, code=2), finish(second, code=2)
+    assert TOLD in told and TOLD in others
+    assert "are fetched from" in told and "fetch" not in others
+    assert sorted(name for name, _ in server.asked) == sorted(FILES)

@@ -143,17 +143,17 @@ def draw_mixed(folder):
     (folder / "notes.txt").write_text("none")
 
 
-def test_folders_of_mixed_images(data, tmp_path):
+def test_folders_of_mixed_images(data, tmp_path, capsys):
     draw_mixed(tmp_path / "mixed")
-    run = start(
-        "vpt_gen.evaluate",
+    call(
+        evaluate,
         f"--images={tmp_path / 'mixed'}",
         f"--reference={data / 'bars'}",
         f"--train={data / 'discs'}",
         f"--output={tmp_path / 'out'}",
+        needs_config=False,
     )
-    assert run.returncode == 0, run.stderr
-    assert "broken.png (cannot be read: image file is truncated)" in run.stdout
+    assert "broken.png (cannot be read: image file is truncated)" in capsys.readouterr().out
     record = read(tmp_path / "out")
     assert record["protocol"]["generated"]["count"] == 9
     assert record["protocol"]["reference"]["preparation"] == "as they are"

@@ -80,9 +80,12 @@ def test_pretraining_exports_its_net_and_draws(tokenizer, transformer):
     assert (transformer / "pictures" / "samples_0000002.png").is_file()
 
 
-def test_pretraining_at_a_constant_rate_ends_where_it_is_told(data, tokenizer, tmp_path):
+def test_pretraining_at_a_constant_rate_ends_where_it_is_told(
+    data, tokenizer, transformer, tmp_path
+):
     config = made.transformer_config(data, tokenizer / "net")
     config.optimizer.schedule = "constant"
+    config.eval_every = 0
     train(config, tmp_path / "whole")
     config.num_steps = 1
     train(config, tmp_path / "parts")
@@ -95,12 +98,11 @@ def test_pretraining_at_a_constant_rate_ends_where_it_is_told(data, tokenizer, t
     config.num_steps = 1
     with pytest.raises(UserError, match="has reached update 2, beyond config.num_steps = 1"):
         train(config, tmp_path / "parts")
-    config.optimizer.schedule = "cosine"
-    config.num_steps = 2
-    train(config, tmp_path / "falling")
-    config.num_steps = 3
+    falling = made.transformer_config(data, tokenizer / "net")
+    assert falling.optimizer.schedule == "cosine"
+    falling.num_steps = 3
     with pytest.raises(UserError, match="config.num_steps was 2, is 3"):
-        train(config, tmp_path / "falling")
+        train(falling, transformer)
 
 
 def with_another_decoder(path, new):
@@ -209,13 +211,14 @@ def test_pretraining_starts_from_a_net(data, tokenizer, transformer, tmp_path):
     config = made.transformer_config(data, tokenizer / "net")
     config.start_from = str(shutil.copytree(transformer / "net", tmp_path / "net"))
     config.optimizer.learning_rate = 1e-12
+    config.eval_every = 0
     train(config, tmp_path / "run")
     nets = [
         load_net(folder / "net", "maskgit").params for folder in (transformer, tmp_path / "run")
     ]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), *nets)
     other = copy.deepcopy(config)
-    other.model.num_layers = 1
+    other.model.num_layers = 2
     with pytest.raises(UserError, match="has other sizes than config.model"):
         train(other, tmp_path / "other")
     shutil.rmtree(tmp_path / "net")
@@ -349,7 +352,9 @@ def test_shipped_nets_are_small_and_show_how_they_were_made(tokenizer, tmp_path)
 
 
 def test_adversarial_training_runs(data, tmp_path):
-    train(made.tokenizer_config(data, adversarial_weight=0.1), tmp_path)
+    config = made.tokenizer_config(data, adversarial_weight=0.1)
+    config.eval_every = 0
+    train(config, tmp_path)
     assert (tmp_path / "net" / "net.json").is_file()
 
 

@@ -188,6 +188,7 @@ def test_every_method_tunes_and_samples_it(method, tuned):
     run = opened(tuned(method))
     images = plain_generation(run, np.array([0, 1, 1]), seed=0).samples().images
     assert images.shape == (3, 32, 32, 3)
+    assert ("class_embeddings" in run.params) == (method not in ("prompts", "prompts_lora"))
 
 
 @pytest.mark.parametrize("method", MEASURED)

@@ -46,7 +46,7 @@ def test_every_cell_runs(tmp_path, monkeypatch):
         i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])
     )
     workdir = tmp_path / "run"
-    chosen = f"UPDATES, VIEWS, SAMPLES, MEASURED, WORKDIR = 2, 1, 1, 10, {str(workdir)!r}"
+    chosen = f"UPDATES, VIEWS, SAMPLES, MEASURED, WORKDIR = 1, 1, 1, 5, {str(workdir)!r}"
     notebook.cells.insert(number + 1, nbformat.v4.new_code_cell(chosen))
     for name, value in environment().items():
         monkeypatch.setenv(name, value)

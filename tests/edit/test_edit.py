@@ -43,8 +43,7 @@ def edit_of(image, box, condition=BANK[0], number=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("window", [0, 20])
-@pytest.mark.parametrize("keep", [0.0, 0.5])
+@pytest.mark.parametrize(("window", "keep"), [(0, 0.0), (20, 0.0), (0, 0.5)])
 def test_pixels_outside_of_the_mask_stay_and_others_change(run_of, window, keep):
     edits = [
         edit_of(image_of(32, 32), (5, 6, 20, 30)),

@@ -1,6 +1,7 @@
 """A file gives the images of its runs bit for bit, alone and merged; what does not fit is named."""
 
 import contextlib
+import functools
 import itertools
 import json
 import types
@@ -35,7 +36,7 @@ from vpt_gen.training.state import initial_state
 def make_run(
     workdir, nets, classes=("bars", "discs"), task="prompts", family="nar", seed=1, **set_
 ):
-    """A run that drew its parameters; returns its workdir."""
+    """A run that drew its parameters, of few prompt tokens and iterations; returns its workdir."""
     data = made.write_folder(workdir.with_name(f"{workdir.name}_data"), classes)
     config = made.shared(default_config(task, family), data)
     config.data.image_size = 32
@@ -45,6 +46,10 @@ def make_run(
     else:
         config.backbone.transformer = str(nets / family)
         config.decode.batch_size = 4
+    if task == "prompts":
+        config.prompt.num_prompt_tokens = 3
+    if "num_iterations" in config.decode:
+        config.decode.num_iterations = 3
     config.update_from_flattened_dict(set_)
     mesh = sharding.make_mesh(jax.devices()[:1])
     experiment = make_experiment(config, str(workdir), mesh)
@@ -78,15 +83,12 @@ def next_to_the_nets(nets, monkeypatch):
     monkeypatch.chdir(nets)
 
 
-FEW = {"decode.num_iterations": 3, "prompt.num_prompt_tokens": 3}
-
-
 @pytest.fixture(scope="module")
 def runs(nets, tmp_path_factory):
     """Two runs on the same nets, with other classes and another number of prompt tokens."""
     folder = tmp_path_factory.mktemp("runs")
-    other = {**FEW, "prompt.num_prompt_tokens": 2}
-    first = make_run(folder / "first", nets, **FEW)
+    other = {"prompt.num_prompt_tokens": 2}
+    first = make_run(folder / "first", nets)
     return first, make_run(folder / "second", nets, ("a", "b", "c"), seed=2, **other)
 
 
@@ -107,6 +109,12 @@ def files(runs, tmp_path_factory):
     return one, write_file(folder / "both.safetensors", *runs)
 
 
+@pytest.fixture(scope="module")
+def opened_once():
+    """Opens runs and files that no test changes: a sampler is traced once for all who draw."""
+    return functools.cache(opened)
+
+
 def draw(run, classes, seed=3, **options):
     return run.sampler.sample(run.params, class_bank(classes), seed, **options)
 
@@ -117,8 +125,8 @@ def assert_same(found, expected):
 
 
 @pytest.mark.slow
-def test_a_file_gives_the_images_of_its_run_bit_for_bit(runs, files):
-    assert_same(draw(opened(files[0]), [0, 0, 1]), draw(opened(runs[0]), [0, 0, 1]))
+def test_a_file_gives_the_images_of_its_run_bit_for_bit(runs, files, opened_once):
+    assert_same(draw(opened_once(files[0]), [0, 0, 1]), draw(opened_once(runs[0]), [0, 0, 1]))
 
 
 @pytest.mark.slow
@@ -130,22 +138,24 @@ def test_so_does_a_file_of_another_method(task, family, nets, tmp_path):
 
 
 @pytest.mark.slow
-def test_classes_do_not_bleed_images_are_the_same_bits_after_merging(runs, files):
-    both = opened(files[1])
+def test_classes_do_not_bleed_images_are_the_same_bits_after_merging(runs, files, opened_once):
+    both = opened_once(files[1])
     assert both.facts["class_names"] == ["bars", "discs", "a", "b", "c"]
-    assert_same(draw(both, [0, 0, 1]), draw(opened(runs[0]), [0, 0, 1]))
-    assert_same(draw(both, [2, 4, 4]), draw(opened(runs[1]), [0, 2, 2]))
+    assert_same(draw(both, [0, 0, 1]), draw(opened_once(runs[0]), [0, 0, 1]))
+    assert_same(draw(both, [2, 4, 4]), draw(opened_once(runs[1]), [0, 2, 2]))
     # In between each other, too, in whatever order.
-    mixed, own = draw(both, [4, 0, 2, 0, 4, 1]), draw(opened(runs[0]), [0, 0, 1])
+    mixed, own = draw(both, [4, 0, 2, 0, 4, 1]), draw(opened_once(runs[0]), [0, 0, 1])
     np.testing.assert_array_equal(mixed.class_ids, [4, 0, 2, 0, 4, 1])
     np.testing.assert_array_equal(mixed.images[[1, 3, 5]], own.images)
-    other = draw(opened(runs[1]), [2, 0, 2])
+    other = draw(opened_once(runs[1]), [2, 0, 2])
     np.testing.assert_array_equal(mixed.images[[0, 2, 4]], other.images)
 
 
 @pytest.mark.slow
-def test_a_merged_file_merges_again_and_goes_on_where_it_stopped(files, runs, tmp_path):
-    both = opened(files[1])
+def test_a_merged_file_merges_again_and_goes_on_where_it_stopped(
+    files, runs, tmp_path, opened_once
+):
+    both = opened_once(files[1])
     bank = class_bank([4, 0, 2, 0, 4, 1])
     whole = both.sampler.sample(both.params, bank, 3)
     parts = list(both.sampler.stream(both.params, bank, 3, wanted=np.arange(6) >= 2))
@@ -161,16 +171,18 @@ def test_a_merged_file_merges_again_and_goes_on_where_it_stopped(files, runs, tm
     names = ["x/bars", "x/discs", "x/a", "x/b", "x/c", "y/bars", "y/discs"]
     assert again.facts["class_names"] == names
     assert_same(draw(again, [4, 0, 5]), draw(again, [4, 0, 5]))
-    np.testing.assert_array_equal(draw(again, [5]).images, draw(opened(runs[0]), [0]).images)
+    np.testing.assert_array_equal(draw(again, [5]).images, draw(opened_once(runs[0]), [0]).images)
 
 
 @pytest.mark.slow
-def test_a_marquee_between_merged_runs_is_refused_and_within_one_it_is_the_same(runs, files):
-    both = opened(files[1])
+def test_a_marquee_between_merged_runs_is_refused_and_within_one_it_is_the_same(
+    runs, files, opened_once
+):
+    both = opened_once(files[1])
     weights = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     bank = class_bank([3], [4])
     steered = both.sampler.sample(both.params, bank, 3, weights)
-    own = opened(runs[1])
+    own = opened_once(runs[1])
     expected = own.sampler.sample(own.params, class_bank([1], [2]), 3, weights)
     assert_same(steered, expected)
     with pytest.raises(UserError, match="stays within the classes of one of the merged runs"):
@@ -178,7 +190,7 @@ def test_a_marquee_between_merged_runs_is_refused_and_within_one_it_is_the_same(
 
 
 @pytest.mark.slow
-def test_from_export_to_the_hub_to_images(runs, tmp_path, monkeypatch):
+def test_from_export_to_the_hub_to_images(runs, tmp_path, monkeypatch, opened_once):
     with hub_server.serving() as (server, address):
         hub_server.use(monkeypatch, address, tmp_path / "cache")
         call(
@@ -195,7 +207,7 @@ def test_from_export_to_the_hub_to_images(runs, tmp_path, monkeypatch):
         assert yaml.safe_load(front)["license"] == "cc0-1.0"
         assert "![" in text and "](samples.png)" in text
         assert "--checkpoint=hf://me/shapes" in text
-        assert opened(runs[0]).nets["transformer"].digest in text
+        assert opened_once(runs[0]).nets["transformer"].digest in text
         call(sample, "--checkpoint=hf://me/shapes", "--num=2", f"--output={tmp_path / 'a'}")
         call(sample, f"--checkpoint={runs[0]}", "--num=2", f"--output={tmp_path / 'b'}")
     for name in ("bars_0000.png", "discs_0001.png"):

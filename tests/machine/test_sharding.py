@@ -1,5 +1,6 @@
 """The mesh and the rules: every parameter and every name of an axis has its place."""
 
+import functools
 import re
 
 import jax
@@ -78,6 +79,13 @@ def mesh_of(*shape):
     return sharding.make_mesh(shape=shape)
 
 
+@functools.cache
+def shapes_of(name):
+    """Shapes of a net's parameters, traced once and on a mesh."""
+    with sharding.use(mesh_of(2, 2, 2)):
+        return jax.eval_shape(NETS[name])
+
+
 def specs(tree, *shape):
     tree = sharding.shardings(tree, mesh_of(*shape))
     return {
@@ -90,8 +98,7 @@ def specs(tree, *shape):
 @pytest.mark.parametrize("name", NETS)
 def test_every_parameter_has_a_rule_and_little_is_whole(name):
     """Named activations are traced on the way: a name without a rule raises."""
-    with sharding.use(mesh_of(2, 2, 2)):
-        shapes = jax.eval_shape(NETS[name])
+    shapes = shapes_of(name)
     shardings = jax.tree.leaves(sharding.shardings(shapes, mesh_of(1, 4, 2)))
     leaves = jax.tree.leaves(shapes)
     if name in SMALL:
@@ -109,8 +116,8 @@ def test_every_parameter_has_a_rule_and_little_is_whole(name):
 @pytest.mark.slow
 def test_every_rule_has_a_parameter():
     paths = []
-    for make in NETS.values():
-        for path, x in jax.tree_util.tree_leaves_with_path(jax.eval_shape(make)):
+    for net in NETS:
+        for path, x in jax.tree_util.tree_leaves_with_path(shapes_of(net)):
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             paths.append(f"/{name}[{','.join(map(str, x.shape))}]")
     first = [
@@ -122,7 +129,7 @@ def test_every_rule_has_a_parameter():
 
 @pytest.mark.slow
 def test_attention_and_mlp_lie_as_meant():
-    found = specs(jax.eval_shape(NETS["maskgit"]), 2, 2, 2)
+    found = specs(shapes_of("maskgit"), 2, 2, 2)
     layer = "TransformerLayer_3/"
     attention = layer + "Attention_0/self_attention/"
     assert found[attention + "query/kernel"] == PartitionSpec("fsdp", "tensor", None)
@@ -135,14 +142,14 @@ def test_attention_and_mlp_lie_as_meant():
 
 @pytest.mark.slow
 def test_stacked_layers_lie_as_single_ones():
-    single = jax.eval_shape(NETS["gpt"])["block_0"]
+    single = shapes_of("gpt")["block_0"]
     stacked = jax.tree.map(lambda x: jax.ShapeDtypeStruct((48, *x.shape), x.dtype), single)
     one, many = specs(single, 2, 2, 2), specs(stacked, 2, 2, 2)
     assert {name: PartitionSpec(None, *spec) for name, spec in one.items()} == many
 
 
 def test_moments_lie_as_their_parameters():
-    params = jax.eval_shape(NETS["maskgit"])
+    params = shapes_of("maskgit")
     moments = jax.eval_shape(optax.adamw(1e-3).init, params)
     found = specs({"params": params, "opt_state": moments}, 2, 2, 2)
     for name, spec in found.items():

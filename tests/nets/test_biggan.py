@@ -42,6 +42,11 @@ def inputs(file: str = FILE) -> dict[str, np.ndarray]:
     return found | {"x": golden.to_unit(found["x"])}
 
 
+def trained(net):
+    """`run` of a net, as one program."""
+    return jax.jit(functools.partial(run, net))
+
+
 @golden.needed
 @pytest.mark.parametrize(("file", "suffix"), [(FILE, ""), ("biggan128.npz", "128")])
 def test_eval_mode(file, suffix, float64):
@@ -71,11 +76,9 @@ def test_eval_mode_in_float32():
 def test_features_in_eval_mode(float64):
     net, variables = nets()
     given = inputs()
-    _, of_generator = net.generator.apply(
-        variables["generator"], given["z"], given["y"], capture_intermediates=True
-    )
-    _, of_discriminator = net.discriminator.apply(
-        variables["discriminator"], given["x"], given["dy"], capture_intermediates=True
+    _, of_generator = golden.captured(net.generator, variables["generator"], given["z"], given["y"])
+    _, of_discriminator = golden.captured(
+        net.discriminator, variables["discriminator"], given["x"], given["dy"]
     )
     found = {
         "G": golden.flat(of_generator["intermediates"]),
@@ -101,7 +104,8 @@ def test_shared_embedding_takes_the_place_of_classes(float64):
     given = inputs()
     embedding = variables["generator"]["params"]["shared"]["embedding"][given["y"]]
     golden.assert_near(embedding, golden.load(FILE, "eval/shared_embedding"), "embedding")
-    images = net.generator.apply(variables["generator"], given["z"], embedding=embedding)
+    draw = jax.jit(net.generator.apply)
+    images = draw(variables["generator"], given["z"], embedding=embedding)
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "eval/images")), "images")
 
 
@@ -109,10 +113,10 @@ def test_shared_embedding_takes_the_place_of_classes(float64):
 def test_train_mode_and_what_it_moves(float64):
     net, variables = nets()
     given = inputs()
-    images, moved = run(net.generator, variables["generator"], given["z"], given["y"])
+    images, moved = trained(net.generator)(variables["generator"], given["z"], given["y"])
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "train/images")), "images")
     golden.check_variables(moved, golden.group(FILE, "train/G_buffers_after/"))
-    judge = functools.partial(run, net.discriminator)
+    judge = trained(net.discriminator)
     logits, moved = judge(variables["discriminator"], images, given["y"])
     golden.assert_near(logits, golden.load(FILE, "train/D_logits_fake"), "fake")
     golden.check_variables(moved, golden.group(FILE, "train/D_buffers_after1/"))
@@ -124,8 +128,9 @@ def test_train_mode_and_what_it_moves(float64):
 def test_sigma_in_eval_mode_is_of_a_fresh_iteration(float64):
     net, variables = nets()
     given = inputs()
-    _, generator = run(net.generator, variables["generator"], given["z"], given["y"])
-    _, discriminator = run(net.discriminator, variables["discriminator"], given["x"], given["dy"])
+    _, generator = trained(net.generator)(variables["generator"], given["z"], given["y"])
+    judge = trained(net.discriminator)
+    _, discriminator = judge(variables["discriminator"], given["x"], given["dy"])
     moved = {"G": generator, "D": discriminator}
     for name, sigma in golden.group(FILE, "eval/sn/").items():
         side, module = name.removesuffix("/sigma").split(".", 1)
@@ -172,10 +177,15 @@ def small_generator(**changes) -> Generator:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"hierarchical": False}, {"hierarchical": False, "shared": False}, {"attention": (8, 32)}],
+    [
+        {},
+        {"hierarchical": False},
+        {"hierarchical": False, "shared": False},
+        {"channels": 8, "attention": (8, 32)},
+    ],
 )
 def test_options_of_the_generator(changes):
-    net = small_generator(**{"channels": 8, **changes})
+    net = small_generator(**changes)
     z = jax.random.normal(jax.random.key(1), (3, net.latent_size))
     variables = made.new_variables(net, z, jnp.arange(3))
     draw = jax.jit(net.apply)

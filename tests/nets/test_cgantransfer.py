@@ -1,5 +1,7 @@
 """cGANTransfer's nets against reference numbers, and what they begin as."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -44,10 +46,11 @@ def inputs() -> dict[str, np.ndarray]:
 def test_eval_mode(float64):
     net, judge, variables, judge_variables = nets()
     given = inputs()
-    images, captured = net.apply(variables, given["z"], given["y"], capture_intermediates=True)
+    images, captured = golden.captured(net, variables, given["z"], given["y"])
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "eval/images")), "images")
+    logits_of = jax.jit(judge.apply)
     for name, x, y in (("fake", images, given["y"]), ("real", given["x"], given["dy"])):
-        logits = judge.apply(judge_variables, x, y)
+        logits = logits_of(judge_variables, x, y)
         golden.assert_near(logits, golden.load(FILE, f"eval/D_logits_{name}"), name)
     found = golden.flat(captured["intermediates"])
 
@@ -72,7 +75,7 @@ def test_eval_mode(float64):
 def test_train_mode_and_what_it_moves(float64):
     net, _, variables, _ = nets()
     given = inputs()
-    images, moved = run(net, variables, given["z"], given["y"])
+    images, moved = jax.jit(functools.partial(run, net))(variables, given["z"], given["y"])
     golden.assert_near(images, golden.to_unit(golden.load(FILE, "train/images")), "images")
     after = golden.unused_by_transfer(golden.group(FILE, "train/G_buffers_after/"))
     golden.check_variables(moved, after)
@@ -83,7 +86,7 @@ def test_begins_with_what_the_source_knows(float64):
     source, c = golden.transfer_source(FILE), golden.facts(FILE)["config"]
     of_source = golden.float64(golden.variables(golden.state_dict("generator.pth")))
     net = transfer_generator(source.generator, c["n_classes"])
-    made = init_generator(net, of_source, jax.random.key(0))
+    made = jax.jit(lambda v: init_generator(net, v, jax.random.key(0)))(of_source)
     loaded = golden.group(FILE, "loaded/")
     taken = {n: x for n, x in loaded.items() if n.endswith(("_g.weight", "_b.weight"))}
     drawn = {n for n in taken if "comb_layer" in n or ".res_" in n}
@@ -108,7 +111,7 @@ def test_shapes_of_everything_loaded():
     source, c = golden.transfer_source(FILE), golden.facts(FILE)["config"]
     of_source = golden.variables(golden.state_dict("generator.pth"))
     net = transfer_generator(source.generator, c["n_classes"])
-    made = init_generator(net, of_source, jax.random.key(0))
+    made = jax.jit(lambda v: init_generator(net, v, jax.random.key(0)))(of_source)
     for name, value in golden.group(FILE, "loaded/").items():
         collection, path = golden.our_name(name)
         ours = golden.flat(made[collection])[path]

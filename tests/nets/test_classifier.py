@@ -1,5 +1,7 @@
 """The classifier of a source's images, and the distance of its features."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,27 +17,32 @@ NET = Classifier(num_classes=2, widths=(4, 8))
 IMAGES = jax.random.uniform(jax.random.key(0), (6, 8, 8, 3))
 
 
+apply = jax.jit(NET.apply, static_argnames=("method", "train", "mutable"))
+STATISTICS = ("batch_stats",)
+
+
+@functools.cache
 def variables():
     return jax.jit(NET.init)(jax.random.key(1), IMAGES)
 
 
 def test_an_image_does_not_depend_on_others_except_in_training():
-    logits = jax.jit(NET.apply)(variables(), IMAGES)
-    alone = NET.apply(variables(), IMAGES[:1])
+    logits = apply(variables(), IMAGES)
+    alone = apply(variables(), IMAGES[:1])
     np.testing.assert_allclose(alone, logits[:1], atol=1e-5)
 
     def trained_on(images):
-        return NET.apply(variables(), images, train=True, mutable=["batch_stats"])[0]
+        return apply(variables(), images, train=True, mutable=STATISTICS)[0]
 
     assert np.abs(trained_on(IMAGES)[0] - trained_on(IMAGES[:2])[0]).max() > 1e-3
 
 
 def test_features_are_the_activations_of_each_stage():
-    first, second = NET.apply(variables(), IMAGES, method="features")
+    first, second = apply(variables(), IMAGES, method="features")
     assert first.shape == (6, 8, 8, 4) and second.shape == (6, 4, 4, 8)
     head = variables()["params"]["head"]
     logits = second.mean((1, 2)) @ head["kernel"] + head["bias"]
-    np.testing.assert_allclose(NET.apply(variables(), IMAGES), logits, atol=1e-5)
+    np.testing.assert_allclose(apply(variables(), IMAGES), logits, atol=1e-5)
 
 
 def test_the_distance_is_zero_for_equal_images_and_grows_with_noise():
@@ -54,16 +61,17 @@ def test_training_learns_and_follows_the_statistics():
     state = jax.jit(task.init)(jax.random.key(0))
     labels = jnp.arange(6) % 2
     batch = {"image": 0.5 * IMAGES + 0.5 * labels[:, None, None, None], "label": labels}
-    first = jax.jit(task.eval_step)(state.params, {}, batch, jax.random.key(0))
+    eval_step = jax.jit(task.eval_step)
+    first = eval_step(state.params, {}, batch, jax.random.key(0))
     step = jax.jit(task.train_step)
     for _ in range(200):
         state, metrics = step(state, {}, batch, jax.random.key(0))
     assert metrics["accuracy"] == 1.0
-    last = jax.jit(task.eval_step)(state.params, {}, batch, jax.random.key(0))
+    last = eval_step(state.params, {}, batch, jax.random.key(0))
     assert last["accuracy"].min() == 1.0 and last["loss"].mean() < first["loss"].mean()
     # The rate falls to nothing, so that the net stands still and the statistics catch up with it.
     for _ in range(int(8 / (1 - MOMENTUM))):
-        _, updated = NET.apply(state.params, batch["image"], train=True, mutable=["batch_stats"])
+        _, updated = apply(state.params, batch["image"], train=True, mutable=STATISTICS)
         state = state.replace(params={**state.params, **updated})
-    in_training, _ = NET.apply(state.params, batch["image"], train=True, mutable=["batch_stats"])
-    np.testing.assert_allclose(NET.apply(state.params, batch["image"]), in_training, atol=0.05)
+    in_training, _ = apply(state.params, batch["image"], train=True, mutable=STATISTICS)
+    np.testing.assert_allclose(apply(state.params, batch["image"]), in_training, atol=0.05)

@@ -1,5 +1,7 @@
 """TiTok's nets: what they say about themselves, and tokens without places."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,11 +77,12 @@ def test_the_joins_of_a_uvit_reach_the_output(net):
     assert net.num_skips == sum(name.startswith("skip_") for name in params)
     if not net.num_skips:
         return
-    first = net.apply({"params": params}, tokens)
+    apply = jax.jit(net.apply)
+    first = apply({"params": params}, tokens)
     for number in range(net.num_skips):
         changed = jax.tree.map(lambda x: x, params)
         changed[f"skip_{number}"]["bias"] = jnp.ones(8)
-        assert jnp.abs(net.apply({"params": changed}, tokens) - first).max() > 1e-4
+        assert jnp.abs(apply({"params": changed}, tokens) - first).max() > 1e-4
 
 
 @both
@@ -93,24 +96,30 @@ def test_images_do_not_depend_on_their_batch(net):
         "guidance_schedule": "ramp",
     }
     rows = jnp.array([0, 1, 1])
-    tokens, at = generate(net, params, keys, 4, class_ids=classes, rows=rows, **options)
+
+    def draw(keys, classes, rows=None):
+        run = functools.partial(generate, net, num_tokens=4, **options)
+        return jax.jit(run)(params, keys, class_ids=classes, rows=rows)
+
+    tokens, at = draw(keys, classes, rows)
     assert tokens.shape == at.shape == (3, 4)
     assert tokens.min() >= 0 and tokens.max() < 7
     # One token at least is fixed by each iteration.
     assert all(set(row.tolist()) == {0, 1, 2} for row in at)
-    alone, _ = generate(net, params, keys[2:], 4, class_ids=classes[1:], **options)
+    alone, _ = draw(keys[2:], classes[1:])
     np.testing.assert_array_equal(alone[0], tokens[2])
 
 
 def test_tokens_become_images(tokenizer):
     images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
-    tokens = TOKENIZER.apply({"params": tokenizer}, images, method="tokenize")
+    apply = jax.jit(TOKENIZER.apply, static_argnames="method")
+    tokens = apply({"params": tokenizer}, images, method="tokenize")
     assert tokens.shape == (2, *TOKENIZER.token_shape(8)) == (2, 1, 4)
     made = tokens_to_images(TOKENIZER, tokenizer, tokens[:, 0])
     assert made.shape == images.shape
     few = tokens_to_images(TOKENIZER, tokenizer, tokens[:, 0], batch_size=1)
     np.testing.assert_allclose(few, made, atol=1e-5)
-    reconstructed = TOKENIZER.apply({"params": tokenizer}, images)[0]
+    reconstructed = apply({"params": tokenizer}, images)[0]
     np.testing.assert_allclose(made, jnp.clip(reconstructed, 0, 1), atol=1e-5)
 
 

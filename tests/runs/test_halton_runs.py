@@ -34,7 +34,7 @@ def pretraining(data, tokenizer, net="halton_maskgit"):
     config.backbone.tokenizer = str(tokenizer)
     config.decode.num_iterations = 2
     config.model.update(
-        {"num_layers": 2, "hidden_size": 14, "num_heads": 4, "intermediate_size": 32}
+        {"num_layers": 1, "hidden_size": 14, "num_heads": 4, "intermediate_size": 32}
     )
     return config
 
@@ -72,6 +72,7 @@ def test_prompts_of_images_with_vectors_are_tuned_drawn_and_shown(
     config = prompts_config(
         data, tokenizer, transformer, condition="class+instance", design="factorized", num_factors=2
     )
+    config.eval_every = 0
     config.evaluation.num_samples = 4
     config.evaluation.baselines = False
     train(config, tmp_path)

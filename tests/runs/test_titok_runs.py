@@ -92,6 +92,7 @@ def test_prompts_are_tuned_drawn_and_shown(data, tokenizer, transformer, tmp_pat
     config.backbone.transformer = str(transformer)
     config.decode.update({"decoder": "titok_released", "num_iterations": 3, "guidance": 1.0})
     config.decode.guidance_schedule = "ramp"
+    config.eval_every = 0
     config.prompt.num_prompt_tokens = 3
     config.evaluation.num_samples = 4
     config.evaluation.baselines = False
@@ -135,5 +136,6 @@ def test_a_tokenizer_is_trained_by_its_name(data, tmp_path):
     )
     config.losses.adversarial_weight = 0.0
     config.losses.perceptual_weights = ""
+    config.eval_every = 0
     train(config, tmp_path)
     assert load_net(tmp_path / "net", "titok").net.num_tokens == 6

@@ -14,7 +14,9 @@ from vpt_gen.nets.gpt import GPT
 from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.rar import RAR
 from vpt_gen.nets.stack import REMAT
+from vpt_gen.nets.titok_maskgit import TiTokMaskGIT
 from vpt_gen.tables import capacity, costs, flops
 
 pytestmark = pytest.mark.slow
@@ -28,6 +30,23 @@ MODELS = {
         LlamaGen(64, 8, 49, 1, 64, 4, 0, 160, prompt_rotation="identity"), 49, num_prompt_tokens=16
     ),
 }
+
+
+NETS = [model.net for model in MODELS.values()] + [
+    RAR(64, 8, 48, 1, 32, 2, 64),
+    TiTokMaskGIT(64, 8, 48, 1, 32, 2, 64),
+    TiTokMaskGIT(64, 8, 48, 1, 32, 2, 64, long_skips=True),
+]
+
+
+@pytest.mark.parametrize("depth", [1, 7])
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net.title)
+def test_shapes_of_a_few_layers_are_those_of_all(net, depth):
+    net = net.clone(num_layers=depth)
+    tokens = jax.ShapeDtypeStruct((1, 1), int)
+    class_ids = jax.ShapeDtypeStruct((1,), int)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), tokens, class_ids=class_ids)["params"]
+    assert costs.param_shapes(net) == shapes
 
 
 @pytest.mark.parametrize("remat", REMAT)

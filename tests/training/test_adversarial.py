@@ -170,16 +170,16 @@ def test_a_loop_over_parts_adds_up_the_same(monkeypatch):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), looped, unrolled)
 
 
-def test_eight_devices_update_as_one():
+def test_four_devices_update_as_one():
     """Batch normalization is over the whole batch, however it is split."""
-    net = BigGAN(3, 32, 8, 2, 8, 4, (16,), ())
+    net = BigGAN(3, 32, 4, 2, 8, 4, (16,), ())
     task = gan.make_task(
         net, {"generator": optax.sgd(0.1), "discriminator": optax.sgd(0.1)}, average_start=0
     )
-    images = np.random.default_rng(0).random((16, 32, 32, 3), np.float32)
-    batch = {"image": images, "label": np.arange(16, dtype=np.int32) % 3}
+    images = np.random.default_rng(0).random((8, 32, 32, 3), np.float32)
+    batch = {"image": images, "label": np.arange(8, dtype=np.int32) % 3}
     results = []
-    for shape in ((1, 1, 1), (4, 2, 1)):
+    for shape in ((1, 1, 1), (2, 2, 1)):
         mesh = sharding.make_mesh(jax.devices()[: int(np.prod(shape))], shape)
         state = initial_state(task, 0, mesh)
         with sharding.use(mesh):

@@ -1,5 +1,7 @@
 """A TiTok that predicts a VQGAN's codes: it learns, the VQGAN in it stays, and pixels follow."""
 
+import functools
+
 import chex
 import jax
 import numpy as np
@@ -59,7 +61,7 @@ def make_task(vqgan_params, quantizer_start=0):
 def trained(batch, vqgan_params):
     """The task, its first state, its last, and the cross-entropies."""
     task = make_task(vqgan_params)
-    first = state = task.init(jax.random.key(2))
+    first = state = jax.jit(task.init)(jax.random.key(2))
     step, found = jax.jit(task.train_step), []
     for number in range(40):
         state, metrics = step(state, task.frozen, batch, jax.random.key(number))
@@ -72,7 +74,7 @@ def test_it_learns_the_codes(trained, batch):
     task, _, state, found = trained
     assert found[0] == pytest.approx(np.log(16), abs=0.5)
     assert found[-1] < found[0] - 0.5
-    metrics = task.eval_step(state.params, task.frozen, batch, jax.random.key(0))
+    metrics = jax.jit(task.eval_step)(state.params, task.frozen, batch, jax.random.key(0))
     assert metrics["codes"].shape == (8,)
     assert metrics["accuracy"].mean() > 1.5 / 16
 
@@ -94,16 +96,17 @@ def test_the_vqgan_in_it_stays_and_all_else_moves(trained, vqgan_params):
 @pytest.mark.slow
 def test_certain_predictions_give_the_images_of_the_vqgan(batch, vqgan_params, trained):
     _, _, state, _ = trained
-    tokens = VQGAN_NET.apply({"params": vqgan_params}, batch["image"], method="tokenize")
-    wanted = VQGAN_NET.apply({"params": vqgan_params}, tokens, method="detokenize")
+    apply = jax.jit(VQGAN_NET.apply, static_argnames="method")
+    tokens = apply({"params": vqgan_params}, batch["image"], method="tokenize")
+    wanted = apply({"params": vqgan_params}, tokens, method="detokenize")
     certain = 1e4 * jax.nn.one_hot(tokens, 16)
     pixels = state.params["vqgan"]["pixels"]
-    found = NET.apply(
-        {"params": {"pixels": pixels}},
-        certain,
-        method=lambda net, logits: net.pixels.decoder(
-            jax.nn.softmax(logits) @ net.pixels.quantizer.codebook
-        ),
+
+    def decode(net, logits):
+        return net.pixels.decoder(jax.nn.softmax(logits) @ net.pixels.quantizer.codebook)
+
+    found = jax.jit(functools.partial(NET.apply, method=decode))(
+        {"params": {"pixels": pixels}}, certain
     )
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -112,14 +115,15 @@ def test_certain_predictions_give_the_images_of_the_vqgan(batch, vqgan_params, t
 def test_quantization_begins_with_latents_as_the_codebook(batch, vqgan_params):
     task = make_task(vqgan_params, quantizer_start=2)
     step = jax.jit(task.train_step)
-    states = [task.init(jax.random.key(2))]
+    states = [jax.jit(task.init)(jax.random.key(2))]
     metrics = []
     for number in range(3):
         state, found = step(states[-1], task.frozen, batch, jax.random.key(number))
         states.append(state)
         metrics.append(found)
     assert [float(m["commitment"]) > 0 for m in metrics] == [False, False, True]
-    latents = NET.apply({"params": states[1].params["vqgan"]}, batch["image"], method="encode")
+    encode = jax.jit(functools.partial(NET.apply, method="encode"))
+    latents = encode({"params": states[1].params["vqgan"]}, batch["image"])
     drawn = states[2].params["vqgan"]["quantizer"]["codebook"]
     distances = np.abs(NET.comparable(latents).reshape(-1, 1, drawn.shape[1]) - drawn).max(-1)
     assert distances.min(0).max() < 1e-5

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 
 VQGAN_NET = VQGAN(32, (1, 1), 1, 8, 16)
 NET = MaskGIT(
-    16, 2, 16, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32, dropout_rate=0.1
+    16, 2, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32, dropout_rate=0.1
 )
-DECODE = {"num_iterations": 3, "choice_temperature": 4.5, "schedule": "cosine"}
-AR_NET = GPT(16, 16, num_layers=2, hidden_size=16, num_heads=2, intermediate_size=32)
+DECODE = {"num_iterations": 2, "choice_temperature": 4.5, "schedule": "cosine"}
+AR_NET = GPT(16, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32)
 AR_DECODE = {"temperature": 1.0, "top_k": 4, "top_p": 0.9}
 TRANSFORMER_TASKS = ["prompt_task", "transformer_task", "ar_prompt_task", "ar_transformer_task"]
 
@@ -106,10 +106,23 @@ def tokenizer_task(adversarial_weight, **options):
     )
 
 
+def start(task):
+    """Its first state, by one program."""
+    return jax.jit(task.init)(jax.random.key(3))
+
+
+def apply_vqgan(params, *given, method):
+    """A method of the tokenizer, as one program."""
+    return _APPLY({"params": params}, *given, method=method)
+
+
+_APPLY = jax.jit(VQGAN_NET.apply, static_argnames="method")
+
+
 def updates(task, batch):
     """The state after 0, 1, 2, ... updates, and the loss of the last."""
     step = jax.jit(task.train_step)
-    state, loss = jax.jit(task.init)(jax.random.key(3)), None
+    state, loss = start(task), None
     for i in itertools.count():
         yield state, loss
         state, metrics = step(state, task.frozen, batch, jax.random.key(i))
@@ -131,7 +144,7 @@ def test_prompt_tuning_moves_every_generator_parameter_and_holds_nothing_else(na
     task = request.getfixturevalue(name)
     state, _ = train(task, batch, 1)
     names = {jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(state.params)}
-    assert moved(task.init(jax.random.key(3)).params, state.params) == names
+    assert moved(start(task).params, state.params) == names
     assert len(names) == 4
     sizes = [x.size for x in jax.tree.leaves(state.opt_state)]
     assert sum(sizes) <= 2 * sum(x.size for x in jax.tree.leaves(state.params)) + 2
@@ -140,7 +153,7 @@ def test_prompt_tuning_moves_every_generator_parameter_and_holds_nothing_else(na
 def shapes_made(task, batch):
     """Shapes of all that a train step computes."""
     step = jax.make_jaxpr(task.train_step)
-    state = task.init(jax.random.key(3))
+    state = start(task)
     jaxpr = step(state, task.frozen, batch, jax.random.key(0)).jaxpr
     return {v.aval.shape for e in jaxpr.eqns for v in e.outvars if hasattr(v.aval, "shape")}
 
@@ -166,8 +179,7 @@ def test_instance_prompts_learn_their_images(design, num_classes, vqgan_params, 
     assert tables <= set(state.params)
     step = jax.jit(task.train_step)
     before, after = (
-        step(s, task.frozen, batch, jax.random.key(9))[1]["loss"]
-        for s in (task.init(jax.random.key(3)), state)
+        step(s, task.frozen, batch, jax.random.key(9))[1]["loss"] for s in (start(task), state)
     )
     assert after < before
     pictures = jax.jit(task.pictures)(state.params, task.frozen, batch, jax.random.key(0))
@@ -177,11 +189,12 @@ def test_instance_prompts_learn_their_images(design, num_classes, vqgan_params, 
 @pytest.mark.parametrize("name", TRANSFORMER_TASKS)
 def test_tokens_in_the_batch_stand_for_its_images(name, batch, vqgan_params, request):
     task = request.getfixturevalue(name)
-    tokens = VQGAN_NET.apply({"params": vqgan_params}, batch["image"], method="tokenize")
+    tokens = apply_vqgan(vqgan_params, batch["image"], method="tokenize")
     from_tokens = {"tokens": np.asarray(tokens, np.uint16).reshape(8, -1), "label": batch["label"]}
-    params, key = task.init(jax.random.key(3)).params, jax.random.key(4)
-    a = task.eval_step(params, task.frozen, batch, key)["loss"]
-    b = task.eval_step(params, task.frozen, from_tokens, key)["loss"]
+    params, key = start(task).params, jax.random.key(4)
+    eval_step = jax.jit(task.eval_step)
+    a = eval_step(params, task.frozen, batch, key)["loss"]
+    b = eval_step(params, task.frozen, from_tokens, key)["loss"]
     chex.assert_shape(a, (8,))
     chex.assert_trees_all_close(a, b)
 
@@ -194,7 +207,7 @@ def test_the_loss_falls_and_the_step_counts(name, batch, request):
     eval_step = jax.jit(task.eval_step)
     before, after = (
         eval_step(params, task.frozen, batch, jax.random.key(9))["loss"].mean()
-        for params in (task.init(jax.random.key(3)).params, state.params)
+        for params in (start(task).params, state.params)
     )
     assert after < before
 
@@ -202,7 +215,7 @@ def test_the_loss_falls_and_the_step_counts(name, batch, request):
 @pytest.mark.parametrize("name", TRANSFORMER_TASKS)
 def test_pictures_are_images_and_repeatable(name, batch, request):
     task = request.getfixturevalue(name)
-    params = task.init(jax.random.key(3)).params
+    params = start(task).params
     pictures = jax.jit(task.pictures)
     first, second = (
         pictures(params, task.frozen, batch, jax.random.key(5))["samples"] for _ in range(2)
@@ -245,7 +258,7 @@ def test_the_codebook_has_a_learning_rate_of_its_own(batch):
     moves = {}
     for factor in (1.0, 3.0):
         task = tokenizer_task(0.0, codebook_factor=factor)
-        before = task.init(jax.random.key(3)).params["vqgan"]
+        before = start(task).params["vqgan"]
         after, _ = train(task, batch, 1)
         moves[factor] = jax.tree.map(jnp.subtract, after.params["vqgan"], before)
     codebooks = [moves[factor].pop("quantizer")["codebook"] for factor in moves]
@@ -258,7 +271,7 @@ def test_the_error_weighs_what_it_is_given(batch):
     terms = {}
     for weight in (1.0, 4.0):
         task = tokenizer_task(0.0, reconstruction_weight=weight)
-        state = task.init(jax.random.key(3))
+        state = start(task)
         _, found = jax.jit(task.train_step)(state, task.frozen, batch, jax.random.key(0))
         terms[weight] = {name: float(value) for name, value in found.items()}
     error = terms[1.0]["reconstruction"]
@@ -268,12 +281,11 @@ def test_the_error_weighs_what_it_is_given(batch):
 
 def test_a_quantizer_that_starts_later_begins_with_latents(batch):
     task = tokenizer_task(0.0, quantizer_start=2)
-    before = task.init(jax.random.key(3)).params["vqgan"]
+    before = start(task).params["vqgan"]
     (_, _), (early, _), (late, _), (after, _) = itertools.islice(updates(task, batch), 4)
     chex.assert_trees_all_equal(early.params["vqgan"]["quantizer"], before["quantizer"])
     codebook = late.params["vqgan"]["quantizer"]["codebook"]
-    variables = {"params": early.params["vqgan"]}
-    latents = VQGAN_NET.apply(variables, batch["image"], method="encode")
+    latents = apply_vqgan(early.params["vqgan"], batch["image"], method="encode")
     apart = jnp.abs(codebook[:, None] - latents.reshape(-1, codebook.shape[-1])).max(axis=-1)
     assert apart.min(axis=1).max() < 1e-5 < apart.mean()
     assert (after.params["vqgan"]["quantizer"]["codebook"] != codebook).any()
@@ -281,10 +293,10 @@ def test_a_quantizer_that_starts_later_begins_with_latents(batch):
 
 def test_before_its_start_the_quantizer_is_passed_over(batch):
     task = tokenizer_task(0.0, quantizer_start=2)
-    state = task.init(jax.random.key(3))
+    state = start(task)
     _, metrics = jax.jit(task.train_step)(state, task.frozen, batch, jax.random.key(0))
-    latents = VQGAN_NET.apply({"params": state.params["vqgan"]}, batch["image"], method="encode")
-    images = VQGAN_NET.apply({"params": state.params["vqgan"]}, latents, method="decode")
+    latents = apply_vqgan(state.params["vqgan"], batch["image"], method="encode")
+    images = apply_vqgan(state.params["vqgan"], latents, method="decode")
     assert float(metrics["loss"]) == pytest.approx(
         float(jnp.mean((batch["image"] - images) ** 2)), rel=1e-5
     )

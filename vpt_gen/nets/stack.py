@@ -16,10 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from vpt_gen.nets.attention import PROBABILITIES
+from vpt_gen.nets.transformer import TokenTransformer
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
 STACKED = "layers"
+# They have all that layers can have: with three, a net of long skips has one.
+_TRACED_LAYERS = 3
 _policies = jax.checkpoint_policies
 # What the backward pass recomputes instead of storing it; see `rematerialized`.
 REMAT = {
@@ -75,6 +78,21 @@ def unstack_layers(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _stack(*arrays):
     on_host = all(isinstance(x, np.ndarray) for x in arrays)
     return (np if on_host else jnp).stack(arrays)
+
+
+def init_shapes(net: nn.Module | TokenTransformer, *inputs: Any, **kwargs: Any) -> Any:
+    """Returns the shapes of a net's parameters, without allocating them.
+
+    Only a few layers of a transformer are traced: the others have the same shapes.
+    """
+    traced: Any = net
+    if isinstance(net, TokenTransformer):
+        traced = net.clone(num_layers=min(net.num_layers, _TRACED_LAYERS))
+    shapes = jax.eval_shape(traced.init, jax.random.key(0), *inputs, **kwargs)["params"]
+    if isinstance(net, TokenTransformer):
+        for prefix, count in net.repeated().items():
+            shapes |= {f"{prefix}{i}": shapes[f"{prefix}0"] for i in range(count)}
+    return shapes
 
 
 def scan_layers(layer: Callable[..., Any], stacked: Any, carry: Any, *inputs: Any):

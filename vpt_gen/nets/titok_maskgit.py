@@ -95,6 +95,10 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
         return rows_modulo(table, 0, self.num_classes, num_classes)
 
     @nn.nowrap
+    def repeated(self) -> dict[str, int]:
+        return super().repeated() | {"skip_": self.num_skips}
+
+    @nn.nowrap
     def num_logit_rows(self, num_tokens: int) -> int:
         return num_tokens
 

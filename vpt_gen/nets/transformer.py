@@ -239,6 +239,10 @@ class TokenTransformer:
         del num_prompt_tokens
         return length * self.layer_parameters
 
+    def repeated(self) -> dict[str, int]:
+        """Prefixes of parameters that come again and again, with the same shapes -> how often."""
+        return {self.layer_prefix: self.num_layers}
+
     def layers_flops(self, length: int, backward: bool = False, num_prompt_tokens: int = 0) -> int:
         """Counts the FLOPs of the products in all layers, for one sequence of so many positions.
 

@@ -86,29 +86,19 @@ class Candidate:
     @functools.cached_property
     def tokenizing(self) -> Work:
         """The tokenizer's work on one image."""
-        return self._tokenizer_work("tokenize", _image(self.config.data.image_size))
+        return _tokenizer_work(self.nets[0], "tokenize", _image(self.config.data.image_size))
 
     @functools.cached_property
     def detokenizing(self) -> Work:
         """The tokenizer's work on the tokens of one image."""
         shape = self.nets[0].token_shape(self.config.data.image_size)
-        return self._tokenizer_work("detokenize", jnp.zeros((1, *shape), jnp.int32))
+        tokens = jax.ShapeDtypeStruct((1, *shape), jnp.int32)
+        return _tokenizer_work(self.nets[0], "detokenize", tokens)
 
-    @functools.cached_property
+    @property
     def tokenizer_shapes(self) -> Any:
         """Shapes of the tokenizer's parameters."""
-        tokenizer, _ = self.nets
-        image = _image(tokenizer.downsampling)
-        return jax.eval_shape(tokenizer.init, jax.random.key(0), image)["params"]
-
-    def _tokenizer_work(self, method: str, given: Any) -> Work:
-        tokenizer, _ = self.nets
-
-        def run(params, given):
-            return tokenizer.apply({"params": params}, given, method=method)
-
-        arguments = (self.tokenizer_shapes, given)
-        return Work(flops.count(run, *arguments), peak_bytes(run, *arguments))
+        return _tokenizer_shapes(self.nets[0])
 
     @property
     def drawing(self) -> Work:
@@ -132,9 +122,28 @@ def candidates() -> list[Candidate]:
     ]
 
 
+# Of several candidates with one tokenizer, once.
+
+
+@functools.cache
+def _tokenizer_shapes(tokenizer: Tokenizer) -> Any:
+    image = _image(tokenizer.downsampling)
+    return jax.eval_shape(tokenizer.init, jax.random.key(0), image)["params"]
+
+
+@functools.cache
+def _tokenizer_work(tokenizer: Tokenizer, method: str, given: jax.ShapeDtypeStruct) -> Work:
+    @jax.jit  # Traced once for both counts.
+    def run(params, given):
+        return tokenizer.apply({"params": params}, given, method=method)
+
+    arguments = (_tokenizer_shapes(tokenizer), given)
+    return Work(flops.count(run, *arguments), peak_bytes(run, *arguments))
+
+
 def _net(where: str, *kinds: str) -> Any:
     return published_net(where) if where in FILES else load_net(where, *kinds).net
 
 
-def _image(side: int) -> Any:
+def _image(side: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)

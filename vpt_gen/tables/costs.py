@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
 from vpt_gen.machine import sharding
+from vpt_gen.nets.stack import init_shapes
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.tables import flops
 from vpt_gen.tables.published_nets import published_net
@@ -67,9 +68,8 @@ MODELS = {
 @functools.cache
 def param_shapes(net: TokenTransformer) -> Any:
     """Returns the shapes of a net's parameters, without allocating them."""
-    tokens, class_ids = jnp.zeros((1, 1), jnp.int32), jnp.zeros(1, jnp.int32)
-    init = functools.partial(net.init, tokens=tokens, class_ids=class_ids)
-    return jax.eval_shape(init, jax.random.key(0))["params"]
+    token, label = jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32)
+    return init_shapes(net, token, class_ids=label)
 
 
 def num_params(net: TokenTransformer) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from flax import traverse_util
 
 from vpt_gen.errors import UserError
+from vpt_gen.nets.stack import init_shapes
 
 # Our names of what enters attention, in the order of files that join their matrices.
 INPUTS = ("query", "key", "value")
@@ -27,7 +28,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def param_shapes(net: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, tuple[int, ...]]:
     """Returns {path with slashes: shape} of a net's parameters, without allocating any."""
-    made = jax.eval_shape(net.init, jax.random.key(0), *inputs, **kwargs)["params"]
+    made = init_shapes(net, *inputs, **kwargs)
     return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(made, sep="/").items()}
 
 
