@@ -7,8 +7,8 @@
 
 A class alone (a token, or a mixture of the source's), keys and values that classes share or not,
 norms with and without biases and scales of branches, prompts with and without LoRA, and fine-tuning
-and LoRA, also with images that the source drew (prior preservation), or with guidance by the adapted
-net or by the source. docs/methods.md describes them.
+and LoRA, also with images that the source drew (prior preservation), or with guidance by the
+adapted net or by the source. docs/methods.md describes them.
 """
 
 from vpt_gen.errors import UserError
