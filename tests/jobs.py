@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import runpy
 import socket
 import subprocess
 import sys
@@ -37,6 +38,11 @@ def write_config(folder, **changes):
     names = {name: str(folder / name) for name in ("data", "tokenizer", "transformer")}
     (folder / "config.py").write_text(_CONFIG.format(**names, changes=changes))
     return folder / "config.py"
+
+
+def read_config(path):
+    """The config that such a file has."""
+    return runpy.run_path(str(path))["get_config"]()
 
 
 def free_port():

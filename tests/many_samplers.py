@@ -153,7 +153,7 @@ def try_program(name, folder, run, images):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("programs", nargs="*", metavar="program", default=[*PROGRAMS])
     parser.add_argument("--images", type=int, default=1000)
     args = parser.parse_args()

@@ -1,24 +1,19 @@
 """Real processes that work together: `tests.many_processes` and `tests.many_samplers` show more."""
 
 import contextlib
-import runpy
 import signal
 
 import chex
 import pytest
 
 from tests import many_samplers
-from tests.jobs import Job, write_config
+from tests.jobs import Job, read_config, write_config
 from tests.programs import train
 from vpt_gen.checkpoints.store import Store
 
 pytestmark = pytest.mark.slow
 # Several batches for each of two processes, the last one not full.
 IMAGES = 76
-
-
-def read(config):
-    return runpy.run_path(str(config))["get_config"]()
 
 
 @contextlib.contextmanager
@@ -58,7 +53,7 @@ def test_two_processes_stop_together_and_end_where_one_does(tmp_path):
     assert log.count(f"Stopping at update {stopped.checkpoints()[-1]};") == 1
     assert stopped.checkpoints()[-1] < 40
     params = Job(config, tmp_path / "two", processes=2).finish()
-    train(read(config), tmp_path / "one", devices=2)
+    train(read_config(config), tmp_path / "one", devices=2)
     one = Store(tmp_path / "one", read_only=True).restore_params()
     chex.assert_trees_all_close(params, one, atol=1e-6)
     events = list((tmp_path / "two").glob("events.*"))
@@ -70,7 +65,7 @@ def trained(tmp_path_factory):
     """The workdir of a run of a few updates."""
     folder = tmp_path_factory.mktemp("trained")
     config = write_config(folder, num_steps=2, checkpoint_every=2, eval_every=0)
-    train(read(config), folder / "run")
+    train(read_config(config), folder / "run")
     return folder / "run"
 
 

@@ -1,11 +1,9 @@
 """What eight devices tell each other while they draw a batch together."""
 
-import runpy
-
 import pytest
 
 from tests.collectives import collectives
-from tests.jobs import write_config
+from tests.jobs import read_config, write_config
 from tests.programs import opened, train
 from vpt_gen.runs.generation import even_class_ids, plain_generation
 
@@ -15,7 +13,7 @@ DEVICES, TOKENS, CODES, PROMPTS, WIDTH = 8, 16, 16, 3, 16
 
 def test_each_draws_its_images_and_only_tokens_and_what_conditions_share_is_gathered(tmp_path):
     config = write_config(tmp_path, num_steps=1, checkpoint_every=0, eval_every=0)
-    train(runpy.run_path(str(config))["get_config"](), tmp_path / "run")
+    train(read_config(config), tmp_path / "run")
     run = opened(tmp_path / "run", devices=DEVICES)
     # The programs of a batch, as they are compiled for it.
     programs = {}

@@ -15,6 +15,7 @@ from vpt_gen.nets.halton_maskgit import HaltonMaskGIT
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.nets.maskgit import MaskGIT
+from vpt_gen.nets.stack import init_shapes
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
 from vpt_gen.nets.titok import TiTok
 from vpt_gen.nets.titok_maskgit import TiTokMaskGIT
@@ -90,7 +91,7 @@ def random_params(net: nn.Module | TokenTransformer, *inputs: Any, **conditions:
     No two are equal: a compiler stores equal constants once, and would read less than the real
     amount.
     """
-    shapes = jax.eval_shape(net.init, jax.random.key(0), *inputs, **conditions)["params"]
+    shapes = init_shapes(net, *inputs, **conditions)
     noise = np.random.default_rng(0).standard_normal(_BLOCK, np.float32) * np.float32(0.02)
     numbers = itertools.count()
 

@@ -30,7 +30,7 @@ from vpt_gen.checkpoints.reading import UnreadableError, attempt, quiet
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, lock, sharding
 from vpt_gen.machine.files import json_text, move_folder
-from vpt_gen.nets import NETS, build, tokenizers
+from vpt_gen.nets import NETS, build, name_of, tokenizers
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.nets.transformer import OPTIONS
 
@@ -100,11 +100,10 @@ def _save(
     """Like `save_net`, where no other program writes."""
     check_replaceable(path)
     directory = pathlib.Path(path).absolute()
-    kind = next(name for name, cls in NETS.items() if type(net) is cls)
     params = jax.tree.map(lambda x: np.asarray(x, dtype), params)
     fields = _fields(net)
     digest = digest_of_params(fields, params)
-    record = {"kind": kind, "fields": fields, "digest": digest, "about": dict(about)}
+    record = {"kind": name_of(net), "fields": fields, "digest": digest, "about": dict(about)}
     record["checksum"] = _checksum(record)
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

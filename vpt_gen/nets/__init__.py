@@ -48,6 +48,11 @@ def build(config: Mapping[str, Any]) -> Any:
     return net(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
 
+def name_of(net: Any) -> str:
+    """Returns the name of a net's kind, a key of `NETS`."""
+    return next(name for name, kind in NETS.items() if type(net) is kind)
+
+
 def tokenizers() -> tuple[str, ...]:
     """Names of the nets that turn images into visual tokens and back."""
     return tuple(name for name, net in NETS.items() if issubclass(net, Tokenizer))

@@ -85,13 +85,15 @@ def init_shapes(net: nn.Module | TokenTransformer, *inputs: Any, **kwargs: Any) 
 
     Only a few layers of a transformer are traced: the others have the same shapes.
     """
-    traced: Any = net
-    if isinstance(net, TokenTransformer):
-        traced = net.clone(num_layers=min(net.num_layers, _TRACED_LAYERS))
-    shapes = jax.eval_shape(traced.init, jax.random.key(0), *inputs, **kwargs)["params"]
-    if isinstance(net, TokenTransformer):
-        for prefix, count in net.repeated().items():
-            shapes |= {f"{prefix}{i}": shapes[f"{prefix}0"] for i in range(count)}
+
+    def traced(net):
+        return jax.eval_shape(net.init, jax.random.key(0), *inputs, **kwargs)["params"]
+
+    if not isinstance(net, TokenTransformer):
+        return traced(net)
+    shapes = traced(net.clone(num_layers=min(net.num_layers, _TRACED_LAYERS)))
+    for prefix, count in net.repeated().items():
+        shapes |= {f"{prefix}{i}": shapes[f"{prefix}0"] for i in range(count)}
     return shapes
 
 

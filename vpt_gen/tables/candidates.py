@@ -15,6 +15,7 @@ from vpt_gen.checkpoints import arrival
 from vpt_gen.checkpoints.backbone import TOKENIZERS, load_net
 from vpt_gen.checkpoints.released.published import BACKBONES, FILES, Backbone
 from vpt_gen.nets import transformers
+from vpt_gen.nets.stack import init_shapes
 from vpt_gen.nets.transformer import TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
 from vpt_gen.recipes import adaptation
@@ -127,8 +128,7 @@ def candidates() -> list[Candidate]:
 
 @functools.cache
 def _tokenizer_shapes(tokenizer: Tokenizer) -> Any:
-    image = _image(tokenizer.downsampling)
-    return jax.eval_shape(tokenizer.init, jax.random.key(0), image)["params"]
+    return init_shapes(tokenizer, _image(tokenizer.downsampling))
 
 
 @functools.cache
