@@ -71,3 +71,30 @@ def test_parts_of_the_modulation(stages, monkeypatch):
     monkeypatch.setattr(causal_steps, "_ROWS", 12)
     np.testing.assert_array_equal(decode(), whole)
     assert len(np.unique(whole)) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guidance", [0.0, 1.0])
+def test_a_stretch_is_drawn_with_its_own_vector_from_its_first_token_on(guidance):
+    net, count = RAR(23, 5, 16, **{**SIZES, "num_layers": 1}), 16
+    params = random_params(net, count)
+    # Without attention an input's modulation is all that tells it the condition.
+    params["block_0"]["attention"]["projection"] = jax.tree.map(
+        jnp.zeros_like, params["block_0"]["attention"]["projection"]
+    )
+    vectors = 3 * np.random.default_rng(2).normal(size=(4, 32, 16))
+    keys = jax.random.split(jax.random.key(4), 32)
+
+    @jax.jit
+    def draw(vectors, known=None):
+        return autoregressive.decode(
+            net, params, keys, count, vectors=vectors, known=known, guidance=guidance
+        )
+
+    drawn = draw(vectors)
+    for stretch in range(4):
+        of_stretch = slice(4 * stretch, 4 * stretch + 4)
+        known = np.full_like(drawn, MASK_TOKEN_ID)
+        known[:, : 4 * stretch] = drawn[:, : 4 * stretch]
+        alone = draw(vectors[stretch : stretch + 1], known)
+        np.testing.assert_array_equal(alone[:, of_stretch], drawn[:, of_stretch])

@@ -267,6 +267,12 @@ def test_one_image_has_an_inception_score_of_one(features):
     assert inception_score(features[:1], splits=1) == pytest.approx((1.0, 0.0))
 
 
+def test_an_inception_score_of_classes_without_any_probability():
+    certain = np.tile([0.0, -2000.0], (20, 1))
+    assert inception_score(certain) == pytest.approx((1.0, 0.0))
+    assert inception_score(np.concatenate([certain, -certain]), splits=1).mean == pytest.approx(2.0)
+
+
 def test_features_that_cannot_be_compared_are_refused(features):
     with pytest.raises(UserError, match="rows of one width"):
         frechet(features, features[:, :3])

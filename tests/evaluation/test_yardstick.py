@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import measured
+from vpt_gen.evaluation.features import Features
 from vpt_gen.evaluation.measure import measure as take
 from vpt_gen.evaluation.metrics import names_in
 from vpt_gen.evaluation.metrics.frechet import frechet
@@ -81,6 +82,15 @@ def test_floors_are_taken_with_as_many_images(yardstick, alike):
     drawn, others = yardstick.real_against_real(80)
     (again,) = Kid().compare(yardstick.extractor.space, drawn.features, others.features)
     assert alike.values["kid"].floor == again.value
+
+
+@pytest.mark.parametrize(("count", "varies"), [(999, True), (1000, False)])
+def test_subsets_as_large_as_the_set_have_no_spread(yardstick, count, varies):
+    space = yardstick.extractor.space
+    rows = {space.main: np.random.default_rng(count).normal(size=(count, 2))}
+    features = Features(count, {}, rows, np.arange(count))
+    (found,) = Kid().compare(space, features, features)
+    assert (found.std is not None) == varies and np.isfinite(found.value)
 
 
 def test_without_training_images_halves_of_the_reference_serve():

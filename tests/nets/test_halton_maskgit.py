@@ -115,7 +115,10 @@ def test_smaller_matrices_leave_the_stream_and_the_logits_float32():
     states = run(TOKENS, some_prompts(), method="hidden_states", of=small)
     assert (logits.dtype, states.dtype) == (jnp.float32, jnp.float32)
     chex.assert_trees_all_close(logits, run(TOKENS, some_prompts()), atol=0.5)
-    assert run(TOKENS, some_prompts(), method="sequence", of=small).dtype == jnp.float32
+    sequence = run(TOKENS, some_prompts(), method="sequence", of=small)
+    words, positions = (small[f"{of}_embeddings"]["embedding"] for of in ("token", "position"))
+    rows = words[TOKENS].astype(jnp.float32) + positions[: TOKENS.shape[1]]
+    np.testing.assert_array_equal(sequence[:, : TOKENS.shape[1]], rows)
 
 
 def test_its_own_counts_are_those_of_its_programs():

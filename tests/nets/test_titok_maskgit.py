@@ -56,6 +56,13 @@ def test_sequences_have_one_stage_of_a_marquee():
     assert Autoregressive().num_stages(GPT(), 16) == 4
 
 
+def test_words_and_positions_are_added_in_float32():
+    words, positions = np.full((1, 1, 8), 1.0), np.full((5, 8), 2.0**-9)
+    tables = {"position_embeddings": {"embedding": jnp.asarray(positions, jnp.bfloat16)}}
+    rows = UVIT.apply({"params": tables}, jnp.asarray(words, jnp.bfloat16), 0, method="embed")
+    np.testing.assert_array_equal(rows, np.full((1, 1, 8), 1.0 + 2.0**-9))
+
+
 @both
 def test_costs_are_counted_by_the_matrices(net):
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 4), jnp.int32))["params"]

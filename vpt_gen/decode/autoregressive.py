@@ -101,7 +101,7 @@ def decode(
         alone = model if without is None else other.model.for_steps(sequences)
         other = dataclasses.replace(other, model=alone)
     draw = functools.partial(_draw, temperature=temperature, top_k=top_k, top_p=top_p)
-    steps = Steps(model, keys, num_conditions, first, length, draw, other)
+    steps = Steps(model, keys, num_conditions, first, length, draw, other, count)
     done = known[:, :prefill] if known is not None and prefill else None
     carry = steps.begin(prefix, num_tokens, done)
     kept = None if known is None else known.T[prefill:].reshape(*places.shape, -1)

@@ -84,8 +84,7 @@ class Model:
         prefix, last = _repeated(prefix, len(known)), known.shape[1] - 1
         x = self.net.joined(prefix, self.call("embed", known[:, :-1], first))
         of_places = self.call("of_places", prefix, jnp.array([last]))
-        of_last = jax.tree.map(lambda x: x[0], of_places)
-        return self.embed(known[:, -1], first + last, of_last), self.cache_of(x)
+        return self.embed(known[:, -1], first + last, _first(of_places)), self.cache_of(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +135,7 @@ class Steps:
       length: positions of the prefix in a cache.
       draw: (keys, logits (B, K)) -> tokens (B,).
       unconditional: for guidance, or None.
+      stretches: how many, each with a condition of its own.
 
     The carry of a scan is the next input, the cache, and both of the unconditional sequence if it
     is decoded next to the images, else None.
@@ -148,6 +148,7 @@ class Steps:
     length: int
     draw: Callable[[jax.Array, jax.Array], jax.Array]
     unconditional: Unconditional | None
+    stretches: int = 1
 
     @property
     def _paired(self) -> bool:
@@ -181,6 +182,8 @@ class Steps:
         prefix, _ = self.model.prefix(conditions)
         fresh = self.model.of_images(self.model.cache_of(prefix), _BATCH)
         fresh = self._pair(fresh, other and other.cache, _BATCH)
+        if self.stretches > 1:
+            x = self._of_stretch(x, prefix, positions[:1] - 1)
         carry = x, _without_batch(_filled(cache, fresh)), without
         at_once = self._places_at_once(prefix, len(positions))
         parts = jax.tree.map(
@@ -194,6 +197,15 @@ class Steps:
 
         (x, cache, without), tokens = jax.lax.scan(part, carry, parts)
         return (x, _with_batch(cache), without), tokens.reshape(len(positions), -1)
+
+    def _of_stretch(self, x: Any, prefix: Any, place: jax.Array) -> Any:
+        """Returns the input that predicts a stretch's first token with what its condition adds."""
+        other = self.unconditional
+        added = self._at_images(_first(self.model.call("of_places", prefix, place)))
+        if other is not None and other.paired:
+            nothing = _first(other.model.call("of_places", other.prefix, place))
+            added = self._pair(added, nothing)
+        return self.model.net.conditioned(x, added)
 
     def _places_at_once(self, prefix: Any, count: int) -> int:
         """Returns for how many of `count` places, a divisor, to keep what the conditions add."""
@@ -255,6 +267,10 @@ def _filled(cache: Any, beginning: Any) -> Any:
     """Replaces the first positions of a cache by those of a shorter one."""
     places = cache_length(beginning)
     return jax.tree.map(lambda old, new: old.at[..., :places, :].set(new), cache, beginning)
+
+
+def _first(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x[0], tree)
 
 
 def _repeated(tree: Any, count: int) -> Any:

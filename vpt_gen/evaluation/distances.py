@@ -245,8 +245,8 @@ def inception_score(
     for i in range(splits):
         part = logits[i * count // splits : (i + 1) * count // splits].astype(np.float64)
         log_p = scipy.special.log_softmax(part, axis=1)
-        p = np.exp(log_p)
-        divergence = (p * (log_p - np.log(p.mean(axis=0)))).sum(axis=1)
+        log_mean = scipy.special.logsumexp(log_p, axis=0) - np.log(len(part))
+        divergence = (np.exp(log_p) * (log_p - log_mean)).sum(axis=1)
         scores.append(np.exp(divergence.mean()))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 

@@ -77,7 +77,8 @@ class CausalNet(CausalTransformer, nn.Module):
     def of_places(self, prefix: Any, positions: jax.Array) -> Any:
         """Returns what the condition adds to tokens at positions (T,), which `conditioned` takes.
 
-        Arrays (T, B or 1, ...): decoding computes them before it draws these tokens.
+        Arrays (T, B or 1, ...): decoding computes them before it draws these tokens. Position -1 is
+        the last of the prefix.
         """
         del prefix, positions
         return ()

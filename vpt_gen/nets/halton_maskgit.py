@@ -183,8 +183,9 @@ class HaltonMaskGIT(MaskedTransformer, nn.Module):
           float32 (B, N + registers + S, D).
         """
         ids = jnp.where(tokens == MASK_TOKEN_ID, self.codebook_size, tokens)
-        x = self.token_embeddings(ids) + self.position_embeddings(jnp.arange(tokens.shape[1]))
-        parts = [x.astype(sum_type(x.dtype))]
+        words = self.token_embeddings(ids)
+        words = words.astype(sum_type(words.dtype))
+        parts = [words + self.position_embeddings(jnp.arange(tokens.shape[1]))]
         if self.num_registers:
             registers = self.register_embeddings.embedding[None]
             parts.append(jnp.repeat(registers.astype(parts[0].dtype), len(tokens), axis=0))

@@ -144,8 +144,7 @@ class TiTokMaskGIT(MaskedTransformer, nn.Module):
     def embed(self, words: jax.Array, first: int, deterministic: bool = True) -> jax.Array:
         """Rows (B, A, D) of tables, at the positions from `first` on -> float32 (B, A, D)."""
         positions = self.position_embeddings(first + jnp.arange(words.shape[1]))
-        x = words + positions
-        x = x.astype(sum_type(x.dtype))
+        x = words.astype(sum_type(words.dtype)) + positions
         return self.dropout(x if self.long_skips else self.embeddings_norm(x), deterministic)
 
     def class_tokens(self, class_ids: jax.Array) -> jax.Array:

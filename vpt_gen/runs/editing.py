@@ -21,6 +21,7 @@ from vpt_gen.machine.progress import track
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Sampler, occurrences
+from vpt_gen.runs.token_sampler import eighths_unknown
 
 # With fewer iterations too many tokens are drawn at once, however small the mask is.
 _FEWEST_ITERATIONS = 4
@@ -240,7 +241,7 @@ def _painted(
     of_step = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
     painted = np.empty((len(parts), *seen[0].shape), np.float32)
     changes = weights is not None and len(weights) > 1  # Then iterations are its stages.
-    eighths = np.ceil(8 * drawn.mean(axis=1))
+    eighths = eighths_unknown(drawn)
     size = min(sampler.images_at_a_time, len(parts))
     for level in np.unique(eighths):  # How an image is drawn depends on its own mask only.
         of_level = np.flatnonzero(eighths == level)

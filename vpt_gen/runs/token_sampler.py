@@ -184,11 +184,10 @@ class TokenSampler:
 
         Whole eighths of an image, so that few programs are compiled.
         """
-        eighth = -(-self.num_tokens // 8)
         unknown = known == MASK_TOKEN_ID
         if self.transformer.family == "nar":
-            lacking = int(unknown.sum(axis=1).max())
-            return min(-(-lacking // eighth) * eighth, self.num_tokens), 0
+            return room_for(unknown), 0
+        eighth = -(-self.num_tokens // 8)
         in_order = np.asarray(self.transformer.to_sequence(jnp.asarray(unknown)))
         given = int(np.argmax(np.append(in_order.any(axis=0), True)))
         return None, min(given, self.num_tokens - 1) // eighth * eighth
@@ -266,3 +265,16 @@ class TokenSampler:
             for x in np.split(tokens, range(size, len(tokens), size))
         ]
         return np.concatenate(jax.device_get(parts))[: len(tokens)]
+
+
+def eighths_unknown(unknown: np.ndarray) -> np.ndarray:
+    """Returns how many eighths (n,) of their tokens images lack, rounded up, from (n, N) bool."""
+    return -(-8 * unknown.sum(axis=1) // unknown.shape[1])
+
+
+def room_for(unknown: np.ndarray) -> int:
+    """Returns for how many unknown tokens to decode images that lack some of theirs, (n, N) bool.
+
+    It is the same for all images of one number of eighths, alone or together.
+    """
+    return int(-(-eighths_unknown(unknown).max() * unknown.shape[1] // 8))

@@ -170,7 +170,10 @@ def r1_penalty(discriminator, images: jax.Array, cost: float = 10.0) -> jax.Arra
 
 
 def perplexity(tokens: jax.Array, codebook_size: int) -> jax.Array:
-    """Exponential of the entropy of code use in tokens (...): from 1 (one code) to K (even)."""
+    """Exponential of the entropy of code use in tokens (...): from 1 (one code) to K (even).
+
+    The constant is MaskGIT's; it lowers even use of K = 16,384 codes by 14 %, and of 1,024 by 1 %.
+    """
     counts = jnp.zeros(codebook_size).at[tokens.reshape(-1)].add(1.0)
     share = counts / tokens.size
     return jnp.exp(-jnp.sum(share * jnp.log(share + 1e-5)))

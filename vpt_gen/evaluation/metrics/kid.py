@@ -28,7 +28,7 @@ class Kid(Distance):
         fewest = min(len(rows), len(real_rows))
         if fewest < 4:
             raise UserError(f"KID needs at least four images of each set, but one has {fewest}.")
-        # Subsets as large as the sets would not vary; the mean does not depend on their size.
+        # The mean does not depend on their size.
         size = SUBSET_SIZE if fewest >= SUBSET_SIZE else fewest // 2
         mean, std = distances.kid(rows, real_rows, num_subsets=SUBSETS, subset_size=size)
         details = {
@@ -38,4 +38,5 @@ class Kid(Distance):
             "subset_seed": distances.SEED,
             "kernel": f"(x.y / {rows.shape[1]} + 1)^3",
         }
-        return [Value(mean, std, details=details)]
+        # Subsets as large as a set do not vary.
+        return [Value(mean, None if size == fewest else std, details=details)]
