@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from tests.programs import ROOT, call, start
+from tests.programs import ROOT, call, flags_of, start
 from vpt_gen import cli, main, sample
 from vpt_gen.data import check
 
@@ -56,6 +56,16 @@ def test_sample_names_a_missing_run(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_tilde_that_the_shell_has_left_is_the_home(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.exit_code(lambda: call(sample, "--checkpoint=~/run~")) == 2
+    assert f"{tmp_path}/run~ is not the working directory of a run" in capsys.readouterr().err
+    given = ("--config=configs/demo.py", "--config.data.cache_dir=~/tokens", "--workdir=~")
+    with flags_of(main, *given):
+        assert flags.FLAGS.config.data.cache_dir == f"{tmp_path}/tokens"
+        assert flags.FLAGS.workdir == str(tmp_path)
+
+
 def test_help_explains_the_flags():
     run = start("vpt_gen.sample", "--help")
     assert "--marquee" in run.stdout

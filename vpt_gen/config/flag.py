@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import os
 import pathlib
 import re
 
@@ -20,13 +21,14 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
     """Parses flags as absl does; returns the remaining arguments.
 
     Args:
-      argv: the command line.
+      argv: the command line; a ~ that begins a value means the user's folder there, too.
       required: whether a program with --config needs a value for it.
 
     Raises:
       UserError: a missing config or field, a value that a flag does not take, or an argument that
         is not a flag.
     """
+    argv = [_with_home(word) for word in argv]
     files, fields = _given_files(argv), [a[2:] for a in argv if a.startswith("--config.")]
     if fields and not files:
         raise UserError(f"--{fields[0]} needs --config: give the file whose field it sets.")
@@ -46,6 +48,11 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
     if required and has_config and flags.FLAGS["config"].value is None:
         raise UserError("No --config given; give a file of configs/, such as configs/demo.py.")
     return rest
+
+
+def _with_home(word: str) -> str:
+    """Expands --output=~/x, of which most shells leave the ~."""
+    return re.sub(r"(?<==)~(?=/|$)", lambda _: os.path.expanduser("~"), word)
 
 
 def _given_files(argv: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.images.grids import STRIP
 from vpt_gen.machine import json_files
 from vpt_gen.machine.manifest import FILES, Manifest, mark_of
+from vpt_gen.machine.progress import say
 
 FILE = "samples.json"
 # Pictures of all samples, which lie next to the images and are none of them.
@@ -59,7 +60,7 @@ def finish(manifest: Manifest, classes: Mapping[str, str], record: Mapping[str, 
 
 
 def read(folder: str | os.PathLike) -> Note | None:
-    """Reads the note; None if the folder has none.
+    """Reads the note; None if the folder has none, or one of another program.
 
     Raises:
       UserError: an unreadable note, or an unfinished folder.
@@ -79,7 +80,12 @@ def read(folder: str | os.PathLike) -> Note | None:
         "generate the images again in another folder, or delete it to read them without their "
         "classes"
     )
-    note = json_files.read_object(path, cure, {"classes": dict, "record": dict})
+    note = json_files.read_object(path, cure)
+    if not {"classes", "record"} & note.keys():
+        say(f"{path} is of another program: images are read without it.")
+        return None
+    if fault := json_files.fault_of(note, {"classes": dict, "record": dict}):
+        raise json_files.DamagedFileError(path, fault, cure)
     digests = note.get(FILES)
     if not all(isinstance(name, str) for name in note["classes"].values()):
         raise json_files.DamagedFileError(path, "a class is not text", cure)

@@ -6,8 +6,9 @@ import pathlib
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 
+from vpt_gen.images import labels
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine.files import written_whole
 from vpt_gen.machine.progress import say
@@ -50,8 +51,9 @@ def labeled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
     """{label: images (n, H, W, 3)} -> one uint8 picture with the label at the left of its row."""
     columns = max(len(images) for images in rows.values())
     strips = {label: image_grid(magnify(images), columns) for label, images in rows.items()}
-    font = ImageFont.load_default(size=14)
-    margin = max(int(font.getlength(label)) for label in rows) + 12
+    font = labels.font_for("".join(rows))
+    drawn = {label: labels.drawable(label, font) for label in rows}
+    margin = max(int(font.getlength(words)) for words in drawn.values()) + 12
     height = sum(strip.shape[0] for strip in strips.values())
     width = max(strip.shape[1] for strip in strips.values())
     canvas = Image.new("RGB", (margin + width, height), "white")
@@ -59,7 +61,7 @@ def labeled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
     top = 0
     for label, strip in strips.items():
         middle = top + strip.shape[0] // 2
-        draw.text((margin - 6, middle), label, fill="black", font=font, anchor="rm")
+        draw.text((margin - 6, middle), drawn[label], fill="black", font=font, anchor="rm")
         canvas.paste(Image.fromarray(strip), (margin, top))
         top += strip.shape[0]
     return np.asarray(canvas)

@@ -652,6 +652,12 @@ def test_samples_that_are_missing_changed_or_not_listed_are_an_error(samples, tm
     refused(mark, b"", r"unfinished.* run the same command again\.$")
 
 
+def test_a_file_of_another_program_with_the_name_of_the_note_is_passed_over(samples, capsys):
+    (samples / sampled.FILE).write_text('{"samples": [], "info": {}}')
+    assert open_folder(str(samples)).class_names == ("samples",)
+    assert "samples.json is of another program" in capsys.readouterr().out
+
+
 def test_samples_of_an_older_version_are_read_and_said_to_be_unverified(samples, capsys):
     note = json.loads((samples / sampled.FILE).read_text())
     del note["files"]
