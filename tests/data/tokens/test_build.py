@@ -71,6 +71,14 @@ def contents(root):
     return {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
+@pytest.mark.parametrize(
+    ("spec", "views", "told"), [(PLAIN, 1, False), (AUGMENTED, 1, True), (AUGMENTED, 2, False)]
+)
+def test_one_view_of_augmented_images_is_said(spec, views, told, tmp_path, capsys):
+    build(tmp_path, spec=spec, cache_views=views).cache()
+    assert ("All epochs see the same" in capsys.readouterr().out) == told
+
+
 @pytest.mark.slow
 def test_tokens_of_every_example_in_order(tmp_path):
     cache = build(tmp_path).cache()

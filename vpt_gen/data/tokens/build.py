@@ -126,6 +126,8 @@ class CacheBuild:
             f"Tokenizing {len(self.source)} images, {self.views} view(s) each, into "
             f"{self.folder}{there}."
         )
+        if self.views == 1 and self.spec.augmentation != Augmentation():
+            say("All epochs see the same augmented view of an image: raise config.data.cache_views.")
         # One stream for all shards, so that images of the next one are prepared meanwhile.
         images = pipeline.view_stream(
             self.source,
