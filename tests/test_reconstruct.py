@@ -69,7 +69,7 @@ def run(tiny_nets, *arguments):
     call(reconstruct, tokenizer, *arguments, needs_config=False)
 
 
-def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
+def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path, capsys):
     for number, image in enumerate(images.stream()):
         folder = tmp_path / "images" / images.class_names[images.labels[number]]
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +82,8 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
     record = json.loads((output / "metrics.json").read_text())
     assert record["figures"]["frechet"]["value"] > 0
     assert record["protocol"]["command"].startswith("python -m vpt_gen.reconstruct --tokenizer=")
+    assert record["protocol"]["generated"]["images"] == "5 reconstructed images"
+    assert "copies" not in capsys.readouterr().out
     assert Image.open(output / "pairs.png").size[0] > 64
     assert record["files"] == {"pairs.png": sha256((output / "pairs.png").read_bytes())}
 

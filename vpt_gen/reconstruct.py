@@ -127,9 +127,9 @@ def reconstruct() -> None:
     chosen = spaces.choose_space(FLAGS.weights_dir, FLAGS.tokenizer)
     space = spaces.open_space(chosen, FLAGS.weights_dir)
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
-    found, _ = measure(yardstick, reconstructed.given_back(images, in_memory(pairs.made)))
-    command = cli.command("vpt_gen.reconstruct")
-    shared = report.protocol(yardstick, images, command)
+    made = reconstructed.given_back(images, in_memory(pairs.made))
+    found, _ = measure(yardstick, made)
+    shared = report.protocol(yardstick, made, cli.command("vpt_gen.reconstruct"))
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
     manifest.begin()
     manifest.write({picture: grids.as_png(pairs_picture(pairs, images, FLAGS.columns))})
