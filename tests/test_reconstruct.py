@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.programs import call
 from vpt_gen import reconstruct
+from vpt_gen.checkpoints import inception
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
@@ -76,6 +77,7 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path, capsy
         Image.fromarray(image).save(folder / f"{number}.png")
     output = tmp_path / "out"
     words = [f"--images={tmp_path / 'images'}", f"--output={output}"]
+    words += [f"--weights_dir={tmp_path}"]
     with pytest.raises(UserError, match="vqgan does not say of which size its images were: give"):
         run(tiny_nets, *words)
     run(tiny_nets, *words, "--image_size=64")
@@ -83,7 +85,10 @@ def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path, capsy
     assert record["figures"]["frechet"]["value"] > 0
     assert record["protocol"]["command"].startswith("python -m vpt_gen.reconstruct --tokenizer=")
     assert record["protocol"]["generated"]["images"] == "5 reconstructed images"
-    assert "copies" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "copies" not in said
+    # The program has no such flag.
+    assert "--features" not in said and f"Put {inception.ADDRESS} into that folder" in said
     assert Image.open(output / "pairs.png").size[0] > 64
     assert record["files"] == {"pairs.png": sha256((output / "pairs.png").read_bytes())}
 
