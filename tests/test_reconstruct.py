@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.programs import call
 from vpt_gen import reconstruct
+from vpt_gen.checkpoints import inception
 from vpt_gen.checkpoints.backbone import load_net
 from vpt_gen.errors import UserError
 from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
@@ -69,19 +70,25 @@ def run(tiny_nets, *arguments):
     call(reconstruct, tokenizer, *arguments, needs_config=False)
 
 
-def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path):
+def test_the_program_writes_pairs_and_figures(tiny_nets, images, tmp_path, capsys):
     for number, image in enumerate(images.stream()):
         folder = tmp_path / "images" / images.class_names[images.labels[number]]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number}.png")
     output = tmp_path / "out"
     words = [f"--images={tmp_path / 'images'}", f"--output={output}"]
+    words += [f"--weights_dir={tmp_path}"]
     with pytest.raises(UserError, match="vqgan does not say of which size its images were: give"):
         run(tiny_nets, *words)
     run(tiny_nets, *words, "--image_size=64")
     record = json.loads((output / "metrics.json").read_text())
     assert record["figures"]["frechet"]["value"] > 0
     assert record["protocol"]["command"].startswith("python -m vpt_gen.reconstruct --tokenizer=")
+    assert record["protocol"]["generated"]["images"] == "5 reconstructed images"
+    said = capsys.readouterr().out
+    assert "copies" not in said
+    # The program has no such flag.
+    assert "--features" not in said and f"Put {inception.ADDRESS} into that folder" in said
     assert Image.open(output / "pairs.png").size[0] > 64
     assert record["files"] == {"pairs.png": sha256((output / "pairs.png").read_bytes())}
 

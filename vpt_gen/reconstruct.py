@@ -26,7 +26,7 @@ from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, Seed, Several, Side
 
 with later.imports(globals()):
-    from vpt_gen.checkpoints import arrival
+    from vpt_gen.checkpoints import arrival, inception
     from vpt_gen.checkpoints.backbone import TOKENIZERS, PretrainedNet, load_net
     from vpt_gen.checkpoints.released.published import BACKBONES
     from vpt_gen.config.check import check_config
@@ -35,7 +35,7 @@ with later.imports(globals()):
     from vpt_gen.data.pipeline import ImageSpec
     from vpt_gen.data.source import Source
     from vpt_gen.evaluation import reconstructed, report
-    from vpt_gen.evaluation.features import Extractor
+    from vpt_gen.evaluation.features import Extractor, FeatureSpace
     from vpt_gen.evaluation.fidelity import fidelity, pairs_picture
     from vpt_gen.evaluation.image_sets import in_memory, real_images
     from vpt_gen.evaluation.measure import measure
@@ -103,6 +103,13 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "reconstructions", "Folder to write to.")
 
 
+def open_space() -> FeatureSpace:
+    """Opens another net's features if possible: a tokenizer does not see its own errors."""
+    cure = f"Put {inception.ADDRESS} into that folder for FID."
+    chosen = spaces.choose_space(FLAGS.weights_dir, FLAGS.tokenizer, cure)
+    return spaces.open_space(chosen, FLAGS.weights_dir)
+
+
 def main():
     """Runs the program; its flags are parsed."""
     with lock.held(FLAGS.output, "--output"):
@@ -123,13 +130,11 @@ def reconstruct() -> None:
     images = real_images(source, name, "all", spec)
     pairs = reconstructed.reconstruct(tokenizer, images, _BATCH, mesh)
     near = fidelity(pairs, tokenizer.net.codebook_size)
-    # In another net's features if possible: a tokenizer does not see its own errors.
-    chosen = spaces.choose_space(FLAGS.weights_dir, FLAGS.tokenizer)
-    space = spaces.open_space(chosen, FLAGS.weights_dir)
+    space = open_space()
     yardstick = Yardstick(Extractor(space, mesh), images, None, FLAGS.seed, None)
-    found, _ = measure(yardstick, reconstructed.given_back(images, in_memory(pairs.made)))
-    command = cli.command("vpt_gen.reconstruct")
-    shared = report.protocol(yardstick, images, command)
+    made = reconstructed.given_back(images, in_memory(pairs.made))
+    found, _ = measure(yardstick, made)
+    shared = report.protocol(yardstick, made, cli.command("vpt_gen.reconstruct"))
     record = {**dataclasses.asdict(near), **report.make_record(found, shared)}
     manifest.begin()
     manifest.write({picture: grids.as_png(pairs_picture(pairs, images, FLAGS.columns))})

@@ -76,13 +76,34 @@ def test_digest_follows_every_part():
         ({"labels": np.array([0, 1, 2, 0])}, r"go from 0 to 2; they must be in \[0, 2\)"),
         ({"labels": np.array([0, -1, 1, 0])}, "go from -1 to 1"),
         ({"class_names": np.array(["cat", None])}, r"not a readable \.npz"),
-        ({"class_names": "cat"}, r"not a readable \.npz"),
+        ({"class_names": "cat"}, r"class_names must be a one-dimensional array of texts, not <U3"),
+        ({"class_names": [["cat"], ["dog"]]}, r"class_names must be .* not <U3 \(2, 1\)"),
+        ({"class_names": [0.5, 1.5]}, r"class_names must be .* of texts, not float64 \(2,\)"),
+        ({"class_names": [b"cat", b"\xe4"]}, r"class_names has bytes that are not UTF-8 .*xe4"),
+        ({"splits": ["train"] * 3}, "splits must be one name for each of the 4 images, not 3"),
+        ({"splits": [["train"]] * 4}, r"splits must be a one-dimensional .* not <U5 \(4, 1\)"),
+        ({"splits": [0, 1, 1, 0]}, "has no split 'train'; it has 0, 1"),
+        ({"splits": [b"a", b"b"] * 2}, "has no split 'train'; it has a, b"),
+        ({"splits": ["train"] * 4, "labels": np.zeros(3, int)}, "labels must be one integer"),
     ],
 )
 def test_wrong_arrays_are_refused(write, changes, message):
     with pytest.raises(UserError, match=message) as refused:
         open_npz(write(toy(**changes)))
     assert "data.npz" in str(refused.value)
+
+
+def test_texts_may_be_bytes_and_numbers(write):
+    names = np.array(["cat", "b\xe4r"])
+    splits = np.array(["train", "val", "val", "train"])
+    text, encoded = (
+        open_npz(write(toy(class_names=c, splits=s)), "val")
+        for c, s in ((names, splits), (np.char.encode(names, "utf-8"), np.char.encode(splits)))
+    )
+    assert encoded.class_names == text.class_names == ("cat", "b\xe4r")
+    assert encoded.labels.tolist() == text.labels.tolist() == [1, 1]
+    assert encoded.digest == text.digest
+    assert open_npz(write(toy(class_names=[3, 5]))).class_names == ("3", "5")
 
 
 @pytest.mark.parametrize("missing", ["images", "labels", "class_names"])

@@ -86,6 +86,15 @@ def test_every_epoch_is_a_permutation_and_each_another():
     assert len({tuple(epoch) for epoch in epochs}) > 3
 
 
+def test_no_bit_of_epoch_and_seed_is_lost():
+    n = 20
+    numbers = [0, 1, 2**8, 2**16, 2**31]
+    orders = [column(train(1, n=n, batch_size=n, start_step=epoch)) for epoch in numbers]
+    orders += [column(train(1, n=n, batch_size=n, seed=seed)) for seed in numbers[1:]]
+    assert all(sorted(order) == list(range(n)) for order in orders)
+    assert len({tuple(order) for order in orders}) == len(orders)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_batch_larger_than_a_tiny_set(n):
     epochs = column(train(3, n=n, batch_size=8)).reshape(-1, n)

@@ -25,7 +25,9 @@ TOKENIZERS = {
 def test_weights_at_hand_decide(tmp_path, capsys):
     for tokenizer, name in TOKENIZERS.items():
         assert spaces.choose_space(str(tmp_path), tokenizer) == name
-        assert "without FID" in capsys.readouterr().out
+        assert "without FID. --features=inception" in capsys.readouterr().out
+    spaces.choose_space(str(tmp_path), cure="Copy it.")
+    assert capsys.readouterr().out.endswith("without FID. Copy it.\n")
     (tmp_path / FILE).write_bytes(b"not the published file")
     assert spaces.choose_space(str(tmp_path)) == "inception"
     assert not capsys.readouterr().out

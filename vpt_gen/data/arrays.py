@@ -21,11 +21,7 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) 
         )
     if images.size == 0:
         raise UserError(f"{name} holds no images.")
-    if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
-        raise UserError(
-            f"{name}: labels must be one integer for each of the {len(images)} images, not "
-            f"{labels.dtype} {labels.shape}."
-        )
+    _check_labels(name, labels, len(images))
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise UserError(
             f"{name}: labels go from {labels.min()} to {labels.max()}; they must be in "
@@ -44,13 +40,21 @@ def from_arrays(name: str, images: np.ndarray, labels: np.ndarray, class_names) 
     return Source(name, class_names, labels, load, digest, content)
 
 
+def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise UserError(
+            f"{name}: labels must be one integer for each of the {count} images, not "
+            f"{labels.dtype} {labels.shape}."
+        )
+
+
 def open_npz(path: str, split: str = "train") -> Source:
     """Reads an .npz with `images`, `labels` and `class_names` (see `from_arrays`).
 
     Args:
       path: of the file.
-      split: the one to read, if the file also has `splits` (n,), the split of each image. A file
-        without splits is one split, "train".
+      split: the one to read, if the file also has `splits` (n,), the name of each image's split. A
+        file without splits is one split, "train".
 
     Raises:
       UserError: a missing file, split or array, or arrays that do not fit.
@@ -71,17 +75,46 @@ def _split(file: pathlib.Path, stored: Mapping[str, StoredArray], split: str) ->
     if missing:
         raise ValueError(f"{missing[0]} is not a file in the archive")
     images, labels = stored["images"].read(), stored["labels"].read()
-    class_names = stored["class_names"].read()
+    class_names = _texts(file, stored, "class_names")
     if "splits" not in stored:
         if split != "train":
             raise UserError(f"{file} has no array splits, so there is no split {split!r}.")
         return from_arrays(str(file), images, labels, class_names)
-    splits = stored["splits"].read()
-    if split not in splits:
-        known = ", ".join(sorted(set(splits.tolist())))
-        raise UserError(f"{file} has no split {split!r}; it has {known}.")
-    rows = splits == split
+    _check_labels(str(file), labels, len(images))
+    rows = _rows_of(split, file, _texts(file, stored, "splits"), len(images))
     return from_arrays(f"{file}:{split}", images[rows], labels[rows], class_names)
+
+
+def _rows_of(split: str, file: pathlib.Path, splits: list[str], count: int) -> np.ndarray:
+    """Returns which of `count` images belong to a split, bool (n,)."""
+    if len(splits) != count:
+        raise UserError(
+            f"{file}: splits must be one name for each of the {count} images, not {len(splits)}."
+        )
+    if split not in splits:
+        raise UserError(f"{file} has no split {split!r}; it has {', '.join(sorted(set(splits)))}.")
+    return np.array([name == split for name in splits])
+
+
+def _texts(file: pathlib.Path, stored: Mapping[str, StoredArray], name: str) -> list[str]:
+    """Reads a one-dimensional array of texts, which may also be UTF-8 bytes or integers.
+
+    Raises:
+      UserError: an array of another kind or shape, or bytes that are not UTF-8.
+    """
+    array = stored[name].read()
+    if array.dtype.kind not in "USiu" or array.ndim != 1:
+        raise UserError(
+            f"{file}: {name} must be a one-dimensional array of texts, not {array.dtype} "
+            f"{array.shape}; save it like np.array(['cat', 'dog'])."
+        )
+    try:
+        return [x.decode() if isinstance(x, bytes) else str(x) for x in array.tolist()]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file}: {name} has bytes that are not UTF-8 ({error.object!r}); save it as texts, "
+            "like np.array(['cat', 'dog'])."
+        ) from error
 
 
 def open_digits() -> Source:

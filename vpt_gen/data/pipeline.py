@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -79,25 +80,39 @@ def _prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) 
 
 
 def _batches(
-    source: Source, spec: ImageSpec, positions: tf.data.Dataset, order, *, seed: int, size: int
+    source: Source, spec: ImageSpec, draws: tf.data.Dataset, *, seed: int, size: int
 ) -> Iterator[Batch]:
-    """Makes batches of examples from positions in a stream; `order` gives each position's index.
+    """Makes batches of examples from `draws`: positions in a stream, and the index at each.
 
     A long run does not stop because of one file: an image that has become unreadable is reported,
     and replaced by the next one, with its own label and index.
     """
     reader = _Reader(source, replace=True)
 
-    def example(position):
-        image, index = reader.read(order(position))
+    def example(position, index):
+        image, index = reader.read(index)
         return {
             "image": _prepare(image, spec, seed, position),
             "label": tf.gather(tf.constant(source.labels, tf.int32), index),
             "index": tf.cast(index, tf.int32),
         }
 
-    dataset = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = draws.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return reader.iterate(dataset.batch(size))
+
+
+def _shuffled(n: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function of positions in the stream (b,) int64 that gives the indices there."""
+
+    # Not TensorFlow's index_shuffle, which ignores most bits of its seed: orders repeat.
+    @functools.lru_cache(maxsize=2)  # a batch may span two epochs
+    def permutation(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(n)
+
+    def indices_at(positions: np.ndarray) -> np.ndarray:
+        return np.array([permutation(p // n)[p % n] for p in positions.tolist()], np.int64)
+
+    return indices_at
 
 
 def train_batches(
@@ -120,22 +135,26 @@ def train_batches(
     n = len(source)
     rows = np.arange(batch_size) if rows is None else rows
 
-    def order(position):
-        epoch_seed = tf.stack([tf.constant(seed, tf.int64), position // n])
-        return tf.random.experimental.index_shuffle(position % n, epoch_seed, n - 1)
+    indices_at = _shuffled(n, seed)
 
-    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    positions = steps.flat_map(
-        lambda step: tf.data.Dataset.from_tensor_slices(step * batch_size + rows.astype(np.int64))
-    )
-    return _batches(source, spec, positions, order, seed=seed, size=len(rows))
+    def draw(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        positions = step * batch_size + rows.astype(np.int64)
+        return positions, indices_at(positions)
+
+    def draws_of(step: tf.Tensor) -> tf.data.Dataset:
+        drawn = tf.numpy_function(draw, [step], (tf.int64, tf.int64))
+        shape = (len(rows),)
+        return tf.data.Dataset.from_tensor_slices(tuple(tf.ensure_shape(x, shape) for x in drawn))
+
+    draws = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max).flat_map(draws_of)
+    return _batches(source, spec, draws, seed=seed, size=len(rows))
 
 
 def eval_batches(source: Source, spec: ImageSpec, *, batch_size: int) -> Iterator[Batch]:
     """Yields one pass in order, without augmentation; the last batch may be smaller."""
     plain = dataclasses.replace(spec, augmentation=Augmentation())
-    positions = tf.data.Dataset.range(len(source))
-    return _batches(source, plain, positions, lambda position: position, seed=0, size=batch_size)
+    draws = _in_order(np.arange(len(source)))
+    return _batches(source, plain, draws, seed=0, size=batch_size)
 
 
 def eval_shares(
@@ -144,10 +163,16 @@ def eval_shares(
     """Yields the `rows` of `eval_batches`, all of one size; `valid` bool (B,) marks padding."""
     shares = list(pass_shares(len(source), batch_size, rows))
     plain = dataclasses.replace(spec, augmentation=Augmentation())
-    positions = tf.data.Dataset.from_tensor_slices(np.concatenate([p for p, _ in shares]))
-    batches = _batches(source, plain, positions, lambda position: position, seed=0, size=len(rows))
+    draws = _in_order(np.concatenate([indices for indices, _ in shares]))
+    batches = _batches(source, plain, draws, seed=0, size=len(rows))
     for batch, (_, valid) in zip(batches, shares, strict=True):
         yield batch | {"valid": valid}
+
+
+def _in_order(indices: np.ndarray) -> tf.data.Dataset:
+    """Returns draws of these indices, each at its own position."""
+    indices = indices.astype(np.int64)
+    return tf.data.Dataset.from_tensor_slices((indices, indices))
 
 
 def view_stream(

@@ -37,6 +37,7 @@ with later.imports(globals()):
     from vpt_gen.data.source import Source
     from vpt_gen.data.tokens import shards as token_shards
     from vpt_gen.data.tokens.cache import TokenCache, token_batches
+    from vpt_gen.data.tokens.mapped import MappedShards
 
 _CACHED_IMAGES = 2**16
 _SHARD_IMAGES = 1024
@@ -57,13 +58,11 @@ def random_cache(folder: pathlib.Path, views: int, num_tokens: int) -> TokenCach
     """Makes a cache of random tokens, in shards on disk like a real one."""
     generator = np.random.default_rng(0)
     examples = max(1, _SHARD_IMAGES // views)
-    shards = []
-    for i in range(_CACHED_IMAGES // _SHARD_IMAGES):
-        path = folder / f"{i}.tfrecord"
+    paths = [folder / f"{i}.tfrecord" for i in range(_CACHED_IMAGES // _SHARD_IMAGES)]
+    for path in paths:
         tokens = generator.integers(0, 1024, (examples, views, num_tokens), np.uint16)
         token_shards.write_shard(path, np.zeros(examples, np.int32), tokens)
-        shards.append(token_shards.read_shard(path, views, num_tokens))
-    return TokenCache(tuple(shards))
+    return TokenCache(MappedShards(paths, views, num_tokens))
 
 
 def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:

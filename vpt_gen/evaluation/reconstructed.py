@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vpt_gen.checkpoints.backbone import PretrainedNet
-from vpt_gen.evaluation.image_sets import ImageSet
+from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.machine import sharding
 from vpt_gen.machine.progress import track
@@ -84,6 +84,9 @@ def reconstructed(
 
 def given_back(images: ImageSet, stream: Callable[..., Iterator[np.ndarray]]) -> ImageSet:
     """Returns a set of real images replaced by their reconstructions; see `ImageSet.stream`."""
+    name, count = "reconstructed images", len(images)
+    record = {"images": counted(count, name), "count": count, "reconstructed_from": images.record}
+    # Without the source: these images are no copies of it.
     return dataclasses.replace(
-        images, name="reconstructed images", stream=stream, record={}, digest=""
+        images, name=name, stream=stream, record=record, digest="", source=None, trained_on=0
     )

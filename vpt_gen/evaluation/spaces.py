@@ -20,7 +20,9 @@ with later.imports(globals()):
 SHIPPED, SHIPPED_SIDE = f"{DEMO}/tokenizer", SIDES[DEMO]
 
 
-def choose_space(weights_dir: str, tokenizer: str = "") -> str:
+def choose_space(
+    weights_dir: str, tokenizer: str = "", cure: str = "--features=inception fetches the file."
+) -> str:
     """Returns "inception" if its weights exist; otherwise a space that ships, with a message.
 
     That is "tokenizer" for the gray drawings that the demo's tokenizer knows, and else "photos".
@@ -28,6 +30,7 @@ def choose_space(weights_dir: str, tokenizer: str = "") -> str:
     Args:
       weights_dir: folder of published weights.
       tokenizer: directory of the tokenizer of the measured images; '' if there is none.
+      cure: a sentence about how the program that calls this gets the weights.
     """
     if (pathlib.Path(weights_dir).expanduser() / inception.FILE).exists():
         return "inception"
@@ -36,7 +39,7 @@ def choose_space(weights_dir: str, tokenizer: str = "") -> str:
         name, whose = "tokenizer", "a tokenizer's"
     say(
         f"{inception.FILE} is not in {weights_dir}: figures are computed in {whose} features, "
-        "without FID. --features=inception fetches the file."
+        f"without FID. {cure}"
     )
     return name
 

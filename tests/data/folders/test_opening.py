@@ -348,6 +348,23 @@ def test_names_that_are_no_text(tmp_path, capsys):
     assert gray(source, 0) == 5
 
 
+def test_bad_files_of_a_folder_whose_name_is_no_text_are_listed(tmp_path, capsys):
+    folder = os.path.join(os.fsencode(tmp_path), b"b\xe4r")
+    try:
+        os.mkdir(folder)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    draw(tmp_path / "1.png", 5)
+    os.rename(tmp_path / "1.png", os.path.join(folder, b"1.png"))
+    for i in range(25):
+        open(os.path.join(folder, b"%d.txt" % i), "w").close()
+    open_folder(os.fsdecode(folder))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Left out: {tmp_path}/b\\xe4r/0.txt (not an image by its name)"
+    whole = pathlib.Path(lines[20].rpartition(" ")[2])
+    assert whole.read_text().splitlines()[:20] == lines[:20]
+
+
 def test_links(tmp_path, capsys):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     draw(root / "a" / "1.png", 1)

@@ -34,7 +34,10 @@ def test_any_tfrecord_reader_reads_it(path, written):
 def test_as_an_array(path, written):
     labels, tokens = written
     assert token_shards.num_tokens_in(path, views=3) == 4
-    records = token_shards.read_shard(path, 3, 4)
+    token_shards.check_shape(path, 3, 4)
+    with pytest.raises(ValueError, match="no records of 2 views and 4 tokens"):
+        token_shards.check_shape(path, 2, 4)
+    records = token_shards.map_shard(path, 3, 4)
     np.testing.assert_array_equal(records["label"], labels)
     np.testing.assert_array_equal(records["tokens"], tokens)
     assert records["tokens"].dtype == np.uint16

@@ -38,7 +38,9 @@ def tell(
 
 def _tell_each(root: str, about: str, files: list[tuple[bytes, str]]) -> None:
     """Prints the first files of a list of names and reasons, and counts the others."""
-    lines = [f"{about}: {os.path.join(root, shown(name))} ({reason})" for name, reason in files]
+    # The lines are also written to a file as UTF-8, which a folder's name may not be.
+    folder = shown(os.fsencode(root))
+    lines = [f"{about}: {os.path.join(folder, shown(name))} ({reason})" for name, reason in files]
     for line in lines[:NAMED]:
         say(line)
     if len(lines) > NAMED:

@@ -17,6 +17,7 @@ import numpy as np
 from vpt_gen.data.shares import pass_shares
 from vpt_gen.data.source import Batch
 from vpt_gen.data.tokens import shards as token_shards
+from vpt_gen.data.tokens.mapped import MappedShards
 from vpt_gen.errors import UserError
 from vpt_gen.machine import distributed, json_files, lock
 from vpt_gen.machine.files import check_writable, json_text, write_text
@@ -33,11 +34,11 @@ class TokenCache:
     """A tokenized source: V augmented views of n examples (V = 1: unchanged), N tokens each.
 
     Attributes:
-      shards: records of `shards.record_type` in the order of the examples; all shards but the last
-        have the same length.
+      shards: records of `shards.record_type` in the order of the examples, in memory or on disk;
+        all shards but the last have the same length.
     """
 
-    shards: tuple[np.ndarray, ...]
+    shards: tuple[np.ndarray, ...] | MappedShards
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +46,8 @@ class TokenCache:
     @functools.cached_property
     def labels(self) -> np.ndarray:
         """(n,) int32."""
-        return np.concatenate([shard["label"] for shard in self.shards]).astype(np.int32)
+        # Copies: views would keep all shards open.
+        return np.concatenate([shard["label"].astype(np.int32) for shard in self.shards])
 
     @property
     def views(self) -> int:
@@ -81,13 +83,13 @@ def open_cache(folder: pathlib.Path) -> TokenCache:
     except json_files.DamagedFileError as error:
         raise _unfinished(folder, error.fault) from error
     checksums = manifest["sha256"]
-    _check([folder / name for name in checksums], list(checksums.values()))
-    shape = manifest["views"], manifest["tokens"]
+    paths = [folder / name for name in checksums]
+    _check(paths, list(checksums.values()))
     try:
-        shards = tuple(token_shards.read_shard(folder / name, *shape) for name in checksums)
+        shards = MappedShards(paths, manifest["views"], manifest["tokens"])
     except ValueError as error:
         raise _unfinished(folder, str(error)) from error
-    if not shards:
+    if not paths:
         raise _unfinished(folder, "without shards")
     return TokenCache(shards)
 

@@ -54,15 +54,27 @@ def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> N
     write_text(_note(path), f"{checksum}  {path.name}\n")
 
 
-def read_shard(path: pathlib.Path, views: int, num_tokens: int) -> np.ndarray:
-    """Maps the records (n,) of a file, of `record_type`; they stay on disk until they are used.
+def check_shape(path: pathlib.Path, views: int, num_tokens: int) -> None:
+    """Checks the records of a file.
 
     Raises:
       ValueError: the records have another number of views or tokens.
     """
     if views < 1 or (views, num_tokens) != (views, num_tokens_in(path, views)):
         raise ValueError(f"{path.name} has no records of {views} views and {num_tokens} tokens")
-    return np.asarray(np.memmap(path, record_type(views, num_tokens), mode="r"))
+
+
+def map_shard(path: pathlib.Path, views: int, num_tokens: int) -> np.ndarray:
+    """Maps the records (n,) of a file, of `record_type`; they stay on disk until they are used.
+
+    The file is open as long as the array, or a view of it, exists.
+
+    Raises:
+      OSError: the file cannot be opened.
+      ValueError: the file does not consist of such records.
+    """
+    # A text, because NumPy resolves the links in a `Path` each time.
+    return np.asarray(np.memmap(str(path), record_type(views, num_tokens), mode="r"))
 
 
 def num_tokens_in(path: pathlib.Path, views: int) -> int:
