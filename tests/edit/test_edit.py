@@ -193,6 +193,14 @@ def test_what_to_repaint_must_be_said_in_one_way(tmp_path):
             masks_of(images, *arguments)
 
 
+def test_transparent_parts_of_a_mask_stay(tmp_path):
+    strokes = np.zeros((8, 8, 4), np.uint8)
+    strokes[2:4, 2:6] = 255
+    strokes[6] = (255, 255, 255, 60)  # The soft edge of a stroke.
+    [mask] = masks_of([image_of(8, 8)], [write(tmp_path / "mask.png", strokes)], [], 0.0)
+    np.testing.assert_array_equal(mask, masks.from_box((2, 2, 6, 4), (8, 8)))
+
+
 @pytest.mark.slow
 def test_the_program_writes_images_and_a_picture_and_repeats_itself(run_of, tmp_path):
     image, output = write(tmp_path / "photo.png", image_of(20, 30)), tmp_path / "out"

@@ -10,8 +10,12 @@ from vpt_gen.errors import UserError
 from vpt_gen.images import codec, masks
 
 
-def read_image(path: str) -> np.ndarray:
-    """Reads an image file -> uint8 (H, W, 3), on white if it is transparent.
+def read_image(path: str, ground: str = "white") -> np.ndarray:
+    """Reads an image file -> uint8 (H, W, 3).
+
+    Args:
+      path: of the file.
+      ground: what is under transparent parts, "white" or "black".
 
     Raises:
       UserError: no such file, no image, or one of too many pixels.
@@ -27,7 +31,7 @@ def read_image(path: str) -> np.ndarray:
                 f"{path} has {width} x {height} pixels; at most {codec.LARGE:,} can be edited: "
                 "shrink it first."
             )
-        return codec.decode(file)
+        return codec.decode(file, ground)
     except UserError:
         raise
     except Exception as error:  # Pillow raises many kinds of errors.
@@ -58,8 +62,9 @@ def masks_of(
                 "all, or one per image."
             )
         files = list(mask_files) * (len(images) // len(mask_files))
+        # On black: editors export white strokes on a transparent layer, and only strokes count.
         return [
-            masks.from_picture(read_image(file), size, file)
+            masks.from_picture(read_image(file, "black"), size, file)
             for file, size in zip(files, sizes, strict=True)
         ]
     if box:
