@@ -1,6 +1,7 @@
 """Repainted images: what is outside of the mask stays, and each depends on its own edit alone."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vpt_gen.edit import drawn
 from vpt_gen.edit.given import extended, masks_of, read_image
 from vpt_gen.edit.written import names_of
 from vpt_gen.errors import UserError
-from vpt_gen.images import masks
+from vpt_gen.images import codec, masks
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.runs.editing import Brush, Edit, check, repaint
 from vpt_gen.runs.samples import class_bank
@@ -166,6 +167,29 @@ def test_images_of_any_kind_are_read_in_their_size(tmp_path):
     assert read_image(write(tmp_path / "deep.png", deep)).shape == (5, 9, 3)
     np.testing.assert_array_equal(read_image(write(tmp_path / "opaque.png", opaque)), opaque)
     assert read_image(write(tmp_path / "one.png", opaque[:1, :1])).shape == (1, 1, 3)
+
+
+def test_what_training_reads_in_spite_of_its_metadata_is_read(tmp_path):
+    image = image_of(3, 3)
+    data = codec.encode_png(image)
+    text = struct.pack(">I", 5) + b"tEXt" + b"a\0bcd" + b"\0\0\0\0"  # Of a wrong checksum.
+    for damaged in (b"\n" + data, data[:33] + text + data[33:]):
+        (tmp_path / "image.png").write_bytes(damaged)
+        np.testing.assert_array_equal(read_image(str(tmp_path / "image.png")), image)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC; convert it to JPEG$"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "`git lfs pull` fetches the image$"),
+        (codec.encode_png(image_of(9, 9))[:60], "truncated"),
+    ],
+)
+def test_why_an_image_cannot_be_read_is_told_as_in_training(data, reason, tmp_path):
+    (tmp_path / "image.png").write_bytes(data)
+    with pytest.raises(UserError, match=f"image.png cannot be read as an image: .*{reason}"):
+        read_image(str(tmp_path / "image.png"))
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -4,10 +4,10 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec, masks
+from vpt_gen.images.reasons import why
 
 
 def read_image(path: str, ground: str = "white") -> np.ndarray:
@@ -24,18 +24,18 @@ def read_image(path: str, ground: str = "white") -> np.ndarray:
     if not file.is_file():
         raise UserError(f"{path} is no file; check the path.")
     try:
-        with Image.open(file) as image:
-            width, height = image.size
+        data = file.read_bytes()
+        width, height = codec.size_of(data)
         if width * height > codec.LARGE:
             raise UserError(
                 f"{path} has {width} x {height} pixels; at most {codec.LARGE:,} can be edited: "
                 "shrink it first."
             )
-        return codec.decode(file, ground)
+        return codec.decode(data, ground)
     except UserError:
         raise
     except Exception as error:  # Pillow raises many kinds of errors.
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
+        raise UserError(f"{path} cannot be read as an image: {why(error)}") from error
 
 
 def masks_of(

@@ -68,6 +68,15 @@ def decode(data: bytes | pathlib.Path, ground: str = "white") -> np.ndarray:
     return _leniently(read, data if isinstance(data, bytes) else data.read_bytes())
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Returns an image's width and height as stored, without its pixels.
+
+    Raises:
+      OSError (or another of Pillow's errors): as `decode`, but for what only the pixels show.
+    """
+    return _leniently(_stored_size, data)
+
+
 def is_transparent(data: bytes) -> bool:
     """Whether an image has transparent parts; raises what `decode` raises."""
     return _leniently(_has_transparent_parts, data)
@@ -95,6 +104,11 @@ def _opened(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:  # Pillow's message names an object in memory.
         raise OSError(what_else(data)) from None
+
+
+def _stored_size(data: bytes) -> tuple[int, int]:
+    with _opened(data) as image:
+        return image.size
 
 
 def _decode(data: bytes, ground: str) -> np.ndarray:
