@@ -2,6 +2,7 @@
 
 import json
 import struct
+import types
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from vpt_gen.edit.written import names_of
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec, masks
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
-from vpt_gen.runs.editing import Brush, Edit, check, repaint
+from vpt_gen.runs.editing import Brush, Edit, check, edits_of, repaint
 from vpt_gen.runs.samples import class_bank
 
 BANK = class_bank([0, 1])
@@ -245,6 +246,20 @@ def test_the_program_writes_images_and_a_picture_and_repeats_itself(run_of, tmp_
     assert {name: (output / name).read_bytes() for name in names} == first
     note = json.loads((output / "edits.json").read_text())
     assert note["files"].keys() == {*names, "edits.png"} and "--box=4,4,16,18" in note["command"]
+
+
+@pytest.mark.parametrize(("side", "together"), [(512, 10), (2048, 10), (4096, 4)])
+def test_large_images_are_painted_few_at_a_time(side, together):
+    sampler = types.SimpleNamespace(images_at_a_time=10)
+    run = types.SimpleNamespace(sampler=sampler)
+    generation = types.SimpleNamespace(run=run, digest=lambda: "")
+    image = np.broadcast_to(np.uint8(0), (side, side, 3))  # Takes no memory.
+    bank = class_bank([0] * 20)
+    edits = edits_of(image, np.broadcast_to(True, (side, side)), bank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawn, "digest_of", lambda *given: "")
+        drawing = drawn.drawing_of(generation, edits, [f"{i}.png" for i in range(20)], Brush())
+    assert drawing.at_a_time == together
 
 
 @pytest.mark.slow
