@@ -6,8 +6,9 @@ they are; inside, the new ones fade in.
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -133,14 +134,15 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
             "set keep to 0, or use a run of a masked transformer, such as of configs/folder.py:nar."
         )
     for edit in _of_each_mask(edits):
-        of_windows = _masked_in_windows(run, edit, brush)
-        if brush.rule == "most" and not any(masked.any() for masked in of_windows):
+        side = _side(edit.image, brush)
+        of_windows = functools.partial(_masked_in_windows, run, edit.mask, side, brush)
+        if brush.rule == "most" and not any(masked.any() for masked in of_windows()):
             raise UserError(
                 "The mask covers less than half of every token, and the rule 'most' then draws "
                 "none: mask more, or use the rule 'any'."
             )
         if net.family == "ar":
-            _check_causal(net, of_windows)
+            _check_causal(net, of_windows())
 
 
 def _of_each_mask(edits: Sequence[Edit]) -> list[Edit]:
@@ -148,17 +150,18 @@ def _of_each_mask(edits: Sequence[Edit]) -> list[Edit]:
     return list({id(edit.mask): edit for edit in edits}.values())
 
 
-def _masked_in_windows(run: TunedRun, edit: Edit, brush: Brush) -> list[np.ndarray]:
-    """Returns which tokens (N,) are masked in each window, in the order of painting."""
-    unknown, found = edit.mask.copy(), []
-    for window in windows.plan(edit.mask, _side(edit.image, brush)):
-        mask = window.of(unknown)
-        found.append(_masked(run, mask, brush))
-        mask[:] = False
-    return found
+def _masked_in_windows(
+    run: TunedRun, mask: np.ndarray, side: int, brush: Brush
+) -> Iterator[np.ndarray]:
+    """Yields which tokens (N,) are masked in each window, in the order of painting."""
+    unknown = mask.copy()
+    for window in windows.plan(mask, side):
+        part = window.of(unknown)
+        yield _masked(run, part, brush)
+        part[:] = False
 
 
-def _check_causal(net: TokenTransformer, of_windows: Sequence[np.ndarray]) -> None:
+def _check_causal(net: TokenTransformer, of_windows: Iterable[np.ndarray]) -> None:
     """Raises UserError if a causal transformer would draw tokens before known ones."""
     for masked in of_windows:
         in_order = np.asarray(net.to_sequence(jnp.asarray(masked[None])))[0]
