@@ -1,6 +1,8 @@
 """Repainted images: what is outside of the mask stays, and each depends on its own edit alone."""
 
 import json
+import struct
+import types
 
 import numpy as np
 import pytest
@@ -13,9 +15,9 @@ from vpt_gen.edit import drawn
 from vpt_gen.edit.given import extended, masks_of, read_image
 from vpt_gen.edit.written import names_of
 from vpt_gen.errors import UserError
-from vpt_gen.images import masks
+from vpt_gen.images import codec, masks
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
-from vpt_gen.runs.editing import Brush, Edit, check, repaint
+from vpt_gen.runs.editing import Brush, Edit, check, edits_of, repaint
 from vpt_gen.runs.samples import class_bank
 
 BANK = class_bank([0, 1])
@@ -168,6 +170,29 @@ def test_images_of_any_kind_are_read_in_their_size(tmp_path):
     assert read_image(write(tmp_path / "one.png", opaque[:1, :1])).shape == (1, 1, 3)
 
 
+def test_what_training_reads_in_spite_of_its_metadata_is_read(tmp_path):
+    image = image_of(3, 3)
+    data = codec.encode_png(image)
+    text = struct.pack(">I", 5) + b"tEXt" + b"a\0bcd" + b"\0\0\0\0"  # Of a wrong checksum.
+    for damaged in (b"\n" + data, data[:33] + text + data[33:]):
+        (tmp_path / "image.png").write_bytes(damaged)
+        np.testing.assert_array_equal(read_image(str(tmp_path / "image.png")), image)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC; convert it to JPEG$"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "`git lfs pull` fetches the image$"),
+        (codec.encode_png(image_of(9, 9))[:60], "truncated"),
+    ],
+)
+def test_why_an_image_cannot_be_read_is_told_as_in_training(data, reason, tmp_path):
+    (tmp_path / "image.png").write_bytes(data)
+    with pytest.raises(UserError, match=f"image.png cannot be read as an image: .*{reason}"):
+        read_image(str(tmp_path / "image.png"))
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none.png is no file"):
         read_image(str(tmp_path / "none.png"))
@@ -193,6 +218,14 @@ def test_what_to_repaint_must_be_said_in_one_way(tmp_path):
             masks_of(images, *arguments)
 
 
+def test_transparent_parts_of_a_mask_stay(tmp_path):
+    strokes = np.zeros((8, 8, 4), np.uint8)
+    strokes[2:4, 2:6] = 255
+    strokes[6] = (255, 255, 255, 60)  # The soft edge of a stroke.
+    [mask] = masks_of([image_of(8, 8)], [write(tmp_path / "mask.png", strokes)], [], 0.0)
+    np.testing.assert_array_equal(mask, masks.from_box((2, 2, 6, 4), (8, 8)))
+
+
 @pytest.mark.slow
 def test_the_program_writes_images_and_a_picture_and_repeats_itself(run_of, tmp_path):
     image, output = write(tmp_path / "photo.png", image_of(20, 30)), tmp_path / "out"
@@ -213,6 +246,20 @@ def test_the_program_writes_images_and_a_picture_and_repeats_itself(run_of, tmp_
     assert {name: (output / name).read_bytes() for name in names} == first
     note = json.loads((output / "edits.json").read_text())
     assert note["files"].keys() == {*names, "edits.png"} and "--box=4,4,16,18" in note["command"]
+
+
+@pytest.mark.parametrize(("side", "together"), [(512, 10), (2048, 10), (4096, 4)])
+def test_large_images_are_painted_few_at_a_time(side, together):
+    sampler = types.SimpleNamespace(images_at_a_time=10)
+    run = types.SimpleNamespace(sampler=sampler)
+    generation = types.SimpleNamespace(run=run, digest=lambda: "")
+    image = np.broadcast_to(np.uint8(0), (side, side, 3))  # Takes no memory.
+    bank = class_bank([0] * 20)
+    edits = edits_of(image, np.broadcast_to(True, (side, side)), bank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawn, "digest_of", lambda *given: "")
+        drawing = drawn.drawing_of(generation, edits, [f"{i}.png" for i in range(20)], Brush())
+    assert drawing.at_a_time == together
 
 
 @pytest.mark.slow

@@ -95,6 +95,19 @@ def test_alpha_goes_on_white(image, expected, kind):
     assert decode(encode(image, kind)).tolist() == [[expected]]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(Image.new("RGBA", (1, 1), (255, 255, 255, 0)), "PNG"),
+        encode(Image.new("L", (1, 1), 255), "PNG", transparency=255),
+        png_row(1, 16, 0, b"\xff\xff", b"\xff\xff"),
+    ],
+)
+def test_transparent_parts_go_on_black_where_a_mask_is_read(data):
+    assert decode(data).tolist() == [[[255] * 3]]
+    assert decode(data, "black").tolist() == [[[0] * 3]]
+
+
 @pytest.mark.parametrize(("mode", "color"), [("L", 7), ("RGB", (7, 8, 9))])
 def test_a_color_that_stands_for_transparent_is_white(mode, color):
     data = encode(Image.new(mode, (1, 1), color), "PNG", transparency=color)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks
@@ -80,3 +81,41 @@ def test_hidden_pixels_show_through_nowhere():
     np.testing.assert_array_equal(a[~mask], image[~mask])
     assert a[2, 3].tolist() == image[1, 3].tolist()
     assert (masks.filled(image, np.ones((8, 8), bool)) == 0.5).all()
+
+
+def any_masks(size):
+    """Boxes at the border and inside, discs and scattered pixels; none is all of the image."""
+    height, width = size
+    yield box(*size, 0, 0, width, height - 1)
+    yield box(*size, 2, 3, width, height)
+    yield box(*size, 3, 2, 5, 4)
+    yield ~box(*size, 3, 2, 5, 4)
+    yield np.hypot(*np.mgrid[-4 : height - 4, -5 : width - 5]) < 4
+    for share in (0.03, 0.5, 0.97):
+        mask = np.random.default_rng(0).random(size) < share
+        mask[0, 0] = False
+        yield mask
+
+
+@pytest.mark.parametrize("size", [(9, 12), (16, 16), (31, 8)])
+def test_hidden_pixels_and_soft_edges_are_those_of_the_whole_image(size):
+    """They are computed around the mask only, which is a small part of a large image."""
+    image = np.random.default_rng(1).random((*size, 3), np.float32)
+    for mask in any_masks(size):
+        distance, nearest = ndimage.distance_transform_edt(mask, return_indices=True)
+        np.testing.assert_array_equal(masks.filled(image, mask), image[tuple(nearest)])
+        soft = np.minimum(distance / 2.5, 1).astype(np.float32)
+        np.testing.assert_array_equal(masks.soft(mask, 1.5), soft)
+
+
+def test_a_large_image_is_searched_around_its_mask_only(monkeypatch):
+    searched, transform = [], ndimage.distance_transform_edt
+    monkeypatch.setattr(
+        ndimage,
+        "distance_transform_edt",
+        lambda mask, **given: searched.append(mask.shape) or transform(mask, **given),
+    )
+    mask = box(200, 300, 290, 10, 300, 30)
+    masks.hide([np.zeros((200, 300, 3), np.float32)] * 3, mask)
+    masks.soft(mask, 2)
+    assert searched == [(22, 11)] * 2

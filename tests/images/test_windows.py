@@ -1,5 +1,7 @@
 """Windows cover what is to be painted, lie in the image, and continue what is known."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,41 @@ def test_a_window_changes_only_its_neighbors(monkeypatch):
     chosen = windows.plan(np.ones((160, 160), bool), 16)  # Of a lattice of 19 x 19.
     assert len(chosen) >= 100
     assert len(looked) <= 19 * 19 + 10 * len(chosen)
+
+
+def plan_by_looking_at_all(mask, side):
+    """The rule of `windows.plan` for what does not fit into one window, in plain words."""
+    starts = [
+        sorted({*range(0, length - side, max(side // 2, 1)), length - side})
+        for length in mask.shape
+    ]
+    lattice = [Window(top, left, side) for top in starts[0] for left in starts[1]]
+    unknown, chosen = mask.copy(), []
+    while unknown.any():
+        lacking = np.array([window.of(unknown).sum() for window in lattice])
+        anchored = lacking * (lacking <= (1 - 1 / 3) * side * side)
+        least = np.where(lacking > 0, lacking, side * side + 1)
+        chosen.append(lattice[np.argmax(anchored) if anchored.any() else np.argmin(least)])
+        chosen[-1].of(unknown)[:] = False
+    return chosen
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 7, 10])
+@pytest.mark.parametrize("share", [0.05, 0.9, 1.0])
+def test_the_next_window_is_the_best_of_all(side, share):
+    mask = np.random.default_rng(side).random((11, 24)) < share
+    mask[0, [0, -1]] = mask[-1, [0, -1]] = True  # Fits into no window.
+    assert windows.plan(mask, side) == plan_by_looking_at_all(mask, side)
+
+
+def test_four_times_the_windows_take_about_four_times_as_long():
+    """Or else painting of a large image in small windows does not begin for minutes."""
+    seconds = []
+    for length in (256, 512):
+        start = time.process_time()
+        windows.plan(np.ones((length, length), bool), 8)
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 8 * seconds[0]
 
 
 def test_resizing_keeps_flat_colors_and_the_range():

@@ -10,6 +10,9 @@ from vpt_gen.runs.editing import Brush, Edit, repaint, share_masked
 from vpt_gen.runs.generation import Generation
 from vpt_gen.runs.together import Drawing
 
+# Of the images of a batch, which are in memory together, in floats: 64 of 2^20, 4 of the largest.
+_PIXELS = 2**26
+
 
 def drawing_of(
     generation: Generation, edits: Sequence[Edit], names: Sequence[str], brush: Brush
@@ -26,7 +29,8 @@ def drawing_of(
     """
     order = np.argsort([share_masked(edit, brush) for edit in edits], kind="stable").tolist()
     edits, names = [edits[i] for i in order], [names[i] for i in order]
-    size = min(generation.run.sampler.images_at_a_time, len(edits))
+    fitting = max(_PIXELS // max(edit.mask.size for edit in edits), 1)
+    size = min(generation.run.sampler.images_at_a_time, len(edits), fitting)
     # Edits of one image share its pixels.
     given = {id(part): part for edit in edits for part in (edit.image, edit.mask)}
     pixels = {key: digest_of(part) for key, part in given.items()}

@@ -4,14 +4,18 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from vpt_gen.errors import UserError
 from vpt_gen.images import codec, masks
+from vpt_gen.images.reasons import why
 
 
-def read_image(path: str) -> np.ndarray:
-    """Reads an image file -> uint8 (H, W, 3), on white if it is transparent.
+def read_image(path: str, ground: str = "white") -> np.ndarray:
+    """Reads an image file -> uint8 (H, W, 3).
+
+    Args:
+      path: of the file.
+      ground: what is under transparent parts, "white" or "black".
 
     Raises:
       UserError: no such file, no image, or one of too many pixels.
@@ -20,18 +24,18 @@ def read_image(path: str) -> np.ndarray:
     if not file.is_file():
         raise UserError(f"{path} is no file; check the path.")
     try:
-        with Image.open(file) as image:
-            width, height = image.size
+        data = file.read_bytes()
+        width, height = codec.size_of(data)
         if width * height > codec.LARGE:
             raise UserError(
                 f"{path} has {width} x {height} pixels; at most {codec.LARGE:,} can be edited: "
                 "shrink it first."
             )
-        return codec.decode(file)
+        return codec.decode(data, ground)
     except UserError:
         raise
     except Exception as error:  # Pillow raises many kinds of errors.
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
+        raise UserError(f"{path} cannot be read as an image: {why(error)}") from error
 
 
 def masks_of(
@@ -58,8 +62,9 @@ def masks_of(
                 "all, or one per image."
             )
         files = list(mask_files) * (len(images) // len(mask_files))
+        # On black: editors export white strokes on a transparent layer, and only strokes count.
         return [
-            masks.from_picture(read_image(file), size, file)
+            masks.from_picture(read_image(file, "black"), size, file)
             for file, size in zip(files, sizes, strict=True)
         ]
     if box:

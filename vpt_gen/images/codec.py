@@ -49,18 +49,32 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def decode(data: bytes | pathlib.Path) -> np.ndarray:
+def decode(data: bytes | pathlib.Path, ground: str = "white") -> np.ndarray:
     """Encoded bytes, or a file -> uint8 (H, W, 3), sRGB.
 
     EXIF orientation and color profiles are applied, transparency goes on white, gray becomes RGB,
     16 bits become 8, and an animation gives its first frame. Images of more than `LARGE` pixels
     are shrunk by a whole factor. `docs/images.md` has the whole list.
 
+    Args:
+      data: the bytes, or the file.
+      ground: what is under transparent parts, "white" or "black".
+
     Raises:
       OSError (or another of Pillow's errors): the image is damaged, not an image, larger than
         Pillow's limit (179 million pixels), or has values without a defined black and white.
     """
-    return _leniently(_decode, data if isinstance(data, bytes) else data.read_bytes())
+    read = functools.partial(_decode, ground=ground)
+    return _leniently(read, data if isinstance(data, bytes) else data.read_bytes())
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Returns an image's width and height as stored, without its pixels.
+
+    Raises:
+      OSError (or another of Pillow's errors): as `decode`, but for what only the pixels show.
+    """
+    return _leniently(_stored_size, data)
 
 
 def is_transparent(data: bytes) -> bool:
@@ -92,12 +106,17 @@ def _opened(data: bytes) -> Image.Image:
         raise OSError(what_else(data)) from None
 
 
-def _decode(data: bytes) -> np.ndarray:
+def _stored_size(data: bytes) -> tuple[int, int]:
+    with _opened(data) as image:
+        return image.size
+
+
+def _decode(data: bytes, ground: str) -> np.ndarray:
     with _opened(data) as image, _one_at_a_time if _excess(image) > 1 else contextlib.nullcontext():
         if _excess(image) > 1:  # A JPEG is decoded at a half, a quarter or an eighth.
             excess = _excess(image)
             image.draft(None, (image.width // excess or 1, image.height // excess or 1))
-        return np.asarray(_as_shown(image, data))
+        return np.asarray(_as_shown(image, data, ground))
 
 
 def _has_transparent_parts(data: bytes) -> bool:
@@ -113,11 +132,11 @@ def _excess(image: Image.Image) -> int:
     return math.ceil(math.sqrt(image.width * image.height / LARGE))
 
 
-def _as_shown(image: Image.Image, data: bytes) -> Image.Image:
+def _as_shown(image: Image.Image, data: bytes, ground: str) -> Image.Image:
     _load(image)
     # Read after the pixels: a PNG may store these behind them, and a TIFF is already rotated.
     profile, turn = _profile(image, data), _TURNS.get(_orientation(image) or 1)
-    flat = to_srgb(_flat(_eight_bit(image)), profile)
+    flat = to_srgb(_flat(_eight_bit(image, ground), ground), profile)
     if _excess(flat) > 1:
         flat = flat.reduce(_excess(flat))
     return flat if turn is None else flat.transpose(turn)
@@ -161,8 +180,10 @@ def _mend_transparency(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in color)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image, ground: str) -> Image.Image:
     """Rounds gray of 12 or 16 bits, or of floats in [0, 1], to 8 bits; others are unchanged.
+
+    The gray that stands for transparent becomes the ground.
 
     Raises:
       ValueError: values without a defined black and white.
@@ -189,7 +210,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if tags.get(_TIFF_PHOTOMETRIC) == 0:  # White is zero; Pillow inverts only 8 bits.
         gray = 255 - gray
     if "transparency" in image.info:
-        gray = np.where(values == image.info["transparency"], np.uint8(255), gray)
+        under = np.uint8(255 if ground == "white" else 0)
+        gray = np.where(values == image.info["transparency"], under, gray)
     return Image.fromarray(gray)
 
 
@@ -199,12 +221,12 @@ def _to_8_bits(bits: int) -> np.ndarray:
     return np.rint(np.minimum(np.arange(2**16) / (2**bits - 1), 1) * 255).astype(np.uint8)
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """Removes transparency; the result has mode L, RGB or CMYK."""
+def _flat(image: Image.Image, ground: str) -> Image.Image:
+    """Puts transparent parts on the ground; the result has mode L, RGB or CMYK."""
     is_grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         image = _with_alpha(image)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
     if is_grey:
         return image.convert("L")
     if image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:

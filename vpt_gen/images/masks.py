@@ -93,21 +93,50 @@ def soft(mask: np.ndarray, radius: float) -> np.ndarray:
       mask: (H, W).
       radius: pixels from the edge to full weight; 0 for a hard edge. The image's border is no edge.
     """
-    if radius <= 0 or mask.all():
+    if radius <= 0 or mask.all() or not mask.any():
         return mask.astype(np.float32)
-    return np.minimum(ndimage.distance_transform_edt(mask) / (radius + 1), 1).astype(np.float32)
+    weight, around = np.zeros(mask.shape, np.float32), _around(mask)
+    distance = ndimage.distance_transform_edt(mask[around])
+    weight[around] = np.minimum(distance / (radius + 1), 1)
+    return weight
 
 
 def filled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Replaces each masked pixel by the nearest of the others.
+    """Returns a copy of an image (H, W, 3) whose masked pixels are hidden, see `hide`."""
+    copy = image.copy()
+    hide([copy], mask)
+    return copy
+
+
+def hide(images: Sequence[np.ndarray], mask: np.ndarray) -> None:
+    """Replaces each masked pixel of some images by the nearest of the others, in place.
 
     A tokenizer sees beyond a token's own pixels: what is to be replaced must not be seen.
 
     Args:
-      image: (H, W, 3) in [0, 1].
+      images: each (H, W, 3) in [0, 1].
       mask: (H, W); if all is masked, the result is mid-gray.
     """
     if mask.all():
-        return np.full_like(image, 0.5)
-    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
-    return image[tuple(nearest)]
+        for image in images:
+            image[:] = 0.5
+    elif mask.any():
+        around = _around(mask)
+        masked = mask[around]
+        to_nearest = ndimage.distance_transform_edt(
+            masked, return_distances=False, return_indices=True
+        )
+        nearest = tuple(indices[masked] for indices in to_nearest)
+        for image in images:
+            pixels = image[around]
+            pixels[masked] = pixels[nearest]
+
+
+def _around(mask: np.ndarray) -> tuple[slice, slice]:
+    """Returns the box of the masked pixels and one pixel more: every nearest other lies in it."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return _with_margin(rows), _with_margin(columns)
+
+
+def _with_margin(numbers: np.ndarray) -> slice:
+    return slice(max(numbers[0] - 1, 0), numbers[-1] + 2)

@@ -1,5 +1,8 @@
 """Square windows that together cover what is to be repainted, and images cut out and put back."""
 
+import bisect
+import heapq
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,32 +48,74 @@ def plan(mask: np.ndarray, side: int) -> list[Window]:
         top = int(np.clip(top, rows[-1] + 1 - side, rows[0]))
         left = int(np.clip(left, columns[-1] + 1 - side, columns[0]))
         return [Window(top, left, side)]
-    unknown, lattice, chosen = mask.copy(), _lattice(mask.shape, side), []
-    corners = np.array([(window.top, window.left) for window in lattice])
-    lacking = np.array([window.of(unknown).sum() for window in lattice])
-    while lacking.any():
-        best = _best(lacking, side * side)
-        chosen.append(lattice[best])
-        chosen[-1].of(unknown)[:] = False
-        # Only windows that overlap it lack less now: a large image has hundreds of others.
-        near = np.flatnonzero((abs(corners - corners[best]) < side).all(axis=1))
-        lacking[near] = [lattice[i].of(unknown).sum() for i in near]
-    return chosen
+    return list(_chosen(mask.copy(), side))
 
 
-def _best(lacking: np.ndarray, pixels: int) -> int:
-    """Returns the number of the next window, from the unknown pixels of each."""
-    anchored = lacking <= (1 - _LEAST_KNOWN) * pixels
-    if (lacking * anchored).any():
-        return int(np.argmax(lacking * anchored))
-    return int(np.argmin(np.where(lacking > 0, lacking, pixels + 1)))
+def _chosen(unknown: np.ndarray, side: int) -> Iterator[Window]:
+    """Yields windows of the lattice in the order of painting; clears `unknown` (H, W)."""
+    rows, columns = (_starts(length, side) for length in unknown.shape)
+    lacking = [[Window(y, x, side).of(unknown).sum() for x in columns] for y in rows]
+    queue = _Queue(np.array(lacking), side * side)
+    while (best := queue.pop()) is not None:
+        window = Window(rows[best[0]], columns[best[1]], side)
+        window.of(unknown)[:] = False
+        yield window
+        # Only windows that overlap it lack less now: a large image has thousands of others.
+        for i in _near(rows, best[0], side):
+            for j in _near(columns, best[1], side):
+                queue.set(i, j, int(Window(rows[i], columns[j], side).of(unknown).sum()))
 
 
-def _lattice(shape: tuple[int, ...], side: int) -> list[Window]:
-    starts = [
-        sorted({*range(0, length - side, max(side // 2, 1)), length - side}) for length in shape
-    ]
-    return [Window(top, left, side) for top in starts[0] for left in starts[1]]
+class _Queue:
+    """The windows of a lattice, the next one first: finds it without a look at all others."""
+
+    def __init__(self, lacking: np.ndarray, pixels: int):
+        """Starts with the unknown pixels of each window (h, w), of so many."""
+        self._lacking = lacking
+        self._most = (1 - _LEAST_KNOWN) * pixels
+        # Entries of a window that lacks less by now are skipped when they come up.
+        self._anchored: list[tuple[int, int, int]] = []
+        self._others: list[tuple[int, int, int]] = []
+        for i, j in np.argwhere(lacking).tolist():
+            self._push(i, j)
+
+    def set(self, row: int, column: int, lacking: int) -> None:
+        """Says that a window lacks less now."""
+        if lacking != self._lacking[row, column]:
+            self._lacking[row, column] = lacking
+            self._push(row, column)
+
+    def pop(self) -> tuple[int, int] | None:
+        """Returns the row and column of the next window in the lattice, or None after the last.
+
+        It is the anchored one that lacks most, or else the one that lacks least.
+        """
+        for queue, sign in ((self._anchored, -1), (self._others, 1)):
+            while queue:
+                key, row, column = heapq.heappop(queue)
+                if sign * key == self._lacking[row, column]:
+                    return row, column
+        return None
+
+    def _push(self, row: int, column: int) -> None:
+        lacking = int(self._lacking[row, column])
+        if 0 < lacking <= self._most:
+            heapq.heappush(self._anchored, (-lacking, row, column))
+        elif lacking:
+            heapq.heappush(self._others, (lacking, row, column))
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Returns the first pixels of windows that overlap by a half and reach to the end."""
+    return sorted({*range(0, length - side, max(side // 2, 1)), length - side})
+
+
+def _near(starts: list[int], number: int, side: int) -> range:
+    """Returns the numbers of the starts whose windows overlap that of one."""
+    start = starts[number]
+    return range(
+        bisect.bisect_right(starts, start - side), bisect.bisect_left(starts, start + side)
+    )
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:

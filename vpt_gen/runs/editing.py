@@ -6,8 +6,9 @@ they are; inside, the new ones fade in.
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +17,9 @@ from vpt_gen.decode.halton import halton_order
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks, windows
 from vpt_gen.images.codec import to_uint8
-from vpt_gen.images.windows import Window
 from vpt_gen.machine.progress import track
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
+from vpt_gen.runs.canvases import Part, hide, paste
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Sampler, occurrences
 from vpt_gen.runs.token_sampler import eighths_unknown
@@ -88,17 +89,21 @@ def repaint(
       uint8 (H, W, 3) of each edit.
     """
     canvases = [edit.image / np.float32(255.0) for edit in edits]
-    plans = [windows.plan(edit.mask, _side(edit.image, brush)) for edit in edits]
-    unknown = [edit.mask.copy() for edit in edits]
+    chosen = {
+        id(edit.mask): windows.plan(edit.mask, _side(edit.image, brush))
+        for edit in _of_each_mask(edits)
+    }
+    plans = [chosen[id(edit.mask)] for edit in edits]
+    left = {id(edit.mask): edit.mask.copy() for edit in _of_each_mask(edits)}
+    unknown = [left[id(edit.mask)] for edit in edits]
     with track(total=sum(map(len, plans)), label="repainting") as bar:
         for step in range(max(map(len, plans), default=0)):
             active = [i for i, plan in enumerate(plans) if step < len(plan)]
-            parts = [_Part(canvases[i], unknown[i], plans[i][step]) for i in active]
-            chosen = [edits[i] for i in active]
-            painted = _painted(run, parts, chosen, brush, (seed, step), weights)
-            for part, image in zip(parts, painted, strict=True):
-                part.paste(image, _feather(run, part, brush))
-                bar.update()
+            parts = [Part(canvases[i], unknown[i], plans[i][step]) for i in active]
+            of_parts = [edits[i] for i in active]
+            painted = _painted(run, parts, of_parts, brush, (seed, step), weights)
+            paste(parts, painted, [_feather(run, part, brush) for part in parts])
+            bar.update(len(parts))
     return [
         np.where(edit.mask[..., None], to_uint8(canvas), edit.image)
         for edit, canvas in zip(edits, canvases, strict=True)
@@ -129,28 +134,35 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
             f"A {net.title} cannot look ahead, so it cannot keep tokens among those that it draws: "
             "set keep to 0, or use a run of a masked transformer, such as of configs/folder.py:nar."
         )
-    for edit in {id(edit.mask): edit for edit in edits}.values():  # Many share a mask.
-        of_windows = _masked_in_windows(run, edit, brush)
-        if brush.rule == "most" and not any(masked.any() for masked in of_windows):
+    for edit in _of_each_mask(edits):
+        side = _side(edit.image, brush)
+        of_windows = functools.partial(_masked_in_windows, run, edit.mask, side, brush)
+        if brush.rule == "most" and not any(masked.any() for masked in of_windows()):
             raise UserError(
                 "The mask covers less than half of every token, and the rule 'most' then draws "
                 "none: mask more, or use the rule 'any'."
             )
         if net.family == "ar":
-            _check_causal(net, of_windows)
+            _check_causal(net, of_windows())
 
 
-def _masked_in_windows(run: TunedRun, edit: Edit, brush: Brush) -> list[np.ndarray]:
-    """Returns which tokens (N,) are masked in each window, in the order of painting."""
-    unknown, found = edit.mask.copy(), []
-    for window in windows.plan(edit.mask, _side(edit.image, brush)):
-        mask = window.of(unknown)
-        found.append(_masked(run, mask, brush))
-        mask[:] = False
-    return found
+def _of_each_mask(edits: Sequence[Edit]) -> list[Edit]:
+    """Returns one edit of each mask: the edits of an image share its mask."""
+    return list({id(edit.mask): edit for edit in edits}.values())
 
 
-def _check_causal(net: TokenTransformer, of_windows: Sequence[np.ndarray]) -> None:
+def _masked_in_windows(
+    run: TunedRun, mask: np.ndarray, side: int, brush: Brush
+) -> Iterator[np.ndarray]:
+    """Yields which tokens (N,) are masked in each window, in the order of painting."""
+    unknown = mask.copy()
+    for window in windows.plan(mask, side):
+        part = window.of(unknown)
+        yield _masked(run, part, brush)
+        part[:] = False
+
+
+def _check_causal(net: TokenTransformer, of_windows: Iterable[np.ndarray]) -> None:
     """Raises UserError if a causal transformer would draw tokens before known ones."""
     for masked in of_windows:
         in_order = np.asarray(net.to_sequence(jnp.asarray(masked[None])))[0]
@@ -177,51 +189,15 @@ def _side(image: np.ndarray, brush: Brush) -> int:
     return brush.window or shortest
 
 
-def _feather(run: TunedRun, part: "_Part", brush: Brush) -> float:
+def _feather(run: TunedRun, part: Part, brush: Brush) -> float:
     if brush.feather is not None:
         return brush.feather
     return part.window.side / _grid(run)[0] / 2
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A window of a canvas.
-
-    Attributes:
-      canvas: (H, W, 3) in [0, 1].
-      unknown: (H, W), where nothing is painted yet.
-      window: in the canvas.
-    """
-
-    canvas: np.ndarray
-    unknown: np.ndarray
-    window: Window
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(side, side), what to paint, a view."""
-        return self.window.of(self.unknown)
-
-    def hide(self) -> None:
-        """Replaces the masked pixels, so that they show through nowhere."""
-        pixels = self.window.of(self.canvas)
-        pixels[:] = masks.filled(pixels, self.mask)
-
-    def seen(self, side: int) -> np.ndarray:
-        """Returns what the tokenizer sees (side, side, 3)."""
-        return windows.resized(self.window.of(self.canvas), side)
-
-    def paste(self, painted: np.ndarray, feather: float) -> None:
-        """Puts the painted window (R, R, 3) into the canvas."""
-        weight = masks.soft(self.mask, feather)[..., None]
-        pixels = self.window.of(self.canvas)
-        pixels += weight * (windows.resized(painted, self.window.side) - pixels)
-        self.mask[:] = False
-
-
 def _painted(
     run: TunedRun,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     edits: Sequence[Edit],
     brush: Brush,
     seed: tuple[int, int],
@@ -229,8 +205,8 @@ def _painted(
 ) -> np.ndarray:
     """Returns the painted windows (n, R, R, 3) of some parts."""
     sampler = run.token_sampler
-    for part in parts if not brush.keep else ():  # Kept tokens are those of the masked pixels.
-        part.hide()
+    if not brush.keep:  # Kept tokens are those of the masked pixels.
+        hide(parts)
     seen = [part.seen(run.config.data.image_size) for part in parts]
     pairs = zip(parts, edits, strict=True)
     drawn = np.stack([_drawn(run, part.mask, edit.number, brush, seed) for part, edit in pairs])
