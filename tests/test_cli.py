@@ -1,6 +1,7 @@
 """The programs as a user starts them: help, and one sentence for what is wrong."""
 
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -154,6 +155,13 @@ def test_the_command_settles_what_defaults_stood_for_and_leaves_out_what_only_lo
     values = values_of("--features", "old", "--gather", "--classes=cat,dog")
     command = cli.command("vpt_gen.x", {"features": "new", "step": 7}, ("gather",), values)
     assert command == "python -m vpt_gen.x --classes=cat,dog --features=new --step=7"
+
+
+@pytest.mark.parametrize("given", ["cat,dog", '"a,b",c', '"a ""b"", c"', ""])
+def test_a_list_of_the_command_is_read_as_it_was_given(given):
+    values = values_of(f"--classes={given}")
+    again = values_of(*shlex.split(cli.command("vpt_gen.x", values=values))[3:])
+    assert again.classes == values.classes
 
 
 def test_the_command_names_the_config_and_the_fields_that_were_set():

@@ -1,5 +1,7 @@
 """The common part of all programs: flags, logging, errors, exit codes, the recorded command."""
 
+import csv
+import io
 import os
 import pathlib
 import shlex
@@ -150,9 +152,16 @@ def _arguments(name: str, given: flags.Flag) -> Iterator[str]:
     elif isinstance(given, flags.MultiFlag):
         yield from (f"--{name}={value}" for value in given.value or ())
     elif isinstance(given.value, list):
-        yield f"--{name}={','.join(given.value)}"
+        yield f"--{name}={listed(given.value)}"
     else:
         yield f"--{name}={given.value}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Spells a list as the value of a flag; words with a comma or quotes are quoted, as in CSV."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(words)
+    return line.getvalue()
 
 
 def default_workdir() -> str:

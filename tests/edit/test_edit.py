@@ -135,6 +135,26 @@ def test_what_is_known_at_the_beginning_of_a_sequence_changes_nothing_else(run_o
     np.testing.assert_array_equal(drawn(known)[0], at_once[0])
 
 
+def fake_run(grid):
+    """A run as `check` sees it."""
+    net = types.SimpleNamespace(one_dimensional=False, family="nar", grid=lambda count: grid)
+    sampler = types.SimpleNamespace(transformer=net, num_tokens=grid[0] * grid[1])
+    sampler.has_tokens = True
+    return types.SimpleNamespace(sampler=sampler, token_sampler=sampler)
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "noted"),
+    [((1, 30), 0, "1 x 1"), ((30, 40), 7, "7 x 7"), ((8, 30), 0, ""), ((1, 1), 0, "")],
+)
+def test_a_note_says_if_windows_are_tiny(size, window, noted, capsys):
+    one = edit_of(image_of(*size), (0, 0, *size[::-1]))
+    check(fake_run((8, 8)), [one, one], Brush(window))
+    said = capsys.readouterr().out
+    assert said.count(f"is painted in windows of {noted}, one pass each") == bool(noted)
+    assert bool(said) == bool(noted)
+
+
 def test_an_extended_image_has_the_given_one_inside():
     image = image_of(9, 7)
     canvas, mask = extended(image, (2, 0, 1, 4))

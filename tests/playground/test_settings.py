@@ -15,6 +15,7 @@ from vpt_gen.playground.commands import edit_command, sample_command
 from vpt_gen.playground.drawing import Drawn
 from vpt_gen.playground.files import archive, of_editor
 from vpt_gen.playground.settings import Images, Settings, Stages
+from vpt_gen.playground.shelf import Shelf
 
 GOOD = Settings((0, 2), 3, 7, (("decoder", "halton"), ("num_iterations", 8), ("guidance", 1.0)))
 NAMES = ["cat", "0", 'a "b", c']
@@ -53,6 +54,21 @@ def test_a_command_spells_what_differs_from_the_run():
     listed = flags.ListParser().parse(given.pop("--classes"))
     assert listed == ["cat", 'a "b", c']
     assert given == {"--num": "3", "--seed": "7", "--output": "played"}
+
+
+def test_a_command_opens_local_runs_and_nets_from_any_folder(tmp_path, monkeypatch):
+    """A repaint is repeated in the folder of its image."""
+    for name in ("run", "nets"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    source = Shelf(["run"], "nets", str(tmp_path / "nets")).source("run", 5)
+    run, nets = str(tmp_path / "run"), str(tmp_path / "nets")
+    assert source == {"checkpoint": run, "step": 5, "tokenizer": nets, "transformer": nets}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Shelf(["~/run"]).source("~/run", 5) == {"checkpoint": run, "step": 5}
+    address = "hf://somebody/a_run"
+    shelf = Shelf([address], transformer="published_name")
+    assert shelf.source(address, None) == {"checkpoint": address, "transformer": "published_name"}
 
 
 def test_training_images_and_marquees_have_their_flags():

@@ -1,7 +1,5 @@
 """The commands that repeat what the page has drawn, to the last bit."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,6 +71,4 @@ def _listed(classes: Sequence[int], class_names: Sequence[str]) -> str:
     for number in classes:
         name = class_names[number]
         words.append(name if numbers.get(name_key(name)) == number else str(number))
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(words)
-    return line.getvalue()
+    return cli.listed(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,12 +32,22 @@ def own_folder() -> Iterator[str]:
         yield folder
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen at is reached from this machine only."""
+    if host.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # A name, which others may know.
+        return False
+
+
 def launch(page: gradio.Blocks, host: str, port: int, **options: Any) -> str:
     """Starts to serve a page in the background; returns its address.
 
     Args:
       page: to serve; one event at a time, the others wait.
-      host: the address to listen at; `LOOPBACK` is reached from this machine only.
+      host: the address to listen at, see `is_loopback`.
       port: to listen at.
       options: of Gradio's `launch`.
 
@@ -63,6 +74,6 @@ def launch(page: gradio.Blocks, host: str, port: int, **options: Any) -> str:
         raise UserError(
             f"Cannot listen at {host}, port {port}: {error}. Choose another --port or --host."
         ) from error
-    if host != LOOPBACK:
+    if not is_loopback(host):
         say(f"Note: everybody who reaches {host} can use the page.")
     return address

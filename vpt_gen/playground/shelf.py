@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,13 +50,21 @@ class Shelf:
         raise UserError(f"{checkpoint} has been trained further: reload the page.")
 
     def source(self, checkpoint: str, step: int | None) -> dict[str, Any]:
-        """Returns the flags of a command that opens a run as this page does."""
-        moved = {name: path for name, path in self._moved.items() if path}
-        return {"checkpoint": checkpoint, **({} if step is None else {"step": step}), **moved}
+        """Returns the flags of a command that opens a run as this page does, in any folder."""
+        of_step = {} if step is None else {"step": step}
+        paths = {"checkpoint": checkpoint, **self._moved}
+        spelled = {name: _from_anywhere(path) for name, path in paths.items() if path}
+        return {"checkpoint": spelled.pop("checkpoint"), **of_step, **spelled}
 
     def _check(self, checkpoint: str) -> None:
         if checkpoint not in self.checkpoints:
             raise UserError(f"This page was not started with --checkpoint={checkpoint}.")
+
+
+def _from_anywhere(path: str) -> str:
+    """Makes a path on this machine absolute; addresses and published names stay as they are."""
+    here = pathlib.Path(path).expanduser()
+    return str(here.absolute()) if here.exists() else path
 
 
 class Book:

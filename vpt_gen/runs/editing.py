@@ -17,7 +17,7 @@ from vpt_gen.decode.halton import halton_order
 from vpt_gen.errors import UserError
 from vpt_gen.images import masks, windows
 from vpt_gen.images.codec import to_uint8
-from vpt_gen.machine.progress import track
+from vpt_gen.machine.progress import say, track
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.runs.canvases import Part, hide, paste
 from vpt_gen.runs.opened import TunedRun
@@ -114,7 +114,8 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
     """Raises UserError if the run, the window or a mask does not fit: before anything is painted.
 
     A run may have no tokens, or tokens that have no places, or draw them in an order that cannot
-    complete a mask, or what is kept of it; a mask may be too thin for `brush.rule`.
+    complete a mask, or what is kept of it; a mask may be too thin for `brush.rule`. A note says if
+    the windows are tiny.
 
     Args:
       run: to repaint with.
@@ -144,6 +145,13 @@ def check(run: TunedRun, edits: Sequence[Edit], brush: Brush) -> None:
             )
         if net.family == "ar":
             _check_causal(net, of_windows())
+        if side < min(_grid(run)) and share_masked(edit, brush) > 1:
+            height, width = edit.mask.shape
+            say(
+                f"Note: an image of {width} x {height} pixels is painted in windows of {side} x "
+                f"{side}, one pass each, though a window has {' x '.join(map(str, _grid(run)))} "
+                "tokens. For fewer passes and better results enlarge the image, or the window."
+            )
 
 
 def _of_each_mask(edits: Sequence[Edit]) -> list[Edit]:
