@@ -89,6 +89,11 @@ def test_a_marquee_has_a_row_for_each_schedule(runs):
         np.testing.assert_allclose(tile(picture, row, 1, 2) / 255.0, images[1], atol=1 / 255)
 
 
+def test_no_run_takes_the_rows_of_real_images():
+    with pytest.raises(UserError, match="--run=real=.*label of the real images; give another"):
+        gallery.open_runs(["real=runs/a"])
+
+
 @pytest.mark.parametrize("given", ["runs/demo", "a=", "a=b"])
 def test_runs_need_a_label_each(workdir, given):
     with pytest.raises(UserError, match="--run=.* must be <label>=<workdir>|working directory"):

@@ -25,6 +25,7 @@ from vpt_gen.ranges import Count, Seed
 with later.imports(globals()):
     from vpt_gen.report.real import open_real
     from vpt_gen.report.side_by_side import (
+        check_label,
         first_samples,
         marquee_picture,
         nearest_picture,
@@ -39,13 +40,15 @@ def open_runs(given: list[str]) -> dict[str, TunedRun]:
     """Opens runs: ['label=workdir', ...] -> {label: run}.
 
     Raises:
-      UserError: another format, a label that occurs twice, or runs with different classes.
+      UserError: another format, a label that occurs twice or is that of real images, or runs with
+        different classes.
     """
     runs: dict[str, TunedRun] = {}
     for item in given:
         label, separator, workdir = item.partition("=")
         if not separator or not workdir or label in runs:
             raise UserError(f"--run={item} must be <label>=<workdir>, each label once.")
+        check_label(label)
         runs[label] = open_run(workdir)
     classes = {label: run.facts["class_names"] for label, run in runs.items()}
     first = next(iter(classes))

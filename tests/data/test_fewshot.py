@@ -55,6 +55,22 @@ def test_the_seed_decides(source):
     assert choose_shots(source, 5, 3).digest != choose_shots(source, 5, 4).digest
 
 
+def test_a_class_s_shots_do_not_hang_on_the_spelling_of_an_accent(source):
+    composed, decomposed = (
+        dataclasses.replace(source, class_names=("a", "b", name))
+        for name in ("caf\xe9", "cafe\u0301")
+    )
+    assert positions(choose_shots(composed, 5, 3)) == positions(choose_shots(decomposed, 5, 3))
+
+
+def test_the_shots_of_a_name_stay_those_of_earlier_runs(source):
+    generator = np.random.default_rng([3, 0xF5, *b"c"])
+    expected = generator.permutation(np.flatnonzero(source.labels == 2))[:5]
+    chosen = choose_shots(source, 5, 3)
+    of_c = [p for p, label in zip(positions(chosen), chosen.labels, strict=True) if label == 2]
+    assert of_c == sorted(expected)
+
+
 def test_too_few_examples_are_named(source):
     assert len(choose_shots(source, 9, 0)) == 27
     with pytest.raises(UserError, match="shots is 10, but class 'b' of made has 9"):

@@ -52,15 +52,15 @@ def labels_of(names: Sequence[str], known: Sequence[str], source_name: str) -> l
 def choose_shots(source: Source, shots: int, seed: int) -> Source:
     """Draws `shots` examples of each class by `seed`; returns them in the order of the source.
 
-    A class's draw depends only on the seed, its name and its size, not on the other classes; the
-    draws for fewer shots are the first of those for more.
+    A class's draw depends only on the seed, its name (however its accents are spelled) and its
+    size, not on the other classes; the draws for fewer shots are the first of those for more.
 
     Raises:
       UserError: a class with fewer examples.
     """
     chosen = []
     for label, name in enumerate(source.class_names):
-        generator = np.random.default_rng([seed, 0xF5, *name.encode()])
+        generator = np.random.default_rng([seed, 0xF5, *name_key(name).encode()])
         members = np.flatnonzero(source.labels == label)
         if len(members) < shots:
             raise UserError(

@@ -10,6 +10,14 @@ from vpt_gen.report.real import RealImages
 from vpt_gen.runs.generation import plain_generation
 from vpt_gen.runs.opened import TunedRun
 
+_REAL = "real"
+
+
+def check_label(label: str) -> None:
+    """Raises UserError if a run's label is that of the rows of real images."""
+    if label == _REAL:
+        raise UserError(f"--run={label}=...: this is the label of the real images; give another.")
+
 
 def first_samples(run: TunedRun, num: int, seed: int) -> np.ndarray:
     """Draws the first images (classes, num, H, W, 3) of each class, in [0, 1]."""
@@ -26,7 +34,7 @@ def side_by_side(
 
     Args:
       names: of the classes.
-      drawn: label of a run -> its `first_samples`.
+      drawn: label of a run (see `check_label`) -> its `first_samples`.
       real: the images that a run was trained on.
     """
     rows = {}
@@ -34,7 +42,7 @@ def side_by_side(
         if real:
             num = next(iter(drawn.values())).shape[1]
             shown = np.flatnonzero(real.train.labels == number)[:num]
-            rows[f"{name}, real"] = real.pictures(real.train, shown)
+            rows[f"{name}, {_REAL}"] = real.pictures(real.train, shown)
         rows |= {f"{name}, {label}": images[number] for label, images in drawn.items()}
     return grids.labeled_rows(rows)
 

@@ -365,6 +365,17 @@ def test_bad_files_of_a_folder_whose_name_is_no_text_are_listed(tmp_path, capsys
     assert whole.read_text().splitlines()[:20] == lines[:20]
 
 
+def test_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path, forbid):
+    draw(tmp_path / "cats" / "1.png", 1)
+    forbid(tmp_path, listed=True)
+    message = f"{tmp_path} cannot be listed: Permission denied; .*`chmod u.rx {tmp_path}`"
+    with pytest.raises(UserError, match=message):
+        open_folder(str(tmp_path))
+    forbid(tmp_path, listed=False)
+    with pytest.raises(UserError, match=message):
+        open_folder(str(tmp_path))
+
+
 def test_links(tmp_path, capsys):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     draw(root / "a" / "1.png", 1)

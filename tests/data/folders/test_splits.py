@@ -64,6 +64,15 @@ def test_a_class_of_images_and_folders_is_no_split(config, tmp_path):
     assert (source.class_names, source.labels.tolist()) == (("bus", "train"), [0, 1, 1])
 
 
+@pytest.mark.parametrize(("inside", "listed"), [("", True), ("", False), ("/cats", False)])
+def test_a_split_that_cannot_be_listed_is_not_missing(tmp_path, forbid, inside, listed):
+    draw_all(tmp_path, "train/cats/1.png", "val/cats/1.png")
+    forbid(f"{tmp_path}/train{inside}", listed)
+    message = f"^{tmp_path}/train{inside}/? cannot be listed: Permission denied; .*chmod"
+    with pytest.raises(UserError, match=message):
+        split_folder(str(tmp_path), "train", "val")
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_arms_of_a_study(tmp_path, split):
     draw_all(tmp_path, "control/p1/1.png", "test/p1/2.png")

@@ -106,12 +106,14 @@ def list_folder(root: str) -> Listing:
     left_out: list[tuple[bytes, str]] = []
     try:
         members = _children(path, b"", left_out)
+        loose = [name for name in members if not name.endswith(b"/") and _is_image(name, left_out)]
+        folders = [name for name in members if name.endswith(b"/")]
+        # A link to the folder itself is not a class. A folder that may not be entered, but only be
+        # listed, is noticed here.
+        itself = _identity(path)
+        folders = [name for name in folders if not _is_entered(path, name, {itself}, left_out)]
     except OSError as error:
-        raise UserError(f"{root} cannot be listed: {error.strerror}.") from error
-    folders = [name for name in members if name.endswith(b"/")]
-    loose = [name for name in members if not name.endswith(b"/") and _is_image(name, left_out)]
-    # A link to the folder itself is not a class.
-    folders = [name for name in folders if not _is_entered(path, name, {_identity(path)}, left_out)]
+        raise UserError(_not_listed(path, error)) from error
     if folders and loose:
         raise UserError(
             f"{root} has images next to class folders (such as {shown(loose[0])}); "
@@ -135,6 +137,34 @@ def list_folder(root: str) -> Listing:
     names = Names.of(walk_all())
     labels = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
     return Listing(tuple(shown(name[:-1]) for name in folders), names, labels, left_out)
+
+
+def listing_fault(path: bytes) -> str:
+    """Returns what keeps the folders in a folder from being listed, and a cure; '' for nothing.
+
+    A folder that does not exist has no fault.
+    """
+    folder = path
+    try:
+        for name in _children(path, b"", []):
+            if name.endswith(b"/"):
+                folder, inner = path, os.path.join(path, name)
+                _identity(inner)  # An error if `path` may be listed, but not entered.
+                folder = inner
+                _children(folder, b"", [])
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return _not_listed(folder, error)
+    return ""
+
+
+def _not_listed(folder: bytes, error: OSError) -> str:
+    name = shown(folder)
+    return (
+        f"{name} cannot be listed: {error.strerror}; check its disk and its permissions "
+        f"(`chmod u+rx {name}`)."
+    )
 
 
 def sub_folders(path: bytes) -> list[bytes]:

@@ -3,7 +3,13 @@
 import os
 from collections.abc import Iterable
 
-from vpt_gen.data.folders.listing import holds_images, holds_loose_images, shown, sub_folders
+from vpt_gen.data.folders.listing import (
+    holds_images,
+    holds_loose_images,
+    listing_fault,
+    shown,
+    sub_folders,
+)
 from vpt_gen.data.names import first_few
 from vpt_gen.data.vtab.splits import SPLITS
 from vpt_gen.errors import UserError
@@ -29,7 +35,8 @@ def split_folder(path: str, split: str, also: str = "") -> str:
       also: name of another split, if there is one.
 
     Raises:
-      UserError: there are folders of other splits but not of this one, or it may be a class.
+      UserError: there are folders of other splits but not of this one, or it may be a class, or
+        cannot be listed.
     """
     if not path or not split:
         return ""
@@ -47,6 +54,8 @@ def split_folder(path: str, split: str, also: str = "") -> str:
     if not is_split:
         if others:
             return ""
+        if fault := listing_fault(os.fsencode(folder)):
+            raise UserError(fault)
         raise UserError(
             f"{path} has folders for the splits {', '.join(with_classes)}, but none for "
             f"{split!r}; add it, or set config.data.train_split and config.data.eval_split to "
