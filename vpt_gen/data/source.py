@@ -21,6 +21,7 @@ class Source:
       load: index -> uint8 (H, W, 3); images may differ in size.
       digest: hexadecimal digest of the content and order of the examples.
       content: (n,) uint64, equal for equal images (see `content_key`); None if not known.
+      file: index -> path of the image's file; None if images are not single files.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Source:
     load: Callable[[int], np.ndarray]
     digest: str
     content: np.ndarray | None = None
+    file: Callable[[int], bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,12 +42,14 @@ class Source:
     def subset(self, indices: np.ndarray) -> "Source":
         """Returns the examples at `indices`, in that order, renumbered from 0."""
         indices = np.asarray(indices, np.int64)
+        file = self.file
         return dataclasses.replace(
             self,
             labels=self.labels[indices],
             load=lambda i: self.load(int(indices[i])),
             digest=digest_of(self.digest, indices),
             content=None if self.content is None else self.content[indices],
+            file=None if file is None else lambda i: file(int(indices[i])),
         )
 
 

@@ -31,7 +31,6 @@ with later.imports(globals()):
     from vpt_gen.config.check import check_config
     from vpt_gen.data.batches import image_batches, image_spec, open_sources
     from vpt_gen.data.folders.checked import read_file
-    from vpt_gen.data.kinds import kind_of
     from vpt_gen.data.pipeline import ImageSpec
     from vpt_gen.data.preprocess import preprocess
     from vpt_gen.data.source import Source
@@ -65,24 +64,16 @@ def random_cache(folder: pathlib.Path, views: int, num_tokens: int) -> TokenCach
     return TokenCache(MappedShards(paths, views, num_tokens))
 
 
-def loading_stages(data: ConfigDict, source: Source) -> dict[str, Iterator]:
+def loading_stages(source: Source) -> dict[str, Iterator]:
     """Returns stages: name -> endless work on one image after another, in this thread."""
-    files = kind_of(data).image_files(source)
-    if not files:
-        return {"loading": map(source.load, itertools.cycle(range(len(source))))}
-    encoded = list(itertools.islice(filter(_decodes, map(read_file, files)), _DECODED))
+    indices = range(len(source))
+    if source.file is None:
+        return {"loading": map(source.load, itertools.cycle(indices))}
+    encoded = [read_file(source.file(index)) for index in indices[:_DECODED]]
     return {
-        "reading": map(read_file, itertools.cycle(files)),
+        "reading": map(read_file, map(source.file, itertools.cycle(indices))),
         "decoding": map(images.decode, itertools.cycle(encoded)),
     }
-
-
-def _decodes(content: bytes) -> bool:
-    try:
-        images.decode(content)
-    except Exception:  # Pillow raises many kinds of errors for damaged files.
-        return False
-    return True
 
 
 def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray]:
@@ -116,7 +107,7 @@ def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, fl
         rates[label] = rate(batches, seconds, batch_size)
     train_batches, _ = image_batches(config, source, None, np.arange(batch_size))
     rates[f"images to {spec.size} px, all cores"] = rate(train_batches(0), seconds, batch_size)
-    for name, work in loading_stages(config.data, source).items():
+    for name, work in loading_stages(source).items():
         rates[f"one thread: {name}"] = rate(work, seconds)
     decoded = [source.load(i) for i in range(min(_DECODED, len(source)))]
     rates["one thread: resizing, augmenting"] = rate(preparing(decoded, spec), seconds)

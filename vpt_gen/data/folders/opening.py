@@ -77,10 +77,13 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
     _check_classes(root, counts)
     folder = os.fsencode(os.path.abspath(root))
 
+    def file(index: int) -> bytes:
+        return os.path.join(folder, names[index])
+
     def load(index: int) -> np.ndarray:
         name = names[index]
         try:
-            content = read_file(os.path.join(folder, name))
+            content = read_file(file(index))
         except OSError as error:
             reason = error.strerror or str(error)
             raise OSError(f"{shown(name)} has become unreadable: {reason}") from error
@@ -96,6 +99,7 @@ def open_folder(path: str, classes: Sequence[str] = ()) -> Source:
         load=load,
         digest=digest_of(blob, names.ends, digests, labels),
         content=checked.pixels[kept],
+        file=file,
     )
 
 

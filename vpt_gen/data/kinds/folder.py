@@ -1,11 +1,8 @@
 """Class folders of images, or a flat folder."""
 
-import os
-
 from ml_collections import ConfigDict
 
 from vpt_gen.data import access
-from vpt_gen.data.folders.listing import list_folder
 from vpt_gen.data.folders.opening import open_folder
 from vpt_gen.data.folders.splits import split_folder, unread
 from vpt_gen.data.kinds.kind import Entry, Kind, Places
@@ -32,7 +29,3 @@ class Folder(Kind):
     def entry(self, data: ConfigDict, places: Places) -> Entry:
         del places
         return Entry(data.path or "a folder of yours", access.folder_status(data.path))
-
-    def image_files(self, source: Source) -> list[bytes]:
-        root = os.path.join(os.fsencode(source.name), b"")
-        return [root + name for name in list_folder(source.name).names]

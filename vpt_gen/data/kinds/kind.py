@@ -69,8 +69,3 @@ class Kind:
     def entry(self, data: ConfigDict, places: Places) -> Entry:
         """Returns the data set of `data`, for `vpt_gen.data.check`."""
         raise NotImplementedError
-
-    def image_files(self, source: Source) -> list[bytes]:
-        """Returns the paths of an opened source's images; none if they are not single files."""
-        del source
-        return []

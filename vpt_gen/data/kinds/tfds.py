@@ -31,7 +31,3 @@ class Tfds(Folder):
             manual_dir = pathlib.Path(places.manual_dir).expanduser()
         status = access.tfds_status(builder, manual_dir)
         return Entry(builder.info.full_name, status, builder, manual_dir)
-
-    def image_files(self, source: Source) -> list[bytes]:
-        del source  # Class folders have image files; TFDS stores images in record files.
-        return []
