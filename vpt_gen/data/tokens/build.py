@@ -127,7 +127,7 @@ class CacheBuild:
             f"{self.folder}{there}."
         )
         if self.views == 1 and self.spec.augmentation != Augmentation():
-            say("All epochs see the same augmented view of each image: raise data.cache_views.")
+            say("All epochs see the same augmented views: raise config.data.cache_views.")
         # One stream for all shards, so that images of the next one are prepared meanwhile.
         images = pipeline.view_stream(
             self.source,
