@@ -81,7 +81,7 @@ def read(folder: str | os.PathLike) -> Note | None:
         "classes"
     )
     note = json_files.read_object(path, cure)
-    if not {"classes", "record"} & note.keys():
+    if note and not {"classes", "record"} & note.keys():
         say(f"{path} is of another program: images are read without it.")
         return None
     if fault := json_files.fault_of(note, {"classes": dict, "record": dict}):
