@@ -15,11 +15,10 @@ _NOWHERE = "\uffff"
 
 def font_for(text: str) -> Font:
     """Returns a font that has all characters of a text, else Pillow's own, which has ASCII."""
-    own = ImageFont.load_default(size=SIZE)
-    for font in (own, *(() if text.isascii() else _system_fonts())):
-        if all(_has(font, character) for character in text):
+    for font in (_own_font(), *(() if text.isascii() else _system_fonts())):
+        if all(_has(font, character) for character in set(text)):
             return font
-    return own
+    return _own_font()
 
 
 def drawable(text: str, font: Font) -> str:
@@ -34,8 +33,15 @@ def _nearest(character: str, font: Font) -> str:
     return letter if letter != character and _has(font, letter) else "?"
 
 
+# Pictures of many classes ask for the same letters again and again.
+@functools.lru_cache(10_000)
 def _has(font: Font, character: str) -> bool:
     return bytes(font.getmask(character)) != bytes(font.getmask(_NOWHERE))
+
+
+@functools.cache
+def _own_font() -> Font:
+    return ImageFont.load_default(size=SIZE)
 
 
 @functools.cache

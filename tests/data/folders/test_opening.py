@@ -335,27 +335,27 @@ def test_any_name(tmp_path, name, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_names_that_are_no_text(tmp_path, capsys):
-    folder = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+def folder_of_bytes(tmp_path, name, image):
+    """A folder, and an image in it, whose names need not be text; the folder's path."""
+    folder = os.path.join(os.fsencode(tmp_path), name)
     try:
         os.mkdir(folder)
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
     draw(tmp_path / "1.png", 5)
-    os.rename(tmp_path / "1.png", os.path.join(folder, b"\xff.png"))
+    os.rename(tmp_path / "1.png", os.path.join(folder, image))
+    return folder
+
+
+def test_names_that_are_no_text(tmp_path, capsys):
+    folder_of_bytes(tmp_path, b"caf\xe9", b"\xff.png")
     source = open_folder(str(tmp_path))
     assert source.class_names == ("caf\\xe9",)
     assert gray(source, 0) == 5
 
 
 def test_bad_files_of_a_folder_whose_name_is_no_text_are_listed(tmp_path, capsys):
-    folder = os.path.join(os.fsencode(tmp_path), b"b\xe4r")
-    try:
-        os.mkdir(folder)
-    except OSError:
-        pytest.skip("this file system takes UTF-8 only")
-    draw(tmp_path / "1.png", 5)
-    os.rename(tmp_path / "1.png", os.path.join(folder, b"1.png"))
+    folder = folder_of_bytes(tmp_path, b"b\xe4r", b"1.png")
     for i in range(25):
         open(os.path.join(folder, b"%d.txt" % i), "w").close()
     open_folder(os.fsdecode(folder))
