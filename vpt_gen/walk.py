@@ -49,7 +49,7 @@ def define_flags() -> None:
 
 def main():
     """Runs the program; its flags are parsed."""
-    folder = epath.Path(FLAGS.output).expanduser()
+    folder = epath.Path(FLAGS.output)
     names = [STRIP] if FLAGS.mix else [STRIP, ANIMATION]
     with lock.held(folder, "--output"):
         manifest = Manifest(folder / NOTE, names)

@@ -51,8 +51,8 @@ def parse(argv: list[str], required: bool = True) -> list[str]:
 
 
 def _with_home(word: str) -> str:
-    """Expands --output=~/x, of which most shells leave the ~."""
-    return re.sub(r"(?<==)~(?=/|$)", lambda _: os.path.expanduser("~"), word)
+    """Expands --output=~/x, of which most shells leave the ~; for all flags of all programs."""
+    return re.sub(r"(?:^|(?<==))~[^/]*", lambda found: os.path.expanduser(found[0]), word)
 
 
 def _given_files(argv: list[str]) -> list[str]:

@@ -99,7 +99,7 @@ def main():
     ]
     brush = Brush(FLAGS.window, FLAGS.rule, FLAGS.keep, FLAGS.feather)
     check(run, edits, brush)
-    folder = epath.Path(FLAGS.output).expanduser()
+    folder = epath.Path(FLAGS.output)
     names = names_of(FLAGS.image, wanted, class_names)
     drawing = drawing_of(generation, edits, names, brush)
 

@@ -54,10 +54,10 @@ FLAGS = flags.FLAGS
 def output_folder() -> epath.Path | pathlib.Path:
     """Returns the folder of `metrics.json`."""
     if FLAGS.output:
-        return epath.Path(FLAGS.output).expanduser()
+        return epath.Path(FLAGS.output)
     if FLAGS.checkpoint:
         return default_output(FLAGS.checkpoint, "evaluation")
-    folder = pathlib.Path(FLAGS.images).expanduser().absolute()
+    folder = pathlib.Path(FLAGS.images).absolute()
     return folder.with_name(f"{folder.name}_evaluation")
 
 

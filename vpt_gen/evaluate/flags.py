@@ -94,5 +94,5 @@ def check_flags() -> None:
             raise UserError(f"--{name} only applies with --checkpoint; leave it out.")
     for name in ("images", "reference", "train"):
         folder = FLAGS[name].value
-        if folder and not os.path.isdir(os.path.expanduser(folder)):
+        if folder and not os.path.isdir(folder):
             raise UserError(f"--{name}: the folder {folder!r} does not exist; check the path.")
