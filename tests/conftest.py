@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import pathlib
+import sys
 
 # By the environment, which programs that tests start inherit.
 _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
@@ -20,6 +21,9 @@ _SETTINGS = {
 }
 for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)
+# Containers often forbid bytecode: each program and worker would compile our sources anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 import jax  # noqa: E402
 import psutil  # noqa: E402
 import pytest  # noqa: E402
@@ -40,6 +44,10 @@ if hasattr(_LIBC, "mallopt"):  # Of glibc: threads share one heap, of which all 
     _LIBC.mallopt(-8, 1)
 
 
+# No test survives a power cut, and each call waits for the disk.
+os.fsync = lambda _: None
+
+
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_a_file():
     """Compiled programs leave memory with the tests that need them; the disk has them."""
@@ -56,6 +64,13 @@ def programs_of_a_test():
 
 # Tracing leaves a million objects that live on; looking at all of them again took 4 % of the time.
 gc.set_threshold(100_000, 20, 50)
+
+
+def pytest_collection_finish():
+    """Modules and tests stay: collecting garbage need not look at them each time."""
+    gc.collect()
+    gc.freeze()
+
 
 _memory_after_drop = psutil.Process().memory_info().rss
 

@@ -32,6 +32,7 @@ def by_the_paper(known, num_iterations, bound):
     return runs.image_by_image(known, num_iterations, write)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [runs.nothing_known(), runs.some_known()], ids=["none", "some"])
 @pytest.mark.parametrize(("num_iterations", "bound"), [(4, 0.0), (12, 1.5), (3, 0.5)])
 def test_whole_runs(known, num_iterations, bound):
@@ -47,6 +48,7 @@ def test_within_counts_all_but_the_largest():
     np.testing.assert_array_equal(entropy.within(doubt, 0.25), [2, 1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bound", "passes"), [(0.0, 6), (1e6, 1)])
 def test_the_net_is_not_asked_when_nothing_is_open(bound, passes):
     """Counted as the program runs: a callback in the logits."""

@@ -17,7 +17,7 @@ from vpt_gen.decode.generate import tokens_to_images
 from vpt_gen.decode.iterative import Guided
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
-pytestmark = golden.needed
+pytestmark = [golden.needed, pytest.mark.slow]
 
 SCHEDULE, SAMPLER = "schedule.npz", "sampler.npz"
 TOKENIZER = "vq_ds16_c2i.pt"  # Of LlamaGen's folder in the same set.

@@ -27,6 +27,7 @@ def by_the_paper(known, num_iterations, alpha):
     return runs.image_by_image(known, num_iterations, write)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [runs.nothing_known(), runs.some_known()], ids=["none", "some"])
 def test_whole_runs(known):
     decoder = moment.Moment(num_iterations=4, choice_temperature=1.5)
@@ -34,6 +35,7 @@ def test_whole_runs(known):
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_one_of_many_positions_is_written_as_by_maskgit():
     """Frequencies of tokens if one of 100 positions is kept: both sharpen p by beta."""
     n, alpha, draws = 100, 1.0, 2000
@@ -65,6 +67,7 @@ def test_one_of_many_positions_is_written_as_by_maskgit():
         assert abs(shares - plain).max() > 0.1
 
 
+@pytest.mark.slow
 def test_exponents_sharpen_until_the_last_iteration_which_has_no_choice():
     np.testing.assert_allclose(moment.exponents(4, 2.0), [1 + 1 / 1.5, 2, 3, 1], rtol=1e-6)
     assert np.isfinite(moment.exponents(4, 0.0)).all()

@@ -30,6 +30,7 @@ def as_released(known, num_iterations, eta):
     return tokens, opened_again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [runs.nothing_known(), runs.some_known()], ids=["none", "some"])
 @pytest.mark.parametrize(("eta", "corrects"), [(1.0, True), (3.0, True), (0.0, False)])
 def test_whole_runs(known, eta, corrects):
@@ -41,6 +42,7 @@ def test_whole_runs(known, eta, corrects):
     np.testing.assert_array_equal(revealed_at == -1, np.asarray(known) != MASK)
 
 
+@pytest.mark.slow
 def test_the_last_change_of_a_token_is_reported():
     """Without corrections tokens follow the schedule; with them, they are written later."""
     orders = [

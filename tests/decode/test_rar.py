@@ -25,6 +25,7 @@ def shapes_in(jaxpr) -> set:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("conditions", "stages"), [(1, 1), (64, 1), (64, 16), (300, 1)])
 def test_modulation_is_kept_for_few_places(conditions, stages):
     net, count = RAR(23, 5, 256, **SIZES), 256

@@ -69,6 +69,7 @@ def by_the_paper(known, options):
     return tokens, written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [runs.nothing_known(), runs.some_known()], ids=["none", "some"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_whole_runs(known, options):
@@ -77,6 +78,7 @@ def test_whole_runs(known, options):
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_remasking_is_not_in_vain():
     """It changes the runs, and later iterations have the last word more often."""
     orders = {

@@ -78,9 +78,10 @@ def nets(tiny_nets, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def next_to_the_nets(nets, monkeypatch):
+def next_to_the_nets(request, monkeypatch):
     """Files have the names of the nets' folders, not those of the machine above them."""
-    monkeypatch.chdir(nets)
+    if "nets" in request.fixturenames:
+        monkeypatch.chdir(request.getfixturevalue("nets"))
 
 
 @pytest.fixture(scope="module")
@@ -238,11 +239,13 @@ def test_a_file_is_measured_and_shown(runs, files, tmp_path):
     assert picture.exists()
 
 
+@pytest.mark.slow
 def test_a_file_for_another_backbone_is_refused(files, nets):
     with pytest.raises(UserError, match="trained on a transformer with digest .* --transformer"):
         opened(files[0], transformer=str(nets / "other"))
 
 
+@pytest.mark.slow
 def test_nets_that_are_elsewhere_are_asked_for(files, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="'vqgan' holds no pretrained .* give --tokenizer and"):
@@ -287,6 +290,7 @@ def test_runs_that_differ_in_the_rest_are_one():
     check_mergeable([stored(), stored(config=other, facts={"class_names": ["b"]})])
 
 
+@pytest.mark.slow
 def test_a_record_that_does_not_fit_its_arrays_is_named(runs, tmp_path):
     file = write_file(tmp_path / "a.safetensors", runs[0], class_names=["bars"])
     with pytest.raises(UserError) as error:
@@ -306,6 +310,7 @@ def test_flags_that_do_not_go_together_are_named(monkeypatch):
             call(export, *given)
 
 
+@pytest.mark.slow
 def test_a_step_that_a_file_does_not_have_is_named(files):
     with pytest.raises(UserError, match="holds no checkpoint of update 5; it has 1"):
         opened(files[0], step=5)

@@ -148,6 +148,7 @@ def test_stacked_layers_lie_as_single_ones():
     assert {name: PartitionSpec(None, *spec) for name, spec in one.items()} == many
 
 
+@pytest.mark.slow
 def test_moments_lie_as_their_parameters():
     params = shapes_of("maskgit")
     moments = jax.eval_shape(optax.adamw(1e-3).init, params)

@@ -11,7 +11,7 @@ from tests import golden_halton as golden
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 from vpt_gen.training.losses import masked_cross_entropy
 
-pytestmark = golden.needed
+pytestmark = [golden.needed, pytest.mark.slow]
 
 NET, PROMPTS = "transformer.npz", "prompts.npz"
 

@@ -134,6 +134,7 @@ def test_a_call_gives_the_visual_rows_of_a_class_or_of_prompts():
     )
 
 
+@pytest.mark.slow
 def test_without_a_class_the_class_is_masked():
     tokens = IDS[:, 1:]
     masked = tiny(IDS.at[:, 0].set(-1), method="visual_logits")[:, 1:]

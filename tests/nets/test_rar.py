@@ -81,6 +81,7 @@ def test_new_classes_start_as_the_sources():
     np.testing.assert_allclose(found, logits(class_ids=CLASSES), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_modulations_are_computed_once_per_condition():
     """A batch of prompts without vectors has those of one image."""
     model = costs.Model(RAR(64, 8, 49, 3, 64, 4, 160), 49, num_prompt_tokens=16)

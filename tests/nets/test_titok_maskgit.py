@@ -92,6 +92,7 @@ def test_the_joins_of_a_uvit_reach_the_output(net):
         assert jnp.abs(apply({"params": changed}, tokens) - first).max() > 1e-4
 
 
+@pytest.mark.slow
 @both
 def test_images_do_not_depend_on_their_batch(net):
     params = made.new_params(net, jnp.zeros((1, 4), jnp.int32), seed=1)
@@ -117,6 +118,7 @@ def test_images_do_not_depend_on_their_batch(net):
     np.testing.assert_array_equal(alone[0], tokens[2])
 
 
+@pytest.mark.slow
 def test_tokens_become_images(tokenizer):
     images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
     apply = jax.jit(TOKENIZER.apply, static_argnames="method")
@@ -147,6 +149,7 @@ def test_nets_that_do_not_fit_are_named():
         check_num_tokens(config, TOKENIZER, BERT.clone(num_tokens=9), 4)
 
 
+@pytest.mark.slow
 def test_features_keep_all_latents(tokenizer):
     from vpt_gen.checkpoints.backbone import PretrainedNet
 

@@ -16,6 +16,8 @@ from vpt_gen.machine import sharding
 from vpt_gen.runs.build import make_experiment
 from vpt_gen.training.state import initial_state
 
+pytestmark = pytest.mark.slow  # They open a run.
+
 
 @pytest.fixture(scope="module")
 def whole(tiny_nets, tmp_path_factory):

@@ -30,6 +30,7 @@ def large(net):
     return made.sharpened(made.new_params(net, TOKENS, class_ids=CLASSES))
 
 
+@pytest.mark.slow
 def test_it_is_the_inverse_of_guidance():
     net = NETS["nar"]
     params, tokens = large(net), TOKENS.at[:, 1:3].set(MASK_TOKEN_ID)
@@ -52,6 +53,7 @@ def test_no_class_is_the_prefix_that_guidance_leads_away_from(kind):
     np.testing.assert_array_equal(prefix, no_class)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETS)
 def test_the_loss_leads_the_prompts_alone(kind):
     """Without a scale it is the loss of the logits; with one, that of what would be guided."""

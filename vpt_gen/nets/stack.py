@@ -7,6 +7,7 @@ CPU compiles the L copies nearly as fast, and copies each layer's matrices out o
 step.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ Layer = TypeVar("Layer", bound=nn.Module)
 STACKED = "layers"
 # They have all that layers can have: with three, a net of long skips has one.
 _TRACED_LAYERS = 3
+# Tracing takes a large part of a second, and readers and tables ask for the same nets again.
+_KEPT_SHAPES = 64
 _policies = jax.checkpoint_policies
 # What the backward pass recomputes instead of storing it; see `rematerialized`.
 REMAT = {
@@ -83,8 +86,17 @@ def _stack(*arrays):
 def init_shapes(net: nn.Module | TokenTransformer, *inputs: Any, **kwargs: Any) -> Any:
     """Returns the shapes of a net's parameters, without allocating them.
 
-    Only a few layers of a transformer are traced: the others have the same shapes.
+    Of inputs, which are arrays or have their shapes, the values do not count. Only a few layers of
+    a transformer are traced: the others have the same shapes.
     """
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda x: x, (inputs, kwargs)))
+    # Others may change what they get.
+    return jax.tree.map(lambda x: x, _shapes(net, tuple(leaves), structure))
+
+
+@functools.lru_cache(_KEPT_SHAPES)
+def _shapes(net, leaves, structure):
+    inputs, kwargs = jax.tree.unflatten(structure, leaves)
 
     def traced(net):
         return jax.eval_shape(net.init, jax.random.key(0), *inputs, **kwargs)["params"]

@@ -65,7 +65,6 @@ MODELS = {
 }
 
 
-@functools.cache
 def param_shapes(net: TokenTransformer) -> Any:
     """Returns the shapes of a net's parameters, without allocating them."""
     token, label = jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32)

@@ -179,6 +179,7 @@ def test_two_hosts_make_the_folder_of_one(tmp_path, order):
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_two_programs_that_build_one_cache_take_turns(tmp_path, capsys):
     """The second starts while the first is at its first shard."""
     started, caches, second = threading.Event(), [], Tokenizer()
