@@ -11,5 +11,5 @@ bin="${VPT_GEN_VENV:-.venv}/bin"
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy"
-# Each test file runs in one process, because its tests share fixtures.
-exec "$bin/python" -m pytest -n auto --maxprocesses=4 --dist loadfile "$@"
+# Each test file runs in one process, because its tests share fixtures; tests/conftest.py orders them.
+exec "$bin/python" -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder "$@"

@@ -66,6 +66,18 @@ def programs_of_a_test():
 gc.set_threshold(100_000, 20, 50)
 
 
+# A minute or more each: begun last, one of them would keep a worker busy while the others wait.
+_LONG = {
+    f"test_{name}"
+    for name in ("notebook", "jobs", "configs", "gan_methods", "main", "methods", "adversarial")
+}
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first; all others stay in order."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)
+
+
 def pytest_collection_finish():
     """Modules and tests stay: collecting garbage need not look at them each time."""
     gc.collect()

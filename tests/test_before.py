@@ -15,7 +15,7 @@ from PIL import Image
 from vpt_gen import main
 from vpt_gen.images.codec import to_uint8
 from vpt_gen.runs.opened import open_run
-from vpt_gen.runs.samples import class_bank
+from vpt_gen.runs.samples import class_bank, draw
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def workdir(tmp_path):
 def test_it_samples_the_same_images(workdir):
     run = open_run(str(workdir))
     bank = class_bank(np.repeat(np.arange(10), 2))
-    images = to_uint8(run.sampler.sample(run.params, bank, seed=0).images)
+    images = to_uint8(draw(run.sampler, run.params, bank, seed=0).images)
     for number, image in enumerate(images):
         file = BEFORE / "samples" / f"{number // 2}_{number % 2:04d}.png"
         difference = np.abs(image.astype(int) - np.asarray(Image.open(file).convert("RGB")))

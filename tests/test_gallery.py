@@ -17,6 +17,7 @@ from vpt_gen.report.side_by_side import (
     side_by_side,
 )
 from vpt_gen.runs.generation import plain_generation
+from vpt_gen.runs.samples import draw
 
 pytestmark = pytest.mark.slow
 SIDE, STEP = 64, 68  # of a magnified image, and from one row of the picture to the next
@@ -85,7 +86,7 @@ def test_a_marquee_has_a_row_for_each_schedule(runs):
     assert picture.shape[0] == len(schedules) * STEP
     pairs = prompt_pairs(run, np.arange(2))
     for row in (0, len(schedules) - 1):
-        images = run.sampler.sample(run.params, pairs, 3, schedules[row].weights).images
+        images = draw(run.sampler, run.params, pairs, 3, schedules[row].weights).images
         np.testing.assert_allclose(tile(picture, row, 1, 2) / 255.0, images[1], atol=1 / 255)
 
 

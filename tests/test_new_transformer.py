@@ -33,6 +33,7 @@ from vpt_gen.nets.transformer import (
 )
 from vpt_gen.report.document import make_page
 from vpt_gen.runs.generation import plain_generation
+from vpt_gen.runs.samples import draw
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("registered")]
 
@@ -204,7 +205,7 @@ def test_guidance_and_a_marquee_of_prompts(decoder, tuned):
     run = opened(tuned("prompts"), decode=[f"decoder={decoder}", "guidance=1.0"])
     bank = np.array([[[1, -1], [0, -1]], [[0, -1], [0, -1]]])
     weights = np.array([[1.0, 0.0], [0.0, 1.0]])
-    samples = run.sampler.sample(run.params, bank, 0, weights)
+    samples = draw(run.sampler, run.params, bank, 0, weights)
     assert samples.tokens.min() >= 0
 
 

@@ -30,7 +30,7 @@ from vpt_gen.runs.generation import (
     proportional_class_ids,
     undrawn,
 )
-from vpt_gen.runs.samples import class_bank
+from vpt_gen.runs.samples import class_bank, draw
 from vpt_gen.runs.token_sampler import TokenSampler
 
 TRANSFORMER = MaskGIT(16, 2, 16, num_layers=1, hidden_size=16, num_heads=2, intermediate_size=32)
@@ -63,19 +63,19 @@ def params():
 
 @pytest.mark.slow
 def test_an_image_depends_on_its_class_number_and_seed_alone(params):
-    many = make_sampler().sample(params, class_bank([0, 1, 1, 2, 0]), seed=5)
+    many = draw(make_sampler(), params, class_bank([0, 1, 1, 2, 0]), seed=5)
     chex.assert_shape(many.images, (5, 8, 8, 3))
     chex.assert_shape(many.tokens, (5, 16))
-    few = make_sampler(batch_size=3, devices=1).sample(params, class_bank([1, 1]), seed=5)
+    few = draw(make_sampler(batch_size=3, devices=1), params, class_bank([1, 1]), seed=5)
     np.testing.assert_array_equal(few.tokens, many.tokens[1:3])
     assert (many.tokens[0] != many.tokens[4]).any()
-    other = make_sampler().sample(params, class_bank([0, 1, 1, 2, 0]), seed=6)
+    other = draw(make_sampler(), params, class_bank([0, 1, 1, 2, 0]), seed=6)
     assert (other.tokens != many.tokens).any()
 
 
 @pytest.mark.slow
 def test_every_token_is_revealed_once_and_is_an_image_token(params):
-    samples = make_sampler().sample(params, class_bank([0, 1]), seed=0)
+    samples = draw(make_sampler(), params, class_bank([0, 1]), seed=0)
     assert set(np.unique(samples.revealed_at)) == {0, 1, 2}
     assert samples.tokens.min() >= 0
     assert samples.tokens.max() < 16
@@ -85,7 +85,7 @@ def test_every_token_is_revealed_once_and_is_an_image_token(params):
 def test_a_marquee_that_stays_on_a_header_is_that_class(params):
     stay = np.array([[1.0, 0.0]] * 3)
     sampler = make_sampler()
-    steered = sampler.sample(params, class_bank([0, 0], [2]), 5, stay)
+    steered = draw(sampler, params, class_bank([0, 0], [2]), 5, stay)
     prompts = GENERATOR.apply({"params": params}, jnp.array([0, 2]))
     assert (prompts[0] != prompts[1]).any()
     changed = {
@@ -96,7 +96,7 @@ def test_a_marquee_that_stays_on_a_header_is_that_class(params):
             .set(params["prompt_embeddings"]["embedding"][2])
         },
     }
-    expected = sampler.sample(changed, class_bank([0, 0]), 5)
+    expected = draw(sampler, changed, class_bank([0, 0]), 5)
     np.testing.assert_array_equal(steered.tokens, expected.tokens)
 
 
@@ -222,7 +222,7 @@ def test_letters_that_the_locale_cannot_spell_are_left_out(monkeypatch):
 
 @pytest.mark.slow
 def test_older_images_in_the_folder_are_told_and_not_listed(params, tmp_path, capsys):
-    images = make_sampler().sample(params, class_bank([0, 1]), seed=0).images
+    images = draw(make_sampler(), params, class_bank([0, 1]), seed=0).images
     shown = []
 
     def save(class_names, seed):
@@ -308,7 +308,7 @@ def test_decoding_options_that_cannot_be_are_named(setting, message):
 def test_a_stream_is_all_samples_batch_by_batch(params):
     sampler = make_sampler()
     bank = class_bank([0, 1, 1, 2, 0])
-    whole = sampler.sample(params, bank, seed=5)
+    whole = draw(sampler, params, bank, seed=5)
     parts = list(sampler.stream(params, bank, seed=5))
     assert [len(part.images) for part in parts] == [4, 1]
     np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
@@ -319,7 +319,7 @@ def test_a_stream_is_all_samples_batch_by_batch(params):
 def test_a_stream_that_skips_is_the_rest_to_the_last_digit(params):
     sampler = make_sampler()
     bank = class_bank([0, 1, 1, 2, 0])
-    whole = sampler.sample(params, bank, seed=5)
+    whole = draw(sampler, params, bank, seed=5)
     for skip in (0, 3, 4, 5):
         parts = list(sampler.stream(params, bank, seed=5, wanted=np.arange(5) >= skip))
         for name in ("images", "tokens", "revealed_at", "class_ids"):
@@ -329,8 +329,14 @@ def test_a_stream_that_skips_is_the_rest_to_the_last_digit(params):
 
 
 def test_the_training_images_of_a_class_take_turns():
-    labels = [1, 0, 1, 0, 0]
-    assert instances_of(np.array([0, 0, 0, 0, 1, 1, 1]), labels).tolist() == [1, 3, 4, 1, 0, 2, 0]
+    facts = {"instance_labels": [1, 0, 1, 0, 0], "class_names": ["ant", "bee"]}
+    assert instances_of(np.array([0, 0, 0, 0, 1, 1, 1]), facts).tolist() == [1, 3, 4, 1, 0, 2, 0]
+
+
+def test_classes_without_a_training_image_start_from_all_and_are_named(capsys):
+    facts = {"instance_labels": [2, 0, 2], "class_names": ["ant", "bee", "cat"]}
+    assert instances_of(np.array([0, 1, 1, 1, 1, 2]), facts).tolist() == [1, 0, 1, 2, 0, 0]
+    assert "No training image is of bee: their images start from" in capsys.readouterr().out
 
 
 def test_classes_that_are_not_drawn_are_named():

@@ -28,7 +28,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.report import __main__ as report
 from vpt_gen.runs.build import make_experiment
 from vpt_gen.runs.merging import check_mergeable
-from vpt_gen.runs.samples import class_bank
+from vpt_gen.runs.samples import class_bank, draw
 from vpt_gen.runs.stored import default_output
 from vpt_gen.training.state import initial_state
 
@@ -55,10 +55,10 @@ def make_run(
     experiment = make_experiment(config, str(workdir), mesh)
     claim_workdir(str(workdir), config.to_dict(), experiment.facts)
     state = initial_state(experiment.task, 0, mesh)
-    draw = np.random.default_rng(seed).normal
+    noise = np.random.default_rng(seed).normal
 
     def moved(x):
-        return np.asarray(x + 0.3 * draw(size=x.shape), x.dtype)
+        return np.asarray(x + 0.3 * noise(size=x.shape), x.dtype)
 
     with contextlib.closing(Store(str(workdir))) as store:
         store.save(seed, state.replace(params=jax.tree.map(moved, state.params)))
@@ -116,8 +116,8 @@ def opened_once():
     return functools.cache(opened)
 
 
-def draw(run, classes, seed=3, **options):
-    return run.sampler.sample(run.params, class_bank(classes), seed, **options)
+def drawn(run, classes, seed=3, **options):
+    return draw(run.sampler, run.params, class_bank(classes), seed, **options)
 
 
 def assert_same(found, expected):
@@ -127,7 +127,7 @@ def assert_same(found, expected):
 
 @pytest.mark.slow
 def test_a_file_gives_the_images_of_its_run_bit_for_bit(runs, files, opened_once):
-    assert_same(draw(opened_once(files[0]), [0, 0, 1]), draw(opened_once(runs[0]), [0, 0, 1]))
+    assert_same(drawn(opened_once(files[0]), [0, 0, 1]), drawn(opened_once(runs[0]), [0, 0, 1]))
 
 
 @pytest.mark.slow
@@ -135,20 +135,20 @@ def test_a_file_gives_the_images_of_its_run_bit_for_bit(runs, files, opened_once
 def test_so_does_a_file_of_another_method(task, family, nets, tmp_path):
     run = make_run(tmp_path / "run", nets, task=task, family=family)
     file = write_file(tmp_path / "run.safetensors", run)
-    assert_same(draw(opened(file), [1, 0]), draw(opened(run), [1, 0]))
+    assert_same(drawn(opened(file), [1, 0]), drawn(opened(run), [1, 0]))
 
 
 @pytest.mark.slow
 def test_classes_do_not_bleed_images_are_the_same_bits_after_merging(runs, files, opened_once):
     both = opened_once(files[1])
     assert both.facts["class_names"] == ["bars", "discs", "a", "b", "c"]
-    assert_same(draw(both, [0, 0, 1]), draw(opened_once(runs[0]), [0, 0, 1]))
-    assert_same(draw(both, [2, 4, 4]), draw(opened_once(runs[1]), [0, 2, 2]))
+    assert_same(drawn(both, [0, 0, 1]), drawn(opened_once(runs[0]), [0, 0, 1]))
+    assert_same(drawn(both, [2, 4, 4]), drawn(opened_once(runs[1]), [0, 2, 2]))
     # In between each other, too, in whatever order.
-    mixed, own = draw(both, [4, 0, 2, 0, 4, 1]), draw(opened_once(runs[0]), [0, 0, 1])
+    mixed, own = drawn(both, [4, 0, 2, 0, 4, 1]), drawn(opened_once(runs[0]), [0, 0, 1])
     np.testing.assert_array_equal(mixed.class_ids, [4, 0, 2, 0, 4, 1])
     np.testing.assert_array_equal(mixed.images[[1, 3, 5]], own.images)
-    other = draw(opened_once(runs[1]), [2, 0, 2])
+    other = drawn(opened_once(runs[1]), [2, 0, 2])
     np.testing.assert_array_equal(mixed.images[[0, 2, 4]], other.images)
 
 
@@ -158,7 +158,7 @@ def test_a_merged_file_merges_again_and_goes_on_where_it_stopped(
 ):
     both = opened_once(files[1])
     bank = class_bank([4, 0, 2, 0, 4, 1])
-    whole = both.sampler.sample(both.params, bank, 3)
+    whole = draw(both.sampler, both.params, bank, 3)
     parts = list(both.sampler.stream(both.params, bank, 3, wanted=np.arange(6) >= 2))
     np.testing.assert_array_equal(np.concatenate([x.images for x in parts]), whole.images[2:])
     call(
@@ -171,8 +171,8 @@ def test_a_merged_file_merges_again_and_goes_on_where_it_stopped(
     again = opened(tmp_path / "out" / "tuned.safetensors")
     names = ["x/bars", "x/discs", "x/a", "x/b", "x/c", "y/bars", "y/discs"]
     assert again.facts["class_names"] == names
-    assert_same(draw(again, [4, 0, 5]), draw(again, [4, 0, 5]))
-    np.testing.assert_array_equal(draw(again, [5]).images, draw(opened_once(runs[0]), [0]).images)
+    assert_same(drawn(again, [4, 0, 5]), drawn(again, [4, 0, 5]))
+    np.testing.assert_array_equal(drawn(again, [5]).images, drawn(opened_once(runs[0]), [0]).images)
 
 
 @pytest.mark.slow
@@ -182,12 +182,12 @@ def test_a_marquee_between_merged_runs_is_refused_and_within_one_it_is_the_same(
     both = opened_once(files[1])
     weights = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     bank = class_bank([3], [4])
-    steered = both.sampler.sample(both.params, bank, 3, weights)
+    steered = draw(both.sampler, both.params, bank, 3, weights)
     own = opened_once(runs[1])
-    expected = own.sampler.sample(own.params, class_bank([1], [2]), 3, weights)
+    expected = draw(own.sampler, own.params, class_bank([1], [2]), 3, weights)
     assert_same(steered, expected)
     with pytest.raises(UserError, match="stays within the classes of one of the merged runs"):
-        both.sampler.sample(both.params, class_bank([3], [0]), 3, weights)
+        draw(both.sampler, both.params, class_bank([3], [0]), 3, weights)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from vpt_gen.config import default_config
 from vpt_gen.nets.vqgan import VQGAN
 from vpt_gen.report.document import make_page
 from vpt_gen.runs.generation import plain_generation
+from vpt_gen.runs.samples import draw
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ def test_prompts_of_images_with_vectors_are_tuned_drawn_and_shown(
     run = opened(tmp_path)
     bank = np.array([[[1, 0], [0, -1]], [[0, -1], [0, -1]]])
     weights = np.array([[1.0, 0.0], [0.0, 1.0]])
-    samples = run.sampler.sample(run.params, bank, 0, weights)
+    samples = draw(run.sampler, run.params, bank, 0, weights)
     assert samples.tokens.max() < run.sampler.transformer.codebook_size
     page = "".join(read(make_page(run, num=2, seed=0, compared={})).text)
     assert "3 prompt tokens and a vector, tuned on a frozen NAR (Halton-MaskGIT)" in page

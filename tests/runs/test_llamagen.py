@@ -14,6 +14,7 @@ from vpt_gen.errors import UserError
 from vpt_gen.nets.llamagen import LlamaGen
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN
 from vpt_gen.report.document import make_page
+from vpt_gen.runs.samples import draw
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,7 @@ def test_its_prompts_are_tuned_measured_and_shown(data, nets, tmp_path):
     run = opened(tmp_path)
     bank = np.array([[[1, -1], [0, -1]], [[0, -1], [0, -1]]])
     weights = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.0, 1.0]])
-    samples = run.sampler.sample(run.params, bank, 0, weights)
+    samples = draw(run.sampler, run.params, bank, 0, weights)
     assert samples.images.shape == (2, 16, 16, 3)
     page = read(make_page(run, num=2, seed=0, compared={}))
     assert "AR (LlamaGen)" in "".join(page.text)

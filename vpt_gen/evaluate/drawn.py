@@ -43,7 +43,7 @@ def draw_from_run(run: TunedRun, reference: ImageSet) -> ImageSet:
     instances: list[int] = []
     starts = FLAGS.marquee == "instance_to_class" and not FLAGS.headers
     if "instance_labels" in run.facts and (starts or not run.token_sampler.method.num_classes):
-        instances = instances_of(class_ids, run.facts["instance_labels"]).tolist()
+        instances = instances_of(class_ids, run.facts).tolist()
     generation = request.flagged_generation(run, class_ids.tolist(), instances)
     return generation.image_set(class_counts=how)
 

@@ -47,4 +47,4 @@ def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
 
 
 def _instances(run: TunedRun, class_ids: np.ndarray) -> np.ndarray:
-    return instances_of(class_ids, np.array(run.facts["instance_labels"]))
+    return instances_of(class_ids, run.facts)

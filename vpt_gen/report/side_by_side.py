@@ -9,6 +9,7 @@ from vpt_gen.report.marquee import make_schedules
 from vpt_gen.report.real import RealImages
 from vpt_gen.runs.generation import plain_generation
 from vpt_gen.runs.opened import TunedRun
+from vpt_gen.runs.samples import draw
 
 _REAL = "real"
 
@@ -76,5 +77,6 @@ def marquee_picture(run: TunedRun, seed: int) -> np.ndarray:
         raise UserError(f"{run.workdir} has only one prompt: leave --marquee out.")
     rows = {}
     for schedule in make_schedules(run):
-        rows[schedule.name] = run.sampler.sample(run.params, pairs, seed, schedule.weights).images
+        samples = draw(run.sampler, run.params, pairs, seed, schedule.weights)
+        rows[schedule.name] = samples.images
     return grids.labeled_rows(rows)

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import Generator, standing_statistics
-from vpt_gen.runs.samples import Samples, gather, image_keys, wanted_or_all
+from vpt_gen.runs.samples import Samples, image_keys, wanted_or_all
 from vpt_gen.training.adversarial_task import GENERATOR
 
 # Folded into the seed in place of an image's class.
@@ -57,12 +57,6 @@ class GanSampler:
     def images_at_a_time(self) -> int:
         """Images per batch of `stream`, except the last."""
         return sharding.full_batch(self.batch_size, self.mesh)
-
-    def sample(
-        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
-    ) -> Samples:
-        """Generates n images; for the arguments see `stream`."""
-        return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
         self,

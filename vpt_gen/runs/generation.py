@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from vpt_gen.checkpoints.backbone import digest_of_params
 from vpt_gen.data.names import first_few
 from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.images.codec import to_uint8
+from vpt_gen.machine.progress import say
 from vpt_gen.runs.opened import TunedRun
-from vpt_gen.runs.samples import Samples, class_bank
+from vpt_gen.runs.samples import Samples, class_bank, gather
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Generation:
 
     def samples(self) -> Samples:
         """Draws all images at once."""
-        return self.run.sampler.sample(self.run.params, self.bank, self.seed, self.weights)
+        return gather(self.batches(), len(self.bank))
 
     def batches(self, wanted: np.ndarray | None = None) -> Iterator[Samples]:
         """Yields batches of the images `wanted` (n,) or of all; each is drawn on demand."""
@@ -95,7 +96,7 @@ def plain_generation(run: TunedRun, class_ids: np.ndarray, seed: int) -> Generat
     """Makes images of classes (n,) without a marquee; of instances if prompts have only these."""
     bank = class_bank(class_ids)
     if run.has_prompts and not run.token_sampler.method.num_classes:
-        bank[:, 0, 1] = instances_of(class_ids, run.facts["instance_labels"])
+        bank[:, 0, 1] = instances_of(class_ids, run.facts)
     return without_marquee(run, bank, seed)
 
 
@@ -135,10 +136,24 @@ def undrawn(class_ids: np.ndarray, class_names: Sequence[str], cure: str) -> str
     return f"{said} {cure}" if len(class_ids) < len(class_names) else said
 
 
-def instances_of(class_ids: np.ndarray, instance_labels: np.ndarray) -> np.ndarray:
-    """Returns training images (n,) to start from, those of an image's class in turn."""
+def instances_of(class_ids: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
+    """Returns training images (n,) to start from, those of an image's class in turn.
+
+    Classes without any, as a small part of a data set may have, take turns with those of all.
+    """
+    labels = np.asarray(facts["instance_labels"])
     chosen = np.empty(len(class_ids), np.int64)
+    without = []
     for label in np.unique(class_ids):
         rows = class_ids == label
-        chosen[rows] = np.resize(np.flatnonzero(np.asarray(instance_labels) == label), rows.sum())
+        own = np.flatnonzero(labels == label)
+        if not len(own):
+            own = np.arange(len(labels))
+            without.append(facts["class_names"][label])
+        chosen[rows] = np.resize(own, rows.sum())
+    if without:
+        say(
+            f"No training image is of {first_few(without)}: their images start from those of other "
+            "classes."
+        )
     return chosen

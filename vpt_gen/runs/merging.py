@@ -17,7 +17,7 @@ from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.repeat import flatten
 from vpt_gen.data.names import name_key
 from vpt_gen.errors import UserError
-from vpt_gen.runs.samples import Sampler, Samples, gather, wanted_or_all
+from vpt_gen.runs.samples import Sampler, Samples, wanted_or_all
 
 # Fields, and groups of fields, that have to be equal to draw from runs as one.
 _SHARED = ("task", "family", "decode", "compute", "data.image_size")
@@ -127,12 +127,6 @@ class MergedSampler:
         """Returns the numbers of trained parameters, of all runs, and of frozen ones."""
         counts = [of.counts(own) for of, own in zip(self.samplers, params, strict=True)]
         return sum(trained for trained, _ in counts), counts[0][1]
-
-    def sample(
-        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
-    ) -> Samples:
-        """Generates n images; for the arguments see `stream`."""
-        return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
         self,

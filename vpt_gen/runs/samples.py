@@ -137,11 +137,6 @@ class Sampler(Protocol):
     def counts(self, params: Any) -> tuple[int, int]:
         """Returns the numbers of trained and of frozen parameters."""
 
-    def sample(
-        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
-    ) -> Samples:
-        """Generates n images of the conditions in a bank (n, M, 2)."""
-
     def stream(
         self,
         params: Any,
@@ -156,3 +151,10 @@ class Sampler(Protocol):
 
     def with_options(self, **options: Any) -> Self:
         """Returns the sampler with other options of decoding."""
+
+
+def draw(
+    sampler: Sampler, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
+) -> Samples:
+    """Generates n images of the conditions in a bank (n, M, 2) at once, with progress."""
+    return gather(sampler.stream(params, bank, seed, weights), len(bank))

@@ -16,7 +16,7 @@ from vpt_gen.machine import sharding
 from vpt_gen.methods.method import STAGED, Method
 from vpt_gen.nets.transformer import MASK_TOKEN_ID, TokenTransformer
 from vpt_gen.nets.vqgan import Tokenizer
-from vpt_gen.runs.samples import Samples, gather, image_keys, wanted_or_all
+from vpt_gen.runs.samples import Samples, image_keys, wanted_or_all
 
 # Ways to decode that stay compiled; an edit needs at most eight.
 _VARIANTS = 8
@@ -83,12 +83,6 @@ class TokenSampler:
             sum(x.size for x in jax.tree.leaves(tree)) for tree in (params, self.frozen)
         )
         return trained, frozen
-
-    def sample(
-        self, params: Any, bank: np.ndarray, seed: int, weights: np.ndarray | None = None
-    ) -> Samples:
-        """Generates n images; for the arguments see `stream`."""
-        return gather(self.stream(params, bank, seed, weights), len(bank))
 
     def stream(
         self,
