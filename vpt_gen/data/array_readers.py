@@ -7,8 +7,8 @@ import weakref
 
 from array_record.python.array_record_module import ArrayRecordReader
 
-# Open files; the usual limit of a process is 1024.
-MOST_OPEN = 512
+# Open files of one object: those of three data sets fit into the usual limit of a process, 1024.
+MOST_OPEN = 256
 # No thread reads ahead: the next record may be anywhere.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 
