@@ -98,6 +98,7 @@ def test_pretraining_at_a_constant_rate_ends_where_it_is_told(
     config.num_steps = 1
     with pytest.raises(UserError, match="has reached update 2, beyond config.num_steps = 1"):
         train(config, tmp_path / "parts")
+    assert read_record(tmp_path / "parts")["config"]["num_steps"] == 2
     falling = made.transformer_config(data, tokenizer / "net")
     assert falling.optimizer.schedule == "cosine"
     falling.num_steps = 3

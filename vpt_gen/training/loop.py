@@ -75,6 +75,17 @@ class Measurement:
     higher_is_better: frozenset[str] = frozenset()
 
 
+def check_end(workdir: str, num_steps: int) -> None:
+    """Raises UserError if a run has gone beyond its last update."""
+    with contextlib.closing(Store(workdir, read_only=True)) as store:
+        reached = store.latest_step() or 0
+    if reached > num_steps:
+        raise UserError(
+            f"{workdir} has reached update {reached}, beyond config.num_steps = {num_steps}; give "
+            f"at least {reached}."
+        )
+
+
 def train(
     task: Task,
     options: LoopOptions,
@@ -97,8 +108,7 @@ def train(
       measurement: further figures to measure.
 
     Raises:
-      UserError: a loss or a state that is not finite; names the step. It is not saved. Or the run
-        has gone beyond `options.num_steps`.
+      UserError: a loss or a state that is not finite; names the step. It is not saved.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     _, train_key, eval_key = keys(options.seed)
@@ -117,11 +127,6 @@ def train(
             state = restored
             say(f"Resuming from update {int(state.step)} of {workdir}.")
         start = int(state.step)
-        if start > options.num_steps:
-            raise UserError(
-                f"{workdir} has reached update {start}, beyond config.num_steps = "
-                f"{options.num_steps}; give at least {start}."
-            )
         writer = _open_writer(workdir)
         stack.callback(writer.close)
         update = _compiled_update(task, state, mesh)
