@@ -71,8 +71,6 @@ def _run(config, workdir: str, devices: Sequence[jax.Device] | None) -> None:
     # Nothing else depends on the end of a run at a constant rate, which may be found on the way.
     endless = not adapts and config.get("optimizer", {}).get("schedule") == "constant"
     may_change = ("num_steps",) if endless else ()
-    if endless:
-        loop.check_end(workdir, config.num_steps)  # Before the number is on record.
     claim_workdir(workdir, config.to_dict(), facts, migrate, may_change)
     state = loop.train(
         experiment.task,

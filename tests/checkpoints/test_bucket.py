@@ -14,7 +14,7 @@ from PIL import Image
 from configs import demo, source_transformer
 from vpt_gen import main
 from vpt_gen.checkpoints.claim import claim_workdir
-from vpt_gen.checkpoints.store import has_checkpoint, read_record
+from vpt_gen.checkpoints.store import finished_steps, read_record
 from vpt_gen.errors import UserError
 from vpt_gen.images import grids
 
@@ -55,9 +55,9 @@ def test_a_checkpoint_counts_once_it_is_marked_as_finished(bucket):
     claim_workdir(RUN, {"seed": 1}, {})
     step = bucket / "run" / "checkpoints" / "3"
     step.mkdir(parents=True)
-    assert not has_checkpoint(RUN)
+    assert not finished_steps(RUN)
     (step / "commit_success.txt").touch()
-    assert has_checkpoint(RUN)
+    assert finished_steps(RUN)
     with pytest.raises(UserError, match="belongs to another run"):
         claim_workdir(RUN, {"seed": 2}, {})
     (bucket / "run" / "config.json").unlink()

@@ -31,6 +31,9 @@ def test_a_run_may_go_on_with_another_value_of_what_may_change(tmp_path):
     assert read_record(tmp_path)["config"] == now
     with pytest.raises(UserError, match="config.seed was 0, is 1"):
         claim_workdir(tmp_path, {**before, "seed": 1}, {}, may_change=["num_steps"])
+    leave(tmp_path, "checkpoints/2")
+    with pytest.raises(UserError, match="has reached update 2, beyond config.num_steps = 1; give"):
+        claim_workdir(tmp_path, {**before, "num_steps": 1}, {}, may_change=["num_steps"])
     assert read_record(tmp_path)["config"] == now
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from vpt_gen.checkpoints.store import (
     Store,
-    has_checkpoint,
+    finished_steps,
     read_record,
 )
 from vpt_gen.errors import UserError
@@ -202,4 +202,4 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"disk is full: a checkpoint needs 1\.0 MB"):
         store.save(1, {"a": jnp.zeros(3)})
     store.close()
-    assert not has_checkpoint(str(tmp_path))
+    assert not finished_steps(str(tmp_path))

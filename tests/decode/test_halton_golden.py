@@ -17,7 +17,7 @@ from vpt_gen.decode.generate import tokens_to_images
 from vpt_gen.decode.iterative import Guided
 from vpt_gen.nets.transformer import MASK_TOKEN_ID
 
-pytestmark = [golden.needed, pytest.mark.slow]
+pytestmark = golden.needed
 
 SCHEDULE, SAMPLER = "schedule.npz", "sampler.npz"
 TOKENIZER = "vq_ds16_c2i.pt"  # Of LlamaGen's folder in the same set.
@@ -127,6 +127,7 @@ def decoded(run: str):
     return (*map(np.asarray, made), start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 def test_golden_runs(run):
     tokens, revealed_at, start = decoded(run)
@@ -143,6 +144,7 @@ def test_golden_runs(run):
     golden.check(SAMPLER, f"{run}_final", final.reshape(shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 def test_golden_probabilities(run):
     stored, case = golden.arrays(SAMPLER), options(run)
@@ -166,6 +168,7 @@ def test_golden_probabilities(run):
     golden.check(SAMPLER, f"{run}_probs", probabilities)
 
 
+@pytest.mark.slow
 def test_golden_image_of_a_run():
     file = golden.FOLDER.parent / "llamagen" / TOKENIZER
     if not file.exists():

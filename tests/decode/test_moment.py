@@ -67,7 +67,6 @@ def test_one_of_many_positions_is_written_as_by_maskgit():
         assert abs(shares - plain).max() > 0.1
 
 
-@pytest.mark.slow
 def test_exponents_sharpen_until_the_last_iteration_which_has_no_choice():
     np.testing.assert_allclose(moment.exponents(4, 2.0), [1 + 1 / 1.5, 2, 3, 1], rtol=1e-6)
     assert np.isfinite(moment.exponents(4, 0.0)).all()

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from vpt_gen.nets.llamagen_vqgan import LlamaGenVQGAN, UnitQuantizer, unit_length
 from vpt_gen.nets.taming_vqgan import TamingVQGAN
@@ -42,7 +41,6 @@ def test_no_vector_is_no_problem():
     np.testing.assert_array_equal(unit_length(jnp.zeros((2, 3))), 0.0)
 
 
-@pytest.mark.slow
 def test_training_compares_what_the_quantizer_compares():
     np.testing.assert_array_equal(LlamaGenVQGAN().comparable(LATENTS), unit_length(LATENTS))
     np.testing.assert_array_equal(TamingVQGAN().comparable(LATENTS), LATENTS)

@@ -17,6 +17,7 @@ from vpt_gen.checkpoints.store import (
     NUM_IMAGES,
     brief,
     differences,
+    finished_steps,
     is_unfinished,
     read_record,
 )
@@ -53,7 +54,7 @@ def claim_workdir(
     Raises:
       UserError: the directory belongs to a run with another config or other facts, or may belong to
         one because the record of what is there is missing or damaged; it cannot be written, or is
-        not the same for all processes.
+        not the same for all processes; or the run has gone beyond a new `num_steps`.
     """
     path = epath.Path(workdir) / CONFIG_FILE
     record = json.loads(json.dumps({"config": config, "facts": facts}))
@@ -68,6 +69,8 @@ def claim_workdir(
         changes = {name: record["config"][name] for name in may_change}
         resumed = {**recorded, "config": {**recorded["config"], **changes}}
         _check_same_run(workdir, {**resumed, "config": migrate(resumed["config"])}, record)
+        if "num_steps" in changes:
+            _check_end(workdir, changes["num_steps"])
         if resumed != recorded and distributed.is_first():
             write_json(path, resumed)
     elif distributed.is_first():
@@ -112,6 +115,15 @@ def _check_same_run(workdir: str, old: dict[str, Any], new: dict[str, Any]) -> N
     if differences(old["facts"], new["facts"], "facts"):
         what, they = _in_words(old["facts"], new["facts"])
         raise UserError(f"Workdir {workdir}: {what}; restore {they}, or choose another --workdir.")
+
+
+def _check_end(workdir: str, num_steps: int) -> None:
+    """Raises UserError if a run would end before the updates that it has saved."""
+    if (reached := max(finished_steps(workdir), default=0)) > num_steps:
+        raise UserError(
+            f"{workdir} has reached update {reached}, beyond config.num_steps = {num_steps}; give "
+            f"at least {reached}."
+        )
 
 
 def _such_as(workdir: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

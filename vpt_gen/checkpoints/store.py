@@ -313,12 +313,11 @@ class Store:
         self._manager.close()
 
 
-def has_checkpoint(workdir: str) -> bool:
-    """Whether `workdir` holds a finished checkpoint."""
+def finished_steps(workdir: str) -> list[int]:
+    """Returns the updates of the finished checkpoints in `workdir`, whether damaged or not."""
     folder = epath.Path(workdir) / "checkpoints"
-    return folder.is_dir() and any(
-        child.name.isdecimal() and not is_unfinished(child) for child in folder.iterdir()
-    )
+    children = folder.iterdir() if folder.is_dir() else ()
+    return [int(x.name) for x in children if x.name.isdecimal() and not is_unfinished(x)]
 
 
 def is_unfinished(checkpoint: epath.Path) -> bool:

@@ -86,8 +86,8 @@ def _stack(*arrays):
 def init_shapes(net: nn.Module | TokenTransformer, *inputs: Any, **kwargs: Any) -> Any:
     """Returns the shapes of a net's parameters, without allocating them.
 
-    Of inputs, which are arrays or have their shapes, the values do not count. Only a few layers of
-    a transformer are traced: the others have the same shapes.
+    The net must be hashable. Of inputs, which are arrays or have their shapes, the values do not
+    count. Only a few layers of a transformer are traced: the others have the same shapes.
     """
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda x: x, (inputs, kwargs)))
     # Others may change what they get.

@@ -1,6 +1,7 @@
 """Images drawn from a run: their conditions, and a record to reproduce them."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -152,8 +153,14 @@ def instances_of(class_ids: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
             without.append(facts["class_names"][label])
         chosen[rows] = np.resize(own, rows.sum())
     if without:
-        say(
+        _say_once(
             f"No training image is of {first_few(without)}: their images start from those of other "
             "classes."
         )
     return chosen
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """Measurements and pages draw again and again."""
+    say(message)

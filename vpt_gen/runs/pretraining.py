@@ -240,7 +240,7 @@ def _start(config: ConfigDict, workdir: str, kind: str, init: Callable[[jax.Arra
     Raises:
       UserError: no such net, or one of other sizes.
     """
-    if not config.start_from or store.has_checkpoint(workdir):
+    if not config.start_from or store.finished_steps(workdir):
         return None
     params = load_net(arrival.directory(config.start_from), kind).params
     expected = jax.eval_shape(init, jax.random.key(0))

@@ -9,7 +9,7 @@ from typing import Any, cast
 from etils import epath
 
 from vpt_gen.checkpoints import hub, tuned_file
-from vpt_gen.checkpoints.store import Store, has_checkpoint, read_record
+from vpt_gen.checkpoints.store import Store, finished_steps, read_record
 from vpt_gen.checkpoints.tuned_file import StoredRun
 from vpt_gen.config.migration import migrate
 from vpt_gen.errors import UserError
@@ -68,7 +68,7 @@ def newest_step(checkpoint: str) -> int | None:
     """
     if is_file(checkpoint):
         return None
-    if not has_checkpoint(checkpoint):
+    if not finished_steps(checkpoint):
         raise UserError(f"{checkpoint} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(checkpoint, read_only=True)) as store:
         return store.latest_step()
@@ -77,7 +77,7 @@ def newest_step(checkpoint: str) -> int | None:
 def _of_workdir(workdir: str, step: int | None) -> StoredRun:
     record = read_record(workdir, {"facts.class_names": list})
     config = _config_of(workdir, record["config"])
-    if not has_checkpoint(workdir):
+    if not finished_steps(workdir):
         raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
     with contextlib.closing(Store(workdir, read_only=True)) as store:
         params = store.restore_params(step)

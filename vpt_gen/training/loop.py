@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from vpt_gen.checkpoints.checksum import not_finite
 from vpt_gen.checkpoints.store import Store
-from vpt_gen.errors import DivergedError, UserError
+from vpt_gen.errors import DivergedError
 from vpt_gen.machine import distributed, sharding
 from vpt_gen.machine.progress import say, track
 from vpt_gen.training.clock import Clock
@@ -73,17 +73,6 @@ class Measurement:
     every: int
     measure: Callable[[Params], Mapping[str, float]]
     higher_is_better: frozenset[str] = frozenset()
-
-
-def check_end(workdir: str, num_steps: int) -> None:
-    """Raises UserError if a run has gone beyond its last update."""
-    with contextlib.closing(Store(workdir, read_only=True)) as store:
-        reached = store.latest_step() or 0
-    if reached > num_steps:
-        raise UserError(
-            f"{workdir} has reached update {reached}, beyond config.num_steps = {num_steps}; give "
-            f"at least {reached}."
-        )
 
 
 def train(
