@@ -1,5 +1,6 @@
 """Progress with an ETA for everything that takes more than a few seconds."""
 
+import functools
 import sys
 import threading
 from collections.abc import Iterable
@@ -54,3 +55,9 @@ def say(message: str) -> None:
     if not _quiet:
         tqdm.write(printable(message))
         sys.stdout.flush()
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    """Prints what is found again and again in one process only the first time."""
+    say(message)

@@ -23,7 +23,7 @@ def class_conditions(run: TunedRun, classes: np.ndarray, count: int) -> np.ndarr
     """
     conditions = class_bank(classes.repeat(count))[:, 0]
     if run.has_prompts and not run.token_sampler.method.num_classes:
-        conditions[:, 1] = _instances(run, conditions[:, 0])
+        conditions[:, 1] = instances_of(conditions[:, 0], run.facts)
     return conditions
 
 
@@ -40,11 +40,7 @@ def prompt_pairs(run: TunedRun, classes: np.ndarray) -> np.ndarray:
         pairs[:, 0, 0] = np.roll(classes, 1)
         return pairs if len(classes) > 1 else pairs[:0]
     if method.num_classes:
-        pairs[:, 0, 1] = _instances(run, classes)
+        pairs[:, 0, 1] = instances_of(classes, run.facts)
     else:
-        pairs[:, :, 1] = _instances(run, classes.repeat(2)).reshape(-1, 2)
+        pairs[:, :, 1] = instances_of(classes.repeat(2), run.facts).reshape(-1, 2)
     return pairs
-
-
-def _instances(run: TunedRun, class_ids: np.ndarray) -> np.ndarray:
-    return instances_of(class_ids, run.facts)

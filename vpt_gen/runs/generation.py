@@ -1,7 +1,6 @@
 """Images drawn from a run: their conditions, and a record to reproduce them."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from vpt_gen.checkpoints.backbone import digest_of_params
 from vpt_gen.data.names import first_few
 from vpt_gen.evaluation.image_sets import ImageSet, counted
 from vpt_gen.images.codec import to_uint8
-from vpt_gen.machine.progress import say
+from vpt_gen.machine.progress import say_once
 from vpt_gen.runs.opened import TunedRun
 from vpt_gen.runs.samples import Samples, class_bank, gather
 
@@ -153,14 +152,9 @@ def instances_of(class_ids: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
             without.append(facts["class_names"][label])
         chosen[rows] = np.resize(own, rows.sum())
     if without:
-        _say_once(
+        # Measurements and pages draw again and again.
+        say_once(
             f"No training image is of {first_few(without)}: their images start from those of other "
             "classes."
         )
     return chosen
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    """Measurements and pages draw again and again."""
-    say(message)

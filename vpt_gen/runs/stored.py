@@ -68,17 +68,19 @@ def newest_step(checkpoint: str) -> int | None:
     """
     if is_file(checkpoint):
         return None
-    if not finished_steps(checkpoint):
-        raise UserError(f"{checkpoint} holds no finished checkpoint yet; train it first.")
-    with contextlib.closing(Store(checkpoint, read_only=True)) as store:
-        return store.latest_step()
+    return max(_required_steps(checkpoint))
+
+
+def _required_steps(workdir: str) -> list[int]:
+    if not (steps := finished_steps(workdir)):
+        raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
+    return steps
 
 
 def _of_workdir(workdir: str, step: int | None) -> StoredRun:
     record = read_record(workdir, {"facts.class_names": list})
     config = _config_of(workdir, record["config"])
-    if not finished_steps(workdir):
-        raise UserError(f"{workdir} holds no finished checkpoint yet; train it first.")
+    _required_steps(workdir)
     with contextlib.closing(Store(workdir, read_only=True)) as store:
         params = store.restore_params(step)
         if config.get("ema"):

@@ -1,7 +1,6 @@
 """The state of a cell from its folder: whether it is done, its attempts, and its results."""
 
 import dataclasses
-import functools
 import math
 import pathlib
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from vpt_gen.errors import DivergedError
 from vpt_gen.evaluation.report import fault_of
 from vpt_gen.machine import json_files
 from vpt_gen.machine.files import write_json
-from vpt_gen.machine.progress import say
+from vpt_gen.machine.progress import say_once
 
 ATTEMPTS, LOG = "attempts.json", "log.txt"
 # Exit codes of a run that a signal stopped: 128 + SIGINT, 128 + SIGTERM.
@@ -65,7 +64,7 @@ def read_attempts(folder: pathlib.Path) -> list[Attempt]:
             raise json_files.DamagedFileError(path, "not a list of attempts", cure)
         return [Attempt(**fields) for fields in found]
     except json_files.DamagedFileError as error:
-        _say_once(str(error))
+        say_once(str(error))
         return []
 
 
@@ -95,18 +94,13 @@ def read_json(
     try:
         return json_files.read_object(path, "it is made again", kinds)
     except json_files.DamagedFileError as error:
-        _say_once(str(error))
+        say_once(str(error))
         return None
 
 
 def read_done(path: pathlib.Path) -> dict[str, Any]:
     """Reads the record of a finished step."""
     return json_files.read_object(path, "delete it, and the study makes it again")
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    say(message)
 
 
 def is_number(figure: float | None) -> bool:
