@@ -4,6 +4,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from tests.random_params import random_gan
 from vpt_gen.checkpoints.backbone import load_net, save_net
 from vpt_gen.config.fields import default_config
 from vpt_gen.nets.biggan import BigGAN
@@ -74,7 +75,7 @@ def save_sharpened(nets, folder):
 def save_gan(folder):
     """Saves a very small BigGAN of three classes, for images of 32 pixels."""
     net = BigGAN(3, 32, 2, 2, 8, 4, (), ())
-    save_net(str(folder), net, new_variables(net), {})
+    save_net(str(folder), net, random_gan(net.init), {})
     return folder
 
 

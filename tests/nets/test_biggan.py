@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import golden_gan as golden
-from tests import made
+from tests.random_params import random_gan
 from vpt_gen.nets.biggan import (
     Discriminator,
     Generator,
@@ -187,7 +187,7 @@ def small_generator(**changes) -> Generator:
 def test_options_of_the_generator(changes):
     net = small_generator(**changes)
     z = jax.random.normal(jax.random.key(1), (3, net.latent_size))
-    variables = made.new_variables(net, z, jnp.arange(3))
+    variables = random_gan(net.init, z, jnp.arange(3))
     draw = jax.jit(net.apply)
     images = draw(variables, z, jnp.arange(3))
     assert images.shape == (3, 32, 32, 3)
@@ -207,7 +207,7 @@ def test_latents_are_cut_to_whole_parts():
 def test_a_discriminator_without_classes():
     net = Discriminator(0, 32, channels=2, attention=())
     images = jnp.zeros((2, 32, 32, 3))
-    variables = made.new_variables(net, images)
+    variables = random_gan(net.init, images)
     assert "embed" not in variables["params"]
     assert jax.eval_shape(net.apply, variables, images).shape == (2, 1)
 
@@ -232,7 +232,7 @@ def test_sigma_becomes_the_largest_singular_value():
 def test_without_training_nothing_moves():
     net = small_generator()
     z = jnp.ones((2, net.latent_size))
-    variables = made.new_variables(net, z, jnp.arange(2))
+    variables = random_gan(net.init, z, jnp.arange(2))
     move = jax.jit(functools.partial(net.apply, mutable=["batch_stats", "spectral"]))
     _, moved = move(variables, z, jnp.arange(2))
     before = {name: variables[name] for name in moved}

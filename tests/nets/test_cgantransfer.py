@@ -81,12 +81,20 @@ def test_train_mode_and_what_it_moves(float64):
     golden.check_variables(moved, after)
 
 
-@golden.needed
-def test_begins_with_what_the_source_knows(float64):
+@pytest.fixture(scope="module")
+def begun():
+    """The source's variables, and what the generator begins with, in float64."""
     source, c = golden.transfer_source(FILE), golden.facts(FILE)["config"]
-    of_source = golden.float64(golden.variables(golden.state_dict("generator.pth")))
     net = transfer_generator(source.generator, c["n_classes"])
-    made = jax.jit(lambda v: init_generator(net, v, jax.random.key(0)))(of_source)
+    with jax.enable_x64(True):
+        of_source = golden.float64(golden.variables(golden.state_dict("generator.pth")))
+        made = jax.jit(lambda v: init_generator(net, v, jax.random.key(0)))(of_source)
+        return of_source, jax.device_get(made)
+
+
+@golden.needed
+def test_begins_with_what_the_source_knows(begun):
+    of_source, made = begun
     loaded = golden.group(FILE, "loaded/")
     taken = {n: x for n, x in loaded.items() if n.endswith(("_g.weight", "_b.weight"))}
     drawn = {n for n in taken if "comb_layer" in n or ".res_" in n}
@@ -107,11 +115,8 @@ def test_begins_with_what_the_source_knows(float64):
 
 
 @golden.needed
-def test_shapes_of_everything_loaded():
-    source, c = golden.transfer_source(FILE), golden.facts(FILE)["config"]
-    of_source = golden.variables(golden.state_dict("generator.pth"))
-    net = transfer_generator(source.generator, c["n_classes"])
-    made = jax.jit(lambda v: init_generator(net, v, jax.random.key(0)))(of_source)
+def test_shapes_of_everything_loaded(begun):
+    made = begun[1]
     for name, value in golden.group(FILE, "loaded/").items():
         collection, path = golden.our_name(name)
         ours = golden.flat(made[collection])[path]

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from tests import golden_gan as golden
+from tests.random_params import random_gan
 from vpt_gen.machine import sharding
 from vpt_gen.nets.biggan import BigGAN
 from vpt_gen.training import gan
@@ -17,7 +18,6 @@ from vpt_gen.training.adversarial import (
     orthogonal_gradient,
 )
 from vpt_gen.training.adversarial_task import calls
-from vpt_gen.training.state import initial_state
 
 pytestmark = pytest.mark.slow
 
@@ -178,10 +178,10 @@ def test_four_devices_update_as_one():
     )
     images = np.random.default_rng(0).random((8, 32, 32, 3), np.float32)
     batch = {"image": images, "label": np.arange(8, dtype=np.int32) % 3}
-    results = []
+    start, results = random_gan(task.init), []
     for shape in ((1, 1, 1), (2, 2, 1)):
         mesh = sharding.make_mesh(jax.devices()[: int(np.prod(shape))], shape)
-        state = initial_state(task, 0, mesh)
+        state = jax.device_put(start, sharding.shardings(start, mesh))
         with sharding.use(mesh):
             step = jax.jit(task.train_step)
             state, _ = step(state, {}, sharding.share(batch, mesh), jax.random.key(1))
