@@ -5,15 +5,27 @@
 For types in signatures, `from __future__ import annotations` avoids a first use.
 """
 
-import sys
+import functools
+from typing import TYPE_CHECKING, Any
 
-from etils import epy
-
-
-def _keep_off_gpus(name: str) -> None:
-    """Hides GPUs from TensorFlow, which only prepares images: their memory is for JAX."""
-    sys.modules[name].config.set_visible_devices([], "GPU")
+from vpt_gen.machine.light_tensorflow import without_keras
 
 
-with epy.lazy_imports(success_callback=_keep_off_gpus):
-    import tensorflow as tf  # noqa: F401
+@functools.cache
+def _imported() -> Any:
+    with without_keras():
+        import tensorflow
+    # It only prepares images: the memory of GPUs is for JAX.
+    tensorflow.config.set_visible_devices([], "GPU")
+    return tensorflow
+
+
+class _OnFirstUse:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_imported(), name)
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = _OnFirstUse()

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from vpt_gen import cli
 from vpt_gen.config import flag
+from vpt_gen.data.lazy import tf
 from vpt_gen.images import codec as images
 from vpt_gen.machine import later
 from vpt_gen.machine.number_flags import define_number
@@ -26,8 +27,6 @@ from vpt_gen.machine.progress import say
 from vpt_gen.ranges import Count, NotNegative
 
 with later.imports(globals()):
-    import tensorflow as tf
-
     from vpt_gen.config.check import check_config
     from vpt_gen.data.batches import image_batches, image_spec, open_sources
     from vpt_gen.data.folders.checked import read_file

@@ -15,6 +15,7 @@ from vpt_gen.checkpoints.checksum import not_finite
 from vpt_gen.checkpoints.store import Store
 from vpt_gen.errors import DivergedError
 from vpt_gen.machine import distributed, sharding
+from vpt_gen.machine.light_tensorflow import without_keras
 from vpt_gen.machine.progress import say, track
 from vpt_gen.training.clock import Clock
 from vpt_gen.training.evaluation import Evaluation
@@ -186,7 +187,8 @@ def _compiled_update(task: Task, state: TrainState, mesh: Mesh):
 
 
 def _open_writer(workdir: str) -> metric_writers.MetricWriter:
-    from clu import metric_writers  # Takes seconds to import, as it imports TensorFlow.
+    with without_keras():
+        from clu import metric_writers  # Takes seconds to import, as it imports TensorFlow.
 
     if not distributed.is_first():
         return metric_writers.MultiWriter(())

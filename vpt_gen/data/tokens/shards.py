@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from vpt_gen.data.lazy import tf
 from vpt_gen.machine.files import (
     remove_partials,
     write_text,
@@ -39,8 +40,6 @@ def write_shard(path: pathlib.Path, labels: np.ndarray, tokens: np.ndarray) -> N
 
     Leftovers of a killed writer of the same file are removed.
     """
-    import tensorflow as tf
-
     data = np.empty(len(labels), _data_type(*tokens.shape[1:]))
     data["label"] = labels
     data["tokens"] = tokens
