@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,13 @@ def _prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) 
     return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
 
 
+def _in_parallel(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+    """Maps a dataset, in order."""
+    # AutoGraph rewrites conditions on tensors, of which there are none, and takes a second a start.
+    plain = tf.autograph.experimental.do_not_convert(function)
+    return dataset.map(plain, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
 def _batches(
     source: Source, spec: ImageSpec, draws: tf.data.Dataset, *, seed: int, size: int
 ) -> Iterator[Batch]:
@@ -97,8 +105,7 @@ def _batches(
             "index": tf.cast(index, tf.int32),
         }
 
-    dataset = draws.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return reader.iterate(dataset.batch(size))
+    return reader.iterate(_in_parallel(draws, example).batch(size))
 
 
 def _shuffled(n: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -195,19 +202,11 @@ def view_stream(
         )
 
     dataset = tf.data.Dataset.from_tensor_slices(indices)
-    return reader.iterate(
-        dataset.map(all_views, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    )
+    return reader.iterate(_in_parallel(dataset, all_views))
 
 
 def image_stream(source: Source, indices: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the images of `indices` (int64), unchanged, uint8 (H, W, 3); each must be readable."""
     reader = _Reader(source, replace=False)
     dataset = tf.data.Dataset.from_tensor_slices(indices)
-    return reader.iterate(
-        dataset.map(
-            lambda index: reader.read(index)[0],
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-    )
+    return reader.iterate(_in_parallel(dataset, lambda index: reader.read(index)[0]))

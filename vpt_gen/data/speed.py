@@ -89,6 +89,7 @@ def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray
         key = tf.stack([tf.constant(0, tf.int64), position])
         return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
 
+    prepare = tf.autograph.experimental.do_not_convert(prepare)
     return dataset.enumerate().map(prepare).with_options(options).as_numpy_iterator()
 
 
