@@ -24,12 +24,12 @@ def random_params(net, num_tokens, scale=0.4):
 
 
 def random_gan(init, *example):
-    """Variables of BigGAN's nets, or what holds them, as large as new ones.
+    """Variables of BigGAN's nets, or what holds them, as large as new ones; biases are 0.
 
     Their `init` is a program of a hundred random arrays, which takes ten seconds to compile.
 
     Args:
-      init: a net's or a task's, of a key.
+      init: a net's, or a task's without an optimizer state, of a key.
       example: its other arguments.
     """
     generator = np.random.default_rng(0)

@@ -1,17 +1,16 @@
-"""TensorFlow without Keras, which takes up to half of the time to import it.
+"""Imports TensorFlow without Keras, which takes up to half of the import.
 
 TensorFlow imports Keras for its optimizers, and TensorBoard for a callback. Keras in turn imports
-scikit-learn, pandas and Matplotlib if they are installed. Nothing here uses it.
+scikit-learn, pandas and Matplotlib if they are installed. Nothing here uses Keras.
 """
 
 import contextlib
-import os
 import sys
 import types
 from collections.abc import Iterator
 
-# With it TensorFlow looks for another Keras, and goes on if there is none.
-_OTHER_KERAS = "TF_USE_LEGACY_KERAS"
+# TensorFlow imports this one, and goes on if it cannot be imported.
+_OPTIMIZERS = "keras.src.optimizers"
 # `tensorboard.plugins.hparams.api` takes its Keras callback from here.
 _CALLBACK = "tensorboard.plugins.hparams._keras"
 
@@ -25,14 +24,14 @@ def without_keras() -> Iterator[None]:
     """
     callback = types.ModuleType(_CALLBACK)
     callback.Callback = None  # type: ignore[attr-defined]
-    given = os.environ.get(_OTHER_KERAS)
-    os.environ[_OTHER_KERAS] = "1"
-    is_ours = sys.modules.setdefault(_CALLBACK, callback) is callback
+    modules: dict[str, types.ModuleType | None] = sys.modules  # type: ignore[assignment]
+    # None makes an import fail.
+    stand_ins = {_OPTIMIZERS: None, _CALLBACK: callback}
+    ours = {name: x for name, x in stand_ins.items() if name not in modules}
+    modules.update(ours)
     try:
         yield
     finally:
-        if is_ours:
-            del sys.modules[_CALLBACK]
-        del os.environ[_OTHER_KERAS]
-        if given is not None:
-            os.environ[_OTHER_KERAS] = given
+        for name, stand_in in ours.items():
+            if modules.get(name, ...) is stand_in:
+                del modules[name]
