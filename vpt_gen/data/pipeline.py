@@ -74,8 +74,18 @@ class _Reader:
             yield element
 
 
-def _prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) -> tf.Tensor:
-    """Prepares a training image, with the augmentation of its position in a stream."""
+def prepare(image: tf.Tensor, spec: ImageSpec, seed: int, position: tf.Tensor) -> tf.Tensor:
+    """Prepares a training image, with the augmentation of its position in a stream.
+
+    Args:
+      image: uint8 (H, W, 3).
+      spec: its size R and augmentation.
+      seed: of the stream.
+      position: int64 (), in the stream.
+
+    Returns:
+      float32 (R, R, 3) in [0, 1].
+    """
     key = tf.stack([tf.constant(seed, tf.int64), position])
     return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
 
@@ -101,7 +111,7 @@ def _batches(
     def example(position, index):
         image, index = reader.read(index)
         return {
-            "image": _prepare(image, spec, seed, position),
+            "image": prepare(image, spec, seed, position),
             "label": tf.gather(tf.constant(source.labels, tf.int32), index),
             "index": tf.cast(index, tf.int32),
         }
@@ -149,6 +159,7 @@ def train_batches(
         positions = step * batch_size + rows.astype(np.int64)
         return positions, indices_at(positions)
 
+    @tf.autograph.experimental.do_not_convert
     def draws_of(step: tf.Tensor) -> tf.data.Dataset:
         drawn = tf.numpy_function(draw, [step], (tf.int64, tf.int64))
         shape = (len(rows),)
@@ -197,7 +208,7 @@ def view_stream(
     def all_views(index):
         image, _ = reader.read(index)
         return tf.map_fn(
-            lambda position: _prepare(image, spec, seed, position),
+            lambda position: prepare(image, spec, seed, position),
             index + n * tf.range(views, dtype=tf.int64),
             fn_output_signature=tf.float32,
         )

@@ -30,8 +30,7 @@ with later.imports(globals()):
     from vpt_gen.config.check import check_config
     from vpt_gen.data.batches import image_batches, image_spec, open_sources
     from vpt_gen.data.folders.checked import read_file
-    from vpt_gen.data.pipeline import ImageSpec
-    from vpt_gen.data.preprocess import preprocess
+    from vpt_gen.data.pipeline import ImageSpec, prepare
     from vpt_gen.data.source import Source
     from vpt_gen.data.tokens import shards as token_shards
     from vpt_gen.data.tokens.cache import TokenCache, token_batches
@@ -85,12 +84,11 @@ def preparing(decoded: list[np.ndarray], spec: ImageSpec) -> Iterator[np.ndarray
         output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
     )
 
-    def prepare(position, image):
-        key = tf.stack([tf.constant(0, tf.int64), position])
-        return preprocess(image, spec.size, spec.fit, spec.augmentation, key)
+    @tf.autograph.experimental.do_not_convert
+    def prepared(position, image):
+        return prepare(image, spec, 0, position)
 
-    prepare = tf.autograph.experimental.do_not_convert(prepare)
-    return dataset.enumerate().map(prepare).with_options(options).as_numpy_iterator()
+    return dataset.enumerate().map(prepared).with_options(options).as_numpy_iterator()
 
 
 def measure(config: ConfigDict, num_tokens: int, seconds: float) -> dict[str, float]:

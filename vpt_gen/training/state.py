@@ -98,9 +98,9 @@ def initial_state(task: Task, seed: int, mesh: Mesh) -> TrainState:
     shardings = sharding.shardings(jax.eval_shape(task.init, key), mesh)
     with sharding.use(mesh):
         # A Partial is an argument, and so are its parameters.
-        compiled = jax.jit(
+        create = jax.jit(
             lambda init, key: init(key),
             out_shardings=shardings,
             compiler_options=_RUN_ONCE if mesh.devices.flat[0].platform == "cpu" else None,
         )
-        return compiled(init, key)
+        return create(init, key)
