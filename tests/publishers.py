@@ -36,7 +36,8 @@ class Publisher(http.server.ThreadingHTTPServer):
 
     Attributes:
       asked: (file, header Range) of every request.
-      stall_after: bytes of a file after which nothing more comes; None: all of it.
+      stall_after: bytes of a file after which, until `ended`, a byte comes now and then: often
+        enough for who waits for it not to give up. None: all of it.
       stalled_at: since when, as `time.monotonic` says it.
     """
 
@@ -71,10 +72,10 @@ class _Answer(http.server.BaseHTTPRequestHandler):
             with contextlib.suppress(ConnectionError):
                 if self.server.stall_after is not None:
                     self.wfile.write(file.read(self.server.stall_after))
-                    self.wfile.flush()
                     self.server.stalled_at = time.monotonic()
                     self.server.stalled.set()
-                    self.server.ended.wait()
+                    while not self.server.ended.wait(5):
+                        self.wfile.write(file.read(1))
                 while chunk := file.read(1 << 20):
                     self.wfile.write(chunk)
 

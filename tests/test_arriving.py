@@ -191,7 +191,8 @@ def test_of_several_hosts_one_fetches_and_the_others_wait_however_long(waiting):
     assert server.stalled.wait(300)
     # A collective of gloo waits for 30 seconds.
     time.sleep(max(0, server.stalled_at + 40 - time.monotonic()))
-    assert first.poll() is None and second.poll() is None
+    for process in (first, second):
+        assert process.poll() is None, process.communicate()
     server.ended.set()
     told, others = finish(first, code=2), finish(second, code=2)
     assert TOLD in told and TOLD in others
